@@ -1,0 +1,30 @@
+package lamppost
+
+// Limits of the protocol. Every decoder checks them before it allocates; a sender that stays below is never refused
+// for size. Raising one is a change of the rules version, because members must agree on what they accept.
+const (
+	MaxNameBytes        = 40       // an id: device, party, member, tariff, agreement, metering point
+	MaxReadingNameBytes = 64       // SenML base name + name
+	MaxUnitBytes        = 16       // SenML unit
+	MaxReadings         = 512      // readings in a report
+	MaxReportBytes      = 16 << 10 // one report with its envelope
+	MaxSegmentReports   = 4096     // reports in a segment
+	MaxSegmentBytes     = 4 << 20  // a segment with its reports; 64 KiB under raft, by configuration
+	MaxTxBytes          = 5 << 20  // one transaction
+	MaxBodyBytes        = 1 << 20  // the signed body of a transaction that is not a segment
+	MaxBlockTxs         = 4096     // transactions in a block
+	MaxBlockBytes       = 16 << 20 // transactions of a block together
+	MaxProofBytes       = 64 << 20 // a receipt's or a statement's proof
+
+	SaltBytes = 16 // a salt: 128 random bits
+
+	// The sequence rule (docs/formats.md): how much is remembered of what a device has numbered.
+	MaxGaps   = 64 // open gap intervals; one more closes the oldest as lost
+	RecentIDs = 32 // numbers whose report ids are kept to tell an honest resend from a second report
+
+	// MaxAheadMS is how far a synchronised clock may run ahead of the ledger before its report is refused.
+	MaxAheadMS TimeMS = 24 * 3600 * 1000
+	// EdgeMS is the grid of billing: UTC quarter hours. EdgeToleranceMS is how far from an edge a register may be read.
+	EdgeMS          TimeMS = 15 * 60 * 1000
+	EdgeToleranceMS TimeMS = 60 * 1000
+)
