@@ -1,0 +1,130 @@
+package tariff
+
+import (
+	"cmp"
+	"fmt"
+	"math/bits"
+	"slices"
+
+	"github.com/lamppost/lamppost"
+)
+
+// An Edge is a register's value at an instant where a price begins or ends to hold.
+type Edge struct {
+	Time    lamppost.TimeMS  `cbor:"1,keyasint" json:"time_ms"`
+	Value   lamppost.Decimal `cbor:"2,keyasint" json:"value"`
+	Quality lamppost.Quality `cbor:"3,keyasint,omitempty" json:"quality"`
+	// Estimated: no reading is known at this time; the value lies on the line between those of Source and Next.
+	Estimated bool   `cbor:"4,keyasint,omitempty" json:"estimated,omitempty"`
+	Source    Source `cbor:"5,keyasint" json:"source"`                 // the reading; of an estimated edge the one before
+	Next      Source `cbor:"6,keyasint,omitzero" json:"next,omitzero"` // of an estimated edge the reading after
+}
+
+// A Source says where a signed reading stands in the ledger.
+type Source struct {
+	Height lamppost.Height `cbor:"1,keyasint" json:"height"` // block
+	Tx     uint32          `cbor:"2,keyasint" json:"tx"`     // transaction in the block
+	Report uint32          `cbor:"3,keyasint" json:"report"` // report in the segment
+	Record uint32          `cbor:"4,keyasint" json:"record"` // reading in the report
+}
+
+// rough edges make a line provisional.
+func (e *Edge) rough() bool { return e.Estimated || e.Quality != lamppost.Measured }
+
+// Edges returns the instants at which the register must be known to price [from, to): from, every change of the band or
+// step of the series in between, and to. The period is first clamped to the tariff's validity. There are none for a
+// period that is empty or longer than [MaxPeriodMS], or for a tariff that [Tariff.Validate] refuses. If from and to are
+// UTC quarter hours, all are.
+func (t *Tariff) Edges(from, to lamppost.TimeMS) []lamppost.TimeMS {
+	from, to = t.clamp(from, to)
+	if t.Validate() != nil || from >= to || to > maxTimeMS || to-from > MaxPeriodMS {
+		return nil
+	}
+	var edges []lamppost.TimeMS
+	for at := from; at < to; at = t.stretch(at, to).end {
+		edges = append(edges, at)
+	}
+	return append(edges, to)
+}
+
+// clamp returns the part of [from, to) in which the tariff is valid.
+func (t *Tariff) clamp(from, to lamppost.TimeMS) (lamppost.TimeMS, lamppost.TimeMS) {
+	return clamp(from, to, t.From, t.To)
+}
+
+// clamp returns what [from, to) has in common with [lo, hi), where a hi of 0 means no end.
+func clamp(from, to, lo, hi lamppost.TimeMS) (lamppost.TimeMS, lamppost.TimeMS) {
+	if hi != 0 {
+		to = min(to, hi)
+	}
+	return max(from, lo), to
+}
+
+// FillEdges returns the register at every wanted time: the reading that stands there, or a value on the straight line
+// between the readings around it, rounded towards the earlier one and marked Estimated. Readings must ascend in time;
+// those of quality [lamppost.Faulty] are passed over. A time with no reading on one of its sides is an error that names it.
+func FillEdges(want []lamppost.TimeMS, have []Edge) ([]Edge, error) {
+	usable, err := usableReadings(have)
+	if err != nil {
+		return nil, err
+	}
+	edges := make([]Edge, len(want))
+	for i, at := range want {
+		if edges[i], err = edgeAt(at, usable); err != nil {
+			return nil, err
+		}
+	}
+	return edges, nil
+}
+
+func usableReadings(have []Edge) ([]Edge, error) {
+	for i := 1; i < len(have); i++ {
+		if have[i-1].Time >= have[i].Time {
+			return nil, fmt.Errorf("readings at %s and %s: times must ascend", stamp(have[i-1].Time), stamp(have[i].Time))
+		}
+	}
+	faulty := func(e Edge) bool { return e.Quality >= lamppost.Faulty }
+	if !slices.ContainsFunc(have, faulty) {
+		return have, nil
+	}
+	return slices.DeleteFunc(slices.Clone(have), faulty), nil
+}
+
+func edgeAt(at lamppost.TimeMS, have []Edge) (Edge, error) {
+	i, found := slices.BinarySearchFunc(have, at, func(e Edge, at lamppost.TimeMS) int {
+		return cmp.Compare(e.Time, at)
+	})
+	switch {
+	case found:
+		return have[i], nil
+	case i == 0:
+		return Edge{}, fmt.Errorf("no register reading at %s or before", stamp(at))
+	case i == len(have):
+		return Edge{}, fmt.Errorf("no register reading at %s or after", stamp(at))
+	}
+	return between(&have[i-1], &have[i], at)
+}
+
+// between returns a + (b-a) × (at-a.Time) / (b.Time-a.Time) for a.Time < at < b.Time.
+func between(a, b *Edge, at lamppost.TimeMS) (Edge, error) {
+	diff, ok := b.Value.Sub(a.Value)
+	if !ok {
+		return Edge{}, fmt.Errorf("estimating the register at %s: the difference from %s to %s has too many digits", stamp(at), a.Value, b.Value)
+	}
+	size := uint64(diff.Mantissa)
+	if diff.Mantissa < 0 {
+		size = -size
+	}
+	// The quotient is below size, because at lies inside: it fits 64 bits, and Div64 cannot overflow.
+	hi, lo := bits.Mul64(size, uint64(at-a.Time))
+	part, _ := bits.Div64(hi, lo, uint64(b.Time-a.Time))
+	step := int64(part)
+	if diff.Mantissa < 0 {
+		step = -step
+	}
+	value, ok := a.Value.Add(lamppost.Dec(step, diff.Exponent))
+	if !ok {
+		return Edge{}, fmt.Errorf("estimating the register at %s: %s has too many digits", stamp(at), a.Value)
+	}
+	return Edge{Time: at, Value: value, Quality: lamppost.Estimated, Estimated: true, Source: a.Source, Next: b.Source}, nil
+}

@@ -1,0 +1,267 @@
+package tariff
+
+import (
+	"cmp"
+	"fmt"
+	"math/big"
+	"slices"
+
+	"github.com/lamppost/lamppost"
+)
+
+// An InvoiceOrder is what an invoice is made from besides the supplies: who, when, and the number the ledger gave it.
+type InvoiceOrder struct {
+	Number string // 1 to 40 printable bytes
+	lamppost.InvoiceBody
+	IssuedMS lamppost.TimeMS // the block's time
+}
+
+// A Supply is what one register delivered under one agreement and one version of its tariff. An agreement whose tariff
+// or meter changed in the period has several, one after the other.
+type Supply struct {
+	Agreement lamppost.AgreementBody
+	Device    lamppost.DeviceID
+	Register  string // the reading's name
+	Unit      string // the register's unit, as the tariff counts it
+	Place     string
+	Tariff    Tariff
+	Edges     []Edge // at the times of [Tariff.Edges], see [FillEdges]
+}
+
+// Period returns the part of the order's period in which an agreement holds; it is empty where from ≥ to.
+func (o *InvoiceOrder) Period(a *lamppost.AgreementBody) (from, to lamppost.TimeMS) {
+	return clamp(o.From, o.To, a.From, a.To)
+}
+
+// An Invoice is one seller's claim on one buyer for one period in one currency, with all that is needed to recompute it
+// but the signatures. It is never edited.
+type Invoice struct {
+	Number   string           `cbor:"1,keyasint" json:"number"`
+	Seller   lamppost.PartyID `cbor:"2,keyasint" json:"seller"`
+	Buyer    lamppost.PartyID `cbor:"3,keyasint" json:"buyer"`
+	Currency string           `cbor:"4,keyasint" json:"currency"`
+	From     lamppost.TimeMS  `cbor:"5,keyasint" json:"from_ms"`
+	To       lamppost.TimeMS  `cbor:"6,keyasint" json:"to_ms"`
+	Issued   lamppost.TimeMS  `cbor:"7,keyasint" json:"issued_ms"`
+	Supplies []InvoiceSupply  `cbor:"8,keyasint" json:"supplies"` // by agreement, then time
+	Net      lamppost.Micro   `cbor:"9,keyasint" json:"net"`      // the sum of the lines
+	Tax      []TaxSum         `cbor:"10,keyasint" json:"tax"`     // by category, then rate
+	Total    lamppost.Micro   `cbor:"11,keyasint" json:"total"`   // net and taxes
+}
+
+// An InvoiceSupply is a supply as it stands on an invoice.
+type InvoiceSupply struct {
+	Agreement string            `cbor:"1,keyasint" json:"agreement"`
+	Point     string            `cbor:"2,keyasint" json:"point"`
+	Place     string            `cbor:"3,keyasint,omitempty" json:"place,omitempty"`
+	Device    lamppost.DeviceID `cbor:"4,keyasint" json:"device"`
+	Register  string            `cbor:"5,keyasint" json:"register"`
+	Unit      string            `cbor:"6,keyasint" json:"unit"`
+	PerUnit   string            `cbor:"7,keyasint" json:"per_unit"`
+	Scale     uint8             `cbor:"8,keyasint" json:"scale"`
+	Tariff    string            `cbor:"9,keyasint" json:"tariff"`
+	Version   uint32            `cbor:"10,keyasint" json:"version"` // of the tariff
+	Tax       Tax               `cbor:"11,keyasint" json:"tax"`
+	From      lamppost.TimeMS   `cbor:"12,keyasint" json:"from_ms"`
+	To        lamppost.TimeMS   `cbor:"13,keyasint" json:"to_ms"`
+	Edges     []Edge            `cbor:"14,keyasint" json:"edges"`
+	Lines     []Line            `cbor:"15,keyasint" json:"lines"`
+}
+
+// A TaxSum is the tax on all lines of one category and rate, rounded once.
+type TaxSum struct {
+	Category    string         `cbor:"1,keyasint" json:"category"`
+	BasisPoints uint16         `cbor:"2,keyasint" json:"basis_points"`
+	Base        lamppost.Micro `cbor:"3,keyasint" json:"base"`
+	Amount      lamppost.Micro `cbor:"4,keyasint" json:"amount"`
+}
+
+// Bill makes the invoice of an order. The order of the supplies does not matter. All must be between the order's parties
+// and in its currency, and round alike; those of one agreement must follow each other without gap or overlap over
+// [InvoiceOrder.Period], the closing register of one being the opening register of the next, unless the meter changed.
+// The invoice shares the edges' memory with the supplies.
+func Bill(order InvoiceOrder, supplies []Supply) (Invoice, error) {
+	inv, err := bill(&order, supplies)
+	if err != nil {
+		return Invoice{}, fmt.Errorf("billing invoice %q: %v", clip(order.Number), err)
+	}
+	return inv, nil
+}
+
+func bill(order *InvoiceOrder, supplies []Supply) (Invoice, error) {
+	if err := order.check(len(supplies)); err != nil {
+		return Invoice{}, err
+	}
+	inv := Invoice{
+		Number: order.Number, Seller: order.Seller, Buyer: order.Buyer, Currency: order.Currency,
+		From: order.From, To: order.To, Issued: order.IssuedMS,
+	}
+	sorted, err := inOrder(supplies)
+	if err != nil {
+		return Invoice{}, err
+	}
+	for i, s := range sorted {
+		if err := checkSupply(order, sorted, i); err != nil {
+			return Invoice{}, fmt.Errorf("agreement %q: %v", clip(s.Agreement.ID), err)
+		}
+		if err := inv.add(s); err != nil {
+			return Invoice{}, fmt.Errorf("agreement %q: %v", s.Agreement.ID, err)
+		}
+	}
+	if err := inv.sum(sorted[0].Tariff.Rounding); err != nil {
+		return Invoice{}, err
+	}
+	return inv, nil
+}
+
+func (o *InvoiceOrder) check(supplies int) error {
+	if err := checkText("number", o.Number, lamppost.MaxNameBytes); err != nil {
+		return err
+	}
+	if supplies == 0 || supplies > MaxSupplies {
+		return fmt.Errorf("%d supplies, not 1 to %d", supplies, MaxSupplies)
+	}
+	return checkPeriod(o.From, o.To)
+}
+
+// inOrder sorts by agreement, then by the first reading, which every supply must have.
+func inOrder(supplies []Supply) ([]*Supply, error) {
+	sorted := make([]*Supply, len(supplies))
+	for i := range supplies {
+		sorted[i] = &supplies[i]
+		if len(supplies[i].Edges) == 0 {
+			return nil, fmt.Errorf("agreement %q: no register readings", clip(supplies[i].Agreement.ID))
+		}
+	}
+	slices.SortStableFunc(sorted, func(a, b *Supply) int {
+		return cmp.Or(cmp.Compare(a.Agreement.ID, b.Agreement.ID), cmp.Compare(a.from(), b.from()))
+	})
+	return sorted, nil
+}
+
+// from and to need edges.
+func (s *Supply) from() lamppost.TimeMS { return s.Edges[0].Time }
+func (s *Supply) to() lamppost.TimeMS   { return s.Edges[len(s.Edges)-1].Time }
+
+// checkSupply refuses a supply that does not belong on the invoice or does not adjoin its neighbours.
+func checkSupply(order *InvoiceOrder, sorted []*Supply, i int) error {
+	s := sorted[i]
+	if err := s.checkTerms(order); err != nil {
+		return err
+	}
+	if first := sorted[0].Tariff.Rounding; s.Tariff.Rounding != first {
+		return fmt.Errorf("tariff %q rounds %q, others on the invoice %q", clip(s.Tariff.ID), clip(s.Tariff.Rounding), clip(first))
+	}
+	from, to := order.Period(&s.Agreement)
+	if from >= to {
+		return fmt.Errorf("it does not hold between %s and %s", stamp(order.From), stamp(order.To))
+	}
+	if i > 0 && sorted[i-1].Agreement.ID == s.Agreement.ID {
+		from = sorted[i-1].to()
+		if err := s.checkFollows(sorted[i-1]); err != nil {
+			return err
+		}
+	}
+	if s.from() != from {
+		return fmt.Errorf("the registers begin at %s, the supply at %s", stamp(s.from()), stamp(from))
+	}
+	if last := i+1 == len(sorted) || sorted[i+1].Agreement.ID != s.Agreement.ID; last && s.to() != to {
+		return fmt.Errorf("the registers end at %s, the supply at %s", stamp(s.to()), stamp(to))
+	}
+	return nil
+}
+
+// checkTerms compares what the order, the agreement, the register and the tariff say about each other.
+func (s *Supply) checkTerms(order *InvoiceOrder) error {
+	a, t := &s.Agreement, &s.Tariff
+	pairs := [...]struct{ what, got, want string }{
+		{"the agreement's seller", string(a.Seller), string(order.Seller)},
+		{"the tariff's seller", string(t.Seller), string(order.Seller)},
+		{"the agreement's buyer", string(a.Buyer), string(order.Buyer)},
+		{"the tariff's currency", t.Currency, order.Currency},
+		{"the tariff", t.ID, a.Tariff},
+		{"the register's unit", s.Unit, t.RegisterUnit},
+	}
+	for _, p := range pairs {
+		if p.got != p.want {
+			return fmt.Errorf("%s is %q, not %q", p.what, clip(p.got), clip(p.want))
+		}
+	}
+	return nil
+}
+
+// checkFollows refuses a supply under the same agreement that does not go on where the one before stopped.
+func (s *Supply) checkFollows(before *Supply) error {
+	if s.Agreement != before.Agreement {
+		return fmt.Errorf("two supplies under it disagree about its terms")
+	}
+	closing, opening := &before.Edges[len(before.Edges)-1], &s.Edges[0]
+	sameMeter := s.Device == before.Device && s.Register == before.Register
+	if sameMeter && closing.Value.Cmp(opening.Value) != 0 {
+		return fmt.Errorf("register %q closes with %s at %s and opens with %s", clip(s.Register), closing.Value,
+			stamp(closing.Time), opening.Value)
+	}
+	return nil
+}
+
+func (inv *Invoice) add(s *Supply) error {
+	lines, err := Price(&s.Tariff, s.Edges)
+	if err != nil {
+		return err
+	}
+	n := uint32(0)
+	if last := len(inv.Supplies) - 1; last >= 0 {
+		before := inv.Supplies[last].Lines
+		n = before[len(before)-1].N
+	}
+	for i := range lines {
+		lines[i].N = n + uint32(i) + 1
+	}
+	a, t := &s.Agreement, &s.Tariff
+	inv.Supplies = append(inv.Supplies, InvoiceSupply{
+		Agreement: a.ID, Point: a.Point, Place: s.Place, Device: s.Device, Register: s.Register, Unit: s.Unit,
+		PerUnit: t.PerUnit, Scale: t.Scale, Tariff: t.ID, Version: t.Version, Tax: t.Tax,
+		From: s.from(), To: s.to(), Edges: s.Edges, Lines: lines,
+	})
+	return nil
+}
+
+// sum fills in net, taxes and total from the lines.
+func (inv *Invoice) sum(rounding string) error {
+	fits := true
+	add := func(to *lamppost.Micro, amount lamppost.Micro) {
+		sum, ok := to.Add(amount)
+		*to, fits = sum, fits && ok
+	}
+	for i := range inv.Supplies {
+		s := &inv.Supplies[i]
+		base := inv.taxBase(s.Tax)
+		for j := range s.Lines {
+			add(&inv.Net, s.Lines[j].Amount)
+			add(base, s.Lines[j].Amount)
+		}
+	}
+	inv.Total = inv.Net
+	for i := range inv.Tax {
+		x := &inv.Tax[i]
+		value := new(big.Int).Mul(big.NewInt(int64(x.Base)), big.NewInt(int64(x.BasisPoints)))
+		amount, ok := roundTo(inv.Currency, rounding, value, 4) // basis points are 10⁻⁴
+		x.Amount, fits = amount, fits && ok
+		add(&inv.Total, amount)
+	}
+	if !fits {
+		return fmt.Errorf("its sum does not fit 63 bits")
+	}
+	return nil
+}
+
+// taxBase returns where the lines under a tax are summed, keeping inv.Tax sorted.
+func (inv *Invoice) taxBase(x Tax) *lamppost.Micro {
+	i, found := slices.BinarySearchFunc(inv.Tax, x, func(have TaxSum, want Tax) int {
+		return cmp.Or(cmp.Compare(have.Category, want.Category), cmp.Compare(have.BasisPoints, want.BasisPoints))
+	})
+	if !found {
+		inv.Tax = slices.Insert(inv.Tax, i, TaxSum{Category: x.Category, BasisPoints: x.BasisPoints})
+	}
+	return &inv.Tax[i].Base
+}
