@@ -33,7 +33,7 @@ const (
 	// searchBudget bounds the search for culprits: the equations over a batch of n may cover searchBudget × n claims in
 	// all, the first equation included; what is left undecided then is checked singly. One culprit needs at most 3n. With
 	// more than a few, single checks are cheaper than further equations; and whoever floods us with forgeries makes a batch
-	// about twice as dear as checking each signature alone (4 made it 2.5 times, 6 made it 3.5 times).
+	// about twice as dear as checking each signature alone (a budget of 4 made it 2.5 times, one of 6 over 3).
 	searchBudget = 3
 
 	// maxKeyDraws is how often [GenerateKey] draws before it calls the randomness broken. A P-256 draw fails once in 2^32.
