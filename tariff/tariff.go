@@ -188,8 +188,8 @@ func (t *Tariff) checkSeries() error {
 			stamp(s.From), stamp(s.end()))
 	}
 	for i, p := range s.Prices {
-		if err := checkPrice("series price at", stamp(s.From+s.StepMS*lamppost.TimeMS(i)), p); err != nil {
-			return err
+		if err := checkPrice("series", "price", p); err != nil {
+			return fmt.Errorf("%v at %s", err, stamp(s.From+s.StepMS*lamppost.TimeMS(i)))
 		}
 	}
 	return nil
