@@ -11,7 +11,7 @@ import (
 
 // An InvoiceOrder is what an invoice is made from besides the supplies: who, when, and the number the ledger gave it.
 type InvoiceOrder struct {
-	Number string // 1 to 40 printable bytes
+	Number string // 1 to 40 bytes of UTF-8 without control characters
 	lamppost.InvoiceBody
 	IssuedMS lamppost.TimeMS // the block's time
 }

@@ -15,7 +15,6 @@ package tariff
 
 import (
 	"fmt"
-	"strconv"
 	"unicode"
 	"unicode/utf8"
 
@@ -240,14 +239,15 @@ func checkGrid(what string, at lamppost.TimeMS) error {
 	return nil
 }
 
-// checkText refuses free text that could not stand in a table: empty, long, not UTF-8, or with control characters.
+// checkText refuses free text that could not stand in a table: empty, long, not UTF-8, or with control characters. Which
+// characters are printable changes with each Unicode version, so with each Go; which are controls never does.
 func checkText(what, s string, limit int) error {
 	if len(s) == 0 || len(s) > limit || !utf8.ValidString(s) {
 		return fmt.Errorf("%s %q: needs 1 to %d bytes of UTF-8", what, clip(s), limit)
 	}
 	for _, r := range s {
-		if !unicode.IsPrint(r) {
-			return fmt.Errorf("%s %q: has a character that cannot be printed, %s", what, s, strconv.QuoteRune(r))
+		if unicode.IsControl(r) {
+			return fmt.Errorf("%s %q: has the control character %U", what, s, r)
 		}
 	}
 	return nil

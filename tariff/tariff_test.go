@@ -116,7 +116,7 @@ func TestPricingAsksNoClock(t *testing.T) {
 		t.Fatalf("found %d files (%v)", len(files), err)
 	}
 	allowed := map[string]bool{
-		"cmp": true, "fmt": true, "math": true, "math/big": true, "math/bits": true, "slices": true, "sort": true, "strconv": true,
+		"cmp": true, "fmt": true, "math": true, "math/big": true, "math/bits": true, "slices": true, "sort": true,
 		"unicode": true, "unicode/utf8": true, "github.com/lamppost/lamppost": true,
 	}
 	for _, name := range files {
@@ -132,6 +132,22 @@ func TestPricingAsksNoClock(t *testing.T) {
 			if !allowed[path] && !(path == "time" && name == "zoneof.go") {
 				t.Errorf("%s imports %s", name, path)
 			}
+		}
+	}
+}
+
+// TestTextFitsATable: names that people read may be in any script, but cannot break a line or hide a terminal command.
+func TestTextFitsATable(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{
+		"Nachtstrom ½": "", "昼間": "", "": "1 to 40 bytes", "a\nb": "control character U+000A", "\x1b[2J": "control character U+001B",
+		"\xff": "UTF-8", strings.Repeat("x", 41): "1 to 40 bytes",
+	} {
+		p := flatTariff()
+		p.Bands[0].Name = name
+		err := p.Validate()
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("band %q: got %v, want %q", name, err, want)
 		}
 	}
 }
