@@ -66,10 +66,12 @@ func Refuse(code Code, format string, args ...any) *Refusal {
 }
 
 // An Outcome is what the ledger decided about one report or transaction. Data depends on the code and type: the
-// height of the first commit for a duplicate, a tariff.Invoice for an invoice, words for a refusal.
+// height of the first commit for a duplicate (eight bytes, big-endian), a tariff.Invoice for an invoice. Text says to
+// people why something was refused; it is not logged, since words are no part of what replicas agree on.
 type Outcome struct {
 	Code Code
 	Data []byte
+	Text string
 }
 
 // Append writes the outcome as the log commits to it: CBOR [code, data].
@@ -91,5 +93,5 @@ func (o Outcome) Err() error {
 	if o.Code.Accepted() {
 		return nil
 	}
-	return &Refusal{o.Code, string(o.Data)}
+	return &Refusal{o.Code, o.Text}
 }

@@ -277,3 +277,10 @@ func (d *packDecoder) extra(w *wire, r *Reading, fields *uint64) {
 		w.fail(fmt.Errorf("unknown or misplaced field %q in a record", key))
 	}
 }
+
+// SnapToEdge returns the UTC quarter hour that a register read at t stands for in a bill, if one is near enough.
+func SnapToEdge(t TimeMS) (edge TimeMS, ok bool) {
+	edge = (t + EdgeMS/2) / EdgeMS * EdgeMS
+	d := t - edge
+	return edge, t >= 0 && -EdgeToleranceMS <= d && d <= EdgeToleranceMS
+}

@@ -1,0 +1,150 @@
+package ledger
+
+import (
+	"encoding/binary"
+	"errors"
+	"slices"
+	"sort"
+
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/kv"
+)
+
+// The state's layout. Every key begins with 's' so that it shares the store with log and archive. Ids hold no byte
+// below '-', so a zero byte ends them and keeps the order of a scan.
+//
+//	sN                                  genesis
+//	sP <party>                          PartyBody          sD <device>                 DeviceBody
+//	sQ <device>                         sequence state     sI <device> 0 <n mod 32>    id of a recent report
+//	sF <device>                         why quarantined    sE <device> 0 <reg> 0 <t>   edge: register at a quarter hour
+//	sO <point>                          PointBody          sT <tariff> 0 <version>     tariff.Tariff
+//	sG <agreement>                      AgreementBody      sB <agreement>              billed until
+//	sA <party> 0 <currency>             balance            sC <seller>                 last invoice number
+//	sV <buyer> 0 <seller> 0 <number>    where its transaction stands
+//	sX <expiry> <id>                    height of a transaction whose id is still remembered
+const prefix = 's'
+
+func key(kind byte, parts ...string) []byte {
+	b := append(make([]byte, 0, 64), prefix, kind)
+	for i, p := range parts {
+		if i > 0 {
+			b = append(b, 0)
+		}
+		b = append(b, p...)
+	}
+	return b
+}
+
+func genesisKey() []byte { return key('N') }
+
+func recentKey(b []byte, id lamppost.DeviceID, n uint64) []byte {
+	b = append(append(b, prefix, 'I'), id...)
+	return append(b, 0, byte(n%lamppost.RecentIDs))
+}
+
+func edgeKey(id lamppost.DeviceID, register string, t lamppost.TimeMS) []byte {
+	return binary.BigEndian.AppendUint64(append(key('E', string(id), register), 0), uint64(t))
+}
+
+func tariffKey(id string, version uint32) []byte {
+	return binary.BigEndian.AppendUint32(append(key('T', id), 0), version)
+}
+
+func txKey(expiry lamppost.TimeMS, id lamppost.TxID) []byte {
+	return append(binary.BigEndian.AppendUint64(key('X'), uint64(expiry)), id[:]...)
+}
+
+// end returns the first key after all keys that begin with p.
+func end(p []byte) []byte {
+	e := slices.Clone(p)
+	e[len(e)-1]++
+	return e
+}
+
+// get reads a value through the block's writes.
+func (s *State) get(key []byte) ([]byte, error) {
+	if v, ok := s.overlay[string(key)]; ok {
+		if v == nil {
+			return nil, kv.ErrNotFound
+		}
+		return v, nil
+	}
+	return s.store.Get(key)
+}
+
+// put writes a value that may be read again in the same block.
+func (s *State) put(key, val []byte) {
+	if val == nil {
+		val = []byte{}
+	}
+	s.overlay[string(key)] = val
+	s.writes = appendWrite(s.writes, key, val)
+}
+
+func (s *State) del(key []byte) {
+	s.overlay[string(key)] = nil
+	s.writes = appendDelete(s.writes, key)
+}
+
+// scan visits keys in [from, to) in order, through the block's writes.
+func (s *State) scan(from, to []byte, fn func(key, val []byte) error) error {
+	var fresh []string
+	for k := range s.overlay {
+		if k >= string(from) && k < string(to) {
+			fresh = append(fresh, k)
+		}
+	}
+	sort.Strings(fresh)
+	visit := func(k string) error {
+		if v := s.overlay[k]; v != nil {
+			return fn([]byte(k), v)
+		}
+		return nil
+	}
+	err := s.store.Scan(from, to, func(key, val []byte) error {
+		for len(fresh) > 0 && fresh[0] < string(key) {
+			if err := visit(fresh[0]); err != nil {
+				return err
+			}
+			fresh = fresh[1:]
+		}
+		if _, replaced := s.overlay[string(key)]; replaced {
+			return nil
+		}
+		return fn(key, val)
+	})
+	for ; err == nil && len(fresh) > 0; fresh = fresh[1:] {
+		err = visit(fresh[0])
+	}
+	if errors.Is(err, kv.ErrStop) {
+		return nil
+	}
+	return err
+}
+
+// Writes are encoded as the log commits to them: for each, in the order made, key length (2 bytes), key, value length
+// plus one (4 bytes; 0: deleted), value; integers big-endian.
+func appendWrite(b, key, val []byte) []byte {
+	b = append(binary.BigEndian.AppendUint16(b, uint16(len(key))), key...)
+	return append(binary.BigEndian.AppendUint32(b, uint32(len(val)+1)), val...)
+}
+
+func appendDelete(b, key []byte) []byte {
+	b = append(binary.BigEndian.AppendUint16(b, uint16(len(key))), key...)
+	return binary.BigEndian.AppendUint32(b, 0)
+}
+
+func forEachWrite(b []byte, fn func(key, val []byte, deleted bool)) {
+	for len(b) > 0 {
+		n := 2 + int(binary.BigEndian.Uint16(b))
+		key := b[2:n]
+		size := int(binary.BigEndian.Uint32(b[n:]))
+		b = b[n+4:]
+		if size == 0 {
+			fn(key, nil, true)
+			continue
+		}
+		fn(key, b[:size-1], false)
+		b = b[size-1:]
+	}
+}

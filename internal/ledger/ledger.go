@@ -1,0 +1,261 @@
+// Package ledger is the deterministic state machine: it decides what every report and transaction does to the registry,
+// the registers, the accounts and the invoices. The same transactions in the same order at the same times give the same
+// outcomes, the same writes and therefore the same log root on every replica and in every replay.
+//
+// It reads nothing but its arguments and the key/value state it wrote itself: no clock, randomness, network, float or
+// map order. A bad transaction is a refused outcome, never an error; an error means the state cannot be read, and the
+// replica stops.
+//
+// Start reading at [State.Apply]. reports.go has the rule for a device's reports, sequence.go the sequence rule,
+// registry.go parties, devices and agreements, money.go accounts and invoices, keys.go the layout of the state.
+package ledger
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/kv"
+	"github.com/lamppost/lamppost/sig"
+	"github.com/lamppost/lamppost/tariff"
+)
+
+// Limits of the ledger, part of its rules.
+const (
+	// MaxExpiryMS is how far ahead a transaction's expiry may lie: ids are remembered until then.
+	MaxExpiryMS lamppost.TimeMS = 24 * 3600 * 1000
+	maxText                     = 200 // bytes of a name, place or memo
+)
+
+// Rules is the version of the rules this package implements.
+const Rules = 1
+
+// A State is the ledger at a height, with the writes of the block being applied on top. One goroutine uses it.
+type State struct {
+	store kv.Reader
+
+	// The registry, held in memory because every report needs it.
+	network    string
+	members    map[lamppost.MemberID]*member
+	memberList []lamppost.Member
+	parties    map[lamppost.PartyID]lamppost.PartyBody
+	devices    map[lamppost.DeviceID]*device
+	points     map[string]lamppost.PointBody
+	tariffs    map[string][]tariff.Tariff // by version
+	agreements map[string]lamppost.AgreementBody
+	bySide     map[sides][]string // agreement ids in the order they were made
+
+	// The block being applied.
+	height  lamppost.Height
+	time    lamppost.TimeMS
+	index   uint32
+	overlay map[string][]byte // writes of this block; nil: deleted
+	writes  []byte            // of the current transaction, encoded
+	staged  []byte            // of the block
+
+	checker reportChecker
+}
+
+type member struct{ key *sig.PublicKey }
+
+type sides struct{ seller, buyer lamppost.PartyID }
+
+// Open reads the registry from a store that is at rest. The store must not be written except with what Stage puts
+// into a batch.
+func Open(store kv.Reader) (*State, error) {
+	s := &State{
+		store:      store,
+		members:    map[lamppost.MemberID]*member{},
+		parties:    map[lamppost.PartyID]lamppost.PartyBody{},
+		devices:    map[lamppost.DeviceID]*device{},
+		points:     map[string]lamppost.PointBody{},
+		tariffs:    map[string][]tariff.Tariff{},
+		agreements: map[string]lamppost.AgreementBody{},
+		bySide:     map[sides][]string{},
+		overlay:    map[string][]byte{},
+	}
+	if err := s.load(); err != nil {
+		return nil, fmt.Errorf("reading the ledger's state: %w", err)
+	}
+	return s, nil
+}
+
+// Network is the network's id, empty before its genesis.
+func (s *State) Network() string { return s.network }
+
+// Members returns the members in the order of the genesis.
+func (s *State) Members() []lamppost.Member { return s.memberList }
+
+// Member returns a member's key, or nil.
+func (s *State) Member(id lamppost.MemberID) *sig.PublicKey {
+	if m := s.members[id]; m != nil {
+		return m.key
+	}
+	return nil
+}
+
+// Begin starts a block. Its writes become part of the store by Stage, or the State is thrown away.
+func (s *State) Begin(height lamppost.Height, time lamppost.TimeMS) error {
+	s.height, s.time, s.index = height, time, 0
+	clear(s.overlay)
+	s.staged = s.staged[:0]
+	return nil
+}
+
+// Apply decides one transaction and returns one outcome per report of a segment, one otherwise, and the encoded state
+// writes, valid until the next call. checked says that the caller verified the reports' signatures itself. An error
+// means that the state could not be read.
+func (s *State) Apply(tx *lamppost.Transaction, id lamppost.TxID, checked bool) ([]lamppost.Outcome, []byte, error) {
+	s.writes = s.writes[:0]
+	outcomes, err := s.apply(tx, id, checked)
+	if err != nil {
+		return nil, nil, fmt.Errorf("applying transaction %d of block %d: %w", s.index, s.height, err)
+	}
+	s.staged = append(s.staged, s.writes...)
+	s.index++
+	return outcomes, s.writes, nil
+}
+
+func (s *State) apply(tx *lamppost.Transaction, id lamppost.TxID, checked bool) ([]lamppost.Outcome, error) {
+	if tx.Type == lamppost.TxSegment {
+		return s.applySegment(tx, checked)
+	}
+	out, err := s.applyOrder(tx, id)
+	var refusal *lamppost.Refusal
+	if errors.As(err, &refusal) {
+		if len(s.writes) > 0 {
+			panic("ledger: a refused transaction wrote state: " + refusal.Error())
+		}
+		return []lamppost.Outcome{{Code: refusal.Code, Text: refusal.Text}}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return []lamppost.Outcome{out}, nil
+}
+
+// applyOrder checks who signed and when, runs the order once, and remembers its id until it expires. Each case checks
+// everything before it writes anything, so a refusal leaves no trace in the state.
+func (s *State) applyOrder(tx *lamppost.Transaction, id lamppost.TxID) (lamppost.Outcome, error) {
+	var none lamppost.Outcome
+	o := &tx.Order
+	if o.Type == lamppost.TxGenesis {
+		return none, s.genesis(tx)
+	}
+	m := s.members[tx.Signed.Key]
+	if m == nil || !tx.Signed.Verify(s.network, lamppost.PurposeTx, m.key) {
+		return none, lamppost.Refuse(lamppost.CodeBadSignature, "no member %q signed this for network %q", tx.Signed.Key, s.network)
+	}
+	if o.ExpiryTime <= s.time || o.ExpiryHeight != 0 && o.ExpiryHeight < s.height || o.ExpiryTime > s.time+MaxExpiryMS {
+		return none, lamppost.Refuse(lamppost.CodeExpired, "a transaction expires after its block and at most a day later")
+	}
+	switch first, err := s.get(txKey(o.ExpiryTime, id)); {
+	case err == nil:
+		return lamppost.Outcome{Code: lamppost.CodeDuplicate, Data: first}, nil
+	case !errors.Is(err, kv.ErrNotFound):
+		return none, err
+	}
+	out, err := s.dispatch(o)
+	if err != nil {
+		return none, err
+	}
+	s.put(txKey(o.ExpiryTime, id), binary.BigEndian.AppendUint64(nil, uint64(s.height)))
+	return out, s.forgetExpired()
+}
+
+func (s *State) dispatch(o *lamppost.Order) (out lamppost.Outcome, err error) {
+	switch o.Type {
+	case lamppost.TxParty:
+		err = body(o, s.party)
+	case lamppost.TxDevice:
+		err = body(o, s.device)
+	case lamppost.TxPoint:
+		err = body(o, s.point)
+	case lamppost.TxTariff:
+		err = body(o, s.tariff)
+	case lamppost.TxAgreement:
+		err = body(o, s.agreement)
+	case lamppost.TxTransfer:
+		err = body(o, s.transfer)
+	case lamppost.TxInvoice:
+		err = body(o, func(b lamppost.InvoiceBody) (err error) {
+			out.Data, err = s.invoice(b)
+			return err
+		})
+	default:
+		err = lamppost.Refuse(lamppost.CodeBadTx, "transaction type %d is not known to rules version %d", o.Type, Rules)
+	}
+	return out, err
+}
+
+// body decodes an order's body and hands it to f.
+func body[B any](o *lamppost.Order, f func(B) error) error {
+	var b B
+	if err := lamppost.Unmarshal(o.Body, &b); err != nil {
+		return lamppost.Refuse(lamppost.CodeBadTx, "%s: %v", o.Type, err)
+	}
+	return f(b)
+}
+
+// genesis founds the network. Its signer must be one of the members it names, and it must be the first transaction.
+func (s *State) genesis(tx *lamppost.Transaction) error {
+	return body(&tx.Order, func(b lamppost.GenesisBody) error {
+		if s.network != "" || s.height != 1 || s.index != 0 {
+			return lamppost.Refuse(lamppost.CodeBadTx, "a network is founded once, by its first transaction")
+		}
+		if b.Rules != Rules || len(b.Members) == 0 {
+			return lamppost.Refuse(lamppost.CodeBadTx, "rules version %d with %d members: this program knows version %d and needs a member",
+				b.Rules, len(b.Members), Rules)
+		}
+		if err := lamppost.CheckName("network", b.Network); err != nil {
+			return lamppost.Refuse(lamppost.CodeBadTx, "%v", err)
+		}
+		members, err := parseMembers(b.Members)
+		if err != nil {
+			return lamppost.Refuse(lamppost.CodeBadTx, "%v", err)
+		}
+		if m := members[tx.Signed.Key]; m == nil || !tx.Signed.Verify(b.Network, lamppost.PurposeTx, m.key) {
+			return lamppost.Refuse(lamppost.CodeBadSignature, "a genesis is signed by one of its members")
+		}
+		s.network, s.members, s.memberList = b.Network, members, b.Members
+		s.put(genesisKey(), lamppost.Marshal(b))
+		return nil
+	})
+}
+
+func parseMembers(list []lamppost.Member) (map[lamppost.MemberID]*member, error) {
+	members := map[lamppost.MemberID]*member{}
+	for _, m := range list {
+		if err := lamppost.CheckName("member", string(m.ID)); err != nil {
+			return nil, err
+		}
+		key, err := sig.ParsePublicKey(sig.EdDSA, m.Key)
+		if err != nil {
+			return nil, fmt.Errorf("key of member %q: %w", m.ID, err)
+		}
+		if members[m.ID] != nil {
+			return nil, fmt.Errorf("member %q stands twice", m.ID)
+		}
+		members[m.ID] = &member{key: key}
+	}
+	return members, nil
+}
+
+// Stage puts the block's writes into the batch that makes it durable.
+func (s *State) Stage(b *kv.Batch) {
+	forEachWrite(s.staged, func(key, val []byte, deleted bool) {
+		if deleted {
+			b.Delete(key)
+		} else {
+			b.Set(key, val)
+		}
+	})
+}
+
+// EachKey calls fn for every enrolled device.
+func (s *State) EachKey(fn func(id lamppost.DeviceID, key *sig.PublicKey, epoch uint32)) {
+	for id, d := range s.devices {
+		fn(id, d.key, d.body.KeyEpoch)
+	}
+}

@@ -1,0 +1,303 @@
+package ledger
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"runtime"
+	"slices"
+
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/kv"
+	"github.com/lamppost/lamppost/sig"
+	"github.com/lamppost/lamppost/tariff"
+)
+
+// A device is an enrolled device with what its next report is judged by.
+type device struct {
+	body        lamppost.DeviceBody
+	key         *sig.PublicKey
+	seq         sequence
+	quarantined string // why; empty: it is not
+
+	// Of the block being applied: the ids taken in it, and how many of them are already written.
+	block   lamppost.Height
+	taken   []recent
+	written int
+	dirty   bool
+}
+
+// reportChecker holds the memory of applySegment from one segment to the next, so that a report costs no allocation.
+type reportChecker struct {
+	reports []lamppost.Report
+	refused []error // by report: why it cannot be read
+	signed  []byte  // the bytes every report signs, one after the other
+	ends    []int
+	items   []sig.Item
+	ok      []bool
+	dirty   []*device
+}
+
+// applySegment judges every report of a segment on its own. A segment that its gateway did not sign as it stands is
+// refused as a whole: each of its reports gets that outcome.
+func (s *State) applySegment(tx *lamppost.Transaction, checked bool) ([]lamppost.Outcome, error) {
+	outcomes := make([]lamppost.Outcome, len(tx.Items))
+	c := &s.checker
+	c.decode(s.network, tx.Items)
+	if refusal := s.checkSegment(tx, checked); refusal != nil {
+		for i := range outcomes {
+			outcomes[i] = outcome(refusal.Code, refusal.Text)
+		}
+		return outcomes, nil
+	}
+	s.verify(checked)
+	for i := range tx.Items {
+		out, err := s.applyReport(tx, i)
+		if err != nil {
+			return nil, err
+		}
+		outcomes[i] = out
+	}
+	s.writeDevices()
+	return outcomes, nil
+}
+
+// decode reads all reports and the bytes they sign.
+func (c *reportChecker) decode(network string, items []lamppost.SegmentItem) {
+	n := len(items)
+	for len(c.reports) < n {
+		c.reports = append(c.reports, lamppost.Report{})
+	}
+	c.refused, c.ends, c.signed = slices.Grow(c.refused[:0], n)[:n], c.ends[:0], c.signed[:0]
+	for i := range items {
+		if c.refused[i] = c.reports[i].Decode(items[i].Report); c.refused[i] == nil {
+			c.signed = c.reports[i].AppendToBeSigned(c.signed, network)
+		}
+		c.ends = append(c.ends, len(c.signed))
+	}
+}
+
+// message returns what report i signs.
+func (c *reportChecker) message(i int) []byte {
+	from := 0
+	if i > 0 {
+		from = c.ends[i-1]
+	}
+	return c.signed[from:c.ends[i]]
+}
+
+func (s *State) checkSegment(tx *lamppost.Transaction, checked bool) *lamppost.Refusal {
+	if checked {
+		return nil
+	}
+	m := s.members[tx.Header.Gateway]
+	if m == nil || !tx.Signed.Verify(s.network, lamppost.PurposeSegment, m.key) {
+		return lamppost.Refuse(lamppost.CodeBadSignature, "no gateway %q signed this segment for network %q", tx.Header.Gateway, s.network)
+	}
+	if lamppost.MerkleRoot(tx.Leaves()) != tx.Header.Root {
+		return lamppost.Refuse(lamppost.CodeBadTx, "the reports are not those the gateway signed")
+	}
+	readings := 0
+	for i := range tx.Items {
+		if s.checker.refused[i] == nil {
+			readings += len(s.checker.reports[i].Readings)
+		}
+	}
+	if readings != int(tx.Header.Readings) {
+		return lamppost.Refuse(lamppost.CodeBadTx, "the header counts %d readings, the reports have %d", tx.Header.Readings, readings)
+	}
+	return nil
+}
+
+// verify checks all signatures together; what the caller checked before is taken as good.
+func (s *State) verify(checked bool) {
+	c := &s.checker
+	n := len(c.ends)
+	c.ok = slices.Grow(c.ok[:0], n)[:n]
+	c.items = c.items[:0]
+	for i := range n {
+		c.ok[i] = checked && c.refused[i] == nil
+		if checked || c.refused[i] != nil {
+			continue
+		}
+		r := &c.reports[i]
+		if d := s.devices[r.Device]; d != nil && d.body.KeyEpoch == r.KeyEpoch && d.key.Suite() == r.Suite() {
+			c.items = append(c.items, sig.Item{Key: d.key, Msg: c.message(i), Sig: r.Signature()})
+			c.ok[i] = true // stands for "in items" until the batch is back
+		}
+	}
+	if len(c.items) == 0 {
+		return
+	}
+	good := make([]bool, len(c.items))
+	sig.VerifyAll(runtime.GOMAXPROCS(0), c.items, good)
+	for i, j := 0, 0; i < n; i++ {
+		if c.ok[i] {
+			c.ok[i] = good[j]
+			j++
+		}
+	}
+}
+
+// applyReport decides one report: who sent it, whether it is new, what it changes.
+func (s *State) applyReport(tx *lamppost.Transaction, i int) (lamppost.Outcome, error) {
+	c := &s.checker
+	if c.refused[i] != nil {
+		return refusedReport(c.refused[i]), nil
+	}
+	r := &c.reports[i]
+	d := s.devices[r.Device]
+	switch {
+	case d == nil:
+		return outcome(lamppost.CodeUnknown, "no device of this name is enrolled"), nil
+	case !c.ok[i]:
+		return outcome(lamppost.CodeBadSignature, "the signature is not that of the device's current key"), nil
+	case d.quarantined != "":
+		return outcome(lamppost.CodeQuarantined, d.quarantined), nil
+	}
+	id := lamppost.ReportID(sha256.Sum256(c.message(i)))
+	short := lamppost.RecentID(d.body.Salt, id)
+	switch d.seq.check(r.Seq) {
+	case stale:
+		return outcome(lamppost.CodeTooOld, "the device has begun a later epoch"), nil
+	case seen:
+		return s.seenBefore(d, r.Seq, short)
+	}
+	if ahead(r, s.time) {
+		return outcome(lamppost.CodeAhead, "a synchronised clock more than a day ahead of the ledger"), nil
+	}
+	s.take(d, r, &tx.Items[i], recent{seq: r.Seq, id: short, height: s.height, tx: s.index, report: uint32(i)})
+	return lamppost.Outcome{}, s.edges(d, r, uint32(i))
+}
+
+func refusedReport(err error) lamppost.Outcome {
+	var r *lamppost.Refusal
+	if errors.As(err, &r) {
+		return outcome(r.Code, r.Text)
+	}
+	return outcome(lamppost.CodeBadReport, err.Error())
+}
+
+func outcome(code lamppost.Code, text string) lamppost.Outcome {
+	return lamppost.Outcome{Code: code, Text: text}
+}
+
+func ahead(r *lamppost.Report, now lamppost.TimeMS) bool {
+	if r.TimeQuality != lamppost.TimeSynchronised {
+		return false
+	}
+	for i := range r.Readings {
+		if r.Readings[i].Time > now+lamppost.MaxAheadMS {
+			return true
+		}
+	}
+	return false
+}
+
+// seenBefore tells an honest resend from a second report under one number. The second, being validly signed, is
+// evidence: the device or a copy of its key lies, and it is quarantined.
+func (s *State) seenBefore(d *device, seq lamppost.Seq, short [16]byte) (lamppost.Outcome, error) {
+	first, err := s.recent(d, seq)
+	if errors.Is(err, kv.ErrNotFound) {
+		return outcome(lamppost.CodeTooOld, "the number is in no gap and its first report is no longer remembered"), nil
+	}
+	if err != nil {
+		return lamppost.Outcome{}, err
+	}
+	if first.id == short {
+		return lamppost.Outcome{Code: lamppost.CodeDuplicate, Data: binary.BigEndian.AppendUint64(nil, uint64(first.height))}, nil
+	}
+	d.quarantined = "two different reports were signed under one number"
+	s.put(key('F', string(d.body.ID)), []byte(d.quarantined))
+	return outcome(lamppost.CodeReused, "another report with this number was committed before"), nil
+}
+
+// recent finds what is kept of a number: first among those of this block, then in the state.
+func (s *State) recent(d *device, seq lamppost.Seq) (recent, error) {
+	if d.block == s.height {
+		for i := len(d.taken) - 1; i >= 0; i-- {
+			if t := &d.taken[i]; t.seq.N%lamppost.RecentIDs == seq.N%lamppost.RecentIDs {
+				return match(*t, seq)
+			}
+		}
+	}
+	raw, err := s.store.Get(recentKey(nil, d.body.ID, seq.N))
+	if err != nil {
+		return recent{}, err
+	}
+	r, err := decodeRecent(raw)
+	if err != nil {
+		return recent{}, err
+	}
+	return match(r, seq)
+}
+
+func match(r recent, seq lamppost.Seq) (recent, error) {
+	if r.seq != seq {
+		return recent{}, kv.ErrNotFound
+	}
+	return r, nil
+}
+
+// take marks a report as committed. Its rated time is the device's latest time, held between the device's previous
+// report and the receive time that the gateway signed.
+func (s *State) take(d *device, r *lamppost.Report, it *lamppost.SegmentItem, t recent) {
+	d.seq.take(r.Seq)
+	at := lamppost.TimeMS(0)
+	for i := range r.Readings {
+		at = max(at, r.Readings[i].Time)
+	}
+	d.seq.rated = max(d.seq.rated, min(at, it.Received))
+	if d.block != s.height {
+		d.block, d.taken, d.written = s.height, d.taken[:0], 0
+	}
+	d.taken = append(d.taken, t)
+	if !d.dirty {
+		d.dirty = true
+		s.checker.dirty = append(s.checker.dirty, d)
+	}
+}
+
+// edges keeps the registers of a billing report. The first value of an edge stays.
+func (s *State) edges(d *device, r *lamppost.Report, report uint32) error {
+	if !r.Billing() {
+		return nil
+	}
+	for i := range r.Readings {
+		x := &r.Readings[i]
+		at, ok := lamppost.SnapToEdge(x.Time)
+		if !ok || x.Kind != lamppost.Register || x.IsFloat {
+			continue
+		}
+		k := edgeKey(d.body.ID, x.Name, at)
+		if _, err := s.get(k); err == nil {
+			continue
+		} else if !errors.Is(err, kv.ErrNotFound) {
+			return err
+		}
+		e := tariff.Edge{Time: at, Value: x.Value, Quality: x.Quality,
+			Source: tariff.Source{Height: s.height, Tx: s.index, Report: report, Record: uint32(i)}}
+		s.put(k, lamppost.Marshal(e))
+	}
+	return nil
+}
+
+// writeDevices encodes what the segment changed, each device once, in the order they were first touched.
+func (s *State) writeDevices() {
+	var buf, val []byte
+	for _, d := range s.checker.dirty {
+		buf = append(append(buf[:0], prefix, 'Q'), d.body.ID...)
+		val = d.seq.append(val[:0])
+		s.writes = appendWrite(s.writes, buf, val)
+		var slots uint32 // of several numbers that share a slot only the last one stays
+		for i := len(d.taken) - 1; i >= d.written; i-- {
+			if bit := uint32(1) << (d.taken[i].seq.N % lamppost.RecentIDs); slots&bit == 0 {
+				slots |= bit
+				buf, val = recentKey(buf[:0], d.body.ID, d.taken[i].seq.N), d.taken[i].append(val[:0])
+				s.writes = appendWrite(s.writes, buf, val)
+			}
+		}
+		d.written, d.dirty = len(d.taken), false
+	}
+	s.checker.dirty = s.checker.dirty[:0]
+}

@@ -1,0 +1,158 @@
+package ledger
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/kv"
+	"github.com/lamppost/lamppost/tariff"
+)
+
+// A View reads committed state for people and programs, from a snapshot or from the store itself. Many goroutines may
+// use one.
+type View struct{ kv.Reader }
+
+// Network returns the genesis, or kv.ErrNotFound.
+func (v View) Network() (lamppost.GenesisBody, error) {
+	return read[lamppost.GenesisBody](v, genesisKey())
+}
+
+// Party returns a party, or kv.ErrNotFound.
+func (v View) Party(id lamppost.PartyID) (lamppost.PartyBody, error) {
+	return read[lamppost.PartyBody](v, key('P', string(id)))
+}
+
+// Parties returns all parties by id.
+func (v View) Parties() ([]lamppost.PartyBody, error) { return readAll[lamppost.PartyBody](v, 'P') }
+
+// Device returns a device, or kv.ErrNotFound.
+func (v View) Device(id lamppost.DeviceID) (lamppost.DeviceBody, error) {
+	return read[lamppost.DeviceBody](v, key('D', string(id)))
+}
+
+// Devices returns all devices by id.
+func (v View) Devices() ([]lamppost.DeviceBody, error) { return readAll[lamppost.DeviceBody](v, 'D') }
+
+// Points returns all metering points by id.
+func (v View) Points() ([]lamppost.PointBody, error) { return readAll[lamppost.PointBody](v, 'O') }
+
+// Point returns a metering point, or kv.ErrNotFound.
+func (v View) Point(id string) (lamppost.PointBody, error) {
+	return read[lamppost.PointBody](v, key('O', id))
+}
+
+// Tariffs returns all tariffs by id and version.
+func (v View) Tariffs() ([]tariff.Tariff, error) { return readAll[tariff.Tariff](v, 'T') }
+
+// Agreements returns all agreements by id.
+func (v View) Agreements() ([]lamppost.AgreementBody, error) {
+	return readAll[lamppost.AgreementBody](v, 'G')
+}
+
+// An Account is a party's or device's claims in one currency.
+type Account struct {
+	Party    lamppost.PartyID `json:"party"`
+	Currency string           `json:"currency"`
+	Balance  lamppost.Micro   `json:"balance"`
+}
+
+// Accounts returns all accounts that were ever used, by party and currency.
+func (v View) Accounts() ([]Account, error) {
+	var all []Account
+	from := key('A')
+	err := v.Scan(from, end(from), func(k, val []byte) error {
+		i := slices.Index(k, 0)
+		if i < 0 || len(val) != 8 {
+			return fmt.Errorf("account %q is damaged", k)
+		}
+		all = append(all, Account{lamppost.PartyID(k[2:i]), string(k[i+1:]), lamppost.Micro(binary.BigEndian.Uint64(val))})
+		return nil
+	})
+	return all, err
+}
+
+// Place says where a transaction stands.
+type Place struct {
+	Height lamppost.Height
+	Index  uint32
+}
+
+// Invoices returns where a buyer's invoices stand, by seller and number.
+func (v View) Invoices(buyer lamppost.PartyID) ([]Place, error) {
+	return v.places(key('V', string(buyer), ""))
+}
+
+// AllInvoices returns where all invoices stand, by buyer, seller and number.
+func (v View) AllInvoices() ([]Place, error) { return v.places(key('V')) }
+
+func (v View) places(from []byte) ([]Place, error) {
+	var all []Place
+	err := v.Scan(from, end(from), func(_, val []byte) error {
+		if len(val) != 12 {
+			return errors.New("an invoice's place is damaged")
+		}
+		all = append(all, Place{lamppost.Height(binary.BigEndian.Uint64(val)), binary.BigEndian.Uint32(val[8:])})
+		return nil
+	})
+	return all, err
+}
+
+// Quarantine returns why a device is quarantined, or "".
+func (v View) Quarantine(id lamppost.DeviceID) (string, error) {
+	why, err := v.Get(key('F', string(id)))
+	if errors.Is(err, kv.ErrNotFound) {
+		return "", nil
+	}
+	return string(why), err
+}
+
+// Sequence says how far a device's numbers are known: the highest, and how many below it are missing or given up.
+func (v View) Sequence(id lamppost.DeviceID) (high lamppost.Seq, missing, lost uint64, err error) {
+	raw, err := v.Get(key('Q', string(id)))
+	if errors.Is(err, kv.ErrNotFound) {
+		return high, 0, 0, nil
+	}
+	if err != nil {
+		return high, 0, 0, err
+	}
+	q, err := decodeSequence(raw)
+	return lamppost.Seq{Epoch: q.epoch, N: q.high}, q.open(), q.lost, err
+}
+
+// Recent says where one of a device's last 32 numbers was committed, or kv.ErrNotFound.
+func (v View) Recent(id lamppost.DeviceID, seq lamppost.Seq) (Place, uint32, error) {
+	raw, err := v.Get(recentKey(nil, id, seq.N))
+	if err != nil {
+		return Place{}, 0, err
+	}
+	r, err := decodeRecent(raw)
+	if err == nil && r.seq != seq {
+		err = kv.ErrNotFound
+	}
+	return Place{r.height, r.tx}, r.report, err
+}
+
+func read[B any](v View, key []byte) (b B, err error) {
+	raw, err := v.Get(key)
+	if err != nil {
+		return b, err
+	}
+	return b, lamppost.Unmarshal(raw, &b)
+}
+
+func readAll[B any](v View, kind byte) ([]B, error) {
+	var all []B
+	from := key(kind)
+	err := v.Scan(from, end(from), func(_, val []byte) error {
+		var b B
+		if err := lamppost.Unmarshal(slices.Clone(val), &b); err != nil {
+			return err
+		}
+		all = append(all, b)
+		return nil
+	})
+	return all, err
+}
