@@ -1,0 +1,218 @@
+// Package pebble keeps a kv.Store on disk, in an LSM tree (github.com/cockroachdb/pebble). It is the only package that
+// knows that library.
+//
+// It promises what kv.Store promises, across power cuts, as far as the disk keeps its word about fsync. It needs the
+// folder for itself: a second process that opens it is refused. Limits are those of kv; in memory it takes about
+// Options.CacheBytes + 4 × 64 MiB at most.
+//
+// Start reading at [Open] and [Options]; settings.go says why the library is configured as it is.
+package pebble
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/lamppost/lamppost/internal/kv"
+)
+
+// Options are what an operator may want to change. The zero value is right for a node.
+type Options struct {
+	CacheBytes int64        // memory for blocks read from disk; 0 means DefaultCacheBytes
+	Logger     *slog.Logger // told of trouble only: disk errors, stalled writes; nil is silent
+
+	// NoFsync makes Apply return before the disk has the batch: a power cut loses or tears the latest ones, in order.
+	// For tests that do not cut the power, where it saves most of the time.
+	NoFsync bool
+}
+
+// DefaultCacheBytes is the memory for blocks read from disk if Options says nothing.
+const DefaultCacheBytes = 64 << 20
+
+// A Store is a kv.Store in a folder.
+type Store struct {
+	reader
+	db   *pebble.DB
+	lock *pebble.Lock
+	sync *pebble.WriteOptions
+
+	mu     sync.Mutex // held by Apply
+	failed error      // why the store takes no further batch
+}
+
+// Open opens the store in the folder dir and creates both if they are not there. A store that was not closed is
+// recovered first. Creating the folder is durable when Open returns.
+func Open(dir string, o Options) (*Store, error) { return openFS(vfs.Default, dir, o) }
+
+func openFS(disk vfs.FS, dir string, o Options) (*Store, error) {
+	if err := makeDir(disk, dir); err != nil {
+		return nil, fmt.Errorf("creating data folder %q: %w", dir, err)
+	}
+	lock, err := pebble.LockDirectory(dir, disk)
+	if err != nil {
+		return nil, lockError(dir, err)
+	}
+	db, err := pebble.Open(dir, settings(disk, lock, o))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("opening data folder %q: %w", dir, err), lock.Close())
+	}
+	s := &Store{reader: reader{db}, db: db, lock: lock, sync: pebble.Sync}
+	if o.NoFsync {
+		s.sync = pebble.NoSync
+	}
+	return s, nil
+}
+
+// makeDir creates dir and the folders above it, and makes the new names durable: the library does so only for what it
+// creates inside.
+func makeDir(disk vfs.FS, dir string) error {
+	var parents []string
+	for d := dir; ; d = disk.PathDir(d) {
+		if _, err := disk.Stat(d); err == nil || disk.PathDir(d) == d {
+			break
+		}
+		parents = append(parents, disk.PathDir(d))
+	}
+	if err := disk.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for _, p := range parents {
+		f, err := disk.OpenDir(p)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lockError tells "somebody else has it", which the operator can do something about, from a folder that cannot be used:
+// only for the latter the library could not even create the lock file.
+func lockError(dir string, err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return fmt.Errorf("locking data folder %q: %w", dir, err)
+	}
+	return fmt.Errorf("data folder %q is in use by another node or command: stop that one first, or name another folder (%w)", dir, err)
+}
+
+// Apply implements kv.Store.
+func (s *Store) Apply(b *kv.Batch) error {
+	if err := b.Err(); err != nil {
+		return fmt.Errorf("applying: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failed != nil {
+		return s.failed
+	}
+	if err := s.commit(b); err != nil {
+		s.failed = fmt.Errorf("the data folder takes no more writes until it is opened again: %w", err)
+		return s.failed
+	}
+	return nil
+}
+
+func (s *Store) commit(b *kv.Batch) (err error) {
+	// The library reports a failed write ahead log by Logger.Fatalf, which must not return. Ours panics with a
+	// fatalError, in this goroutine, and here it becomes the error that it is; any other panic goes on.
+	defer func() {
+		if r := recover(); r != nil {
+			fatal, ok := r.(fatalError)
+			if !ok {
+				panic(r)
+			}
+			err = fatal
+		}
+	}()
+	batch := s.db.NewBatchWithSize(b.Bytes() + batchHeaderBytes)
+	for op := range b.All() {
+		if err := stage(batch, op); err != nil {
+			return errors.Join(err, batch.Close())
+		}
+	}
+	if err := batch.Commit(s.sync); err != nil {
+		return fmt.Errorf("writing batch: %w", err)
+	}
+	return batch.Close()
+}
+
+func stage(batch *pebble.Batch, op kv.Op) error {
+	if op.Delete {
+		return batch.Delete(op.Key, nil)
+	}
+	return batch.Set(op.Key, op.Val, nil)
+}
+
+// Snapshot implements kv.Store.
+func (s *Store) Snapshot() (kv.Snapshot, error) {
+	snap := s.db.NewSnapshot()
+	return snapshot{reader{snap}, snap}, nil
+}
+
+// Close implements kv.Store. After a failed Apply it leaves the folder locked until the process ends: the library's
+// state is then unknown, and waiting for it could take for ever.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failed != nil {
+		return nil
+	}
+	if err := errors.Join(s.db.Close(), s.lock.Close()); err != nil {
+		return fmt.Errorf("closing data folder: %w", err)
+	}
+	return nil
+}
+
+type snapshot struct {
+	reader
+	io.Closer
+}
+
+// A reader is the reading half, over the database or over a snapshot of it.
+type reader struct{ from pebble.Reader }
+
+// Get implements kv.Reader.
+func (r reader) Get(key []byte) (val []byte, err error) {
+	shared, closer, err := r.from.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, kv.ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading key %q: %w", key, err)
+	}
+	val = append([]byte{}, shared...)
+	return val, closer.Close()
+}
+
+// Scan implements kv.Reader.
+func (r reader) Scan(from, to []byte, fn func(key, val []byte) error) (err error) {
+	it, err := r.from.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
+	if err != nil {
+		return fmt.Errorf("scanning from %q: %w", from, err)
+	}
+	defer func() {
+		if closeErr := it.Close(); err == nil && closeErr != nil {
+			err = fmt.Errorf("scanning from %q: %w", from, closeErr)
+		}
+	}()
+	for ok := it.First(); ok; ok = it.Next() {
+		val, err := it.ValueAndErr()
+		if err != nil {
+			return fmt.Errorf("scanning at key %q: %w", it.Key(), err)
+		}
+		if err := fn(it.Key(), val); errors.Is(err, kv.ErrStop) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil // an error of the iterator itself comes out of Close
+}
