@@ -194,6 +194,9 @@ func (r reader) Get(key []byte) (val []byte, err error) {
 
 // Scan implements kv.Reader.
 func (r reader) Scan(from, to []byte, fn func(key, val []byte) error) (err error) {
+	if len(from) == 0 {
+		from = nil // for the library an empty bound is not the same as none
+	}
 	it, err := r.from.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
 	if err != nil {
 		return fmt.Errorf("scanning from %q: %w", from, err)
