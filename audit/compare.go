@@ -1,0 +1,196 @@
+package audit
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/lamppost/lamppost/tariff"
+)
+
+// A difference is the first place where a file says something else than its proof.
+type difference struct {
+	path []string // field names and indexes
+	got  string   // what the file says, as JSON; empty: nothing
+	want string   // what the proof gives, as JSON; empty: nothing
+}
+
+// String says it without knowing what the field means.
+func (d difference) String() string {
+	name := "the file"
+	if len(d.path) > 0 {
+		name = d.path[len(d.path)-1]
+		if _, err := strconv.Atoi(name); err == nil && len(d.path) > 1 {
+			name = d.path[len(d.path)-2] + " " + name
+		}
+	}
+	name = printable(clip(name))
+	switch {
+	case d.want == "":
+		return fmt.Sprintf("%s %s stands in the file, but the proof does not give it", name, d.said())
+	case d.got == "":
+		return fmt.Sprintf("%s is missing, the proof gives %s", name, clip(d.want))
+	}
+	return fmt.Sprintf("%s %s is not what the proof gives (%s)", name, d.said(), unquote(d.want))
+}
+
+// said is the file's value for a message.
+func (d difference) said() string { return printable(unquote(d.got)) }
+
+func unquote(raw string) string {
+	var s string
+	if json.Unmarshal([]byte(raw), &s) == nil {
+		return clip(s)
+	}
+	return clip(raw)
+}
+
+// firstDifference compares two JSON documents without regard to order. It reports false if it finds none.
+func firstDifference(got, want []byte) (difference, bool) {
+	a, errA := readJSON(got)
+	b, errB := readJSON(want)
+	if errA != nil || errB != nil {
+		return difference{}, false
+	}
+	return diff(nil, a, b)
+}
+
+func readJSON(data []byte) (v any, err error) {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.UseNumber()
+	return v, dec.Decode(&v)
+}
+
+func diff(path []string, a, b any) (difference, bool) {
+	switch b := b.(type) {
+	case map[string]any:
+		if a, ok := a.(map[string]any); ok {
+			return diffObjects(path, a, b)
+		}
+	case []any:
+		if a, ok := a.([]any); ok {
+			return diffArrays(path, a, b)
+		}
+	default:
+		if a == b { // b is a string, number, truth value or null, so this compares no map
+			return difference{}, false
+		}
+	}
+	return difference{slices.Clone(path), text(a), text(b)}, true
+}
+
+func diffObjects(path []string, a, b map[string]any) (difference, bool) {
+	var names []string
+	for name := range b {
+		names = append(names, name)
+	}
+	for name := range a {
+		if _, ok := b[name]; !ok {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		x, inA := a[name]
+		y, inB := b[name]
+		here := append(path, name)
+		if !inA || !inB {
+			d := difference{path: slices.Clone(here)}
+			if inA {
+				d.got = text(x)
+			} else {
+				d.want = text(y)
+			}
+			return d, true
+		}
+		if d, ok := diff(here, x, y); ok {
+			return d, true
+		}
+	}
+	return difference{}, false
+}
+
+func diffArrays(path []string, a, b []any) (difference, bool) {
+	for i := range min(len(a), len(b)) {
+		if d, ok := diff(append(path, strconv.Itoa(i)), a[i], b[i]); ok {
+			return d, true
+		}
+	}
+	if len(a) != len(b) {
+		return difference{slices.Clone(path), fmt.Sprintf("with %d entries", len(a)), fmt.Sprintf("%d entries", len(b))}, true
+	}
+	return difference{}, false
+}
+
+func text(v any) string {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return "?"
+	}
+	return string(raw)
+}
+
+// place names the invoice and line of a difference, and for what people look at first the link that broke.
+func (s *Statement) place(d difference) error {
+	if len(d.path) < 3 || d.path[0] != "invoices" {
+		if d.path != nil && d.path[0] == "checkpoint" {
+			return fmt.Errorf("checkpoint: %s", d)
+		}
+		return nil
+	}
+	i, err := strconv.Atoi(d.path[1])
+	if err != nil || i >= len(s.invoices) {
+		return nil
+	}
+	inv := s.invoices[i]
+	if d.path[2] != "lines" || len(d.path) < 5 {
+		return &LineError{Invoice: inv.Number, Err: errors.New(d.String())}
+	}
+	j, err := strconv.Atoi(d.path[3])
+	if err != nil || j >= len(s.Invoices[i].Lines) {
+		return nil
+	}
+	line := &s.Invoices[i].Lines[j]
+	return &LineError{inv.Number, line.N, lineWords(d, d.path[4:], inv, line)}
+}
+
+// lineWords says what a difference in a line means; at is the path inside the line.
+func lineWords(d difference, at []string, inv *Invoice, line *BilledLine) error {
+	supply, billed := findLine(inv, line.N)
+	switch field := at[0]; {
+	case d.got == "" || d.want == "" || supply == nil:
+	case field == "amount":
+		return amountDifference(supply, billed, d.said())
+	case field == "price":
+		return fmt.Errorf("price %s is not that of tariff %q version %d (%s)", d.said(), supply.Tariff, supply.Version, line.Price)
+	case (field == "opening" || field == "closing") && len(at) == 2:
+		v := line.Opening
+		if field == "closing" {
+			v = line.Closing
+		}
+		return fmt.Errorf("%s %s %s is not what device %s signed for %s (%s)", field, at[1], d.said(), line.Device, v.Time, unquote(d.want))
+	case field == "intervals" && len(at) == 3:
+		k, err := strconv.Atoi(at[1])
+		if err != nil || k >= len(line.Intervals) {
+			break
+		}
+		x := line.Intervals[k]
+		return fmt.Errorf("interval %s to %s: %s %s is not what device %s signed (%s)", x.From, x.To, at[2], d.said(), line.Device, unquote(d.want))
+	}
+	return errors.New(d.String())
+}
+
+func findLine(inv *Invoice, n uint32) (*tariff.InvoiceSupply, *tariff.Line) {
+	for i := range inv.Supplies {
+		s := &inv.Supplies[i]
+		for j := range s.Lines {
+			if s.Lines[j].N == n {
+				return s, &s.Lines[j]
+			}
+		}
+	}
+	return nil, nil
+}

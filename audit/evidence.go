@@ -1,0 +1,272 @@
+package audit
+
+import (
+	"errors"
+	"fmt"
+	"sort"
+
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/tariff"
+)
+
+// Evidence is what a proof turned out to prove. It does not change after [CheckProof] and may be read concurrently.
+type Evidence struct {
+	Network    string
+	Pinned     bool                // the members are the pin's; otherwise the network's own word
+	Checkpoint lamppost.Checkpoint // the first of the quorum, all of which are equal but for their origin
+	Signers    []string            // origins of the members' checkpoints
+	Txs        []Tx                // in log order
+	Reports    []Report            // in the proof's order
+
+	proof   *lamppost.Proof
+	members *roster
+	pool    pool
+	blocks  []lamppost.BlockLeaf
+	bodies  map[bodyKey][]int     // transactions that say something of a name, in log order
+	places  map[tariff.Source]int // reports by where they stand, the record being 0
+	edges   map[register][]edge   // by time
+	sources map[tariff.Source]*edge
+}
+
+// Members returns whose signatures counted, with their keys.
+func (e *Evidence) Members() []lamppost.Member { return e.members.members }
+
+// A Tx is a transaction that stands in the log.
+type Tx struct {
+	Leaf    int64
+	Type    lamppost.TxType
+	Height  lamppost.Height
+	Index   uint32
+	ID      lamppost.TxID
+	Signer  lamppost.MemberID
+	Outcome lamppost.Outcome // of a transaction that is not a segment
+	Order   lamppost.Order   // of a transaction that is not a segment
+
+	header lamppost.SegmentHeader
+	proof  *lamppost.TxProof
+	body   any // of a kind that has lookups, where the outcome is [lamppost.CodeOK]
+}
+
+// String names the transaction in messages.
+func (t *Tx) String() string { return fmt.Sprintf("%s %d of block %d", t.Type, t.Index, t.Height) }
+
+func (e *Evidence) checkTxs() error {
+	e.Txs = make([]Tx, 0, len(e.proof.Txs))
+	for i := range e.proof.Txs {
+		p := &e.proof.Txs[i]
+		t := Tx{Leaf: p.Leaf, Type: p.Type, Height: p.Height, Index: p.Index, proof: p}
+		if i > 0 && !e.Txs[i-1].before(&t) {
+			return fmt.Errorf("%s: the transactions of a proof stand in log order", &t)
+		}
+		if err := e.checkTx(&t); err != nil {
+			return fmt.Errorf("%s: %w", &t, err)
+		}
+		e.Txs = append(e.Txs, t)
+		e.remember(i)
+	}
+	return nil
+}
+
+func (t *Tx) before(u *Tx) bool {
+	return t.Leaf < u.Leaf && (t.Height < u.Height || t.Height == u.Height && t.Index < u.Index)
+}
+
+func (e *Evidence) checkTx(t *Tx) error {
+	s, err := lamppost.ParseSigned(t.proof.Signed)
+	if err != nil {
+		return err
+	}
+	t.Signer = s.Key
+	if err := e.include(t.Leaf, t.proof.LeafRecord()); err != nil {
+		return err
+	}
+	if t.Type == lamppost.TxSegment {
+		return e.checkSegment(t, &s)
+	}
+	if t.Order, err = lamppost.ParseOrder(s); err != nil {
+		return err
+	}
+	if t.Order.Type != t.Type || t.Type == lamppost.TxBlock {
+		return fmt.Errorf("what was signed is of type %s", t.Order.Type)
+	}
+	t.ID = s.ID(e.Network, lamppost.PurposeTx)
+	if t.Outcome, err = lamppost.DecodeOutcome(t.proof.Outcome); err != nil {
+		return err
+	}
+	if lamppost.OutcomeHash(t.proof.OutcomeSalt, t.proof.Outcome) != t.proof.Outcomes {
+		return errors.New("its outcome is not the one in the log")
+	}
+	if t.Type == lamppost.TxGenesis {
+		return e.checkGenesis(t, &s)
+	}
+	if !t.Outcome.Code.Accepted() {
+		return nil // refused, perhaps for its signature
+	}
+	return e.checkSigner(t, &s, lamppost.PurposeTx)
+}
+
+func (e *Evidence) checkSegment(t *Tx, s *lamppost.Signed) (err error) {
+	if t.header, err = lamppost.ParseSegmentHeader(*s); err != nil {
+		return err
+	}
+	t.ID = s.ID(e.Network, lamppost.PurposeSegment)
+	if len(t.proof.Outcome) > 0 || t.proof.OutcomeSalt != [lamppost.SaltBytes]byte{} {
+		return errors.New("a segment's outcomes stand with its reports")
+	}
+	return e.checkSigner(t, s, lamppost.PurposeSegment)
+}
+
+func (e *Evidence) checkSigner(t *Tx, s *lamppost.Signed, p lamppost.Purpose) error {
+	key := e.members.keys[t.Signer]
+	if key == nil {
+		return fmt.Errorf("it is signed by %q, who is not a known member", t.Signer)
+	}
+	if !s.Verify(e.Network, p, key) {
+		return fmt.Errorf("it does not match the signature of member %q", t.Signer)
+	}
+	return nil
+}
+
+// checkGenesis checks the founding by its own members: those of the pin may be others by now.
+func (e *Evidence) checkGenesis(t *Tx, s *lamppost.Signed) error {
+	g, err := readGenesis(t.proof.Signed)
+	if err != nil {
+		return err
+	}
+	if t.Outcome.Code != lamppost.CodeOK {
+		return fmt.Errorf("it was refused (%s)", t.Outcome.Code)
+	}
+	if g.Network != e.Network || t.Leaf != 0 || t.Height != 1 || t.Index != 0 {
+		return fmt.Errorf("it founds network %q and is not the first entry of %q", g.Network, e.Network)
+	}
+	if len(g.Members) > MaxPinMembers {
+		return fmt.Errorf("%d members are over the limit of %d", len(g.Members), MaxPinMembers)
+	}
+	founders, err := newRoster(g.Network, g.Members)
+	if err != nil {
+		return err
+	}
+	key := founders.keys[t.Signer]
+	if key == nil || !s.Verify(e.Network, lamppost.PurposeTx, key) {
+		return fmt.Errorf("it is not signed by a member it names")
+	}
+	return nil
+}
+
+// A bodyKey is the name under which a transaction's body is found.
+type bodyKey struct {
+	kind    lamppost.TxType
+	id      string
+	version uint32 // of a tariff; 0 for any version
+}
+
+// remember reads the body of a transaction that took effect. One that cannot be read is only missing from the lookups:
+// what the log holds is proven all the same.
+func (e *Evidence) remember(i int) {
+	t := &e.Txs[i]
+	if t.Type == lamppost.TxSegment || t.Outcome.Code != lamppost.CodeOK {
+		return
+	}
+	keep := func(body any, keys ...bodyKey) {
+		t.body = body
+		for _, k := range keys {
+			e.bodies[k] = append(e.bodies[k], i)
+		}
+	}
+	switch raw := t.Order.Body; t.Type {
+	case lamppost.TxParty:
+		if b, ok := decode[lamppost.PartyBody](raw); ok {
+			keep(b, bodyKey{kind: t.Type, id: string(b.ID)})
+		}
+	case lamppost.TxDevice:
+		if b, ok := decode[lamppost.DeviceBody](raw); ok {
+			keep(b, bodyKey{kind: t.Type, id: string(b.ID)})
+		}
+	case lamppost.TxPoint:
+		if b, ok := decode[lamppost.PointBody](raw); ok {
+			keep(b, bodyKey{kind: t.Type, id: b.ID})
+		}
+	case lamppost.TxAgreement:
+		if b, ok := decode[lamppost.AgreementBody](raw); ok {
+			keep(b, bodyKey{kind: t.Type, id: b.ID})
+		}
+	case lamppost.TxTariff:
+		if b, ok := decode[tariff.Tariff](raw); ok {
+			keep(b, bodyKey{t.Type, b.ID, b.Version}, bodyKey{kind: t.Type, id: b.ID})
+		}
+	}
+}
+
+func decode[B any](raw []byte) (*B, bool) {
+	b := new(B)
+	return b, lamppost.Unmarshal(raw, b) == nil
+}
+
+// latest returns what the log last said of a name before a leaf, or nil.
+func latest[B any](e *Evidence, k bodyKey, before int64) *B {
+	found := e.bodies[k]
+	for i := len(found) - 1; i >= 0; i-- {
+		if t := &e.Txs[found[i]]; t.Leaf < before {
+			return t.body.(*B)
+		}
+	}
+	return nil
+}
+
+// Party returns what the log said of a party before a leaf, or nil where the proof does not have it. So do Device, Point,
+// Agreement and Tariff.
+func (e *Evidence) Party(id lamppost.PartyID, before int64) *lamppost.PartyBody {
+	return latest[lamppost.PartyBody](e, bodyKey{kind: lamppost.TxParty, id: string(id)}, before)
+}
+
+// Device returns a device's enrolment, see [Evidence.Party].
+func (e *Evidence) Device(id lamppost.DeviceID, before int64) *lamppost.DeviceBody {
+	return latest[lamppost.DeviceBody](e, bodyKey{kind: lamppost.TxDevice, id: string(id)}, before)
+}
+
+// Point returns a metering point, see [Evidence.Party].
+func (e *Evidence) Point(id string, before int64) *lamppost.PointBody {
+	return latest[lamppost.PointBody](e, bodyKey{kind: lamppost.TxPoint, id: id}, before)
+}
+
+// Agreement returns an agreement, see [Evidence.Party].
+func (e *Evidence) Agreement(id string, before int64) *lamppost.AgreementBody {
+	return latest[lamppost.AgreementBody](e, bodyKey{kind: lamppost.TxAgreement, id: id}, before)
+}
+
+// Tariff returns a version of a tariff, see [Evidence.Party].
+func (e *Evidence) Tariff(id string, version uint32, before int64) *tariff.Tariff {
+	if version == 0 {
+		return nil
+	}
+	return latest[tariff.Tariff](e, bodyKey{lamppost.TxTariff, id, version}, before)
+}
+
+// Report returns the report at a place of the log, or nil where the proof does not have it.
+func (e *Evidence) Report(at tariff.Source) *Report {
+	at.Record = 0
+	if i, ok := e.places[at]; ok {
+		return &e.Reports[i]
+	}
+	return nil
+}
+
+// Time returns when a block was agreed on, or false where the proof does not have its leaf.
+func (e *Evidence) Time(h lamppost.Height) (lamppost.TimeMS, bool) {
+	i := sort.Search(len(e.blocks), func(i int) bool { return e.blocks[i].Height >= h })
+	if i == len(e.blocks) || e.blocks[i].Height != h {
+		return 0, false
+	}
+	return e.blocks[i].Time, true
+}
+
+// invoices returns the transactions that made an invoice.
+func (e *Evidence) invoices() []*Tx {
+	var found []*Tx
+	for i := range e.Txs {
+		if t := &e.Txs[i]; t.Type == lamppost.TxInvoice && t.Outcome.Code == lamppost.CodeOK {
+			found = append(found, t)
+		}
+	}
+	return found
+}

@@ -1,0 +1,414 @@
+package audit_test
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/audit"
+	"github.com/lamppost/lamppost/sig"
+	"github.com/lamppost/lamppost/tariff"
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// A world is a small real network in memory: members with keys, a log, devices that sign, and a ledger's decisions made
+// by the test itself. Everything in it follows from fixed seeds.
+type world struct {
+	t       testing.TB
+	network string
+	members []seat
+
+	height  lamppost.Height
+	now     lamppost.TimeMS
+	counter uint64 // of salts and nonces
+	leaves  int64
+	hashes  []tlog.Hash // stored hashes of the log
+	txs     []lamppost.TxProof
+	blocks  []lamppost.BlockProof
+	reports []lamppost.ReportProof
+	keys    map[lamppost.DeviceID]*sig.PrivateKey
+	numbers map[lamppost.DeviceID]uint64
+	signed  map[reg][]tariff.Edge
+}
+
+type seat struct {
+	id     lamppost.MemberID
+	key    *sig.PrivateKey
+	signer note.Signer
+}
+
+type reg struct {
+	device lamppost.DeviceID
+	name   string
+}
+
+const energy = "energy"
+
+func newWorld(t testing.TB, network string, members ...lamppost.MemberID) *world {
+	t.Helper()
+	w := &world{t: t, network: network, now: ms(t, "2026-10-01T00:00:00Z"), keys: map[lamppost.DeviceID]*sig.PrivateKey{},
+		numbers: map[lamppost.DeviceID]uint64{}, signed: map[reg][]tariff.Edge{}}
+	genesis := lamppost.GenesisBody{Network: network, Rules: 1}
+	for _, id := range members {
+		w.members = append(w.members, newSeat(t, network, id))
+		genesis.Members = append(genesis.Members, w.members[len(w.members)-1].member())
+	}
+	w.order(lamppost.TxGenesis, genesis)
+	return w
+}
+
+func newSeat(t testing.TB, network string, id lamppost.MemberID) seat {
+	t.Helper()
+	name := lamppost.Origin(network, id)
+	seed := sha256.Sum256([]byte(name))
+	key, err := sig.NewPrivateKey(sig.EdDSA, seed[:])
+	must(t, err)
+	skey, _, err := note.GenerateKey(bytes.NewReader(seed[:]), name)
+	must(t, err)
+	signer, err := note.NewSigner(skey)
+	must(t, err)
+	return seat{id, key, signer}
+}
+
+func (s *seat) member() lamppost.Member {
+	return lamppost.Member{ID: s.id, Key: s.key.Public().Bytes()}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func ms(t testing.TB, s string) lamppost.TimeMS {
+	t.Helper()
+	at, err := time.Parse(time.RFC3339, s)
+	must(t, err)
+	return lamppost.TimeMS(at.UnixMilli())
+}
+
+func (w *world) salt() (s [lamppost.SaltBytes]byte) {
+	w.counter++
+	sum := sha256.Sum256(binary.BigEndian.AppendUint64([]byte("salt"), w.counter))
+	copy(s[:], sum[:])
+	return s
+}
+
+// append puts a record into the log.
+func (w *world) append(record []byte) int64 {
+	at := w.leaves
+	more, err := tlog.StoredHashes(at, record, w.reader())
+	must(w.t, err)
+	w.hashes = append(w.hashes, more...)
+	w.leaves++
+	return at
+}
+
+func (w *world) reader() tlog.HashReaderFunc {
+	return func(indexes []int64) ([]tlog.Hash, error) {
+		hashes := make([]tlog.Hash, len(indexes))
+		for i, at := range indexes {
+			hashes[i] = w.hashes[at]
+		}
+		return hashes, nil
+	}
+}
+
+// block commits one transaction in a block of its own.
+func (w *world) block(tx *lamppost.Transaction, outcomes []lamppost.Outcome) {
+	w.height++
+	w.now += 1500
+	hashes := make([]lamppost.Hash, len(outcomes))
+	for i, o := range outcomes {
+		hashes[i] = lamppost.OutcomeHash(tx.OutcomeSalt(i), o.Append(nil))
+	}
+	p := lamppost.TxProof{Type: tx.Type, Height: w.height, Salt: tx.Seed.Salt(lamppost.SaltBody), Verdicts: tx.VerdictsDigest(),
+		Signed: tx.SignedRaw, Outcomes: lamppost.MerkleRoot(hashes), Writes: sha256.Sum256(tx.SignedRaw)}
+	if tx.Type != lamppost.TxSegment {
+		p.Outcome, p.OutcomeSalt = outcomes[0].Append(nil), tx.OutcomeSalt(0)
+	}
+	p.Leaf = w.append(p.LeafRecord())
+	w.txs = append(w.txs, p)
+	b := lamppost.BlockLeaf{Height: w.height, Index: 1, Time: w.now,
+		Block: sha256.Sum256(tx.SignedRaw)} // an auditor of single transactions never sees a whole block
+	raw := b.Append(nil)
+	w.blocks = append(w.blocks, lamppost.BlockProof{Leaf: w.append(raw), Raw: raw})
+	for i := range tx.Items {
+		it := &tx.Items[i]
+		w.reports = append(w.reports, lamppost.ReportProof{Tx: uint32(len(w.txs) - 1), Index: uint32(i), Salt: it.Salt, Received: it.Received,
+			Report: it.Report, Path: lamppost.MerklePath(tx.Leaves(), i), Outcome: outcomes[i].Append(nil), OutcomePath: lamppost.MerklePath(hashes, i)})
+	}
+}
+
+func (w *world) order(kind lamppost.TxType, body any) { w.decided(kind, body, lamppost.Outcome{}) }
+
+func (w *world) decided(kind lamppost.TxType, body any, out lamppost.Outcome) {
+	w.t.Helper()
+	o := lamppost.Order{Type: kind, ExpiryTime: w.now + 60_000, Nonce: w.salt(), Body: lamppost.Marshal(body)}
+	tx, err := lamppost.NewTx(w.network, o, w.members[0].id, w.members[0].key, w.salt())
+	must(w.t, err)
+	w.block(tx, []lamppost.Outcome{out})
+}
+
+func (w *world) enrol(id lamppost.DeviceID, suite sig.Suite) {
+	w.t.Helper()
+	seed := sha256.Sum256([]byte("device " + id))
+	key, err := sig.NewPrivateKey(suite, seed[:])
+	must(w.t, err)
+	w.keys[id] = key
+	salt := w.salt()
+	w.order(lamppost.TxDevice, lamppost.DeviceBody{ID: id, Owner: "stadtwerk", Suite: suite, Key: key.Public().Bytes(), KeyEpoch: 1,
+		Name: "meter of flat 2", Salt: salt[:]})
+}
+
+// sign makes a device's billing report over register readings at the given times.
+func (w *world) sign(id lamppost.DeviceID, readings ...lamppost.Reading) []byte {
+	w.t.Helper()
+	w.numbers[id]++
+	r := lamppost.Report{Device: id, KeyEpoch: 1, Seq: lamppost.Seq{N: w.numbers[id]}, Flags: lamppost.FlagBilling,
+		TimeQuality: lamppost.TimeSynchronised, Readings: readings}
+	raw, err := lamppost.SignReport(&r, w.network, w.keys[id])
+	must(w.t, err)
+	return raw
+}
+
+// segment commits reports in one segment, all accepted, and keeps their registers as the ledger would.
+func (w *world) segment(raws ...[]byte) {
+	w.t.Helper()
+	items, outcomes, readings := []lamppost.SegmentItem(nil), make([]lamppost.Outcome, len(raws)), 0
+	for i, raw := range raws {
+		items = append(items, lamppost.SegmentItem{Salt: w.salt(), Received: w.now + lamppost.TimeMS(i), Report: raw})
+		var r lamppost.Report
+		must(w.t, r.Decode(raw))
+		readings += len(r.Readings)
+		for j, x := range r.Readings {
+			at, _ := lamppost.SnapToEdge(x.Time)
+			k := reg{r.Device, x.Name}
+			w.signed[k] = append(w.signed[k], tariff.Edge{Time: at, Value: x.Value, Quality: x.Quality,
+				Source: tariff.Source{Height: w.height + 1, Report: uint32(i), Record: uint32(j)}})
+		}
+	}
+	tx, err := lamppost.NewSegment(w.network, lamppost.Seq{N: uint64(w.height)}, readings, items, w.members[0].id, w.members[0].key, w.salt())
+	must(w.t, err)
+	w.block(tx, outcomes)
+}
+
+// bill commits an invoice. change may falsify it before the log commits to it.
+func (w *world) bill(body lamppost.InvoiceBody, number string, supplies []tariff.Supply, change func(*tariff.Invoice)) tariff.Invoice {
+	w.t.Helper()
+	for i := range supplies {
+		s := &supplies[i]
+		have := slices.Clone(w.signed[reg{s.Device, s.Register}])
+		slices.SortFunc(have, func(a, b tariff.Edge) int { return cmp.Compare(a.Time, b.Time) })
+		var err error
+		from, to := max(body.From, s.Agreement.From), body.To
+		s.Edges, err = tariff.FillEdges(s.Tariff.Edges(from, to), have)
+		must(w.t, err)
+	}
+	inv, err := tariff.Bill(tariff.InvoiceOrder{Number: number, InvoiceBody: body, IssuedMS: w.now + 1500}, supplies)
+	must(w.t, err)
+	if change != nil {
+		change(&inv)
+	}
+	w.decided(lamppost.TxInvoice, body, lamppost.Outcome{Data: lamppost.Marshal(inv)})
+	return inv
+}
+
+// checkpoint is a member's signed note over the log as it is.
+func (w *world) checkpoint(i int) string {
+	w.t.Helper()
+	root, err := tlog.TreeHash(w.leaves, w.reader())
+	must(w.t, err)
+	return w.note(i, lamppost.Checkpoint{Size: w.leaves, Root: lamppost.Hash(root)})
+}
+
+func (w *world) note(i int, c lamppost.Checkpoint) string {
+	w.t.Helper()
+	c.Origin = lamppost.Origin(w.network, w.members[i].id)
+	msg, err := lamppost.SignCheckpoint(c, w.members[i].signer)
+	must(w.t, err)
+	return string(msg)
+}
+
+// proof proves the transactions, blocks and reports that are kept.
+func (w *world) proof(keepTx func(*lamppost.TxProof) bool, keepReport func(*lamppost.ReportProof) bool) *lamppost.Proof {
+	w.t.Helper()
+	p := &lamppost.Proof{Version: lamppost.ProofVersion, Network: w.network}
+	for i := range w.members {
+		p.Checkpoints = append(p.Checkpoints, w.checkpoint(i))
+	}
+	place := map[uint32]uint32{}
+	var leaves []int64
+	for i := range w.txs {
+		if keepTx(&w.txs[i]) {
+			place[uint32(i)] = uint32(len(p.Txs))
+			p.Txs = append(p.Txs, w.txs[i])
+			p.Blocks = append(p.Blocks, w.blocks[i])
+			leaves = append(leaves, w.txs[i].Leaf, w.blocks[i].Leaf)
+		}
+	}
+	for _, r := range w.reports {
+		if at, ok := place[r.Tx]; ok && keepReport(&r) {
+			r.Tx = at
+			p.Reports = append(p.Reports, r)
+		}
+	}
+	w.prove(p, leaves)
+	return p
+}
+
+// prove gathers the log's hashes that the leaves need.
+func (w *world) prove(p *lamppost.Proof, leaves []int64) {
+	w.t.Helper()
+	need := map[int64]bool{}
+	for _, at := range leaves {
+		_, err := tlog.ProveRecord(w.leaves, at, tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
+			for _, i := range indexes {
+				need[i] = true
+			}
+			return w.reader()(indexes)
+		}))
+		must(w.t, err)
+	}
+	p.Nodes = nil
+	for i, h := range w.hashes {
+		if need[int64(i)] {
+			p.Nodes = append(p.Nodes, lamppost.ProofNode{Index: int64(i), Hash: lamppost.Hash(h)})
+		}
+	}
+}
+
+func (w *world) all() *lamppost.Proof {
+	return w.proof(func(*lamppost.TxProof) bool { return true }, func(*lamppost.ReportProof) bool { return true })
+}
+
+func (w *world) pin(quorum int) *audit.Pin {
+	p := &audit.Pin{Network: w.network, Quorum: quorum}
+	for i := range w.members {
+		p.Members = append(p.Members, w.members[i].member())
+	}
+	return p
+}
+
+// A home is one customer's supply in a world.
+type home struct {
+	*world
+	terms     tariff.Tariff
+	agreement lamppost.AgreementBody
+	point     lamppost.PointBody
+	invoice   lamppost.InvoiceBody
+}
+
+// berlin is the clock of the terms: summer time ends on 2026-10-25 at 03:00, so 02:00 to 03:00 comes twice.
+func berlin(t testing.TB) tariff.Zone {
+	t.Helper()
+	z, err := tariff.ZoneFromTransitions("Europe/Berlin", []tariff.Transition{
+		{AtMS: ms(t, "2025-10-26T01:00:00Z"), OffsetMin: 60},
+		{AtMS: ms(t, "2026-03-29T01:00:00Z"), OffsetMin: 120},
+		{AtMS: ms(t, "2026-10-25T01:00:00Z"), OffsetMin: 60},
+	})
+	must(t, err)
+	return z
+}
+
+// homeTerms has a price change at 02:30, which the night of the clock change sees twice: 02:30+02:00, back at
+// 02:00+01:00, and again at 02:30+01:00.
+func homeTerms(t testing.TB) tariff.Tariff {
+	return tariff.Tariff{ID: "home-2026", Version: 1, Seller: "stadtwerk", Currency: "EUR", From: ms(t, "2025-12-31T23:00:00Z"),
+		PerUnit: "kWh", RegisterUnit: "Wh", Scale: 3, Zone: berlin(t), Standing: 250_000,
+		Bands: []tariff.Band{
+			{Name: "day", FromMin: 6 * 60, ToMin: 22 * 60, Price: 301_900},
+			{Name: "night", FromMin: 22 * 60, ToMin: 24 * 60, Price: 214_300},
+			{Name: "night", FromMin: 0, ToMin: 150, Price: 214_300},
+			{Name: "valley", FromMin: 150, ToMin: 6 * 60, Price: 123_700},
+		},
+		Rounding: tariff.RoundHalfUp, Tax: tariff.Tax{Category: "S", BasisPoints: 1900}}
+}
+
+// registered is a network with both parties, two meters, a point, terms and an agreement, but no readings.
+func registered(t testing.TB, members ...lamppost.MemberID) *home {
+	t.Helper()
+	h := &home{world: newWorld(t, "riverside", members...), terms: homeTerms(t)}
+	h.order(lamppost.TxParty, lamppost.PartyBody{ID: "stadtwerk", Name: "Stadtwerk Nord GmbH"})
+	h.order(lamppost.TxParty, lamppost.PartyBody{ID: "anna", Name: "Anna Fischer"})
+	h.enrol("BQ27", sig.ES256)
+	h.enrol("CZ11", sig.EdDSA)
+	h.point = lamppost.PointBody{ID: "P-2", Device: "BQ27", Register: energy, Unit: "Wh", Place: "Hafenstraße 3, flat 2"}
+	h.order(lamppost.TxPoint, h.point)
+	h.order(lamppost.TxTariff, h.terms)
+	h.agreement = lamppost.AgreementBody{ID: "A-1", Seller: "stadtwerk", Buyer: "anna", Point: "P-2", Tariff: "home-2026", From: h.terms.From}
+	h.order(lamppost.TxAgreement, h.agreement)
+	h.invoice = lamppost.InvoiceBody{Seller: "stadtwerk", Buyer: "anna", Currency: "EUR",
+		From: ms(t, "2026-10-23T22:00:00Z"), To: ms(t, "2026-10-26T23:00:00Z")}
+	return h
+}
+
+// value is what a register shows at a time: it rises unevenly, in tenths of a watt-hour.
+func value(at lamppost.TimeMS) lamppost.Decimal {
+	quarters := int64(at/lamppost.EdgeMS) % 1_000_000
+	return lamppost.Dec(123_457*quarters/100+quarters%7, -1)
+}
+
+func reading(at lamppost.TimeMS) lamppost.Reading {
+	return lamppost.Reading{Name: energy, Unit: "Wh", Time: at, Kind: lamppost.Register, Value: value(at)}
+}
+
+// readingsAt signs each day's edges in one report, with a report of a neighbour's meter beside it. Edges in skip are not
+// read.
+func (h *home) readingsAt(edges []lamppost.TimeMS, skip ...lamppost.TimeMS) {
+	h.t.Helper()
+	const day = 24 * 3600 * 1000
+	for len(edges) > 0 {
+		n := 1
+		for n < len(edges) && edges[n]/day == edges[0]/day {
+			n++
+		}
+		var mine, theirs []lamppost.Reading
+		for _, at := range edges[:n] {
+			theirs = append(theirs, reading(at))
+			if !slices.Contains(skip, at) {
+				mine = append(mine, reading(at+20_000*(at/lamppost.EdgeMS%3-1))) // up to 20 s off
+				mine[len(mine)-1].Value = value(at)
+			}
+		}
+		h.now = edges[n-1] + 60_000
+		h.segment(h.sign("BQ27", mine...), h.sign("CZ11", theirs...))
+		edges = edges[n:]
+	}
+}
+
+func (h *home) supply() []tariff.Supply {
+	return []tariff.Supply{{Agreement: h.agreement, Device: "BQ27", Register: energy, Unit: "Wh", Place: h.point.Place, Tariff: h.terms}}
+}
+
+// billed is the usual home with three days read and billed; change may falsify the logged invoice.
+func billed(t testing.TB, change func(*tariff.Invoice), members ...lamppost.MemberID) *home {
+	t.Helper()
+	if len(members) == 0 {
+		members = []lamppost.MemberID{"north"}
+	}
+	h := registered(t, members...)
+	h.readingsAt(h.terms.Edges(h.invoice.From, h.invoice.To))
+	h.bill(h.invoice, "ST-000001", h.supply(), change)
+	return h
+}
+
+// customer is the proof of everything but the neighbour's reports and their enrolment.
+func (h *home) customer() *lamppost.Proof {
+	h.t.Helper()
+	return h.proof(func(t *lamppost.TxProof) bool { return t.Height != 5 }, func(r *lamppost.ReportProof) bool { return r.Index == 0 })
+}
+
+func (h *home) statement() []byte {
+	h.t.Helper()
+	s, err := audit.NewStatement(h.customer(), h.pin(1), "anna")
+	must(h.t, err)
+	return s.Encode()
+}

@@ -1,0 +1,280 @@
+package audit
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/lamppost/lamppost"
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// CheckProof follows everything in a proof up to its checkpoints and from there to the members' keys:
+//
+//	reading ─ device's signature ─▶ report ─▶ segment ─ gateway's signature ─▶ leaf ─▶ root ─▶ checkpoints ─▶ members
+//
+// With a pin, the members are those of the pin and its quorum must have signed. Without one they are those of the
+// network's first transaction, which the proof must then carry, and the evidence says so: anybody can found a network.
+//
+// Nothing in an accepted proof is spare: change any byte and it is refused. Two members who sign different roots of one
+// size are reported as a [*Disagreement]. The evidence refers to p's memory, which must not change afterwards.
+func CheckProof(p *lamppost.Proof, pin *Pin) (*Evidence, error) {
+	e := &Evidence{Network: p.Network, Pinned: pin != nil, proof: p, bodies: make(map[bodyKey][]int)}
+	if p.Version != lamppost.ProofVersion {
+		return nil, fmt.Errorf("proof: version %d, not %d", p.Version, lamppost.ProofVersion)
+	}
+	quorum, err := e.chooseMembers(pin)
+	if err != nil {
+		return nil, err
+	}
+	steps := [...]func() error{
+		func() error { return e.checkCheckpoints(quorum) },
+		e.readNodes, e.checkTxs, e.checkBlocks, e.checkNodesUsed, e.checkReports,
+	}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return e, err
+		}
+	}
+	return e, nil
+}
+
+// ErrUnknownMembers is returned without a pin for a proof that does not name the network's members either.
+var ErrUnknownMembers = errors.New("the proof does not carry the network's founding, so without a pin nobody's signature can be checked")
+
+func (e *Evidence) chooseMembers(pin *Pin) (quorum int, err error) {
+	network, members, quorum := e.Network, []lamppost.Member(nil), 1
+	if pin != nil {
+		network, members, quorum = pin.Network, pin.Members, pin.Quorum
+	} else if members, err = e.founders(); err != nil {
+		return 0, err
+	}
+	if network != e.Network {
+		return 0, fmt.Errorf("network: the proof is of network %q, the pin of %q", e.Network, network)
+	}
+	if err := lamppost.CheckName("network", network); err != nil {
+		return 0, err
+	}
+	if quorum < 1 || len(members) > MaxPinMembers {
+		return 0, fmt.Errorf("members: a quorum of %d, %d members (at most %d)", quorum, len(members), MaxPinMembers)
+	}
+	if e.members, err = newRoster(network, members); err != nil {
+		return 0, fmt.Errorf("members: %w", err)
+	}
+	return quorum, nil
+}
+
+// founders reads the members off the genesis. Whether it is the network's is checked later, as any transaction is.
+func (e *Evidence) founders() ([]lamppost.Member, error) {
+	if len(e.proof.Txs) == 0 || e.proof.Txs[0].Type != lamppost.TxGenesis {
+		return nil, ErrUnknownMembers
+	}
+	g, err := readGenesis(e.proof.Txs[0].Signed)
+	return g.Members, err
+}
+
+func readGenesis(signed []byte) (g lamppost.GenesisBody, err error) {
+	s, err := lamppost.ParseSigned(signed)
+	if err != nil {
+		return g, fmt.Errorf("genesis: %w", err)
+	}
+	o, err := lamppost.ParseOrder(s)
+	if err != nil {
+		return g, fmt.Errorf("genesis: %w", err)
+	}
+	if err := lamppost.Unmarshal(o.Body, &g); err != nil {
+		return g, fmt.Errorf("genesis: %w", err)
+	}
+	return g, nil
+}
+
+// A Disagreement is evidence that members of one network, or one member twice, signed different logs of one size. The
+// notes prove it to anyone who knows the keys: keep them.
+type Disagreement struct {
+	Size    int64
+	Origins [2]string
+	Roots   [2]lamppost.Hash
+	Notes   [2]string // the signed checkpoints
+}
+
+// Error names both sides.
+func (d *Disagreement) Error() string {
+	return fmt.Sprintf("checkpoint: members disagree about the log at size %d: %s signed root %s, %s signed root %s; keep this file, it is evidence",
+		d.Size, d.Origins[0], d.Roots[0], d.Origins[1], d.Roots[1])
+}
+
+func (e *Evidence) checkCheckpoints(quorum int) error {
+	if len(e.proof.Checkpoints) == 0 {
+		return errors.New("checkpoint: the proof has none")
+	}
+	if len(e.proof.Checkpoints) > len(e.members.members) && len(e.members.members) > 0 {
+		return fmt.Errorf("checkpoint: the proof has %d, but there are %d members", len(e.proof.Checkpoints), len(e.members.members))
+	}
+	for i, text := range e.proof.Checkpoints {
+		c, err := e.openCheckpoint(text)
+		if err != nil {
+			return fmt.Errorf("checkpoint: %w", err)
+		}
+		if i == 0 {
+			e.Checkpoint = c
+		}
+		if err := e.agree(c, text); err != nil {
+			return err
+		}
+		e.Signers = append(e.Signers, c.Origin)
+	}
+	if len(e.Signers) < quorum {
+		return fmt.Errorf("checkpoint: signed by %d of the members (%s), the pin asks for %d", len(e.Signers), strings.Join(e.Signers, ", "), quorum)
+	}
+	return nil
+}
+
+// openCheckpoint reads a note that a member signed and that holds not a byte more: a signature nobody could check, or
+// one in another spelling, would be text that may change unnoticed.
+func (e *Evidence) openCheckpoint(text string) (lamppost.Checkpoint, error) {
+	c, sigs, err := lamppost.OpenCheckpoint([]byte(text), e.members.notes)
+	var unknown *note.UnverifiedNoteError
+	switch {
+	case errors.As(err, &unknown):
+		return c, fmt.Errorf("it is signed by %s: not by a member's key that is known here", signerNames(unknown.Note))
+	case err != nil:
+		return c, err
+	case !strings.HasPrefix(c.Origin, e.Network+"/"):
+		return c, fmt.Errorf("it is of the log %q, not of network %q", c.Origin, e.Network)
+	case c.Size > maxLogSize:
+		return c, fmt.Errorf("a log of %d leaves is over the limit of %d", c.Size, int64(maxLogSize))
+	}
+	var again strings.Builder
+	again.WriteString(c.Text() + "\n")
+	for _, s := range sigs {
+		raw, _ := base64.StdEncoding.DecodeString(s.Base64)
+		again.WriteString("— " + s.Name + " " + base64.StdEncoding.EncodeToString(raw) + "\n")
+	}
+	if again.String() != text {
+		return c, fmt.Errorf("that of %q carries a signature of an unknown key, one twice, or one in an unusual form", c.Origin)
+	}
+	return c, nil
+}
+
+func signerNames(n *note.Note) string {
+	var names []string
+	for _, s := range n.UnverifiedSigs {
+		names = append(names, fmt.Sprintf("%q (key %08x)", s.Name, s.Hash))
+	}
+	return strings.Join(names, ", ")
+}
+
+// agree compares a checkpoint with those before it.
+func (e *Evidence) agree(c lamppost.Checkpoint, text string) error {
+	first := e.Checkpoint
+	if c.Size != first.Size {
+		return fmt.Errorf("checkpoint: %s signed size %d, %s size %d: a quorum signs one size", first.Origin, first.Size, c.Origin, c.Size)
+	}
+	if c.Root != first.Root {
+		return &Disagreement{Size: c.Size, Origins: [2]string{first.Origin, c.Origin}, Roots: [2]lamppost.Hash{first.Root, c.Root},
+			Notes: [2]string{e.proof.Checkpoints[0], text}}
+	}
+	for _, before := range e.Signers {
+		if before == c.Origin {
+			return fmt.Errorf("checkpoint: %s stands twice and counts once", c.Origin)
+		}
+	}
+	return nil
+}
+
+// A pool is the log's hashes that came with the proof, by stored-hash index.
+type pool map[int64]*pooled
+
+type pooled struct {
+	hash tlog.Hash
+	used bool
+}
+
+// ReadHashes is the pool's side of [tlog.HashReader].
+func (p pool) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
+	hashes := make([]tlog.Hash, len(indexes))
+	for i, at := range indexes {
+		n := p[at]
+		if n == nil {
+			return nil, fmt.Errorf("hash %d of the log is missing from the proof", at)
+		}
+		n.used = true
+		hashes[i] = n.hash
+	}
+	return hashes, nil
+}
+
+func (e *Evidence) readNodes() error {
+	e.pool = make(pool, len(e.proof.Nodes))
+	last := int64(-1)
+	for _, n := range e.proof.Nodes {
+		if n.Index <= last {
+			return fmt.Errorf("proof: the log's hashes do not ascend at index %d", n.Index)
+		}
+		last = n.Index
+		e.pool[n.Index] = &pooled{hash: tlog.Hash(n.Hash)}
+	}
+	return nil
+}
+
+// checkNodesUsed refuses hashes that no inclusion needed: they could say anything.
+func (e *Evidence) checkNodesUsed() error {
+	for _, n := range e.proof.Nodes {
+		if !e.pool[n.Index].used {
+			return fmt.Errorf("proof: hash %d of the log is not needed by anything in the proof", n.Index)
+		}
+	}
+	return nil
+}
+
+// include checks that a record is leaf number at of the log under the checkpoint.
+func (e *Evidence) include(at int64, record []byte) error {
+	if at < 0 || at >= e.Checkpoint.Size {
+		return fmt.Errorf("leaf %d is not among the %d under the checkpoint", at, e.Checkpoint.Size)
+	}
+	path, err := tlog.ProveRecord(e.Checkpoint.Size, at, e.pool)
+	if err != nil {
+		return err
+	}
+	if err := tlog.CheckRecord(path, e.Checkpoint.Size, tlog.Hash(e.Checkpoint.Root), at, tlog.RecordHash(record)); err != nil {
+		return fmt.Errorf("leaf %d does not lead to the checkpoint's root", at)
+	}
+	return nil
+}
+
+func (e *Evidence) checkBlocks() error {
+	last := int64(-1)
+	for i := range e.proof.Blocks {
+		b := &e.proof.Blocks[i]
+		leaf, err := lamppost.ParseBlockLeaf(b.Raw)
+		if err == nil {
+			err = e.include(b.Leaf, b.Raw)
+		}
+		if err != nil {
+			return fmt.Errorf("block at leaf %d: %w", b.Leaf, err)
+		}
+		if b.Leaf <= last || i > 0 && leaf.Height <= e.blocks[i-1].Height {
+			return fmt.Errorf("block %d: the blocks of a proof ascend", leaf.Height)
+		}
+		last = b.Leaf
+		e.blocks = append(e.blocks, leaf)
+		if err := e.checkPlaces(b.Leaf, &leaf); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkPlaces compares a block's leaf, the last of its block, with the transactions that claim to be in it.
+func (e *Evidence) checkPlaces(at int64, b *lamppost.BlockLeaf) error {
+	for i := range e.Txs {
+		t := &e.Txs[i]
+		inside := t.Leaf >= at-int64(b.Index) && t.Leaf < at
+		if inside != (t.Height == b.Height) || inside && t.Leaf != at-int64(b.Index)+int64(t.Index) {
+			return fmt.Errorf("%s: its place does not fit block %d of %d transactions", t, b.Height, b.Index)
+		}
+	}
+	return nil
+}

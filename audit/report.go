@@ -1,0 +1,196 @@
+package audit
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/sig"
+	"github.com/lamppost/lamppost/tariff"
+)
+
+// A Report is a report that stands in the log.
+type Report struct {
+	Tx       *Tx // its segment
+	Index    uint32
+	Received lamppost.TimeMS // as the gateway signed it
+	Outcome  lamppost.Outcome
+	// The rest is only there for a report that was accepted; others may have been refused for any of it.
+	ID     lamppost.ReportID
+	Signed lamppost.Report
+	Device *lamppost.DeviceBody // its enrolment
+}
+
+// Assurance says how a device's reports are vouched for, in the words of a bill.
+func Assurance(suite sig.Suite) string {
+	switch suite {
+	case sig.EdDSA, sig.ES256:
+		return "device-signed"
+	case sig.HMAC256:
+		return "gateway-vouched" // whoever can check such a tag can also make it
+	}
+	return "unsigned"
+}
+
+// A reportFault is a report that does not hold. The statement that uses it adds the line.
+type reportFault struct {
+	report int // in the proof
+	device lamppost.DeviceID
+	what   string // continues "reading … " and "report … "
+}
+
+func (f *reportFault) Error() string {
+	if f.device == "" {
+		return fmt.Sprintf("report %d of the proof %s", f.report, f.what)
+	}
+	return fmt.Sprintf("report %d of the proof, of device %s, %s", f.report, f.device, f.what)
+}
+
+// checkReports reads all reports, checks their signatures together, and then where they stand.
+func (e *Evidence) checkReports() error {
+	e.Reports = make([]Report, len(e.proof.Reports))
+	items := make([]sig.Item, len(e.Reports))
+	for i := range e.Reports {
+		if err := e.readReport(i, &items[i]); err != nil {
+			return e.fault(i, err.Error())
+		}
+	}
+	ok := make([]bool, len(items))
+	new(sig.Verifier).Verify(items, ok)
+	e.places = make(map[tariff.Source]int, len(items))
+	for i := range e.Reports {
+		r := &e.Reports[i]
+		if r.Outcome.Code.Accepted() && !ok[i] {
+			return e.fault(i, fmt.Sprintf("does not match the signature of device %s", r.Signed.Device))
+		}
+		if err := e.placeReport(i); err != nil {
+			return e.fault(i, err.Error())
+		}
+		place := tariff.Source{Height: r.Tx.Height, Tx: r.Tx.Index, Report: r.Index}
+		if _, twice := e.places[place]; twice {
+			return e.fault(i, "stands twice in the proof")
+		}
+		e.places[place] = i
+	}
+	e.keepEdges()
+	return nil
+}
+
+func (e *Evidence) fault(i int, what string) error {
+	return &reportFault{i, e.Reports[i].Signed.Device, what}
+}
+
+func (e *Evidence) readReport(i int, item *sig.Item) error {
+	p, r := &e.proof.Reports[i], &e.Reports[i]
+	if int64(p.Tx) >= int64(len(e.Txs)) || e.Txs[p.Tx].Type != lamppost.TxSegment {
+		return fmt.Errorf("names transaction %d of the proof, which is no segment", p.Tx)
+	}
+	r.Tx, r.Index, r.Received = &e.Txs[p.Tx], p.Index, p.Received
+	var err error
+	if r.Outcome, err = lamppost.DecodeOutcome(p.Outcome); err != nil {
+		return fmt.Errorf("has an outcome that cannot be read: %v", err)
+	}
+	if !r.Outcome.Code.Accepted() {
+		return nil
+	}
+	if err := r.Signed.Decode(p.Report); err != nil {
+		return fmt.Errorf("cannot be read: %v", err)
+	}
+	key, err := e.deviceKey(r)
+	if err != nil {
+		return err
+	}
+	if key.Suite() != r.Signed.Suite() {
+		return nil // leaves item empty: its signature is by another algorithm than the enrolled one
+	}
+	message := r.Signed.AppendToBeSigned(nil, e.Network)
+	r.ID = r.Signed.ID(e.Network)
+	*item = sig.Item{Key: key, Msg: message, Sig: r.Signed.Signature()}
+	return nil
+}
+
+// deviceKey finds the key that was enrolled for the device before the report's segment.
+func (e *Evidence) deviceKey(r *Report) (*sig.PublicKey, error) {
+	if r.Device = e.Device(r.Signed.Device, r.Tx.Leaf); r.Device == nil {
+		return nil, fmt.Errorf("has no enrolment of device %s in the proof before it", r.Signed.Device)
+	}
+	if r.Device.KeyEpoch != r.Signed.KeyEpoch {
+		return nil, fmt.Errorf("is signed under key %d of device %s, enrolled is key %d", r.Signed.KeyEpoch, r.Signed.Device, r.Device.KeyEpoch)
+	}
+	key, err := sig.ParsePublicKey(r.Device.Suite, r.Device.Key)
+	if err != nil {
+		return nil, fmt.Errorf("is of device %s, whose enrolled key cannot be read: %v", r.Signed.Device, err)
+	}
+	return key, nil
+}
+
+// placeReport checks that report and outcome stand at one place of the segment.
+func (e *Evidence) placeReport(i int) error {
+	p, h := &e.proof.Reports[i], &e.Reports[i].Tx.header
+	item := lamppost.SegmentItem{Salt: p.Salt, Received: p.Received, Report: p.Report}
+	if err := lamppost.CheckMerklePath(item.LeafHash(), int(p.Index), int(h.Count), p.Path, h.Root); err != nil {
+		return fmt.Errorf("is not in the segment that gateway %s signed", h.Gateway)
+	}
+	outcome := lamppost.OutcomeHash(p.Salt, p.Outcome)
+	if err := lamppost.CheckMerklePath(outcome, int(p.Index), int(h.Count), p.OutcomePath, e.Reports[i].Tx.proof.Outcomes); err != nil {
+		return errors.New("has another outcome in the log")
+	}
+	if p.Received < h.First || p.Received > h.Last {
+		return errors.New("was received outside the times of its segment")
+	}
+	return nil
+}
+
+// A register is where cumulative readings come from.
+type register struct {
+	device lamppost.DeviceID
+	name   string
+}
+
+// An edge is a signed register value at a quarter hour.
+type edge struct {
+	tariff.Edge
+	of   register
+	unit string
+	leaf int64 // of its segment
+}
+
+// keepEdges gathers the register values that bills may rest on, as the ledger does: from billing reports committed as
+// new, within [lamppost.EdgeToleranceMS] of a quarter hour, the first value of each quarter hour.
+func (e *Evidence) keepEdges() {
+	e.edges = make(map[register][]edge)
+	for i := range e.Reports {
+		if r := &e.Reports[i]; r.Outcome.Code == lamppost.CodeOK && r.Signed.Billing() {
+			e.keepEdgesOf(r)
+		}
+	}
+	for k, edges := range e.edges {
+		slices.SortFunc(edges, func(a, b edge) int { return cmp.Or(cmp.Compare(a.Time, b.Time), compareSources(a.Source, b.Source)) })
+		e.edges[k] = slices.CompactFunc(edges, func(a, b edge) bool { return a.Time == b.Time })
+	}
+	e.sources = make(map[tariff.Source]*edge)
+	for _, edges := range e.edges {
+		for i := range edges {
+			e.sources[edges[i].Source] = &edges[i]
+		}
+	}
+}
+
+func (e *Evidence) keepEdgesOf(r *Report) {
+	for j := range r.Signed.Readings {
+		x := &r.Signed.Readings[j]
+		at, near := lamppost.SnapToEdge(x.Time)
+		if !near || x.Kind != lamppost.Register || x.IsFloat {
+			continue
+		}
+		k := register{r.Signed.Device, x.Name}
+		source := tariff.Source{Height: r.Tx.Height, Tx: r.Tx.Index, Report: r.Index, Record: uint32(j)}
+		e.edges[k] = append(e.edges[k], edge{tariff.Edge{Time: at, Value: x.Value, Quality: x.Quality, Source: source}, k, x.Unit, r.Tx.Leaf})
+	}
+}
+
+func compareSources(a, b tariff.Source) int {
+	return cmp.Or(cmp.Compare(a.Height, b.Height), cmp.Compare(a.Tx, b.Tx), cmp.Compare(a.Report, b.Report), cmp.Compare(a.Record, b.Record))
+}

@@ -1,0 +1,292 @@
+package audit
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/tariff"
+)
+
+// KindStatement marks the file of a statement.
+const KindStatement = "statement/1"
+
+// A Statement is the cover sheet over invoices of one party, for people, with the proof that it is true at its end. All
+// of it but the party follows from the proof. Amounts are in major units of the currency, times on the tariffs' clocks.
+type Statement struct {
+	Lamppost   string           `json:"lamppost"`
+	Network    string           `json:"network"`
+	Party      Named            `json:"party"`
+	Invoices   []BilledInvoice  `json:"invoices"`
+	Checkpoint SignedCheckpoint `json:"checkpoint"`
+	Proof      string           `json:"proof"` // a [lamppost.Proof] in base64
+
+	invoices []*Invoice
+	evidence *Evidence
+}
+
+// Named is an id with the name that the log has for it.
+type Named struct {
+	ID   string `json:"id"`
+	Name string `json:"name,omitempty"`
+}
+
+// A SignedCheckpoint is what everything in a file hangs on.
+type SignedCheckpoint struct {
+	Size    int64    `json:"size"`
+	Root    string   `json:"root"`
+	Signers []string `json:"signers"`
+}
+
+// A BilledInvoice is an invoice as a statement shows it.
+type BilledInvoice struct {
+	Number   string         `json:"number"`
+	Seller   Named          `json:"seller"`
+	Buyer    Named          `json:"buyer"`
+	From     string         `json:"from"`
+	To       string         `json:"to"`
+	Issued   string         `json:"issued"`
+	Currency string         `json:"currency"`
+	Lines    []BilledLine   `json:"lines"`
+	Net      string         `json:"net"`
+	Taxes    []BilledTax    `json:"taxes"`
+	Total    string         `json:"total"`
+	Tariffs  []BilledTariff `json:"tariffs"`
+}
+
+// A BilledLine is a line of an invoice. A standing charge has no registers.
+type BilledLine struct {
+	N         uint32     `json:"n"`
+	Text      string     `json:"text"`
+	Place     string     `json:"place,omitempty"`
+	Device    string     `json:"device"`
+	Register  string     `json:"register,omitempty"`
+	Band      string     `json:"band"`
+	From      string     `json:"from"`
+	To        string     `json:"to"`
+	Opening   *Value     `json:"opening,omitempty"`
+	Closing   *Value     `json:"closing,omitempty"`
+	Intervals []Interval `json:"intervals,omitempty"` // of a line that holds in more than one
+	Quantity  string     `json:"quantity"`
+	Unit      string     `json:"unit"`
+	Price     string     `json:"price,omitempty"`
+	Amount    string     `json:"amount"`
+	Estimated bool       `json:"estimated"`
+}
+
+// A Value is a register as it stood at an edge of a line, and how far to trust it.
+type Value struct {
+	Time      string `json:"time"`
+	Value     string `json:"value"`
+	Unit      string `json:"unit"`
+	Quality   string `json:"quality"`
+	Assurance string `json:"assurance"`
+}
+
+// An Interval is one of many in which a line's price held.
+type Interval struct {
+	From    string `json:"from"`
+	Opening string `json:"opening"`
+	To      string `json:"to"`
+	Closing string `json:"closing"`
+	Price   string `json:"price,omitempty"` // of a series
+}
+
+// A BilledTax is the tax of one category and rate.
+type BilledTax struct {
+	Rate   string `json:"rate"`
+	Base   string `json:"base"`
+	Amount string `json:"amount"`
+}
+
+// A BilledTariff is a tariff in words.
+type BilledTariff struct {
+	ID      string `json:"id"`
+	Version uint32 `json:"version"`
+	Terms   string `json:"terms"`
+}
+
+// NewStatement checks a proof and writes the statement of a party that all its invoices concern, as buyer or seller. The
+// pin may be nil, see [CheckProof].
+func NewStatement(p *lamppost.Proof, pin *Pin, party lamppost.PartyID) (*Statement, error) {
+	e, err := CheckProof(p, pin)
+	if err != nil {
+		var fault *reportFault
+		if errors.As(err, &fault) {
+			return nil, e.nameLine(fault)
+		}
+		return nil, err
+	}
+	s := &Statement{Lamppost: KindStatement, Network: e.Network, Party: e.party(party, maxLogSize), Checkpoint: e.signed(),
+		Proof: base64.StdEncoding.EncodeToString(lamppost.Marshal(p)), evidence: e}
+	for _, t := range e.invoices() {
+		inv, err := CheckInvoice(e, t)
+		if err != nil {
+			return nil, err
+		}
+		if inv.Seller != party && inv.Buyer != party {
+			return nil, fmt.Errorf("invoice %s: it is between %q and %q and does not concern party %q", inv.Number, inv.Seller, inv.Buyer, party)
+		}
+		s.invoices = append(s.invoices, inv)
+		s.Invoices = append(s.Invoices, e.billed(inv))
+	}
+	if len(s.Invoices) == 0 {
+		return nil, errors.New("statement: the proof has no invoice")
+	}
+	return s, nil
+}
+
+func (e *Evidence) party(id lamppost.PartyID, before int64) Named {
+	n := Named{ID: string(id)}
+	if p := e.Party(id, before); p != nil {
+		n.Name = p.Name
+	}
+	return n
+}
+
+func (e *Evidence) signed() SignedCheckpoint {
+	return SignedCheckpoint{e.Checkpoint.Size, e.Checkpoint.Root.String(), e.Signers}
+}
+
+func (e *Evidence) billed(inv *Invoice) BilledInvoice {
+	zone := inv.Tariffs[0].Zone
+	b := BilledInvoice{
+		Number: inv.Number, Seller: e.party(inv.Seller, inv.Tx.Leaf), Buyer: e.party(inv.Buyer, inv.Tx.Leaf),
+		From: stamp(zone, inv.From), To: stamp(zone, inv.To), Issued: stamp(zone, inv.Issued), Currency: inv.Currency,
+		Net: inv.Net.String(), Total: inv.Total.String(),
+	}
+	for i := range inv.Supplies {
+		r := lineRenderer{e, &inv.Supplies[i], inv.Tariffs[i], inv.Currency}
+		for j := range r.s.Lines {
+			b.Lines = append(b.Lines, r.line(&r.s.Lines[j]))
+		}
+		t := BilledTariff{r.t.ID, r.t.Version, tariffWords(r.t)}
+		if n := len(b.Tariffs); n == 0 || b.Tariffs[n-1] != t {
+			b.Tariffs = append(b.Tariffs, t)
+		}
+	}
+	for _, x := range inv.Tax {
+		b.Taxes = append(b.Taxes, BilledTax{taxRate(x.Category, x.BasisPoints), x.Base.String(), x.Amount.String()})
+	}
+	return b
+}
+
+// A lineRenderer writes the lines of one supply.
+type lineRenderer struct {
+	e        *Evidence
+	s        *tariff.InvoiceSupply
+	t        *tariff.Tariff
+	currency string
+}
+
+func (r *lineRenderer) line(l *tariff.Line) BilledLine {
+	b := BilledLine{
+		N: l.N, Text: lineText(r.s, l, r.currency), Place: r.s.Place, Device: string(r.s.Device), Band: l.Band,
+		From: stamp(r.t.Zone, r.s.From), To: stamp(r.t.Zone, r.s.To), Amount: l.Amount.String(), Estimated: l.Estimated,
+	}
+	if l.Band == tariff.LineStanding {
+		b.Quantity, b.Unit, b.Price = fmt.Sprint(l.Days), "day", l.Price.String()
+		return b
+	}
+	b.Register, b.Quantity, b.Unit = r.s.Register, perUnit(r.s, l.Quantity), r.s.PerUnit
+	if l.Band != tariff.LineSeries {
+		b.Price = l.Price.String()
+	}
+	spans := r.spans(l.Band)
+	if len(spans) == 0 {
+		return b // the band did not occur in the period
+	}
+	b.Opening, b.Closing = r.value(spans[0][0]), r.value(spans[len(spans)-1][1])
+	if len(spans) > 1 {
+		for _, span := range spans {
+			b.Intervals = append(b.Intervals, r.interval(span))
+		}
+	}
+	return b
+}
+
+// spans returns the first and last edge of each stretch of time in which a line's price held.
+func (r *lineRenderer) spans(band string) (spans [][2]*tariff.Edge) {
+	going := false
+	for j := 1; j < len(r.s.Edges); j++ {
+		a, b := &r.s.Edges[j-1], &r.s.Edges[j]
+		held := bandAt(r.t, a.Time) == band
+		switch {
+		case held && going && r.t.Series == nil:
+			spans[len(spans)-1][1] = b
+		case held:
+			spans = append(spans, [2]*tariff.Edge{a, b})
+		}
+		going = held
+	}
+	return spans
+}
+
+func (r *lineRenderer) interval(span [2]*tariff.Edge) Interval {
+	i := Interval{From: stamp(r.t.Zone, span[0].Time), Opening: span[0].Value.String(),
+		To: stamp(r.t.Zone, span[1].Time), Closing: span[1].Value.String()}
+	if x := r.t.Series; x != nil {
+		i.Price = x.Prices[(span[0].Time-x.From)/x.StepMS].String()
+	}
+	return i
+}
+
+func (r *lineRenderer) value(x *tariff.Edge) *Value {
+	v := &Value{Time: stamp(r.t.Zone, x.Time), Value: x.Value.String(), Unit: r.s.Unit, Quality: x.Quality.String()}
+	if report := r.e.Report(x.Source); report != nil {
+		v.Assurance = Assurance(report.Device.Suite)
+	}
+	return v
+}
+
+// Encode writes the statement's file.
+func (s *Statement) Encode() []byte { return encode(s) }
+
+// finding sums up what the statement proves.
+func (s *Statement) finding() *Finding {
+	f := s.evidence.finding(KindStatement)
+	for _, inv := range s.invoices {
+		n, readings, rough := 0, 0, 0
+		for i := range inv.Supplies {
+			n += len(inv.Supplies[i].Lines)
+			for _, x := range inv.Supplies[i].Edges {
+				readings++
+				if x.Estimated || x.Quality != lamppost.Measured {
+					rough++
+				}
+			}
+		}
+		f.Invoices, f.Lines, f.Readings = f.Invoices+1, f.Lines+n, f.Readings+readings
+		words := fmt.Sprintf("invoice %s: %s and total %s %s computed again from %s", inv.Number, plural(n, "line"), inv.Total,
+			inv.Currency, plural(readings, "register value"))
+		if rough > 0 {
+			words += fmt.Sprintf(", %d of them estimated", rough)
+		}
+		f.add("%s", words)
+	}
+	f.add("%s signed by %s", plural(len(s.evidence.Reports), "report"), strings.Join(s.evidence.devices(), ", "))
+	f.DoesNotProve = []string{
+		"that these are all invoices of the party, or that one was paid",
+		"that a meter measured right: only that its device signed these values",
+		"that place and names are true: only that the network's members recorded them",
+	}
+	return f
+}
+
+// devices lists with their assurance the devices whose reports are in the proof, in the proof's order.
+func (e *Evidence) devices() []string {
+	var names []string
+	seen := make(map[lamppost.DeviceID]bool)
+	for i := range e.Reports {
+		if d := e.Reports[i].Device; d != nil && !seen[d.ID] {
+			seen[d.ID] = true
+			names = append(names, fmt.Sprintf("device %s (%s)", d.ID, Assurance(d.Suite)))
+		}
+	}
+	if len(names) == 0 {
+		return []string{"no device"}
+	}
+	return names
+}
