@@ -8,8 +8,9 @@ import (
 	"strings"
 )
 
-// A Decimal is Mantissa × 10^Exponent, with -9 ≤ Exponent ≤ 0: what registers, prices and quantities are made of. The
-// exponent is kept as it was signed (5.0 stays 5.0), so that encoding what was decoded gives the same bytes.
+// A Decimal is Mantissa × 10^Exponent, with -9 ≤ Exponent ≤ 0 and |Mantissa| < 2^63: what registers, prices and
+// quantities are made of. The exponent is kept as it was signed (5.0 stays 5.0), so that encoding what was decoded gives
+// the same bytes. Arithmetic on anything else answers false.
 type Decimal struct {
 	Mantissa int64
 	Exponent int8
@@ -60,7 +61,7 @@ func (d Decimal) Sub(e Decimal) (Decimal, bool) {
 	a, ok1 := d.At(exp)
 	b, ok2 := e.At(exp)
 	diff := a - b
-	if !ok1 || !ok2 || (a >= 0) != (b >= 0) && (diff >= 0) != (a >= 0) {
+	if !ok1 || !ok2 || diff == math.MinInt64 || (a >= 0) != (b >= 0) && (diff >= 0) != (a >= 0) {
 		return Decimal{}, false
 	}
 	return Decimal{diff, exp}, true
@@ -68,9 +69,6 @@ func (d Decimal) Sub(e Decimal) (Decimal, bool) {
 
 // Add returns d + e at the finer of both exponents, or false on overflow.
 func (d Decimal) Add(e Decimal) (Decimal, bool) {
-	if e.Mantissa == math.MinInt64 {
-		return Decimal{}, false
-	}
 	return d.Sub(Decimal{-e.Mantissa, e.Exponent})
 }
 
@@ -109,7 +107,7 @@ func ParseDecimal(s string) (Decimal, error) {
 	whole, frac, _ := strings.Cut(s, ".")
 	m, err := strconv.ParseInt(whole+frac, 10, 64)
 	d := Decimal{m, int8(-len(frac))}
-	if err != nil || len(frac) > -MinExponent || d.String() != s {
+	if err != nil || m == math.MinInt64 || len(frac) > -MinExponent || d.String() != s {
 		return Decimal{}, fmt.Errorf("%q is not a decimal number with at most %d digits after the point", clip(s), -MinExponent)
 	}
 	return d, nil

@@ -1,6 +1,9 @@
 package lamppost
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // A Proof is what a receipt and a statement carry: everything an auditor needs to follow a value from its signed report
 // to a checkpoint, and nothing about anybody else. Package audit checks it.
@@ -70,6 +73,11 @@ func ParseProof(raw []byte) (*Proof, error) {
 	if len(raw) > MaxProofBytes {
 		return nil, fmt.Errorf("proof: %d bytes are over the limit of %d", len(raw), MaxProofBytes)
 	}
+	w := wire{b: raw}
+	w.skipDense(0)
+	if err := w.end("proof"); err != nil {
+		return nil, err
+	}
 	p := new(Proof)
 	if err := Unmarshal(raw, p); err != nil {
 		return nil, fmt.Errorf("proof: %w", err)
@@ -78,4 +86,39 @@ func ParseProof(raw []byte) (*Proof, error) {
 		return nil, fmt.Errorf("proof: version %d, this program reads version %d", p.Version, ProofVersion)
 	}
 	return p, nil
+}
+
+const (
+	maxProofDepth = 8  // a proof nests five deep
+	minProofItem  = 16 // bytes of the shortest item of an array in a proof: a node's index and hash take 36 together
+)
+
+// skipDense walks over one value. It refuses arrays whose items are shorter on average than any that stands in a proof:
+// the general decoder makes room for as many items as an array's head announces, so that a list of single bytes would
+// cost two hundred times its length.
+func (w *wire) skipDense(depth int) {
+	major, n := w.head()
+	start := w.off
+	switch major {
+	case majBytes, majText:
+		w.raw(n)
+	case majTag:
+		w.skipItems(1, depth)
+	case majMap:
+		w.skipItems(2*n, depth)
+	case majArray:
+		w.skipItems(n, depth)
+		if w.err == nil && n*minProofItem > uint64(w.off-start) {
+			w.fail(fmt.Errorf("an array of %d items in %d bytes", n, w.off-start))
+		}
+	}
+}
+
+func (w *wire) skipItems(n uint64, depth int) {
+	if depth == maxProofDepth {
+		w.fail(errors.New("nested too deep"))
+	}
+	for ; n > 0 && w.err == nil; n-- {
+		w.skipDense(depth + 1)
+	}
 }

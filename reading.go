@@ -76,6 +76,18 @@ const (
 // ErrFloatRegister refuses a register whose value is a binary floating point number: it could not be billed exactly.
 var ErrFloatRegister = errors.New("a register is an integer or a decimal fraction, never a float")
 
+// check refuses what the pack could not carry and would drop without a word.
+func (r *Reading) check() error {
+	switch {
+	case r.Kind > Register:
+		return fmt.Errorf("kind %d is not known", r.Kind)
+	case r.Kind == Register && r.IsFloat:
+		return ErrFloatRegister
+	default:
+		return nil
+	}
+}
+
 // AppendPack writes readings as a SenML pack in its one canonical form: the first record carries the base time, and
 // where all of several readings share a name or unit, that name or unit once; the other records what differs.
 func AppendPack(b []byte, readings []Reading) []byte {
@@ -239,7 +251,7 @@ func (d *packDecoder) value(w *wire, r *Reading, has func(byte) bool) {
 		}
 	case has(labelSum):
 		r.Kind = Register
-		if w.peek()&0xe0 == majOther {
+		if c := w.peek(); c >= majOther|25 && c <= majOther|27 {
 			w.fail(ErrFloatRegister)
 			return
 		}

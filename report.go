@@ -84,7 +84,7 @@ func packRefusal(err error, payload []byte) error {
 
 func (r *Report) decodeHeader() error {
 	h := wire{b: r.env.protected}
-	h.exactly(h.mapLen(), 3, "protected header, a map")
+	h.exactly(h.mapLen(), 3, "fields of the protected header")
 	h.constInt(headerAlg)
 	h.int()
 	h.constInt(headerKid)
@@ -108,6 +108,9 @@ func (r *Report) decodeHeader() error {
 
 // decodeKid splits "<device>/<key epoch>".
 func (r *Report) decodeKid(kid []byte) error {
+	if len(kid) > MaxNameBytes+len("/4294967295") {
+		return fmt.Errorf("a key id of %d bytes is not <device>/<key epoch>", len(kid))
+	}
 	i := len(kid) - 1
 	epoch := uint64(0)
 	for scale := uint64(1); i >= 0 && kid[i] != '/'; i-- {
@@ -150,7 +153,12 @@ func SignReport(r *Report, network string, key *sig.PrivateKey) ([]byte, error) 
 	if n := len(r.Readings); n == 0 || n > MaxReadings {
 		return nil, fmt.Errorf("a report has 1 to %d readings, not %d", MaxReadings, n)
 	}
-	suite := key.Public().Suite()
+	for i := range r.Readings {
+		if err := r.Readings[i].check(); err != nil {
+			return nil, fmt.Errorf("encoding report %d of %q: reading %q: %w", r.Seq.N, r.Device, clip(r.Readings[i].Name), err)
+		}
+	}
+	suite := key.Suite()
 	protected := r.appendProtected(make([]byte, 0, 96), suite)
 	payload := AppendPack(make([]byte, 0, 64*len(r.Readings)), r.Readings)
 	tbs := appendToBeSigned(make([]byte, 0, len(payload)+256), suite, protected, network, PurposeReport, payload)

@@ -39,6 +39,7 @@ const (
 	domainMembers = 0x15
 	domainSeed    = 0x16
 	domainRecent  = 0x17
+	domainVerdict = 0x18
 )
 
 // LeafHash is H(0x00 ‖ salt ‖ received ‖ report with its signature), received as eight bytes big-endian.
@@ -89,8 +90,8 @@ func (w *wire) hash(h *Hash) {
 	copy(h[:], b)
 }
 
-// NewSegment signs a segment over items, whose leaf hashes the caller may pass if it has them, and returns it as a
-// transaction ready to propose. readings is their number in all reports.
+// NewSegment signs a segment over items and returns it as a transaction ready to propose. readings is their number in
+// all reports that can be read. The items are not copied.
 func NewSegment(network string, seq Seq, readings int, items []SegmentItem, id MemberID, key *sig.PrivateKey, seed Seed) (*Transaction, error) {
 	if len(items) == 0 || len(items) > MaxSegmentReports {
 		return nil, fmt.Errorf("a segment has 1 to %d reports, not %d", MaxSegmentReports, len(items))
@@ -106,12 +107,11 @@ func NewSegment(network string, seq Seq, readings int, items []SegmentItem, id M
 	if err != nil {
 		return nil, err
 	}
-	tx := &Transaction{Type: TxSegment, Seed: seed, SignedRaw: signed, Items: items, Header: h}
+	tx := &Transaction{Type: TxSegment, Seed: seed, SignedRaw: signed, Items: items, leaves: leaves}
 	if tx.Signed, err = ParseSigned(signed); err != nil {
 		return nil, err
 	}
-	tx.leaves = leaves
-	return tx, nil
+	return tx, tx.parseSegment()
 }
 
 func appendItems(b []byte, items []SegmentItem) []byte {
@@ -125,9 +125,12 @@ func appendItems(b []byte, items []SegmentItem) []byte {
 	return b
 }
 
+// minItemBytes is the shortest encoded item: array head, salt, a small time, an empty report.
+const minItemBytes = 1 + 1 + SaltBytes + 1 + 1
+
 func decodeItems(w *wire) []SegmentItem {
 	n := w.max(w.arrayLen(), MaxSegmentReports)
-	if n > uint64(len(w.b)) { // each item takes more than a byte: refuse before allocating
+	if n*minItemBytes > uint64(len(w.b)) { // refuse before allocating
 		w.fail(errShort)
 		return nil
 	}

@@ -44,25 +44,32 @@ func (e *envelope) decode(w *wire) {
 	tag := w.tag()
 	w.array(4)
 	e.protected = w.bytes()
-	w.exactly(w.mapLen(), 0, "unprotected header, a map")
+	w.exactly(w.mapLen(), 0, "fields of the unprotected header")
 	e.payload = w.bytes()
 	e.signature = w.bytes()
 	if w.err == nil && tag != tagSign1 && tag != tagMac0 {
 		w.fail(fmt.Errorf("tag %d is neither COSE_Sign1 (18) nor COSE_Mac0 (17)", tag))
 	}
-	if mac := tag == tagMac0; mac != (e.peekSuite() == sig.HMAC256) {
-		w.fail(errors.New("the envelope's tag does not fit its algorithm"))
+	if w.err == nil {
+		w.fail(e.decodeSuite(tag))
 	}
 }
 
-func (e *envelope) peekSuite() sig.Suite {
+// decodeSuite reads the algorithm, the first field of the protected header, and refuses what no suite implements.
+func (e *envelope) decodeSuite(tag uint64) error {
 	h := wire{b: e.protected}
 	h.mapLen()
 	h.constInt(headerAlg)
-	if a := h.int(); h.err == nil && a >= -128 && a <= 127 {
-		e.suite = sig.Suite(a)
+	alg := h.int()
+	switch {
+	case h.err != nil:
+		return fmt.Errorf("protected header: %w", h.err)
+	case tag == tagSign1 && (alg == int64(sig.EdDSA) || alg == int64(sig.ES256)), tag == tagMac0 && alg == int64(sig.HMAC256):
+		e.suite = sig.Suite(alg)
+		return nil
+	default:
+		return fmt.Errorf("algorithm %d has no place in an envelope with tag %d", alg, tag)
 	}
-	return e.suite
 }
 
 // appendEnvelope writes the envelope around a finished signature.
@@ -104,7 +111,10 @@ type Signed struct {
 
 // SignBody signs payload for a purpose in a network; the key id is the signer's member id. The result is a COSE_Sign1.
 func SignBody(network string, p Purpose, id MemberID, key *sig.PrivateKey, payload []byte) ([]byte, error) {
-	suite := key.Public().Suite()
+	suite := key.Suite()
+	if suite == sig.HMAC256 {
+		return nil, fmt.Errorf("signing as %q: a %s tag convinces nobody but who could have made it", id, suite)
+	}
 	protected := appendInt([]byte{majMap | 2, headerAlg}, int64(suite))
 	protected = appendBytes(append(protected, headerKid), []byte(id))
 	signature, err := key.Sign(appendToBeSigned(nil, suite, protected, network, p, payload))
@@ -122,11 +132,14 @@ func ParseSigned(raw []byte) (Signed, error) {
 	}
 	w := wire{b: raw}
 	s.raw.decode(&w)
+	if s.raw.suite == sig.HMAC256 {
+		w.fail(errors.New("members and gateways sign, a MAC is not enough"))
+	}
 	if err := w.end("signed body"); err != nil {
 		return s, err
 	}
 	h := wire{b: s.raw.protected}
-	h.exactly(h.mapLen(), 2, "protected header, a map")
+	h.exactly(h.mapLen(), 2, "fields of the protected header")
 	h.constInt(headerAlg)
 	h.int()
 	h.constInt(headerKid)

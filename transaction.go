@@ -21,9 +21,10 @@ func (s Seed) Salt(what byte) (salt [SaltBytes]byte) {
 
 // The salts of a transaction.
 const (
-	SaltBody    = 'b' // hides the signed body
-	SaltOutcome = 'o' // hides the outcome of a transaction that is not a segment
-	SaltWrites  = 'w' // hides the state writes; never handed out
+	SaltBody     = 'b' // hides the signed body
+	SaltOutcome  = 'o' // hides the outcome of a transaction that is not a segment
+	SaltVerdicts = 'v' // hides the verdicts; never handed out
+	SaltWrites   = 'w' // hides the state writes; never handed out
 )
 
 // A Transaction is what goes to consensus: something signed by a member or gateway, and for a segment its reports.
@@ -58,9 +59,11 @@ func NewTx(network string, o Order, id MemberID, key *sig.PrivateKey, seed Seed)
 	if err != nil {
 		return nil, err
 	}
-	tx := &Transaction{Type: o.Type, Seed: seed, SignedRaw: signed, Order: o}
-	tx.Signed, err = ParseSigned(signed)
-	return tx, err
+	tx := &Transaction{Type: o.Type, Seed: seed, SignedRaw: signed}
+	if tx.Signed, err = ParseSigned(signed); err != nil {
+		return nil, err
+	}
+	return tx, tx.parseOrder()
 }
 
 func (o *Order) appendPayload(b []byte) []byte {
@@ -117,13 +120,20 @@ func ParseTransaction(raw []byte) (*Transaction, error) {
 	if t.Type == TxSegment {
 		return t, t.parseSegment()
 	}
+	return t, t.parseOrder()
+}
+
+func (t *Transaction) parseOrder() (err error) {
 	if t.Order, err = ParseOrder(t.Signed); err != nil {
-		return nil, err
+		return err
 	}
-	if t.Order.Type != t.Type || t.Type == TxBlock || len(t.Items)+len(t.Verdicts) > 0 {
-		return nil, fmt.Errorf("transaction: type %d around a signed order of type %d", t.Type, t.Order.Type)
+	if t.Order.Type != t.Type || t.Type == TxBlock || t.Type == TxSegment {
+		return fmt.Errorf("transaction: type %d around a signed order of type %d", t.Type, t.Order.Type)
 	}
-	return t, nil
+	if len(t.Items)+len(t.Verdicts) > 0 {
+		return fmt.Errorf("transaction: reports or verdicts beside an order of type %q", t.Type)
+	}
+	return nil
 }
 
 func (t *Transaction) parseSegment() (err error) {
@@ -163,10 +173,10 @@ func (t *Transaction) BodyDigest() Hash {
 	return BodyDigest(t.Seed.Salt(SaltBody), t.VerdictsDigest(), t.SignedRaw)
 }
 
-// VerdictsDigest is the SHA-256 of the verdicts, with the outcome salt before them.
+// VerdictsDigest is H(0x18 ‖ salt ‖ verdicts). It hides them from whoever gets a proof of the transaction.
 func (t *Transaction) VerdictsDigest() Hash {
-	salt := t.Seed.Salt(SaltOutcome)
-	return sha256.Sum256(append(salt[:], t.Verdicts...))
+	salt := t.Seed.Salt(SaltVerdicts)
+	return sha256.Sum256(append(append([]byte{domainVerdict}, salt[:]...), t.Verdicts...))
 }
 
 // BodyDigest commits to a transaction's signed body.

@@ -142,7 +142,7 @@ func (w *wire) head() (major byte, n uint64) {
 	for _, c := range w.raw(uint64(size)) {
 		n = n<<8 | uint64(c)
 	}
-	if major != majOther && n>>(size*4) == 0 && (size > 1 || n < 24) {
+	if short := n < 24 || size > 1 && n>>(size*4) == 0; short && major != majOther {
 		w.fail(errCanonical)
 	}
 	return major, n
@@ -162,19 +162,18 @@ func (w *wire) arrayLen() uint64   { return w.want(majArray, "an array") }
 func (w *wire) mapLen() uint64     { return w.want(majMap, "a map") }
 func (w *wire) tag() uint64        { return w.want(majTag, "a tag") }
 func (w *wire) bytes() []byte      { return w.raw(w.want(majBytes, "a byte string")) }
-func (w *wire) array(n uint64)     { w.exactly(w.arrayLen(), n, "array") }
-func (w *wire) constInt(n int64)   { w.exactlyInt(w.int(), n) }
+func (w *wire) array(n uint64)     { w.exactly(w.arrayLen(), n, "items of an array") }
 func (w *wire) uint32() (n uint32) { return uint32(w.max(w.uint(), math.MaxUint32)) }
 
 func (w *wire) exactly(got, want uint64, what string) {
 	if w.err == nil && got != want {
-		w.fail(fmt.Errorf("expected an %s of %d, got %d", what, want, got))
+		w.fail(fmt.Errorf("%s: expected %d, got %d", what, want, got))
 	}
 }
 
-func (w *wire) exactlyInt(got, want int64) {
-	if w.err == nil && got != want {
-		w.fail(fmt.Errorf("expected %d, got %d", want, got))
+func (w *wire) constInt(want int64) {
+	if got := w.int(); w.err == nil && got != want {
+		w.fail(fmt.Errorf("expected the integer %d, got %d", want, got))
 	}
 }
 
@@ -186,10 +185,11 @@ func (w *wire) max(n, limit uint64) uint64 {
 	return n
 }
 
+// int reads an integer n with |n| < 2^63: the one more that two's complement has below zero could not be negated.
 func (w *wire) int() int64 {
 	m, n := w.head()
 	switch {
-	case n > math.MaxInt64 || m != majUint && m != majNint:
+	case n > math.MaxInt64 || m != majUint && m != majNint || m == majNint && n == math.MaxInt64:
 		w.fail(errors.New("expected an integer of at most 63 bits"))
 		return 0
 	case m == majNint:
@@ -216,7 +216,7 @@ func (w *wire) decimal() Decimal {
 	if w.peek()&0xe0 != majTag {
 		return Decimal{Mantissa: w.int()}
 	}
-	w.exactly(w.tag(), 4, "decimal fraction, tag")
+	w.exactly(w.tag(), 4, "tag of a decimal fraction")
 	w.array(2)
 	exp := w.int()
 	if exp < MinExponent || exp >= 0 {
@@ -282,8 +282,8 @@ func (w *wire) end(what string) error {
 
 // MarshalCBOR writes an integer or a decimal fraction (tag 4).
 func (d Decimal) MarshalCBOR() ([]byte, error) {
-	if d.Exponent > 0 || d.Exponent < MinExponent {
-		return nil, fmt.Errorf("decimal exponent %d is not between %d and 0", d.Exponent, MinExponent)
+	if _, ok := d.At(d.Exponent); !ok {
+		return nil, fmt.Errorf("%d × 10^%d is not a decimal with an exponent from %d to 0", d.Mantissa, d.Exponent, MinExponent)
 	}
 	return appendDecimal(nil, d), nil
 }
