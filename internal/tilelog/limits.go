@@ -1,0 +1,13 @@
+package tilelog
+
+const (
+	// MaxLeafBytes is the longest leaf: its length is written in two bytes (C2SP tlog-tiles, "Log entries").
+	MaxLeafBytes = 1<<16 - 1
+
+	// MaxSize is the most leaves a log takes. It keeps every index of tlog's numbering, about twice the size, within
+	// an int64 with room to spare; at a million leaves a second it lasts 2,000 years.
+	MaxSize = 1 << 56
+
+	// MaxProofLeaves is the most leaves that one pool of Nodes proves.
+	MaxProofLeaves = 1 << 16
+)
