@@ -11,14 +11,31 @@ import (
 type Block struct {
 	Height   Height
 	Time     TimeMS
-	Proposer MemberID // not hashed: engines differ
 	Txs      [][]byte
-	Evidence [][]byte // of misbehaving members, in the engine's form; not hashed
+	Evidence []Evidence
+
+	// What follows is not hashed: engines differ in it.
+	Proposer MemberID
+	Cursor   Cursor
 }
+
+// A Cursor is an engine's own position: a raft index, a comet height. It is stored with the state it belongs to.
+type Cursor uint64
+
+// Evidence says that an engine caught a member misbehaving at a height, in a form all engines share.
+type Evidence struct {
+	Member MemberID `cbor:"1,keyasint" json:"member"`
+	Height Height   `cbor:"2,keyasint" json:"height"`
+	Kind   uint8    `cbor:"3,keyasint" json:"kind"` // 1: signed two blocks of one height
+}
+
+// Empty reports whether a block changes neither state nor log.
+func (b *Block) Empty() bool { return len(b.Txs) == 0 && len(b.Evidence) == 0 }
 
 // A Result is what applying a block gave: one outcome per report of a segment, one for any other transaction.
 type Result struct {
 	Height   Height
+	IDs      []TxID      // by transaction
 	Outcomes [][]Outcome // by transaction
 	Size     int64       // of the log after the block
 	Root     Hash        // of the log after the block
@@ -91,8 +108,8 @@ func ParseBlockLeaf(b []byte) (BlockLeaf, error) {
 	return l, nil
 }
 
-// HashBlock hashes what every engine agrees on: height, time, and the ids of the transactions in order.
-func HashBlock(h Height, t TimeMS, ids []TxID) Hash {
+// HashBlock hashes what every engine agrees on: height, time, the ids of the transactions in order, and the evidence.
+func HashBlock(h Height, t TimeMS, ids []TxID, evidence []Evidence) Hash {
 	b := make([]byte, 0, 21+32*len(ids))
 	b = binary.BigEndian.AppendUint64(append(b, domainBlock), uint64(h))
 	b = binary.BigEndian.AppendUint64(b, uint64(t))
@@ -100,7 +117,7 @@ func HashBlock(h Height, t TimeMS, ids []TxID) Hash {
 	for i := range ids {
 		b = append(b, ids[i][:]...)
 	}
-	return sha256.Sum256(b)
+	return sha256.Sum256(append(b, Marshal(evidence)...))
 }
 
 // HashMembers hashes the members in their order.

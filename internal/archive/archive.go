@@ -23,17 +23,21 @@ type Record struct {
 // A Block is the header of an archived block. Transaction i's leaf in the log is First + i; the block's own leaf
 // follows the last transaction's.
 type Block struct {
+	_        struct{} `cbor:",toarray"`
 	Height   lamppost.Height
 	Time     lamppost.TimeMS
 	Proposer lamppost.MemberID
 	Count    uint32
 	First    int64 // log index of the first transaction's leaf
+	Evidence []lamppost.Evidence
 }
 
 // ErrAbsent is returned for what the archive does not hold.
 var ErrAbsent = errors.New("not in the archive")
 
-func blockKey(h lamppost.Height) []byte { return binary.BigEndian.AppendUint64([]byte("aB"), uint64(h)) }
+func blockKey(h lamppost.Height) []byte {
+	return binary.BigEndian.AppendUint64([]byte("aB"), uint64(h))
+}
 
 func recordKey(kind byte, h lamppost.Height, index uint32) []byte {
 	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64([]byte{'a', kind}, uint64(h)), index)
@@ -45,13 +49,8 @@ func Put(b *kv.Batch, h lamppost.Height, index uint32, r Record) {
 	b.Set(recordKey('R', h, index), appendResult(nil, r))
 }
 
-// PutBlock stages a block's header: time, proposer, number of transactions, first leaf.
-func PutBlock(b *kv.Batch, blk Block) {
-	v := binary.BigEndian.AppendUint64(nil, uint64(blk.Time))
-	v = binary.BigEndian.AppendUint32(v, blk.Count)
-	v = binary.BigEndian.AppendUint64(v, uint64(blk.First))
-	b.Set(blockKey(blk.Height), append(v, blk.Proposer...))
-}
+// PutBlock stages a block's header.
+func PutBlock(b *kv.Batch, blk Block) { b.Set(blockKey(blk.Height), lamppost.Marshal(blk)) }
 
 // appendResult writes the writes digest, the number of outcomes, and those that are not plainly accepted with their
 // place before them: nearly all reports cost no byte here.
@@ -128,16 +127,13 @@ func absent(err error, h lamppost.Height, index uint32) error {
 
 // GetBlock returns a block's header, or ErrAbsent.
 func GetBlock(r kv.Reader, h lamppost.Height) (Block, error) {
+	var blk Block
 	v, err := r.Get(blockKey(h))
 	if errors.Is(err, kv.ErrNotFound) {
-		return Block{}, fmt.Errorf("block %d: %w", h, ErrAbsent)
-	}
-	if err == nil && len(v) < 20 {
-		err = fmt.Errorf("block %d: an archived header is damaged", h)
+		return blk, fmt.Errorf("block %d: %w", h, ErrAbsent)
 	}
 	if err != nil {
-		return Block{}, err
+		return blk, err
 	}
-	return Block{Height: h, Time: lamppost.TimeMS(binary.BigEndian.Uint64(v)), Count: binary.BigEndian.Uint32(v[8:]),
-		First: int64(binary.BigEndian.Uint64(v[12:])), Proposer: lamppost.MemberID(v[20:])}, nil
+	return blk, lamppost.Unmarshal(v, &blk)
 }

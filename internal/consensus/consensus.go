@@ -1,5 +1,5 @@
 // Package consensus is the port between the ledger's replica and the engines that order its transactions: solo here,
-// raft and comet on several machines. An engine calls the App from one goroutine; the App knows nothing of engines.
+// raft and comet on several machines. docs/decisions/0002-consensus-port.md says what each engine taught it.
 //
 // Start reading at [App], then at [Engine]. consensustest is the executable form of both contracts.
 package consensus
@@ -7,52 +7,79 @@ package consensus
 import (
 	"context"
 	"errors"
+	"io"
 
 	"github.com/lamppost/lamppost"
 )
 
-// An App is the deterministic state machine that an Engine drives. One goroutine calls Apply and Commit, in turn, for
-// heights that follow each other without a gap; CheckTx, Prepare and Accept may be called from any other goroutine.
-// Everything it may depend on is in its arguments: no clock, randomness, network or map order.
+// An App is the deterministic state machine that an Engine drives, never two calls at a time. Everything it depends on
+// is in its state and arguments: no clock, randomness, network or map order. Slices are the engine's and valid only
+// during the call. It is not called after Run has returned.
 type App interface {
-	// CheckTx refuses transactions that cannot become valid. Advisory: it may use a stale state.
-	CheckTx(tx []byte) error
+	// Last is the durable position: what the last Commit or Restore left, whatever was applied since.
+	Last() Last
 
-	// Prepare chooses and orders transactions for a block of at most maxBytes; only the proposer calls it.
-	Prepare(txs [][]byte, maxBytes int) [][]byte
+	// Prepare picks from b.Txs what the block shall carry, at most maxBytes; b has height, time and evidence. It changes
+	// no state.
+	Prepare(b *lamppost.Block, maxBytes int) [][]byte
 
-	// Accept refuses a block that no honest proposer sends. It depends only on the block and the state at the height
-	// before, never on whether a report inside is any good: that is Apply's to decide.
+	// Accept refuses a block that no honest proposer sends: a pure function of the state at b.Height-1 and b. Some blocks
+	// come only here, some only to Apply. A forged report is for Apply to refuse, never for Accept.
 	Accept(b *lamppost.Block) error
 
-	// Apply decides every transaction of the next block, or of the last one again with the same result. It is total: a
-	// bad transaction is a refused outcome. An error means that this replica cannot go on, and its engine stops.
+	// Apply decides a block. It is total: a bad transaction is a refused outcome, with one entry in IDs and Outcomes per
+	// transaction. It builds on what is applied and not yet committed; b.Height is one more than that, b.Time later. An
+	// empty block (no transaction, no evidence) gives the present root and changes nothing. An error is local and final.
 	Apply(b *lamppost.Block) (*lamppost.Result, error)
 
-	// Commit makes the applied block durable. When it returns, a crash loses nothing of it. retain is the first height
-	// the App still needs from the engine. An error means that the state is unknown, and the engine stops.
-	Commit() (retain lamppost.Height, err error)
-
-	// Height and Time of the last committed block tell an engine where to go on after a start.
-	Last() (lamppost.Height, lamppost.TimeMS)
+	// Commit makes all applied blocks and their cursors durable in one write, then publishes them to the View. The engine
+	// may forget everything up to the cursor it returns (0: nothing). Nothing applied: no write. An error is final.
+	Commit() (forget lamppost.Cursor, err error)
 }
 
-// Committed says where a transaction was ordered and what it did.
-type Committed struct {
+// A View answers from the last published state, from any goroutine, while the App is busy.
+type View interface {
+	// CheckTx refuses decided ids and all that Prepare drops for its content. Advisory: the state may be stale.
+	CheckTx(tx []byte) error
+	// Decided returns where an id was first decided, until it expires. A segment's id is not kept: a second time, its
+	// reports are all duplicates.
+	Decided(id lamppost.TxID) (Decision, bool)
+}
+
+// A Snapshotter can hand its state to a replica that is too far behind.
+type Snapshotter interface {
+	// Snapshot is called between a Commit and the next Apply and returns fast; the snapshot is read while later blocks
+	// are applied, and closed even if it was never read.
+	Snapshot() (Last, io.ReadCloser, error)
+	// Restore replaces everything, durably, once the content is known to give root want (zero: the source is trusted).
+	Restore(r io.Reader, want lamppost.Hash) error
+}
+
+// Last is an App's durable position. Height 0 is before the genesis.
+type Last struct {
+	Height  lamppost.Height
+	Time    lamppost.TimeMS
+	Root    lamppost.Hash
+	Cursor  lamppost.Cursor
+	Members []lamppost.Member
+}
+
+// A Decision says where a transaction was ordered and what it did.
+type Decision struct {
 	Height   lamppost.Height
-	Time     lamppost.TimeMS
 	Index    uint32
 	Outcomes []lamppost.Outcome // one per report of a segment, one otherwise
 }
 
-// An Engine orders transactions.
+// An Engine orders transactions. Its constructor takes the App and its View and calls nothing but Last.
 type Engine interface {
-	// Propose returns once the transaction is committed and applied here, or with ErrNotLeader, ErrBusy, ErrStopped, or
-	// the context's error. After ErrNotLeader, ErrStopped or the context's error it may still commit: retry with the
-	// same transaction, whose id counts once. tx must not change afterwards. Safe for concurrent use.
-	Propose(ctx context.Context, id lamppost.TxID, tx []byte) (Committed, error)
+	// Propose returns once id is decided, committed and published here, exactly once per call; at once if it was before.
+	// ErrBusy, ErrTooLarge and *NotLeaderError: surely not ordered by this call. The context's error and ErrStopped:
+	// perhaps; retry with the same id anywhere. tx must not change before Propose has returned. Safe for concurrent use.
+	Propose(ctx context.Context, id lamppost.TxID, tx []byte) (Decision, error)
 
-	// Run drives the App until ctx is done, which is no error, or the App fails. It is called once.
+	// Run opens, replays and serves until ctx is done (nil) or the App failed (its error). When it returns, all its
+	// goroutines have ended and every waiting Propose has returned.
 	Run(ctx context.Context) error
 
 	// Status may be called at any time.
@@ -61,17 +88,24 @@ type Engine interface {
 
 // Errors of Propose.
 var (
-	ErrBusy      = errors.New("consensus: the queue of transactions is full")
-	ErrNotLeader = errors.New("consensus: another member leads")
-	ErrStopped   = errors.New("consensus: the engine has stopped")
+	ErrBusy     = errors.New("consensus: the queue of transactions is full")
+	ErrTooLarge = errors.New("consensus: the transaction is larger than this engine takes")
+	ErrStopped  = errors.New("consensus: the engine has stopped")
 )
+
+// A NotLeaderError says that another member leads, if it is known which.
+type NotLeaderError struct{ Leader lamppost.MemberID }
+
+// Error names the leader.
+func (e *NotLeaderError) Error() string { return "consensus: the leader is " + string(e.Leader) }
 
 // A Status is for people and metrics.
 type Status struct {
-	Engine string            `json:"engine"`
-	Role   string            `json:"role"`
-	Leader lamppost.MemberID `json:"leader"`
-	Height lamppost.Height   `json:"height"`
-	Time   lamppost.TimeMS   `json:"time_ms"`
-	Queued int               `json:"queued"`
+	Engine   string            `json:"engine"`
+	Role     string            `json:"role"`
+	Leader   lamppost.MemberID `json:"leader"`
+	Height   lamppost.Height   `json:"height"`
+	Time     lamppost.TimeMS   `json:"time_ms"`
+	Queued   int               `json:"queued"`
+	WaitedMS lamppost.TimeMS   `json:"waited_ms"` // age of the oldest waiting proposal
 }

@@ -11,17 +11,20 @@ import (
 )
 
 // The state's layout. Every key begins with 's' so that it shares the store with log and archive. Ids hold no byte
-// below '-', so a zero byte ends them and keeps the order of a scan.
+// below '-', so a zero byte ends them and keeps the order of a scan. Bodies have the place of their transaction (height,
+// index) before them.
 //
 //	sN                                  genesis
 //	sP <party>                          PartyBody          sD <device>                 DeviceBody
 //	sQ <device>                         sequence state     sI <device> 0 <n mod 32>    id of a recent report
+//	sH <device> 0 <key epoch>           where the key was enrolled
 //	sF <device>                         why quarantined    sE <device> 0 <reg> 0 <t>   edge: register at a quarter hour
 //	sO <point>                          PointBody          sT <tariff> 0 <version>     tariff.Tariff
 //	sG <agreement>                      AgreementBody      sB <agreement>              billed until
 //	sA <party> 0 <currency>             balance            sC <seller>                 last invoice number
 //	sV <buyer> 0 <seller> 0 <number>    where its transaction stands
-//	sX <expiry> <id>                    height of a transaction whose id is still remembered
+//	sY <id>                             where a transaction was decided whose id is still remembered
+//	sX <expiry> <id>                    the same ids by when they may be forgotten
 const prefix = 's'
 
 func key(kind byte, parts ...string) []byte {
@@ -54,6 +57,12 @@ func txKey(expiry lamppost.TimeMS, id lamppost.TxID) []byte {
 	return append(binary.BigEndian.AppendUint64(key('X'), uint64(expiry)), id[:]...)
 }
 
+func epochKey(id lamppost.DeviceID, epoch uint32) []byte {
+	return binary.BigEndian.AppendUint32(append(key('H', string(id)), 0), epoch)
+}
+
+func idKey(id lamppost.TxID) []byte { return append(key('Y'), id[:]...) }
+
 // end returns the first key after all keys that begin with p.
 func end(p []byte) []byte {
 	e := slices.Clone(p)
@@ -61,7 +70,7 @@ func end(p []byte) []byte {
 	return e
 }
 
-// get reads a value through the block's writes.
+// get reads a value through what is not committed yet.
 func (s *State) get(key []byte) ([]byte, error) {
 	if v, ok := s.overlay[string(key)]; ok {
 		if v == nil {
@@ -72,7 +81,7 @@ func (s *State) get(key []byte) ([]byte, error) {
 	return s.store.Get(key)
 }
 
-// put writes a value that may be read again in the same block.
+// put writes a value that may be read again before it is committed.
 func (s *State) put(key, val []byte) {
 	if val == nil {
 		val = []byte{}
@@ -81,12 +90,24 @@ func (s *State) put(key, val []byte) {
 	s.writes = appendWrite(s.writes, key, val)
 }
 
+// putBody writes a registered body with the place of its transaction before it, so that it can be proven.
+func (s *State) putBody(key []byte, body any) {
+	s.put(key, append(Place{s.height, s.index}.append(nil), lamppost.Marshal(body)...))
+}
+
+func decodeBody[B any](val []byte) (b B, err error) {
+	if len(val) < placeBytes {
+		return b, errors.New("a registered body is damaged")
+	}
+	return b, lamppost.Unmarshal(val[placeBytes:], &b)
+}
+
 func (s *State) del(key []byte) {
 	s.overlay[string(key)] = nil
 	s.writes = appendDelete(s.writes, key)
 }
 
-// scan visits keys in [from, to) in order, through the block's writes.
+// scan visits keys in [from, to) in order, through what is not committed yet.
 func (s *State) scan(from, to []byte, fn func(key, val []byte) error) error {
 	var fresh []string
 	for k := range s.overlay {

@@ -11,7 +11,6 @@
 package ledger
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -47,12 +46,15 @@ type State struct {
 	bySide     map[sides][]string // agreement ids in the order they were made
 
 	// The block being applied.
-	height  lamppost.Height
-	time    lamppost.TimeMS
-	index   uint32
-	overlay map[string][]byte // writes of this block; nil: deleted
-	writes  []byte            // of the current transaction, encoded
-	staged  []byte            // of the block
+	height lamppost.Height
+	time   lamppost.TimeMS
+	index  uint32
+	writes []byte // of the current transaction, encoded
+
+	// Everything applied since the last Committed.
+	round   uint64            // counts them
+	overlay map[string][]byte // writes that may be read again; nil: deleted
+	staged  []byte            // all writes, encoded
 
 	checker reportChecker
 }
@@ -74,6 +76,7 @@ func Open(store kv.Reader) (*State, error) {
 		agreements: map[string]lamppost.AgreementBody{},
 		bySide:     map[sides][]string{},
 		overlay:    map[string][]byte{},
+		round:      1,
 	}
 	if err := s.load(); err != nil {
 		return nil, fmt.Errorf("reading the ledger's state: %w", err)
@@ -95,12 +98,10 @@ func (s *State) Member(id lamppost.MemberID) *sig.PublicKey {
 	return nil
 }
 
-// Begin starts a block. Its writes become part of the store by Stage, or the State is thrown away.
-func (s *State) Begin(height lamppost.Height, time lamppost.TimeMS) error {
+// Begin starts a block on top of what was applied before. Its writes become part of the store by Stage and Committed, or
+// the State is thrown away.
+func (s *State) Begin(height lamppost.Height, time lamppost.TimeMS) {
 	s.height, s.time, s.index = height, time, 0
-	clear(s.overlay)
-	s.staged = s.staged[:0]
-	return nil
 }
 
 // Apply decides one transaction and returns one outcome per report of a segment, one otherwise, and the encoded state
@@ -150,9 +151,9 @@ func (s *State) applyOrder(tx *lamppost.Transaction, id lamppost.TxID) (lamppost
 	if o.ExpiryTime <= s.time || o.ExpiryHeight != 0 && o.ExpiryHeight < s.height || o.ExpiryTime > s.time+MaxExpiryMS {
 		return none, lamppost.Refuse(lamppost.CodeExpired, "a transaction expires after its block and at most a day later")
 	}
-	switch first, err := s.get(txKey(o.ExpiryTime, id)); {
+	switch first, err := s.get(idKey(id)); {
 	case err == nil:
-		return lamppost.Outcome{Code: lamppost.CodeDuplicate, Data: first}, nil
+		return lamppost.Outcome{Code: lamppost.CodeDuplicate, Data: first[:8]}, nil // its height
 	case !errors.Is(err, kv.ErrNotFound):
 		return none, err
 	}
@@ -160,7 +161,8 @@ func (s *State) applyOrder(tx *lamppost.Transaction, id lamppost.TxID) (lamppost
 	if err != nil {
 		return none, err
 	}
-	s.put(txKey(o.ExpiryTime, id), binary.BigEndian.AppendUint64(nil, uint64(s.height)))
+	s.put(txKey(o.ExpiryTime, id), Place{s.height, s.index}.append(nil))
+	s.put(idKey(id), Place{s.height, s.index}.append(nil))
 	return out, s.forgetExpired()
 }
 
@@ -242,7 +244,7 @@ func parseMembers(list []lamppost.Member) (map[lamppost.MemberID]*member, error)
 	return members, nil
 }
 
-// Stage puts the block's writes into the batch that makes it durable.
+// Stage puts the writes of all blocks since the last Committed into the batch that makes them durable.
 func (s *State) Stage(b *kv.Batch) {
 	forEachWrite(s.staged, func(key, val []byte, deleted bool) {
 		if deleted {
@@ -251,6 +253,13 @@ func (s *State) Stage(b *kv.Batch) {
 			b.Set(key, val)
 		}
 	})
+}
+
+// Committed says that the staged writes are in the store now.
+func (s *State) Committed() {
+	s.round++
+	clear(s.overlay)
+	s.staged = s.staged[:0]
 }
 
 // EachKey calls fn for every enrolled device.

@@ -132,8 +132,7 @@ func (s *State) invoice(b lamppost.InvoiceBody) ([]byte, error) {
 	for i := range inv.Supplies {
 		s.put(key('B', inv.Supplies[i].Agreement), binary.BigEndian.AppendUint64(nil, uint64(inv.Supplies[i].To)))
 	}
-	where := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(nil, uint64(s.height)), s.index)
-	s.put(key('V', string(b.Buyer), string(b.Seller), number), where)
+	s.put(key('V', string(b.Buyer), string(b.Seller), number), Place{s.height, s.index}.append(nil))
 	return lamppost.Marshal(inv), nil
 }
 

@@ -23,7 +23,7 @@ func (s *State) party(b lamppost.PartyBody) error {
 		return lamppost.Refuse(lamppost.CodeBadTx, "a credit limit is not negative")
 	}
 	s.parties[b.ID] = b
-	s.put(key('P', string(b.ID)), lamppost.Marshal(b))
+	s.putBody(key('P', string(b.ID)), b)
 	return nil
 }
 
@@ -83,7 +83,8 @@ func (s *State) device(b lamppost.DeviceBody) error {
 		old.quarantined = ""
 		s.del(key('F', string(b.ID)))
 	}
-	s.put(key('D', string(b.ID)), lamppost.Marshal(b))
+	s.putBody(key('D', string(b.ID)), b)
+	s.put(epochKey(b.ID, b.KeyEpoch), Place{s.height, s.index}.append(nil))
 	return nil
 }
 
@@ -104,7 +105,7 @@ func (s *State) point(b lamppost.PointBody) error {
 		return err
 	}
 	s.points[b.ID] = b
-	s.put(key('O', b.ID), lamppost.Marshal(b))
+	s.putBody(key('O', b.ID), b)
 	return nil
 }
 
@@ -131,7 +132,7 @@ func (s *State) tariff(t tariff.Tariff) error {
 		}
 	}
 	s.tariffs[t.ID] = append(versions, t)
-	s.put(tariffKey(t.ID, t.Version), lamppost.Marshal(t))
+	s.putBody(tariffKey(t.ID, t.Version), t)
 	return nil
 }
 
@@ -161,7 +162,7 @@ func (s *State) agreement(b lamppost.AgreementBody) error {
 		return lamppost.Refuse(lamppost.CodeBadTx, "agreement %q begins and ends on UTC quarter hours, within its tariff's validity", b.ID)
 	}
 	s.addAgreement(b)
-	s.put(key('G', b.ID), lamppost.Marshal(b))
+	s.putBody(key('G', b.ID), b)
 	return nil
 }
 
@@ -184,6 +185,7 @@ func (s *State) forgetExpired() error {
 	})
 	for _, k := range gone {
 		s.del(k)
+		s.del(append(key('Y'), k[2+8:]...))
 	}
 	return err
 }
@@ -206,23 +208,23 @@ func (s *State) load() error {
 		return err
 	}
 	return cmp.Or(
-		loadEach(s, 'P', func(_ string, b lamppost.PartyBody) error { s.parties[b.ID] = b; return nil }),
-		loadEach(s, 'D', func(_ string, b lamppost.DeviceBody) error { return s.loadDevice(b) }),
-		loadEach(s, 'O', func(_ string, b lamppost.PointBody) error { s.points[b.ID] = b; return nil }),
-		loadEach(s, 'T', func(_ string, t tariff.Tariff) error { s.tariffs[t.ID] = append(s.tariffs[t.ID], t); return nil }),
-		loadEach(s, 'G', func(_ string, b lamppost.AgreementBody) error { s.addAgreement(b); return nil }),
+		loadEach(s, 'P', func(b lamppost.PartyBody) error { s.parties[b.ID] = b; return nil }),
+		loadEach(s, 'D', func(b lamppost.DeviceBody) error { return s.loadDevice(b) }),
+		loadEach(s, 'O', func(b lamppost.PointBody) error { s.points[b.ID] = b; return nil }),
+		loadEach(s, 'T', func(t tariff.Tariff) error { s.tariffs[t.ID] = append(s.tariffs[t.ID], t); return nil }),
+		loadEach(s, 'G', func(b lamppost.AgreementBody) error { s.addAgreement(b); return nil }),
 	)
 }
 
 // loadEach decodes every value of one kind, in the order of its keys.
-func loadEach[B any](s *State, kind byte, fn func(id string, b B) error) error {
+func loadEach[B any](s *State, kind byte, fn func(b B) error) error {
 	from := key(kind)
-	return s.store.Scan(from, end(from), func(key, val []byte) error {
-		var b B
-		if err := lamppost.Unmarshal(slices.Clone(val), &b); err != nil {
+	return s.store.Scan(from, end(from), func(_, val []byte) error {
+		b, err := decodeBody[B](slices.Clone(val))
+		if err != nil {
 			return err
 		}
-		return fn(string(key[2:]), b)
+		return fn(b)
 	})
 }
 

@@ -20,8 +20,8 @@ type device struct {
 	seq         sequence
 	quarantined string // why; empty: it is not
 
-	// Of the block being applied: the ids taken in it, and how many of them are already written.
-	block   lamppost.Height
+	// Since the last commit: the ids taken, and how many of them are already written.
+	round   uint64
 	taken   []recent
 	written int
 	dirty   bool
@@ -212,9 +212,9 @@ func (s *State) seenBefore(d *device, seq lamppost.Seq, short [16]byte) (lamppos
 	return outcome(lamppost.CodeReused, "another report with this number was committed before"), nil
 }
 
-// recent finds what is kept of a number: first among those of this block, then in the state.
+// recent finds what is kept of a number: first among those not committed yet, then in the store.
 func (s *State) recent(d *device, seq lamppost.Seq) (recent, error) {
-	if d.block == s.height {
+	if d.round == s.round {
 		for i := len(d.taken) - 1; i >= 0; i-- {
 			if t := &d.taken[i]; t.seq.N%lamppost.RecentIDs == seq.N%lamppost.RecentIDs {
 				return match(*t, seq)
@@ -248,8 +248,8 @@ func (s *State) take(d *device, r *lamppost.Report, it *lamppost.SegmentItem, t 
 		at = max(at, r.Readings[i].Time)
 	}
 	d.seq.rated = max(d.seq.rated, min(at, it.Received))
-	if d.block != s.height {
-		d.block, d.taken, d.written = s.height, d.taken[:0], 0
+	if d.round != s.round {
+		d.round, d.taken, d.written = s.round, d.taken[:0], 0
 	}
 	d.taken = append(d.taken, t)
 	if !d.dirty {

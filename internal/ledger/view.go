@@ -17,7 +17,12 @@ type View struct{ kv.Reader }
 
 // Network returns the genesis, or kv.ErrNotFound.
 func (v View) Network() (lamppost.GenesisBody, error) {
-	return read[lamppost.GenesisBody](v, genesisKey())
+	raw, err := v.Get(genesisKey())
+	if err != nil {
+		return lamppost.GenesisBody{}, err
+	}
+	var b lamppost.GenesisBody
+	return b, lamppost.Unmarshal(raw, &b)
 }
 
 // Party returns a party, or kv.ErrNotFound.
@@ -80,6 +85,53 @@ type Place struct {
 	Index  uint32
 }
 
+const placeBytes = 8 + 4
+
+func (p Place) append(b []byte) []byte {
+	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(b, uint64(p.Height)), p.Index)
+}
+
+func decodePlace(b []byte) (Place, error) {
+	if len(b) < placeBytes {
+		return Place{}, errors.New("a transaction's place is damaged")
+	}
+	return Place{lamppost.Height(binary.BigEndian.Uint64(b)), binary.BigEndian.Uint32(b[8:])}, nil
+}
+
+// Decided returns where a transaction with this id was decided, or kv.ErrNotFound.
+func (v View) Decided(id lamppost.TxID) (Place, error) {
+	raw, err := v.Get(idKey(id))
+	if err != nil {
+		return Place{}, err
+	}
+	return decodePlace(raw)
+}
+
+// Where returns the place of the transaction that registered something: a party, point or agreement by id, a tariff by id
+// and version, a device by id and key epoch. It returns kv.ErrNotFound for what is not registered.
+func (v View) Where(t lamppost.TxType, id string, version uint32) (Place, error) {
+	var k []byte
+	switch t {
+	case lamppost.TxParty:
+		k = key('P', id)
+	case lamppost.TxPoint:
+		k = key('O', id)
+	case lamppost.TxAgreement:
+		k = key('G', id)
+	case lamppost.TxTariff:
+		k = tariffKey(id, version)
+	case lamppost.TxDevice:
+		k = epochKey(lamppost.DeviceID(id), version)
+	default:
+		return Place{}, fmt.Errorf("a %s is not registered under an id", t)
+	}
+	raw, err := v.Get(k)
+	if err != nil {
+		return Place{}, err
+	}
+	return decodePlace(raw)
+}
+
 // Invoices returns where a buyer's invoices stand, by seller and number.
 func (v View) Invoices(buyer lamppost.PartyID) ([]Place, error) {
 	return v.places(key('V', string(buyer), ""))
@@ -91,11 +143,9 @@ func (v View) AllInvoices() ([]Place, error) { return v.places(key('V')) }
 func (v View) places(from []byte) ([]Place, error) {
 	var all []Place
 	err := v.Scan(from, end(from), func(_, val []byte) error {
-		if len(val) != 12 {
-			return errors.New("an invoice's place is damaged")
-		}
-		all = append(all, Place{lamppost.Height(binary.BigEndian.Uint64(val)), binary.BigEndian.Uint32(val[8:])})
-		return nil
+		p, err := decodePlace(val)
+		all = append(all, p)
+		return err
 	})
 	return all, err
 }
@@ -140,19 +190,16 @@ func read[B any](v View, key []byte) (b B, err error) {
 	if err != nil {
 		return b, err
 	}
-	return b, lamppost.Unmarshal(raw, &b)
+	return decodeBody[B](raw)
 }
 
 func readAll[B any](v View, kind byte) ([]B, error) {
 	var all []B
 	from := key(kind)
 	err := v.Scan(from, end(from), func(_, val []byte) error {
-		var b B
-		if err := lamppost.Unmarshal(slices.Clone(val), &b); err != nil {
-			return err
-		}
+		b, err := decodeBody[B](slices.Clone(val))
 		all = append(all, b)
-		return nil
+		return err
 	})
 	return all, err
 }

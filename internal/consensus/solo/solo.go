@@ -1,13 +1,14 @@
 // Package solo is the engine of one node: it puts the transactions that are waiting into a block, applies and commits
 // it, and answers. It has no log of its own, because Commit's one durable write holds the whole block: what was not
 // committed was not answered and is proposed again.
+//
+// Start reading at [Engine.Run]. At most maxQueued transactions wait.
 package solo
 
 import (
 	"context"
 	"fmt"
 	"sync"
-	"sync/atomic"
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/consensus"
@@ -19,69 +20,74 @@ const maxQueued = 1024
 // Config says which App to drive and as whom.
 type Config struct {
 	App    consensus.App
+	View   consensus.View
 	Member lamppost.MemberID
 	Now    func() lamppost.TimeMS // the proposer's clock
 }
 
-// An Engine orders transactions in the order they are proposed.
+// An Engine implements consensus.Engine: transactions are ordered as they are proposed.
 type Engine struct {
-	cfg     Config
-	queue   chan *proposal
-	stopped chan struct{} // closed when Run returns
-	once    sync.Once
-	height  atomic.Uint64
-	time    atomic.Int64
+	cfg   Config
+	queue chan *proposal
+	ended chan struct{} // closed when Run returns
+
+	mu   sync.Mutex // guards last and oldest
+	last consensus.Last
+	busy lamppost.TimeMS // when the oldest proposal of the block at hand came; 0: idle
 }
 
 type proposal struct {
 	id   lamppost.TxID
 	tx   []byte
-	done chan consensus.Committed // buffered: the engine never waits for a proposer
+	came lamppost.TimeMS
+	done chan consensus.Decision // buffered: the engine never waits for a proposer
 }
 
 // New returns an engine that continues where its App stands. Run drives it.
 func New(cfg Config) *Engine {
-	e := &Engine{cfg: cfg, queue: make(chan *proposal, maxQueued), stopped: make(chan struct{})}
-	h, t := cfg.App.Last()
-	e.height.Store(uint64(h))
-	e.time.Store(int64(t))
-	return e
+	return &Engine{cfg: cfg, queue: make(chan *proposal, maxQueued), ended: make(chan struct{}), last: cfg.App.Last()}
 }
 
 // Propose implements consensus.Engine.
-func (e *Engine) Propose(ctx context.Context, id lamppost.TxID, tx []byte) (consensus.Committed, error) {
-	if err := e.cfg.App.CheckTx(tx); err != nil {
-		return consensus.Committed{}, err
+func (e *Engine) Propose(ctx context.Context, id lamppost.TxID, tx []byte) (consensus.Decision, error) {
+	if len(tx) > lamppost.MaxTxBytes {
+		return consensus.Decision{}, consensus.ErrTooLarge
 	}
-	p := &proposal{id: id, tx: tx, done: make(chan consensus.Committed, 1)}
+	if d, ok := e.cfg.View.Decided(id); ok {
+		return d, nil
+	}
+	if err := e.cfg.View.CheckTx(tx); err != nil {
+		return consensus.Decision{}, err
+	}
+	p := &proposal{id: id, tx: tx, came: e.cfg.Now(), done: make(chan consensus.Decision, 1)}
 	select {
-	case <-e.stopped:
-		return consensus.Committed{}, consensus.ErrStopped
+	case <-e.ended:
+		return consensus.Decision{}, consensus.ErrStopped
 	default:
 	}
 	select {
 	case e.queue <- p:
 	default:
-		return consensus.Committed{}, consensus.ErrBusy
+		return consensus.Decision{}, consensus.ErrBusy
 	}
 	select {
-	case c := <-p.done:
-		return c, nil
+	case d := <-p.done:
+		return d, nil
 	case <-ctx.Done():
-		return consensus.Committed{}, ctx.Err()
-	case <-e.stopped:
-		select { // the answer may have come with the stop
-		case c := <-p.done:
-			return c, nil
-		default:
-			return consensus.Committed{}, consensus.ErrStopped
-		}
+		return consensus.Decision{}, ctx.Err()
+	case <-e.ended:
+	}
+	select { // the answer may have come with the end
+	case d := <-p.done:
+		return d, nil
+	default:
+		return consensus.Decision{}, consensus.ErrStopped
 	}
 }
 
-// Run implements consensus.Engine. On a done context it finishes the block at hand.
+// Run implements consensus.Engine. When ctx is done it finishes the block at hand. It is called once.
 func (e *Engine) Run(ctx context.Context) error {
-	defer e.once.Do(func() { close(e.stopped) })
+	defer close(e.ended)
 	var waiting []*proposal
 	for {
 		if len(waiting) == 0 {
@@ -92,16 +98,21 @@ func (e *Engine) Run(ctx context.Context) error {
 				return nil
 			}
 		}
-		waiting = e.drain(waiting)
+		if ctx.Err() != nil {
+			return nil
+		}
+		waiting = e.gather(waiting)
 		n, err := e.block(waiting)
 		if err != nil {
-			return fmt.Errorf("solo: block %d: %w", e.height.Load()+1, err)
+			return fmt.Errorf("solo: block %d: %w", e.last.Height+1, err)
 		}
-		waiting = append(waiting[:0], waiting[n:]...)
+		clear(waiting[copy(waiting, waiting[n:]):])
+		waiting = waiting[:len(waiting)-n]
 	}
 }
 
-func (e *Engine) drain(waiting []*proposal) []*proposal {
+// gather takes what else is in the queue, without waiting.
+func (e *Engine) gather(waiting []*proposal) []*proposal {
 	for len(waiting) < lamppost.MaxBlockTxs {
 		select {
 		case p := <-e.queue:
@@ -113,12 +124,14 @@ func (e *Engine) drain(waiting []*proposal) []*proposal {
 	return waiting
 }
 
-// block commits as many of the waiting proposals as fit and answers them. The proposals of one id share one outcome:
-// the ledger's, which counts a transaction once.
+// block commits the first of the waiting proposals, as many as fit, and answers them.
 func (e *Engine) block(waiting []*proposal) (n int, err error) {
+	e.mark(waiting[0].came)
+	defer e.mark(0)
 	b := &lamppost.Block{
-		Height:   lamppost.Height(e.height.Load() + 1),
-		Time:     max(lamppost.TimeMS(e.time.Load())+1, e.cfg.Now()),
+		Height:   e.last.Height + 1,
+		Time:     max(e.last.Time+1, e.cfg.Now()),
+		Cursor:   lamppost.Cursor(e.last.Height + 1),
 		Proposer: e.cfg.Member,
 	}
 	for size := 0; n < len(waiting); n++ {
@@ -137,16 +150,28 @@ func (e *Engine) block(waiting []*proposal) (n int, err error) {
 	if _, err := e.cfg.App.Commit(); err != nil {
 		return 0, err
 	}
-	e.height.Store(uint64(b.Height))
-	e.time.Store(int64(b.Time))
+	e.mu.Lock()
+	e.last = consensus.Last{Height: b.Height, Time: b.Time, Root: res.Root, Cursor: b.Cursor}
+	e.mu.Unlock()
 	for i, p := range waiting[:n] {
-		p.done <- consensus.Committed{Height: b.Height, Time: b.Time, Index: uint32(i), Outcomes: res.Outcomes[i]}
+		p.done <- consensus.Decision{Height: b.Height, Index: uint32(i), Outcomes: res.Outcomes[i]}
 	}
 	return n, nil
 }
 
+func (e *Engine) mark(came lamppost.TimeMS) {
+	e.mu.Lock()
+	e.busy = came
+	e.mu.Unlock()
+}
+
 // Status implements consensus.Engine.
 func (e *Engine) Status() consensus.Status {
-	return consensus.Status{Engine: "solo", Role: "leader", Leader: e.cfg.Member, Height: lamppost.Height(e.height.Load()),
-		Time: lamppost.TimeMS(e.time.Load()), Queued: len(e.queue)}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s := consensus.Status{Engine: "solo", Role: "leader", Leader: e.cfg.Member, Height: e.last.Height, Time: e.last.Time, Queued: len(e.queue)}
+	if e.busy != 0 {
+		s.WaitedMS = max(0, e.cfg.Now()-e.busy)
+	}
+	return s
 }

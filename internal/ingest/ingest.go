@@ -1,0 +1,223 @@
+// Package ingest is the one way in for reports: it reads them, checks their signatures together, packs them into signed
+// segments as the node's built-in gateway, proposes the segments, and tells each sender what became of its report. A
+// report that was not answered was not taken; one that was answered as accepted is committed and durable.
+//
+// Start reading at [Ingest.Submit] and [Ingest.process]. linger.go decides how long a report waits for company. The
+// listeners are mqttd and httpd: bytes to Submit, replies to protocol codes.
+//
+// The queue holds at most Config.MaxQueue reports and MaxQueueBytes bytes; more wait, or are told ErrBusy.
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/consensus"
+	"github.com/lamppost/lamppost/sig"
+)
+
+// ErrBusy says that the queue is full and nothing was taken: try again.
+var ErrBusy = errors.New("ingest: the queue is full")
+
+// A Reply is what the sender is told about one report.
+type Reply struct {
+	Code   lamppost.Code     // accepted, refused for good, or CodeBusy
+	ID     lamppost.ReportID // zero where the bytes could not be read
+	Height lamppost.Height   // of the first commit, where it is accepted
+	Text   string            // for people, of a refusal
+}
+
+// A Sink receives replies. Done is called once for every submitted report, from ingest's goroutines, in no order; it
+// must not block and not call back into Ingest.
+type Sink interface{ Done(token uint64, r Reply) }
+
+// An Origin is the authenticated connection a report came over; only reports of its device are taken.
+type Origin struct{ Device lamppost.DeviceID }
+
+// A Proposer orders a segment; it is the engine.
+type Proposer interface {
+	Propose(ctx context.Context, id lamppost.TxID, tx []byte) (consensus.Decision, error)
+}
+
+// Config says as whom the gateway signs, how reports are judged, and how many may wait.
+type Config struct {
+	Network string
+	Gateway lamppost.MemberID
+	Key     *sig.PrivateKey
+	Epoch   uint32 // of the segment numbers: changes with every start
+
+	Propose Proposer
+	KeyOf   func(lamppost.DeviceID) (key *sig.PublicKey, epoch uint32, ok bool)
+	Now     func() lamppost.TimeMS
+	Salts   func([]byte) // fills with random bytes
+
+	Linger   time.Duration // longest wait for company; default 10 ms
+	Workers  int           // segments in the making at once; default 4
+	MaxBatch int           // reports in a segment; default 1024
+	MaxQueue int           // reports waiting; default 65,536
+	Metrics  *Metrics      // nil: counted nowhere
+}
+
+// maxQueueBytes bounds the memory of waiting reports.
+const maxQueueBytes = 64 << 20
+
+// An Ingest takes reports from any number of goroutines. Run does the work.
+type Ingest struct {
+	cfg     Config
+	checked checkedSet
+
+	mu     sync.Mutex
+	room   *sync.Cond // signalled when the queue got shorter, and at the end
+	more   *sync.Cond // signalled when it got longer, when a deadline has passed, and at the end
+	queue  []item
+	bytes  int
+	since  time.Time // when the oldest item came
+	number uint64    // of the last segment
+	ended  bool
+}
+
+type item struct {
+	raw   []byte
+	at    lamppost.TimeMS
+	token uint64
+	from  *Origin
+	sink  Sink
+}
+
+// New returns an Ingest that takes reports at once and works on them when Run is called.
+func New(cfg Config) *Ingest {
+	if cfg.Linger == 0 {
+		cfg.Linger = 10 * time.Millisecond
+	}
+	if cfg.Workers == 0 {
+		cfg.Workers = 4
+	}
+	if cfg.MaxBatch == 0 {
+		cfg.MaxBatch = 1024
+	}
+	if cfg.MaxQueue == 0 {
+		cfg.MaxQueue = 1 << 16
+	}
+	if cfg.Metrics == nil {
+		cfg.Metrics = NewMetrics(nil)
+	}
+	in := &Ingest{cfg: cfg, checked: checkedSet{ids: map[lamppost.TxID]bool{}}}
+	in.room, in.more = sync.NewCond(&in.mu), sync.NewCond(&in.mu)
+	return in
+}
+
+// ErrEnded is returned by Submit after Run has returned.
+var ErrEnded = errors.New("ingest: the node is shutting down")
+
+// Submit takes ownership of raw and waits while the queue is full, until ctx is done: then it returns its error and Done
+// is not called. Everything else, refusals too, arrives at sink.Done(token).
+func (in *Ingest) Submit(ctx context.Context, from *Origin, raw []byte, token uint64, sink Sink) error {
+	err := in.TrySubmit(from, raw, token, sink)
+	if !errors.Is(err, ErrBusy) {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { in.mu.Lock(); in.room.Broadcast(); in.mu.Unlock() })
+	defer stop()
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for in.full() && !in.ended && ctx.Err() == nil {
+		in.room.Wait()
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return in.enqueue(from, raw, token, sink)
+}
+
+// TrySubmit is Submit that returns ErrBusy instead of waiting.
+func (in *Ingest) TrySubmit(from *Origin, raw []byte, token uint64, sink Sink) error {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.full() && !in.ended {
+		in.cfg.Metrics.Busy.Inc()
+		return ErrBusy
+	}
+	return in.enqueue(from, raw, token, sink)
+}
+
+func (in *Ingest) full() bool { return len(in.queue) >= in.cfg.MaxQueue || in.bytes >= maxQueueBytes }
+
+// enqueue is called with mu held.
+func (in *Ingest) enqueue(from *Origin, raw []byte, token uint64, sink Sink) error {
+	if in.ended {
+		return ErrEnded
+	}
+	if len(in.queue) == 0 {
+		in.since = time.Now()
+		in.more.Signal()
+	}
+	in.queue = append(in.queue, item{raw: raw, at: in.cfg.Now(), token: token, from: from, sink: sink})
+	in.bytes += len(raw)
+	if len(in.queue) == in.cfg.MaxBatch {
+		in.more.Signal()
+	}
+	return nil
+}
+
+// Run works until ctx is done, then finishes the segments at hand; what is still queued is not answered. It returns the
+// first error that means the engine cannot go on.
+func (in *Ingest) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop := context.AfterFunc(ctx, in.end)
+	defer stop()
+	var wg sync.WaitGroup
+	for range in.cfg.Workers {
+		wg.Go(func() {
+			w := newWorker(in)
+			defer w.alarm.Stop()
+			for in.next(w) {
+				if err := in.process(ctx, w); err != nil {
+					cancel(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	in.end()
+	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, consensus.ErrStopped) {
+		return fmt.Errorf("ingest: %w", err)
+	}
+	return nil
+}
+
+func (in *Ingest) end() {
+	in.mu.Lock()
+	in.ended = true
+	in.room.Broadcast()
+	in.more.Broadcast()
+	in.mu.Unlock()
+}
+
+// Checked reports whether this gateway verified a segment's signatures itself and it was not asked about before.
+func (in *Ingest) Checked(id lamppost.TxID) bool { return in.checked.take(id) }
+
+// checkedSet holds the ids of segments in flight.
+type checkedSet struct {
+	mu  sync.Mutex
+	ids map[lamppost.TxID]bool
+}
+
+func (c *checkedSet) add(id lamppost.TxID) {
+	c.mu.Lock()
+	c.ids[id] = true
+	c.mu.Unlock()
+}
+
+func (c *checkedSet) take(id lamppost.TxID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	was := c.ids[id]
+	delete(c.ids, id)
+	return was
+}

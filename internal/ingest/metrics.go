@@ -1,0 +1,37 @@
+package ingest
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/lamppost/lamppost"
+)
+
+// Metrics counts reports by what became of them.
+type Metrics struct {
+	Reports  *prometheus.CounterVec // by code
+	Readings prometheus.Counter     // committed
+	Busy     prometheus.Counter     // times the queue was full
+
+	byCode []prometheus.Counter
+}
+
+// NewMetrics makes the metrics and registers them, unless reg is nil.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		Reports: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "lamppost_reports_total", Help: "Reports by what became of them."}, []string{"code"}),
+		Readings: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "lamppost_readings_committed_total", Help: "Readings in committed reports."}),
+		Busy: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "lamppost_ingest_busy_total", Help: "Times a report found the queue full."}),
+	}
+	for _, name := range lamppost.CodeNames() {
+		m.byCode = append(m.byCode, m.Reports.WithLabelValues(name))
+	}
+	if reg != nil {
+		reg.MustRegister(m.Reports, m.Readings, m.Busy)
+	}
+	return m
+}
+
+func (m *Metrics) count(code lamppost.Code) { m.byCode[code].Inc() }

@@ -1,0 +1,321 @@
+// Package replica is one copy of the chain: it checks a block, lets the ledger decide it, appends its leaves to the log,
+// makes everything durable in one write, and tells the node what was committed.
+//
+// Start reading at [Replica.Apply] and [Replica.Commit]. prove.go answers with proofs. It promises that after a crash
+// at any moment the store holds a whole number of blocks, and that the same blocks give the same roots.
+package replica
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/archive"
+	"github.com/lamppost/lamppost/internal/consensus"
+	"github.com/lamppost/lamppost/internal/kv"
+	"github.com/lamppost/lamppost/internal/ledger"
+	"github.com/lamppost/lamppost/internal/tilelog"
+	"github.com/lamppost/lamppost/sig"
+)
+
+// Config says where the chain lives and who listens.
+type Config struct {
+	Store kv.Store
+
+	// Checked says that this process verified a segment's signatures itself, so that they need no second look. Nil: never.
+	Checked func(lamppost.TxID) bool
+
+	// Committed is called after every durable block, from the goroutine that called Commit. The event's slices must not
+	// be kept. Nil: nobody listens.
+	Committed func(*Event)
+}
+
+// An Event is a committed block with its transactions and result.
+type Event struct {
+	Block  *lamppost.Block
+	Txs    []*lamppost.Transaction
+	Result *lamppost.Result
+}
+
+// A Replica implements consensus.App and consensus.View. The App's methods are called by one goroutine at a time; Key,
+// the View's methods and the proofs by any.
+type Replica struct {
+	cfg   Config
+	state *ledger.State
+	log   *tilelog.Log
+	keys  keyring
+
+	// Since the last commit.
+	batch   kv.Batch
+	pending []*Event
+
+	last lastBox
+}
+
+// A Key is what a device's next report must be signed with.
+type Key struct {
+	Key   *sig.PublicKey
+	Epoch uint32
+}
+
+// keyring holds the keys of all devices as of the last commit.
+type keyring struct {
+	mu   sync.RWMutex
+	byID map[lamppost.DeviceID]Key
+}
+
+func (k *keyring) set(id lamppost.DeviceID, key Key) {
+	k.mu.Lock()
+	k.byID[id] = key
+	k.mu.Unlock()
+}
+
+// lastBox is the durable position, read by many.
+type lastBox struct {
+	mu sync.Mutex
+	consensus.Last
+}
+
+var metaKey = []byte("mR") // height, time and cursor of the last block
+
+// Open continues where the store stands.
+func Open(cfg Config) (*Replica, error) {
+	r := &Replica{cfg: cfg}
+	var err error
+	if r.state, err = ledger.Open(cfg.Store); err != nil {
+		return nil, err
+	}
+	if r.log, err = tilelog.Open(cfg.Store); err != nil {
+		return nil, err
+	}
+	raw, err := cfg.Store.Get(metaKey)
+	switch {
+	case errors.Is(err, kv.ErrNotFound):
+	case err != nil:
+		return nil, err
+	case len(raw) != 24:
+		return nil, fmt.Errorf("the store's position has %d bytes, not 24: run lamppost fsck", len(raw))
+	default:
+		r.last.Height = lamppost.Height(binary.BigEndian.Uint64(raw))
+		r.last.Time = lamppost.TimeMS(binary.BigEndian.Uint64(raw[8:]))
+		r.last.Cursor = lamppost.Cursor(binary.BigEndian.Uint64(raw[16:]))
+	}
+	r.last.Root, r.last.Members = lamppost.Hash(r.log.Root()), r.state.Members()
+	r.keys.byID = map[lamppost.DeviceID]Key{}
+	r.state.EachKey(func(id lamppost.DeviceID, key *sig.PublicKey, epoch uint32) { r.keys.set(id, Key{key, epoch}) })
+	return r, nil
+}
+
+// Last implements consensus.App.
+func (r *Replica) Last() consensus.Last {
+	r.last.mu.Lock()
+	defer r.last.mu.Unlock()
+	return r.last.Last
+}
+
+// position is what the next block builds on: the last applied one, committed or not.
+func (r *Replica) position() (lamppost.Height, lamppost.TimeMS) {
+	if n := len(r.pending); n > 0 {
+		return r.pending[n-1].Block.Height, r.pending[n-1].Block.Time
+	}
+	last := r.Last()
+	return last.Height, last.Time
+}
+
+// Network is the network's id, empty before its genesis. It is called when no block is being applied.
+func (r *Replica) Network() string { return r.state.Network() }
+
+// Key returns an enrolled device's current key and its epoch.
+func (r *Replica) Key(id lamppost.DeviceID) (key *sig.PublicKey, epoch uint32, ok bool) {
+	r.keys.mu.RLock()
+	k, ok := r.keys.byID[id]
+	r.keys.mu.RUnlock()
+	return k.Key, k.Epoch, ok
+}
+
+// CheckTx implements consensus.View.
+func (r *Replica) CheckTx(tx []byte) error {
+	if len(tx) > lamppost.MaxTxBytes {
+		return lamppost.Refuse(lamppost.CodeTooLarge, "a transaction of %d bytes is over the limit of %d", len(tx), lamppost.MaxTxBytes)
+	}
+	return nil
+}
+
+// Decided implements consensus.View.
+func (r *Replica) Decided(id lamppost.TxID) (consensus.Decision, bool) {
+	p, err := ledger.View{Reader: r.cfg.Store}.Decided(id)
+	if err != nil {
+		return consensus.Decision{}, false
+	}
+	rec, err := archive.Get(r.cfg.Store, p.Height, p.Index)
+	if err != nil {
+		return consensus.Decision{}, false
+	}
+	return consensus.Decision{Height: p.Height, Index: p.Index, Outcomes: rec.Outcomes}, true
+}
+
+// Prepare implements consensus.App: first come, first served, as many as fit.
+func (r *Replica) Prepare(b *lamppost.Block, maxBytes int) [][]byte {
+	size := 0
+	for i, tx := range b.Txs {
+		if size += len(tx); size > maxBytes || i == lamppost.MaxBlockTxs {
+			return b.Txs[:i]
+		}
+	}
+	return b.Txs
+}
+
+// Accept implements consensus.App.
+func (r *Replica) Accept(b *lamppost.Block) error {
+	size := 0
+	for _, tx := range b.Txs {
+		size += len(tx)
+	}
+	if len(b.Txs) > lamppost.MaxBlockTxs || size > lamppost.MaxBlockBytes+lamppost.MaxTxBytes {
+		return fmt.Errorf("block %d: %d transactions of %d bytes are over the limits", b.Height, len(b.Txs), size)
+	}
+	return r.follows(b)
+}
+
+func (r *Replica) follows(b *lamppost.Block) error {
+	height, time := r.position()
+	if b.Height != height+1 {
+		return fmt.Errorf("block %d does not follow height %d", b.Height, height)
+	}
+	if b.Time <= time && !b.Empty() {
+		return fmt.Errorf("block %d: its time %d ms is not after %d ms", b.Height, b.Time, time)
+	}
+	return nil
+}
+
+// Apply implements consensus.App. What it changes is only in memory until Commit.
+func (r *Replica) Apply(b *lamppost.Block) (*lamppost.Result, error) {
+	if err := r.follows(b); err != nil {
+		return nil, err
+	}
+	n := len(b.Txs)
+	ev := &Event{Block: b, Result: &lamppost.Result{Height: b.Height, IDs: make([]lamppost.TxID, n), Outcomes: make([][]lamppost.Outcome, n)}}
+	if !b.Empty() {
+		if err := r.applyBlock(ev); err != nil {
+			return nil, err
+		}
+	}
+	ev.Result.Size, ev.Result.Root = r.log.Size(), lamppost.Hash(r.log.Root())
+	r.pending = append(r.pending, ev)
+	return ev.Result, nil
+}
+
+func (r *Replica) applyBlock(ev *Event) error {
+	b := ev.Block
+	r.state.Begin(b.Height, b.Time)
+	first := r.log.Size()
+	leaves := make([][]byte, 0, len(b.Txs)+1)
+	for i, raw := range b.Txs {
+		leaf, err := r.applyTx(ev, uint32(i), raw)
+		if err != nil {
+			return err
+		}
+		leaves = append(leaves, leaf)
+	}
+	bl := lamppost.BlockLeaf{Height: b.Height, Index: uint32(len(b.Txs)), Time: b.Time,
+		Block: lamppost.HashBlock(b.Height, b.Time, ev.Result.IDs, b.Evidence), Members: lamppost.HashMembers(r.state.Members())}
+	archive.PutBlock(&r.batch, archive.Block{Height: b.Height, Time: b.Time, Count: bl.Index, First: first, Proposer: b.Proposer, Evidence: b.Evidence})
+	return r.log.Append(&r.batch, append(leaves, bl.Append(nil))...)
+}
+
+// parse reads a transaction, or stands in for one that cannot be read, so that every transaction has a leaf.
+func parse(raw []byte) *lamppost.Transaction {
+	tx, err := lamppost.ParseTransaction(raw)
+	if err != nil {
+		return &lamppost.Transaction{Type: unreadable, SignedRaw: raw}
+	}
+	return tx
+}
+
+const unreadable lamppost.TxType = 255
+
+// networkOf is the id that a transaction is signed for: the genesis brings its own.
+func (r *Replica) networkOf(tx *lamppost.Transaction) string {
+	var g lamppost.GenesisBody
+	if n := r.state.Network(); n != "" || tx.Type != lamppost.TxGenesis || lamppost.Unmarshal(tx.Order.Body, &g) != nil {
+		return n
+	}
+	return g.Network
+}
+
+// applyTx lets the ledger decide a transaction, stages body and result, and returns the leaf.
+func (r *Replica) applyTx(ev *Event, index uint32, raw []byte) ([]byte, error) {
+	tx := parse(raw)
+	id := tx.ID(r.networkOf(tx))
+	checked := tx.Type == lamppost.TxSegment && r.cfg.Checked != nil && r.cfg.Checked(id)
+	outcomes, writes, err := r.state.Apply(tx, id, checked)
+	if err != nil {
+		return nil, err
+	}
+	ev.Txs = append(ev.Txs, tx)
+	ev.Result.IDs[index], ev.Result.Outcomes[index] = id, outcomes
+	digest := lamppost.WritesDigest(tx.Seed.Salt(lamppost.SaltWrites), writes)
+	archive.Put(&r.batch, ev.Block.Height, index, archive.Record{Raw: raw, Outcomes: outcomes, Writes: digest})
+	leaf := lamppost.Leaf{Type: tx.Type, Height: ev.Block.Height, Index: index, Body: tx.BodyDigest(),
+		Result: lamppost.ResultDigest(lamppost.MerkleRoot(outcomeHashes(tx, outcomes)), digest)}
+	return leaf.Append(nil), nil
+}
+
+func outcomeHashes(tx *lamppost.Transaction, outcomes []lamppost.Outcome) []lamppost.Hash {
+	hashes := make([]lamppost.Hash, len(outcomes))
+	var buf []byte
+	for i, o := range outcomes {
+		buf = o.Append(buf[:0])
+		hashes[i] = lamppost.OutcomeHash(tx.OutcomeSalt(i), buf)
+	}
+	return hashes
+}
+
+// Commit implements consensus.App: one durable write holds bodies, results, state, log and position of every block since
+// the last Commit. If the process dies before it returns, the store holds either all of them or none.
+func (r *Replica) Commit() (forget lamppost.Cursor, err error) {
+	last := r.Last()
+	if len(r.pending) == 0 {
+		return last.Cursor, nil
+	}
+	end := r.pending[len(r.pending)-1]
+	pos := binary.BigEndian.AppendUint64(nil, uint64(end.Block.Height))
+	pos = binary.BigEndian.AppendUint64(pos, uint64(max(last.Time, end.Block.Time)))
+	r.state.Stage(&r.batch)
+	r.batch.Set(metaKey, binary.BigEndian.AppendUint64(pos, uint64(end.Block.Cursor)))
+	if err := r.cfg.Store.Apply(&r.batch); err != nil {
+		return 0, fmt.Errorf("committing block %d: %w", end.Block.Height, err)
+	}
+	r.batch.Reset()
+	r.state.Committed()
+	r.log.Committed()
+	for _, ev := range r.pending {
+		r.refreshKeys(ev)
+	}
+	r.last.mu.Lock()
+	r.last.Last = consensus.Last{Height: end.Block.Height, Time: max(last.Time, end.Block.Time), Root: end.Result.Root,
+		Cursor: end.Block.Cursor, Members: r.state.Members()}
+	r.last.mu.Unlock()
+	for _, ev := range r.pending {
+		if r.cfg.Committed != nil && !ev.Block.Empty() {
+			r.cfg.Committed(ev)
+		}
+	}
+	r.pending = r.pending[:0]
+	return end.Block.Cursor, nil
+}
+
+// refreshKeys makes newly enrolled keys known to ingest.
+func (r *Replica) refreshKeys(ev *Event) {
+	for i, tx := range ev.Txs {
+		var b lamppost.DeviceBody
+		if tx.Type != lamppost.TxDevice || ev.Result.Outcomes[i][0].Code != lamppost.CodeOK || lamppost.Unmarshal(tx.Order.Body, &b) != nil {
+			continue
+		}
+		if key, err := sig.ParsePublicKey(b.Suite, b.Key); err == nil {
+			r.keys.set(b.ID, Key{key, b.KeyEpoch})
+		}
+	}
+}

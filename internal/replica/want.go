@@ -1,0 +1,115 @@
+package replica
+
+import (
+	"fmt"
+
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/archive"
+	"github.com/lamppost/lamppost/internal/kv"
+	"github.com/lamppost/lamppost/internal/ledger"
+	"github.com/lamppost/lamppost/tariff"
+)
+
+// WantReport lists what proves one report: itself, the enrolment of the key it is signed with, and its block's time.
+func WantReport(r kv.Reader, s tariff.Source) (Want, error) {
+	w := Want{Blocks: []lamppost.Height{s.Height}}
+	return w, w.addReport(r, s)
+}
+
+// WantStatement lists what proves all invoices of a buyer down to the signed registers.
+func WantStatement(r kv.Reader, buyer lamppost.PartyID) (Want, error) {
+	w := Want{Txs: []ledger.Place{{Height: 1}}} // the genesis names the members
+	places, err := ledger.View{Reader: r}.Invoices(buyer)
+	if err != nil {
+		return w, err
+	}
+	if len(places) == 0 {
+		return w, lamppost.Refuse(lamppost.CodeNotReady, "%q has no invoice yet", buyer)
+	}
+	for _, at := range places {
+		inv, err := Invoice(r, at)
+		if err != nil {
+			return w, err
+		}
+		w.Txs = append(w.Txs, at)
+		if err := w.addInvoice(r, inv); err != nil {
+			return w, err
+		}
+	}
+	return w, nil
+}
+
+// Invoice reads an invoice from the outcome of its transaction.
+func Invoice(r kv.Reader, at ledger.Place) (*tariff.Invoice, error) {
+	rec, err := archive.Get(r, at.Height, at.Index)
+	if err != nil {
+		return nil, err
+	}
+	if len(rec.Outcomes) != 1 || rec.Outcomes[0].Code != lamppost.CodeOK {
+		return nil, fmt.Errorf("transaction %d of block %d made no invoice", at.Index, at.Height)
+	}
+	inv := new(tariff.Invoice)
+	return inv, lamppost.Unmarshal(rec.Outcomes[0].Data, inv)
+}
+
+func (w *Want) addInvoice(r kv.Reader, inv *tariff.Invoice) error {
+	if err := w.add(r, lamppost.TxParty, string(inv.Seller), 0); err != nil {
+		return err
+	}
+	if err := w.add(r, lamppost.TxParty, string(inv.Buyer), 0); err != nil {
+		return err
+	}
+	for i := range inv.Supplies {
+		s := &inv.Supplies[i]
+		if err := w.add(r, lamppost.TxAgreement, s.Agreement, 0); err != nil {
+			return err
+		}
+		if err := w.add(r, lamppost.TxPoint, s.Point, 0); err != nil {
+			return err
+		}
+		if err := w.add(r, lamppost.TxTariff, s.Tariff, s.Version); err != nil {
+			return err
+		}
+		for j := range s.Edges {
+			if err := w.addReport(r, s.Edges[j].Source); err != nil {
+				return err
+			}
+			if s.Edges[j].Estimated {
+				if err := w.addReport(r, s.Edges[j].Next); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (w *Want) add(r kv.Reader, t lamppost.TxType, id string, version uint32) error {
+	at, err := ledger.View{Reader: r}.Where(t, id, version)
+	if err != nil {
+		return fmt.Errorf("%s %q: %w", t, id, err)
+	}
+	w.Txs = append(w.Txs, at)
+	return nil
+}
+
+// addReport adds a report, once, and the enrolment of its key.
+func (w *Want) addReport(r kv.Reader, s tariff.Source) error {
+	s.Record = 0
+	for i := len(w.Reports) - 1; i >= 0 && i >= len(w.Reports)-64; i-- { // edges of one report come together
+		if w.Reports[i] == s {
+			return nil
+		}
+	}
+	rec, err := archive.Get(r, s.Height, s.Tx)
+	if err != nil {
+		return err
+	}
+	tx := parse(rec.Raw)
+	var rep lamppost.Report
+	if int(s.Report) >= len(tx.Items) || rep.Decode(tx.Items[s.Report].Report) != nil {
+		return fmt.Errorf("no report %d in transaction %d of block %d", s.Report, s.Tx, s.Height)
+	}
+	w.Reports = append(w.Reports, s)
+	return w.add(r, lamppost.TxDevice, string(rep.Device), rep.KeyEpoch)
+}
