@@ -1,27 +1,236 @@
 package audit_test
 
 import (
-	"os"
+	"bytes"
+	"encoding/json"
+	"strings"
 	"testing"
 
+	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/audit"
+	"github.com/lamppost/lamppost/sig"
+	"github.com/lamppost/lamppost/tariff"
 )
 
-// A true statement holds, against its pin and, with less weight, without.
-func TestStatementHolds(t *testing.T) {
+// A true file of every kind holds, against its pin and, with less weight, without.
+func TestFilesHold(t *testing.T) {
 	t.Parallel()
 	h := billed(t, nil)
-	data := h.statement()
-	if name := os.Getenv("SHOW"); name != "" {
-		os.WriteFile(name, data, 0o644)
-	}
-	for _, pin := range []*audit.Pin{h.pin(1), nil} {
-		f, err := audit.Verify(data, pin)
-		if err != nil {
-			t.Fatalf("Verify(pin %v) = %v", pin, err)
+	for kind, data := range files(t, h) {
+		for _, pin := range []*audit.Pin{h.pin(1), nil} {
+			f, err := audit.Verify(data, pin)
+			if err != nil {
+				t.Fatalf("%s: Verify(pin %v) = %v", kind, pin, err)
+			}
+			if f.Pinned != (pin != nil) || len(f.Summary) < 3 || len(f.DoesNotProve) == 0 {
+				t.Errorf("%s: finding = %+v", kind, f)
+			}
 		}
-		if f.Pinned != (pin != nil) || f.Lines != 4 || f.Invoices != 1 || f.Readings != 13 {
-			t.Errorf("finding = %+v, want 1 invoice of 4 lines on 13 readings", f)
+	}
+	f, err := audit.Verify(h.statement(), h.pin(1))
+	must(t, err)
+	if f.Invoices != 1 || f.Lines != 4 || f.Readings != 13 {
+		t.Errorf("finding = %+v, want 1 invoice of 4 lines on 13 readings", f)
+	}
+}
+
+// The words of a statement are the interface to people: times on the tariff's clock with their offset, quantities in the
+// unit of the price, every line with its registers.
+func TestStatementWords(t *testing.T) {
+	t.Parallel()
+	text := string(billed(t, nil).statement())
+	for _, want := range []string{
+		`"name": "Anna Fischer"`, `"number": "ST-000001"`, `"issued": "2026-10-27 00:01:03+01:00"`,
+		`"text": "night: 6.9142 kWh at 0.2143 EUR per kWh"`, `"place": "Hafenstraße 3, flat 2"`,
+		`"from": "2026-10-25 02:00+01:00"`, `"to": "2026-10-25 02:30+02:00"`, `"assurance": "device-signed"`,
+		`"text": "standing charge: 3 days at 0.25 EUR per day"`, `"total": "11.97"`, `"rate": "S 19.00 %"`,
+		"night 22:00-24:00 every day at 0.2143 EUR per kWh",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the statement lacks %s", want)
+		}
+	}
+}
+
+// A difference in the words names invoice, line and link.
+func TestChangedWords(t *testing.T) {
+	t.Parallel()
+	h := billed(t, nil)
+	data, pin := h.statement(), h.pin(1)
+	for _, c := range []struct{ old, new, want string }{
+		{`"amount": "1.48"`, `"amount": "1.49"`, `invoice ST-000001: line 2: amount 1.49 is not what tariff "home-2026" version 1 gives for 6.9142 kWh (1.48)`},
+		{`"amount": "0.75"`, `"amount": "0.57"`, `line 4: amount 0.57 is not what tariff "home-2026" version 1 gives for 3 days (0.75)`},
+		{`"price": "0.1237"`, `"price": "0.1"`, `line 3: price 0.1 is not that of tariff "home-2026" version 1 (0.1237)`},
+		{`"value": "122471319.7"`, `"value": "122471319.8"`, `line 1: opening value 122471319.8 is not what device BQ27 signed for 2026-10-24 06:00+02:00 (122471319.7)`},
+		{`"opening": "122481690.1"`, `"opening": "122481690"`, `line 2: interval 2026-10-25 02:00+01:00 to 2026-10-25 02:30+01:00: opening 122481690 is not what device BQ27 signed (122481690.1)`},
+		{`"total": "11.97"`, `"total": "11.79"`, `invoice ST-000001: total 11.79 is not what the proof gives (11.97)`},
+		{`"size": 26`, `"size": 27`, `checkpoint: size 27 is not what the proof gives (26)`},
+		{`"estimated": false`, `"estimated": true`, `line 1: estimated true is not what the proof gives (false)`},
+		{`"network": "riverside",`, `"network": "hillside",`, `statement: network hillside`},
+		{`"currency": "EUR",`, ``, `invoice ST-000001: currency is missing`},
+		{`"currency": "EUR",`, `"currency": "EUR", "discount": "0.50",`, `invoice ST-000001: discount 0.50 stands in the file`},
+		{`"currency": "EUR",`, `"currency": "EUR", "currency": "EUR",`, `a field stands twice`},
+		{`"number": "ST-000001",`, `"number": "ST\u002d000001",`, `another spelling`},
+		{`"taxes": [`, `"taxes": [ {"rate": "S", "base": "0", "amount": "0"},`, `invoice ST-000001`},
+		{`"lamppost": "statement/1"`, `"lamppost": "statement/2"`, `kind "statement/2"`},
+		{`"id": "anna"`, `"id": "stadtwerk"`, `statement: name Anna Fischer`},
+		{`"proof": "p`, `"proof": "\u0070`, `another spelling`},
+	} {
+		bad := bytes.Replace(data, []byte(c.old), []byte(c.new), 1)
+		if bytes.Equal(bad, data) {
+			t.Fatalf("%s is not in the statement", c.old)
+		}
+		_, err := audit.Verify(bad, pin)
+		t.Run(c.new, func(t *testing.T) { refused(t, err, c.want) })
+	}
+}
+
+// White space is not part of what a file says: it may be reformatted on its way.
+func TestWhiteSpace(t *testing.T) {
+	t.Parallel()
+	h := billed(t, nil)
+	var compact bytes.Buffer
+	must(t, json.Compact(&compact, h.statement()))
+	for _, data := range [][]byte{compact.Bytes(), bytes.ReplaceAll(h.statement(), []byte("\n"), []byte("\r\n"))} {
+		if _, err := audit.Verify(data, h.pin(1)); err != nil {
+			t.Errorf("Verify = %v", err)
+		}
+	}
+	if _, err := audit.Verify(append(h.statement(), '{', '}'), h.pin(1)); err == nil {
+		t.Error("a second document after the first is accepted")
+	}
+}
+
+// A series has one line, whose intervals carry their own prices.
+func TestSeriesStatement(t *testing.T) {
+	t.Parallel()
+	h := registered(t, "north")
+	const hour = 3600 * 1000
+	h.terms.Version, h.terms.Bands = 2, nil
+	h.terms.From, h.terms.To = h.invoice.From, h.invoice.To
+	h.terms.Series = &tariff.Series{From: h.invoice.From, StepMS: hour}
+	for i := range int((h.invoice.To - h.invoice.From) / hour) {
+		h.terms.Series.Prices = append(h.terms.Series.Prices, lamppost.Micro(100_000+1_000*i))
+	}
+	h.order(lamppost.TxTariff, h.terms)
+	h.readingsAt(h.terms.Edges(h.invoice.From, h.invoice.To))
+	h.bill(h.invoice, "ST-000001", h.supply(), nil)
+	data := h.statement()
+	f, err := audit.Verify(data, h.pin(1))
+	must(t, err)
+	if f.Lines != 2 || f.Readings != 74 || !bytes.Contains(data, []byte(`"price": "0.172"`)) {
+		t.Errorf("finding = %+v, want 2 lines on 74 readings, the last price 0.172", f)
+	}
+}
+
+// A pin's text is read strictly and written as it is read.
+func TestPin(t *testing.T) {
+	t.Parallel()
+	h := billed(t, nil, "north", "south")
+	text := h.pin(2).String()
+	p, err := audit.ParsePin("# riverside, from the contract\n\n" + strings.ReplaceAll(text, "\n", "\r\n"))
+	must(t, err)
+	if p.String() != text {
+		t.Errorf("ParsePin → String = %q, want %q", p, text)
+	}
+	lines := strings.SplitAfter(text, "\n")
+	for name, bad := range map[string]string{
+		"empty":            "",
+		"no network":       lines[1] + lines[2],
+		"no quorum":        lines[0] + lines[2],
+		"no members":       lines[0] + lines[1],
+		"two networks":     lines[0] + text,
+		"two quorums":      lines[0] + lines[1] + lines[1] + lines[2],
+		"member twice":     text + lines[2],
+		"quorum too large": strings.Replace(text, "quorum 2", "quorum 3", 1),
+		"quorum zero":      strings.Replace(text, "quorum 2", "quorum 0", 1),
+		"quorum spelled":   strings.Replace(text, "quorum 2", "quorum 02", 1),
+		"unknown word":     text + "witness x\n",
+		"three words":      text + "member a b\n",
+		"other network":    strings.Replace(text, "network riverside", "network hillside", 1),
+		"key changed":      strings.Replace(text, "+A", "+B", 1),
+		"bad network name": strings.ReplaceAll(text, "riverside", "river side"),
+		"too long":         text + strings.Repeat("#\n", audit.MaxPinBytes),
+	} {
+		if _, err := audit.ParsePin(bad); err == nil {
+			t.Errorf("%s: ParsePin(%q) is accepted", name, bad)
+		}
+	}
+}
+
+// Whatever a file holds, Verify returns; and nothing but the honest files is accepted.
+func FuzzVerify(f *testing.F) {
+	h := billed(f, nil)
+	pin := h.pin(1)
+	honest := map[string]bool{}
+	for _, data := range files(f, h) {
+		f.Add(data)
+		var compact bytes.Buffer
+		must(f, json.Compact(&compact, data))
+		honest[compact.String()] = true
+	}
+	f.Add([]byte(`{"lamppost":"statement/1","proof":""}`))
+	f.Add([]byte(`{"lamppost":"report/1","raw":1,"proof":"oA=="}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		audit.Verify(data, nil)
+		if _, err := audit.Verify(data, pin); err == nil {
+			var compact bytes.Buffer
+			must(t, json.Compact(&compact, data))
+			if !honest[compact.String()] {
+				t.Errorf("accepted: %s", data)
+			}
+		}
+	})
+}
+
+// FuzzProof mutates the CBOR itself, which the base64 of files hides from the fuzzer.
+func FuzzProof(f *testing.F) {
+	h := billed(f, nil)
+	f.Add(lamppost.Marshal(h.customer()))
+	f.Add(lamppost.Marshal(h.all()))
+	pin := h.pin(1)
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		p, err := lamppost.ParseProof(raw)
+		if err != nil {
+			return
+		}
+		for _, pin := range []*audit.Pin{nil, pin} {
+			audit.NewStatement(p, pin, "anna")
+			audit.NewReceipt(p, pin)
+		}
+	})
+}
+
+// A statement of 100 lines: 25 meters with four lines each, over three days.
+func BenchmarkVerify(b *testing.B) {
+	h := registered(b, "north")
+	edges := h.terms.Edges(h.invoice.From, h.invoice.To)
+	h.readingsAt(edges)
+	supplies := h.supply()
+	for i := range 24 {
+		name := string(rune('A' + i))
+		id := lamppost.DeviceID("M" + name)
+		h.enrol(id, []sig.Suite{sig.ES256, sig.EdDSA}[i%2])
+		point := lamppost.PointBody{ID: "P-" + name, Device: id, Register: energy, Unit: "Wh", Place: "flat " + name}
+		h.order(lamppost.TxPoint, point)
+		agreement := h.agreement
+		agreement.ID, agreement.Point = "A-"+name, point.ID
+		h.order(lamppost.TxAgreement, agreement)
+		var readings []lamppost.Reading
+		for _, at := range edges {
+			readings = append(readings, reading(at))
+		}
+		h.segment(h.sign(id, readings...))
+		supplies = append(supplies, tariff.Supply{Agreement: agreement, Device: id, Register: energy, Unit: "Wh", Place: point.Place, Tariff: h.terms})
+	}
+	h.bill(h.invoice, "ST-000001", supplies, nil)
+	data, pin := h.statement(), h.pin(1)
+	b.SetBytes(int64(len(data)))
+	b.ReportAllocs()
+	for b.Loop() {
+		f, err := audit.Verify(data, pin)
+		if err != nil || f.Lines != 100 {
+			b.Fatalf("Verify = %+v, %v", f, err)
 		}
 	}
 }

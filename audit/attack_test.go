@@ -1,0 +1,351 @@
+package audit_test
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/audit"
+	"github.com/lamppost/lamppost/sig"
+	"github.com/lamppost/lamppost/tariff"
+)
+
+// refused demands an error with these words.
+func refused(t *testing.T, err error, words ...string) {
+	t.Helper()
+	if err == nil {
+		t.Fatalf("accepted, want a refusal with %q", words)
+	}
+	for _, w := range words {
+		if !strings.Contains(err.Error(), w) {
+			t.Errorf("error %q, want %q in it", err, w)
+		}
+	}
+}
+
+func anyTx(*lamppost.TxProof) bool         { return true }
+func anyReport(*lamppost.ReportProof) bool { return true }
+
+// Goal: an operator whose log and checkpoints are in order, but who logs a wrong invoice, is found out, and the message
+// names the line and what is wrong with it. Method: falsify one thing before the log commits to it.
+func TestFalseInvoices(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(*tariff.Invoice)
+		want   []string
+	}{
+		"amount": {func(i *tariff.Invoice) { i.Supplies[0].Lines[1].Amount += 10_000 },
+			[]string{"invoice ST-000001: line 2: amount 1.49 is not what tariff \"home-2026\" version 1 gives for 6.9142 kWh (1.48)"}},
+		"standing": {func(i *tariff.Invoice) { i.Supplies[0].Lines[3].Amount += 10_000 },
+			[]string{"line 4: amount 0.76 ", "for 3 days (0.75)"}},
+		"quantity": {func(i *tariff.Invoice) { i.Supplies[0].Lines[0].Quantity.Mantissa++ },
+			[]string{"line 1: quantity", "not the difference of its registers"}},
+		"price":     {func(i *tariff.Invoice) { i.Supplies[0].Lines[2].Price++ }, []string{"line 3: price"}},
+		"estimated": {func(i *tariff.Invoice) { i.Supplies[0].Lines[2].Estimated = true }, []string{"line 3: estimated"}},
+		"line gone": {func(i *tariff.Invoice) { i.Supplies[0].Lines = i.Supplies[0].Lines[:3] }, []string{"has 3 lines"}},
+		"net":       {func(i *tariff.Invoice) { i.Net++ }, []string{"invoice ST-000001: net"}},
+		"tax":       {func(i *tariff.Invoice) { i.Tax[0].Amount += 10_000 }, []string{"invoice ST-000001: tax"}},
+		"total":     {func(i *tariff.Invoice) { i.Total += 10_000 }, []string{"invoice ST-000001: total 11.98"}},
+		"date":      {func(i *tariff.Invoice) { i.Issued += 1000 }, []string{"it is dated"}},
+		"place":     {func(i *tariff.Invoice) { i.Supplies[0].Place = "elsewhere" }, []string{"it is not the invoice"}},
+		"buyer":     {func(i *tariff.Invoice) { i.Buyer = "bob" }, []string{"it is not the invoice"}},
+		"period":    {func(i *tariff.Invoice) { i.Supplies[0].From += 15 * 60_000 }, []string{"line 2: reading 2026-10-24 00:00+02:00", "asks for one at 2026-10-24 00:15+02:00"}},
+		"register": {func(i *tariff.Invoice) { i.Supplies[0].Edges[5].Value.Mantissa++ },
+			[]string{"line 2: reading 2026-10-25 02:00+01:00 of device BQ27", "the invoice says"}},
+		"other record": {func(i *tariff.Invoice) { i.Supplies[0].Edges[5].Source.Record-- },
+			[]string{"line 2: reading 2026-10-25 02:00+01:00", "signed for 2026-10-25 02:30+02:00"}},
+		"another device": {func(i *tariff.Invoice) { i.Supplies[0].Edges[5].Source.Report = 1 },
+			[]string{"line 2: reading 2026-10-25 02:00+01:00 of device BQ27", "of device CZ11"}},
+		"made up source": {func(i *tariff.Invoice) { i.Supplies[0].Edges[5].Source.Height = 999 }, []string{"line 2: reading", "not in the proof"}},
+		"device":         {func(i *tariff.Invoice) { i.Supplies[0].Device = "CZ11" }, []string{"metering point \"P-2\""}},
+		"version":        {func(i *tariff.Invoice) { i.Supplies[0].Version = 2 }, []string{"tariff \"home-2026\" version 2 is not in the proof"}},
+		"agreement":      {func(i *tariff.Invoice) { i.Supplies[0].Agreement = "A-2" }, []string{"agreement \"A-1\" holds", "not billed"}},
+		"twice":          {func(i *tariff.Invoice) { i.Supplies = append(i.Supplies, i.Supplies[0]) }, []string{"agreement \"A-1\""}},
+		"estimate against a reading": {func(i *tariff.Invoice) {
+			e := i.Supplies[0].Edges
+			e[5].Estimated, e[5].Quality, e[5].Source, e[5].Next = true, lamppost.Estimated, e[4].Source, e[6].Source
+		}, []string{"the register at"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := billed(t, c.change)
+			_, err := audit.NewStatement(h.all(), h.pin(1), "anna")
+			refused(t, err, c.want...)
+			var line *audit.LineError
+			if !errors.As(err, &line) {
+				t.Errorf("error %v is not a LineError", err)
+			}
+		})
+	}
+}
+
+// A value that no device signed at its edge is interpolated between the readings around it, marked, and still provable;
+// a statement never says "measured" of it.
+func TestEstimatedEdge(t *testing.T) {
+	t.Parallel()
+	h := registered(t, "north")
+	edges := h.terms.Edges(h.invoice.From, h.invoice.To)
+	h.readingsAt(edges, edges[5])
+	h.bill(h.invoice, "ST-000001", h.supply(), nil)
+	s, err := audit.NewStatement(h.customer(), h.pin(1), "anna")
+	must(t, err)
+	lines := s.Invoices[0].Lines
+	if lines[0].Estimated || !lines[1].Estimated || !lines[2].Estimated {
+		t.Errorf("estimated = %t, %t, %t for day, night, valley; the edge lies between night and valley",
+			lines[0].Estimated, lines[1].Estimated, lines[2].Estimated)
+	}
+	f, err := audit.Verify(s.Encode(), h.pin(1))
+	must(t, err)
+	if !strings.Contains(strings.Join(f.Summary, "\n"), "1 of them estimated") {
+		t.Errorf("summary %q does not mention the estimate", f.Summary)
+	}
+}
+
+// Everything a bill rests on must be in the proof and before it in the log.
+func TestMissingLinks(t *testing.T) {
+	t.Parallel()
+	h := billed(t, nil)
+	statement := func(keepTx func(*lamppost.TxProof) bool, keepReport func(*lamppost.ReportProof) bool) error {
+		_, err := audit.NewStatement(h.proof(keepTx, keepReport), h.pin(1), "anna")
+		return err
+	}
+	without := func(kind lamppost.TxType) func(*lamppost.TxProof) bool {
+		return func(p *lamppost.TxProof) bool { return p.Type != kind }
+	}
+	refused(t, statement(without(lamppost.TxTariff), anyReport), "line 1", "tariff \"home-2026\" version 1 is not in the proof")
+	refused(t, statement(without(lamppost.TxAgreement), anyReport), "agreement \"A-1\" is not in the proof")
+	refused(t, statement(without(lamppost.TxPoint), anyReport), "metering point \"P-2\" is not in the proof")
+	refused(t, statement(without(lamppost.TxDevice), anyReport), "no enrolment of device BQ27")
+	refused(t, statement(without(lamppost.TxInvoice), anyReport), "no invoice")
+	refused(t, statement(anyTx, func(r *lamppost.ReportProof) bool { return r.Index == 0 && r.Tx != h.reports[0].Tx }),
+		"line 2: reading 2026-10-24 00:00+02:00 of device BQ27", "not in the proof")
+
+	p := h.customer()
+	p.Blocks = p.Blocks[:len(p.Blocks)-1]
+	h.prove(p, leavesOf(p))
+	_, err := audit.NewStatement(p, h.pin(1), "anna")
+	refused(t, err, "invoice ST-000001: the time of block")
+	_, err = audit.NewStatement(h.customer(), h.pin(1), "bob")
+	refused(t, err, "does not concern party \"bob\"")
+}
+
+func leavesOf(p *lamppost.Proof) (leaves []int64) {
+	for i := range p.Txs {
+		leaves = append(leaves, p.Txs[i].Leaf)
+	}
+	for i := range p.Blocks {
+		leaves = append(leaves, p.Blocks[i].Leaf)
+	}
+	return leaves
+}
+
+// A reading changed in the file is named with its line, though a hash would notice it too.
+func TestChangedReading(t *testing.T) {
+	t.Parallel()
+	h := billed(t, nil)
+	p := h.customer()
+	at := ms(t, "2026-10-25T01:00:00Z")
+	for i := range p.Reports {
+		falsify(t, h, &p.Reports[i], at)
+	}
+	_, err := audit.NewStatement(p, h.pin(1), "anna")
+	refused(t, err, "invoice ST-000001: line 2: reading 2026-10-25 02:00+01:00 does not match the signature of device BQ27")
+}
+
+// falsify changes the reading at an edge, if the report has it, and signs the report with a key that is not the device's.
+func falsify(t *testing.T, h *home, p *lamppost.ReportProof, at lamppost.TimeMS) {
+	t.Helper()
+	var r lamppost.Report
+	must(t, r.Decode(p.Report))
+	for j := range r.Readings {
+		if edge, _ := lamppost.SnapToEdge(r.Readings[j].Time); edge != at {
+			continue
+		}
+		r.Readings[j].Value.Mantissa++
+		seed := sha256.Sum256([]byte("thief"))
+		key, err := sig.NewPrivateKey(h.keys[r.Device].Suite(), seed[:])
+		must(t, err)
+		p.Report, err = lamppost.SignReport(&r, h.network, key)
+		must(t, err)
+		return
+	}
+}
+
+// An operator cannot take a report into the log that the device did not sign: the log being right does not help it.
+func TestForgedReportInLog(t *testing.T) {
+	t.Parallel()
+	for name, forge := range map[string]func(h *home) []byte{
+		"another key": func(h *home) []byte {
+			h.keys["BQ27"] = h.keys["thief"]
+			return h.sign("BQ27", reading(h.invoice.From), reading(h.invoice.To))
+		},
+		"another suite": func(h *home) []byte {
+			h.keys["BQ27"] = h.keys["CZ11"]
+			return h.sign("BQ27", reading(h.invoice.From), reading(h.invoice.To))
+		},
+		"another network": func(h *home) []byte {
+			h.network = "hillside"
+			defer func() { h.network = "riverside" }()
+			return h.sign("BQ27", reading(h.invoice.From), reading(h.invoice.To))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := registered(t, "north")
+			seed := sha256.Sum256([]byte("thief"))
+			var err error
+			h.keys["thief"], err = sig.NewPrivateKey(sig.ES256, seed[:])
+			must(t, err)
+			h.terms.Bands = []tariff.Band{{Name: "day", ToMin: 1440, Price: 1}}
+			h.terms.Version = 2
+			h.order(lamppost.TxTariff, h.terms)
+			h.segment(forge(h))
+			h.bill(h.invoice, "ST-000001", h.supply(), nil)
+			_, err = audit.NewStatement(h.all(), h.pin(1), "anna")
+			refused(t, err, "line 1: reading 2026-10-24 00:00+02:00 does not match the signature of device BQ27")
+		})
+	}
+}
+
+// A tariff that members signed but the log does not have cannot be swapped in.
+func TestSwappedTariff(t *testing.T) {
+	t.Parallel()
+	h := billed(t, nil)
+	other := billed(t, nil)
+	other.terms.Bands[0].Price *= 2
+	other.order(lamppost.TxTariff, other.terms)
+	p := h.customer()
+	for i := range p.Txs {
+		if p.Txs[i].Type == lamppost.TxTariff {
+			swapped := other.txs[len(other.txs)-1]
+			swapped.Leaf, swapped.Height, swapped.Index = p.Txs[i].Leaf, p.Txs[i].Height, p.Txs[i].Index
+			p.Txs[i] = swapped
+		}
+	}
+	_, err := audit.NewStatement(p, h.pin(1), "anna")
+	refused(t, err, "tariff 0 of block 7: leaf", "does not lead to the checkpoint's root")
+}
+
+// The pin decides: another key, another network or a quorum that did not sign is refused.
+func TestWrongPin(t *testing.T) {
+	t.Parallel()
+	h := billed(t, nil)
+	data := h.statement()
+	stranger := newSeat(t, "riverside", "south")
+	for name, c := range map[string]struct {
+		pin  audit.Pin
+		want string
+	}{
+		"other member":  {audit.Pin{Network: "riverside", Quorum: 1, Members: []lamppost.Member{stranger.member()}}, "not by a member's key that is known"},
+		"other key":     {audit.Pin{Network: "riverside", Quorum: 1, Members: []lamppost.Member{{ID: "north", Key: stranger.member().Key}}}, "not by a member's key"},
+		"other network": {audit.Pin{Network: "hillside", Quorum: 1, Members: h.pin(1).Members}, "network: the proof is of network \"riverside\""},
+		"quorum":        {audit.Pin{Network: "riverside", Quorum: 2, Members: append(h.pin(1).Members, stranger.member())}, "signed by 1 of the members (riverside/north), the pin asks for 2"},
+	} {
+		_, err := audit.Verify(data, &c.pin)
+		t.Run(name, func(t *testing.T) { refused(t, err, c.want) })
+	}
+}
+
+// Checkpoints that do not add up to one quorum are refused, and two roots of one size are evidence that can be kept.
+func TestCheckpoints(t *testing.T) {
+	t.Parallel()
+	h := billed(t, nil, "north", "south")
+	good := h.customer()
+	c, err := lamppost.ParseCheckpoint(strings.SplitAfter(good.Checkpoints[0], "\n\n")[0][:strings.Index(good.Checkpoints[0], "\n\n")+1])
+	must(t, err)
+	check := func(pin *audit.Pin, notes ...string) error {
+		p := *good
+		p.Checkpoints = notes
+		_, err := audit.CheckProof(&p, pin)
+		return err
+	}
+	must(t, check(h.pin(2), good.Checkpoints...))
+	must(t, check(nil, good.Checkpoints...))
+	must(t, check(h.pin(1), good.Checkpoints[1]))
+
+	forked := h.note(1, lamppost.Checkpoint{Size: c.Size, Root: sha256.Sum256([]byte("fork"))})
+	err = check(h.pin(2), good.Checkpoints[0], forked)
+	var d *audit.Disagreement
+	if !errors.As(err, &d) || d.Size != c.Size || d.Origins != [2]string{"riverside/north", "riverside/south"} || d.Notes[1] != forked {
+		t.Errorf("fork: %v, want a Disagreement at size %d with both notes", err, c.Size)
+	}
+	longer := h.note(1, lamppost.Checkpoint{Size: c.Size + 1, Root: c.Root})
+	refused(t, check(h.pin(2), good.Checkpoints[0], longer), "a quorum signs one size")
+	refused(t, check(h.pin(2), good.Checkpoints[0], good.Checkpoints[0]), "counts once")
+	refused(t, check(h.pin(1), good.Checkpoints[0], good.Checkpoints[0], good.Checkpoints[1]), "the proof has 3")
+	refused(t, check(h.pin(1)), "the proof has none")
+	refused(t, check(h.pin(1), h.note(0, lamppost.Checkpoint{Size: 1 << 62, Root: c.Root})), "over the limit")
+	refused(t, check(h.pin(1), good.Checkpoints[0]+"— witness.example/w "+base64.StdEncoding.EncodeToString(make([]byte, 68))+"\n"), "unknown key")
+
+	other := newWorld(t, "hillside", "north")
+	refused(t, check(h.pin(1), other.checkpoint(0)), "signed by \"hillside/north\"")
+}
+
+// Without a pin and without the founding nobody's signature means anything, and the error can be told apart.
+func TestNoMembers(t *testing.T) {
+	t.Parallel()
+	h := billed(t, nil)
+	p := h.proof(func(p *lamppost.TxProof) bool { return p.Type != lamppost.TxGenesis }, anyReport)
+	if _, err := audit.CheckProof(p, nil); !errors.Is(err, audit.ErrUnknownMembers) {
+		t.Errorf("CheckProof = %v, want ErrUnknownMembers", err)
+	}
+	if _, err := audit.CheckProof(p, h.pin(1)); err != nil {
+		t.Errorf("CheckProof with a pin = %v", err)
+	}
+}
+
+// An agreement that holds cannot be left off an invoice while the proof shows it.
+func TestUnbilledAgreement(t *testing.T) {
+	t.Parallel()
+	h := registered(t, "north")
+	second := h.agreement
+	second.ID = "A-2"
+	h.order(lamppost.TxAgreement, second)
+	h.readingsAt(h.terms.Edges(h.invoice.From, h.invoice.To))
+	h.bill(h.invoice, "ST-000001", h.supply(), nil)
+	_, err := audit.NewStatement(h.all(), h.pin(1), "anna")
+	refused(t, err, "invoice ST-000001: agreement \"A-2\" holds in its period and is not billed")
+}
+
+// What comes after an invoice in the log does not count for it: neither terms nor readings.
+func TestLaterDoesNotCount(t *testing.T) {
+	t.Parallel()
+	h := registered(t, "north")
+	edges := h.terms.Edges(h.invoice.From, h.invoice.To)
+	h.readingsAt(edges)
+	late := slices.Clone(h.signed[reg{"BQ27", energy}])
+	h.bill(h.invoice, "ST-000001", h.supply(), nil)
+	h.signed[reg{"BQ27", energy}] = nil
+	h.segment(h.sign("BQ27", lamppost.Reading{Name: energy, Unit: "Wh", Time: edges[5], Kind: lamppost.Register, Value: lamppost.Dec(1, 0)}))
+	changed := h.agreement
+	changed.To = h.invoice.From
+	h.order(lamppost.TxAgreement, changed)
+	if len(late) != len(edges) {
+		t.Fatalf("%d readings, want %d", len(late), len(edges))
+	}
+	if _, err := audit.NewStatement(h.all(), h.pin(1), "anna"); err != nil {
+		t.Errorf("statement = %v, want the later reading and terms to change nothing", err)
+	}
+}
+
+// A receipt tells a refusal as it is, even of what cannot be read, and no bill can rest on it.
+func TestReceiptOfRefusal(t *testing.T) {
+	t.Parallel()
+	h := registered(t, "north")
+	item := lamppost.SegmentItem{Salt: h.salt(), Received: h.now, Report: []byte("no report")}
+	tx, err := lamppost.NewSegment(h.network, lamppost.Seq{N: 1}, 0, []lamppost.SegmentItem{item}, "north", h.members[0].key, h.salt())
+	must(t, err)
+	h.block(tx, []lamppost.Outcome{{Code: lamppost.CodeBadReport, Data: []byte("cut short")}})
+	r, err := audit.NewReceipt(h.proof(first(lamppost.TxGenesis, lamppost.TxSegment), anyReport), h.pin(1))
+	must(t, err)
+	if r.Outcome != "bad_report" || r.Reason != "cut short" {
+		t.Errorf("receipt says %q %q, want bad_report, cut short", r.Outcome, r.Reason)
+	}
+	if _, err := audit.Verify(r.Encode(), h.pin(1)); err != nil {
+		t.Errorf("Verify = %v", err)
+	}
+}
