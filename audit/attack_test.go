@@ -311,6 +311,67 @@ func TestUnbilledAgreement(t *testing.T) {
 	refused(t, err, "invoice ST-000001: agreement \"A-2\" holds in its period and is not billed")
 }
 
+// A tariff that took over inside the period cannot be passed over while the proof shows it.
+func TestPassedOverTariff(t *testing.T) {
+	t.Parallel()
+	h := registered(t, "north")
+	next := h.terms
+	next.Version, next.From = 2, ms(t, "2026-10-24T22:00:00Z")
+	next.Bands = slices.Clone(next.Bands)
+	next.Bands[0].Price /= 2
+	h.order(lamppost.TxTariff, next)
+	h.readingsAt(h.terms.Edges(h.invoice.From, h.invoice.To))
+	h.bill(h.invoice, "ST-000001", h.supply(), nil)
+	_, err := audit.NewStatement(h.all(), h.pin(1), "anna")
+	refused(t, err, "invoice ST-000001: line 1: tariff \"home-2026\" version 2 holds from 2026-10-25 00:00+02:00")
+}
+
+// Two versions of a tariff in one period are two supplies of one agreement, each under its own terms.
+func TestTwoVersions(t *testing.T) {
+	t.Parallel()
+	h := registered(t, "north")
+	next := h.terms
+	next.Version, next.From = 2, ms(t, "2026-10-24T22:00:00Z")
+	next.Bands = slices.Clone(next.Bands)
+	next.Bands[0].Price /= 2
+	h.order(lamppost.TxTariff, next)
+	first := h.supply()[0]
+	first.Tariff.To = next.From // the ledger ends a version where the next begins; here for the fixture's edges only
+	h.readingsAt(h.terms.Edges(h.invoice.From, h.invoice.To))
+	h.segment(h.sign("BQ27", reading(next.From)))
+	second := h.supply()[0]
+	second.Tariff = next
+	h.billAs(h.invoice, "ST-000001", []tariff.Supply{first, second}, func(s *tariff.Supply) {
+		if s.Tariff.Version == 1 {
+			s.Tariff = h.terms
+		}
+	}, nil)
+	s, err := audit.NewStatement(h.customer(), h.pin(1), "anna")
+	must(t, err)
+	if inv := s.Invoices[0]; len(inv.Lines) != 8 || len(inv.Tariffs) != 2 || inv.Lines[4].N != 5 {
+		t.Errorf("%d lines under %d tariffs, want 8 under 2", len(inv.Lines), len(inv.Tariffs))
+	}
+	if _, err := audit.Verify(s.Encode(), h.pin(1)); err != nil {
+		t.Errorf("Verify = %v", err)
+	}
+}
+
+// A faulty value does not stand in the way of a good one for the same quarter hour.
+func TestFaultyReading(t *testing.T) {
+	t.Parallel()
+	h := registered(t, "north")
+	edges := h.terms.Edges(h.invoice.From, h.invoice.To)
+	faulty := reading(edges[5])
+	faulty.Quality, faulty.Value = lamppost.Faulty, lamppost.Dec(0, 0)
+	h.segment(h.sign("BQ27", faulty))
+	h.signed[reg{"BQ27", energy}] = nil
+	h.readingsAt(edges)
+	h.bill(h.invoice, "ST-000001", h.supply(), nil)
+	if _, err := audit.NewStatement(h.customer(), h.pin(1), "anna"); err != nil {
+		t.Errorf("statement = %v", err)
+	}
+}
+
 // What comes after an invoice in the log does not count for it: neither terms nor readings.
 func TestLaterDoesNotCount(t *testing.T) {
 	t.Parallel()

@@ -3,6 +3,9 @@ package audit_test
 import (
 	"bytes"
 	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -31,6 +34,26 @@ func TestFilesHold(t *testing.T) {
 	must(t, err)
 	if f.Invoices != 1 || f.Lines != 4 || f.Readings != 13 {
 		t.Errorf("finding = %+v, want 1 invoice of 4 lines on 13 readings", f)
+	}
+}
+
+var rewrite = flag.Bool("rewrite", false, "write testdata anew")
+
+// The files of testdata are examples for other implementations, and what the tests of the verb check.
+func TestExamples(t *testing.T) {
+	t.Parallel()
+	h := billed(t, nil)
+	made := files(t, h)
+	for name, data := range map[string][]byte{"statement.json": made["statement"], "receipt.json": made["receipt of a report"],
+		"report.json": made["report"], "network.pin": []byte(h.pin(1).String())} {
+		path := filepath.Join("testdata", name)
+		if *rewrite {
+			must(t, os.WriteFile(path, data, 0o644))
+		}
+		committed, err := os.ReadFile(path)
+		if err != nil || !bytes.Equal(committed, data) {
+			t.Errorf("%s differs from what the test makes (%v); run with -rewrite and look at the difference", path, err)
+		}
 	}
 }
 

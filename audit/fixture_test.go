@@ -203,6 +203,12 @@ func (w *world) segment(raws ...[]byte) {
 // bill commits an invoice. change may falsify it before the log commits to it.
 func (w *world) bill(body lamppost.InvoiceBody, number string, supplies []tariff.Supply, change func(*tariff.Invoice)) tariff.Invoice {
 	w.t.Helper()
+	return w.billAs(body, number, supplies, func(*tariff.Supply) {}, change)
+}
+
+// billAs is bill with a last word on each supply once its edges are filled in.
+func (w *world) billAs(body lamppost.InvoiceBody, number string, supplies []tariff.Supply, finish func(*tariff.Supply), change func(*tariff.Invoice)) tariff.Invoice {
+	w.t.Helper()
 	for i := range supplies {
 		s := &supplies[i]
 		have := slices.Clone(w.signed[reg{s.Device, s.Register}])
@@ -211,6 +217,7 @@ func (w *world) bill(body lamppost.InvoiceBody, number string, supplies []tariff
 		from, to := max(body.From, s.Agreement.From), body.To
 		s.Edges, err = tariff.FillEdges(s.Tariff.Edges(from, to), have)
 		must(w.t, err)
+		finish(s)
 	}
 	inv, err := tariff.Bill(tariff.InvoiceOrder{Number: number, InvoiceBody: body, IssuedMS: w.now + 1500}, supplies)
 	must(w.t, err)

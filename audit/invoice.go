@@ -140,6 +140,10 @@ func (c *invoiceCheck) derive(i int, s *tariff.Supply) error {
 	if terms == nil {
 		return c.supplyError(i, "tariff %q version %d is not in the proof", agreement.Tariff, logged.Version)
 	}
+	if later := c.laterTerms(agreement.Tariff, logged); later != nil {
+		return c.supplyError(i, "tariff %q version %d holds from %s, the invoice bills version %d until %s", later.ID, later.Version,
+			stamp(later.Zone, later.From), logged.Version, stamp(later.Zone, logged.To))
+	}
 	if point.Device != logged.Device || point.Register != logged.Register {
 		return c.supplyError(i, "metering point %q has register %q of device %q, the invoice bills %q of %q",
 			point.ID, point.Register, point.Device, logged.Register, logged.Device)
@@ -157,6 +161,18 @@ func (c *invoiceCheck) derive(i int, s *tariff.Supply) error {
 	var err error
 	if s.Edges, err = tariff.FillEdges(want, c.readings(s)); err != nil {
 		return c.supplyError(i, "device %s: %v", s.Device, err)
+	}
+	return nil
+}
+
+// laterTerms returns a version of a tariff that was logged before the invoice and takes over inside a supply: a version
+// holds until the next one begins.
+func (c *invoiceCheck) laterTerms(id string, s *tariff.InvoiceSupply) *tariff.Tariff {
+	for _, i := range c.e.bodies[bodyKey{kind: lamppost.TxTariff, id: id}] {
+		t := c.e.Txs[i].body.(*tariff.Tariff)
+		if c.e.Txs[i].Leaf < c.tx.Leaf && t.Version > s.Version && t.From < s.To {
+			return t
+		}
 	}
 	return nil
 }

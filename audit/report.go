@@ -158,7 +158,7 @@ type edge struct {
 }
 
 // keepEdges gathers the register values that bills may rest on, as the ledger does: from billing reports committed as
-// new, within [lamppost.EdgeToleranceMS] of a quarter hour, the first value of each quarter hour.
+// new, within [lamppost.EdgeToleranceMS] of a quarter hour, of each quarter hour the first value that is not faulty.
 func (e *Evidence) keepEdges() {
 	e.edges = make(map[register][]edge)
 	for i := range e.Reports {
@@ -182,7 +182,7 @@ func (e *Evidence) keepEdgesOf(r *Report) {
 	for j := range r.Signed.Readings {
 		x := &r.Signed.Readings[j]
 		at, near := lamppost.SnapToEdge(x.Time)
-		if !near || x.Kind != lamppost.Register || x.IsFloat {
+		if !near || x.Kind != lamppost.Register || x.IsFloat || x.Quality >= lamppost.Faulty {
 			continue
 		}
 		k := register{r.Signed.Device, x.Name}

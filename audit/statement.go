@@ -269,6 +269,7 @@ func (s *Statement) finding() *Finding {
 	f.add("%s signed by %s", plural(len(s.evidence.Reports), "report"), strings.Join(s.evidence.devices(), ", "))
 	f.DoesNotProve = []string{
 		"that these are all invoices of the party, or that one was paid",
+		"that the log has no later terms or earlier readings: only that the members, who see all of it, agreed on these",
 		"that a meter measured right: only that its device signed these values",
 		"that place and names are true: only that the network's members recorded them",
 	}

@@ -1,0 +1,205 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"unicode"
+
+	"github.com/lamppost/lamppost/audit"
+	"github.com/spf13/cobra"
+)
+
+// ExitUnpinned is how verify ends where everything holds but there was no pin to hold it against.
+const ExitUnpinned = 3
+
+// pinFile is what a network's pin is called.
+const pinFile = "network.pin"
+
+func verifyCmd() *cobra.Command {
+	var v verifier
+	cmd := &cobra.Command{
+		Use:   "verify [--pin FILE] [--json] FILE…",
+		Short: "Check statements, receipts and reports, offline",
+		Long: `Check statements, receipts and reports, offline and without trusting whoever sent them.
+
+Every line is computed again from readings that the devices signed, under the tariff and the agreement in the
+network's log, up to the checkpoints that the network's members signed. The pin says who these members are: get it
+from somebody you trust, and not from the same place as the file.
+
+Exit status: 0 everything holds against the pin; 1 something does not hold; 2 wrong usage or an unreadable file;
+3 everything holds, but without a pin, so nothing says whose network it is.`,
+		Example: `  lamppost verify --pin network.pin statement.json
+  lamppost verify --pin network.pin --json receipts/*.json`,
+		Args: func(_ *cobra.Command, files []string) error {
+			if len(files) == 0 {
+				return usage(errors.New("verify: name at least one file, as in: lamppost verify --pin network.pin statement.json"))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, files []string) error {
+			v.out = cmd.OutOrStdout()
+			return v.run(files)
+		},
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(fmt.Errorf("verify: %w", err)) })
+	cmd.Flags().StringVar(&v.pinPath, "pin", "", "the network's pin: whose signatures count")
+	cmd.Flags().BoolVar(&v.json, "json", false, "print one JSON object per file")
+	return cmd
+}
+
+func usage(err error) error { return &ExitError{ExitUsage, err} }
+
+// A verifier is one run of the verb.
+type verifier struct {
+	pinPath string
+	json    bool
+	out     io.Writer
+	pin     *audit.Pin
+}
+
+// A verdict is what came of one file, as --json prints it.
+type verdict struct {
+	File    string         `json:"file"`
+	Holds   bool           `json:"holds"`
+	Error   string         `json:"error,omitempty"`
+	Finding *audit.Finding `json:"finding,omitempty"`
+	code    int
+}
+
+// run checks all files and ends with the gravest code: what does not hold, then what cannot be read, then no pin.
+func (v *verifier) run(files []string) error {
+	if err := v.readPin(); err != nil {
+		return usage(err)
+	}
+	counts := make(map[int]int)
+	for _, file := range files {
+		d := v.check(file)
+		counts[d.code]++
+		if err := v.print(&d); err != nil {
+			return fmt.Errorf("verify: printing what was found: %w", err)
+		}
+	}
+	switch {
+	case counts[ExitFailed] > 0:
+		return &ExitError{ExitFailed, fmt.Errorf("verify: %d of %d files do not hold", counts[ExitFailed], len(files))}
+	case counts[ExitUsage] > 0:
+		return usage(fmt.Errorf("verify: %d of %d files could not be checked", counts[ExitUsage], len(files)))
+	case counts[ExitUnpinned] > 0:
+		return &ExitError{ExitUnpinned, errors.New("verify: everything holds, but without a pin it only agrees with itself; check again with --pin FILE")}
+	}
+	return nil
+}
+
+func (v *verifier) readPin() error {
+	if v.pinPath == "" {
+		return nil
+	}
+	text, err := readLimited(v.pinPath, audit.MaxPinBytes)
+	if err != nil {
+		return fmt.Errorf("verify: reading the pin: %w", err)
+	}
+	if v.pin, err = audit.ParsePin(string(text)); err != nil {
+		return fmt.Errorf("verify: reading the pin %q: %w; get it again from whoever runs the network", v.pinPath, err)
+	}
+	return nil
+}
+
+// readLimited reads a file of at most limit bytes.
+func readLimited(path string, limit int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(data)) > limit {
+		return nil, fmt.Errorf("%q is longer than %d bytes, the limit for such a file", path, limit)
+	}
+	return data, nil
+}
+
+func (v *verifier) check(file string) verdict {
+	data, err := readLimited(file, audit.MaxFileBytes)
+	if err != nil {
+		return verdict{File: file, Error: "reading the file: " + err.Error(), code: ExitUsage}
+	}
+	f, err := audit.Verify(data, v.pin)
+	switch {
+	case errors.Is(err, audit.ErrUnknownMembers):
+		return verdict{File: file, Error: err.Error() + "; check it with --pin FILE", code: ExitUsage}
+	case err != nil:
+		return verdict{File: file, Error: err.Error(), code: ExitFailed}
+	case !f.Pinned:
+		return verdict{File: file, Holds: true, Finding: f, code: ExitUnpinned}
+	}
+	return verdict{File: file, Holds: true, Finding: f}
+}
+
+func (v *verifier) print(d *verdict) error {
+	if v.json {
+		return json.NewEncoder(v.out).Encode(d)
+	}
+	var b strings.Builder
+	switch d.code {
+	case 0:
+		fmt.Fprintf(&b, "%s: holds\n", d.File)
+	case ExitUnpinned:
+		fmt.Fprintf(&b, "%s: agrees with itself, but there is no pin to hold it against\n", d.File)
+	case ExitUsage:
+		fmt.Fprintf(&b, "%s: cannot be checked: %s\n", d.File, d.Error)
+	default:
+		fmt.Fprintf(&b, "%s: does not hold: %s\n", d.File, d.Error)
+	}
+	if d.Finding != nil {
+		list(&b, "", d.Finding.Summary)
+		list(&b, "does not prove ", d.Finding.DoesNotProve)
+	}
+	if d.code == ExitUnpinned {
+		explainPin(&b, d)
+	}
+	_, err := io.WriteString(v.out, printable(b.String()))
+	return err
+}
+
+func list(b *strings.Builder, before string, lines []string) {
+	for _, line := range lines {
+		fmt.Fprintf(b, "  %s%s\n", before, line)
+	}
+}
+
+// explainPin says who signed and what to do next. A pin beside the file came the same way as the file: it is named, never
+// used.
+func explainPin(b *strings.Builder, d *verdict) {
+	b.WriteString("  The file itself says that these are the members:\n")
+	for _, key := range d.Finding.Members {
+		fmt.Fprintf(b, "    member %s\n", key)
+	}
+	beside := filepath.Join(filepath.Dir(d.File), pinFile)
+	if _, err := os.Stat(beside); err == nil {
+		fmt.Fprintf(b, "  There is a pin at %s. If you know that it is the network's, and not only that it came with this\n"+
+			"  file, run: lamppost verify --pin %s %s\n", beside, beside, d.File)
+		return
+	}
+	fmt.Fprintf(b, "  Get %s from whoever runs network %s, by another way than this file, and run:\n"+
+		"  lamppost verify --pin %s %s\n", pinFile, d.Finding.Network, pinFile, d.File)
+}
+
+// printable keeps names and paths from moving the terminal's cursor.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && !unicode.IsPrint(r) {
+			return '\uFFFD'
+		}
+		return r
+	}, s)
+}
