@@ -298,6 +298,26 @@ func TestNoMembers(t *testing.T) {
 	}
 }
 
+// A block's leaf says how many transactions it has; one that claims a place in it must stand there.
+func TestPlaceInBlock(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*lamppost.BlockLeaf){
+		"another height": func(b *lamppost.BlockLeaf) { b.Height += 1000 },
+		"no room":        func(b *lamppost.BlockLeaf) { b.Index = 0 },
+		"too much room":  func(b *lamppost.BlockLeaf) { b.Index = 3 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newWorld(t, "riverside", "north")
+			h.order(lamppost.TxParty, lamppost.PartyBody{ID: "anna", Name: "Anna"})
+			h.spoil = change
+			h.order(lamppost.TxParty, lamppost.PartyBody{ID: "bob", Name: "Bob"})
+			_, err := audit.CheckProof(h.all(), h.pin(1))
+			refused(t, err, "does not fit block")
+		})
+	}
+}
+
 // An agreement that holds cannot be left off an invoice while the proof shows it.
 func TestUnbilledAgreement(t *testing.T) {
 	t.Parallel()

@@ -35,6 +35,7 @@ type world struct {
 	keys    map[lamppost.DeviceID]*sig.PrivateKey
 	numbers map[lamppost.DeviceID]uint64
 	signed  map[reg][]tariff.Edge
+	spoil   func(*lamppost.BlockLeaf) // of the blocks from now on
 }
 
 type seat struct {
@@ -138,6 +139,9 @@ func (w *world) block(tx *lamppost.Transaction, outcomes []lamppost.Outcome) {
 	w.txs = append(w.txs, p)
 	b := lamppost.BlockLeaf{Height: w.height, Index: 1, Time: w.now,
 		Block: sha256.Sum256(tx.SignedRaw)} // an auditor of single transactions never sees a whole block
+	if w.spoil != nil {
+		w.spoil(&b)
+	}
 	raw := b.Append(nil)
 	w.blocks = append(w.blocks, lamppost.BlockProof{Leaf: w.append(raw), Raw: raw})
 	for i := range tx.Items {

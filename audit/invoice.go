@@ -77,6 +77,9 @@ func (c *invoiceCheck) run() (*Invoice, error) {
 	if err := lamppost.Unmarshal(c.tx.Order.Body, &c.order.InvoiceBody); err != nil {
 		return nil, fmt.Errorf("the order: %w", err)
 	}
+	if n := len(c.logged.Supplies); n > tariff.MaxSupplies {
+		return nil, fmt.Errorf("%d supplies are over the limit of %d", n, tariff.MaxSupplies)
+	}
 	issued, ok := c.e.Time(c.tx.Height)
 	if !ok {
 		return nil, fmt.Errorf("the time of block %d is not in the proof", c.tx.Height)

@@ -31,8 +31,8 @@ Every line is computed again from readings that the devices signed, under the ta
 network's log, up to the checkpoints that the network's members signed. The pin says who these members are: get it
 from somebody you trust, and not from the same place as the file.
 
-Exit status: 0 everything holds against the pin; 1 something does not hold; 2 wrong usage or an unreadable file;
-3 everything holds, but without a pin, so nothing says whose network it is.`,
+Exit status: 0 everything holds against the pin; 1 something does not hold; 2 wrong usage, an unreadable file, or one
+that says nothing without a pin; 3 everything holds, but without a pin, so nothing says whose network it is.`,
 		Example: `  lamppost verify --pin network.pin statement.json
   lamppost verify --pin network.pin --json receipts/*.json`,
 		Args: func(_ *cobra.Command, files []string) error {
