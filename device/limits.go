@@ -1,0 +1,30 @@
+package device
+
+import "time"
+
+// Limits and defaults.
+const (
+	// reserveAhead is how many numbers one durable write reserves. A crash skips at most that many as one gap (twice that
+	// many if the power failed while the reservation itself was written).
+	reserveAhead = 64
+
+	// DefaultWindow is how many reports are under way at once, DefaultMaxReports and DefaultMaxBytes how many may wait.
+	// A waiting report costs 56 bytes of memory; its bytes stay on disk.
+	DefaultWindow     = 16
+	DefaultMaxReports = 1 << 17
+	DefaultMaxBytes   = 64 << 20
+
+	// DefaultSendTimeout is how long one attempt may take, DefaultMinBackoff and DefaultMaxBackoff how long the pauses
+	// after failed ones are at least and at most.
+	DefaultSendTimeout = time.Minute
+	DefaultMinBackoff  = 500 * time.Millisecond
+	DefaultMaxBackoff  = time.Minute
+
+	maxWindow       = 1024
+	compactBytes    = 256 << 10 // a queue file below this size is never rewritten
+	compactEdges    = 64 << 10  // likewise the file of a billing register
+	maxRecordBytes  = 24 << 10  // of any record in a journal
+	maxRefusedBytes = 1 << 20   // of the record of refused reports; the one before it is kept too
+	maxReplyBytes   = 64 << 10  // of a server's reply
+	maxSignedEdges  = 1024      // edges remembered as billed: ten days of quarter hours
+)

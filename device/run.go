@@ -1,0 +1,304 @@
+package device
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/lamppost/lamppost"
+)
+
+// Run sends the queue's reports until ctx is done or Close is called, up to Window at once, started in order of number.
+// It returns nil then, after every send has returned, and an error only if the disk or another Run is in the way.
+func (d *Device) Run(ctx context.Context) error {
+	if d.cfg.Sender == nil {
+		return fmt.Errorf("running device %q: it has no Sender", d.cfg.ID)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	me := &running{cancel: cancel, done: make(chan struct{})}
+	d.mu.Lock()
+	err := d.usable()
+	if err == nil && d.running != nil {
+		err = errors.New("it is running already")
+	}
+	if err != nil {
+		d.mu.Unlock()
+		return fmt.Errorf("running device %q: %w", d.cfg.ID, err)
+	}
+	d.running = me
+	d.mu.Unlock()
+
+	r := run{d: d, results: make(chan result, d.cfg.Window), started: time.Now(), link: newLink(d.cfg)}
+	err = r.loop(ctx)
+	d.mu.Lock()
+	d.running = nil
+	d.mu.Unlock()
+	close(me.done)
+	return err
+}
+
+// running is how Close ends a Run.
+type running struct {
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// Drain waits until the queue is empty. Reports are sent by Run, which must be running meanwhile.
+func (d *Device) Drain(ctx context.Context) error {
+	for {
+		d.mu.Lock()
+		emptied, err := d.emptied, d.usable()
+		d.mu.Unlock()
+		if emptied == nil || err != nil {
+			return err
+		}
+		select {
+		case <-emptied:
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for the queue of device %q: %w", d.cfg.ID, ctx.Err())
+		}
+	}
+}
+
+// A run is the state of Run's goroutine. It alone starts sends and settles their results; entries are guarded by d.mu.
+type run struct {
+	d        *Device
+	results  chan result // room for all under way, so that a send never waits for the loop
+	started  time.Time
+	link     link
+	underWay int
+}
+
+// A result is what a send brought back.
+type result struct {
+	seq  lamppost.Seq
+	raw  []byte
+	mark mark
+	ack  Ack
+	err  error
+}
+
+func (r *run) loop(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var err error
+	for err == nil && ctx.Err() == nil {
+		var pause time.Duration
+		if pause, err = r.start(ctx); err != nil {
+			break
+		}
+		timer.Reset(pause)
+		select {
+		case <-ctx.Done():
+		case res := <-r.results:
+			err = r.settle(res)
+		case <-r.d.wake:
+		case <-timer.C:
+		}
+	}
+	for r.underWay > 0 { // each has ctx or a time limit, so this ends; what was acknowledged meanwhile counts
+		if settled := r.settle(<-r.results); err == nil {
+			err = settled
+		}
+	}
+	return err
+}
+
+// start sends what may be sent now, and returns how long until more may be.
+func (r *run) start(ctx context.Context) (pause time.Duration, err error) {
+	const idle = time.Hour // woken earlier by a new report or a result
+	now := r.now()
+	if wait := r.link.notBefore - now; wait > 0 {
+		return wait, nil
+	}
+	d := r.d
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	pause = idle
+	for i := range d.queue.entries {
+		if r.underWay == d.cfg.Window {
+			break
+		}
+		e := &d.queue.entries[i]
+		if e.state != waiting {
+			continue
+		}
+		if wait := e.notBefore - now; wait > 0 {
+			pause = min(pause, wait)
+			continue
+		}
+		raw, err := d.queue.read(*e)
+		if err != nil {
+			return 0, d.fail(err)
+		}
+		e.state = underWay
+		r.underWay++
+		d.stats.UnderWay++
+		go r.send(ctx, result{seq: e.seq, raw: raw, mark: r.link.mark()})
+	}
+	return pause, nil
+}
+
+// now is monotonic, unlike Config.Now: a device's clock may be set while a pause lasts.
+func (r *run) now() time.Duration { return time.Since(r.started) }
+
+// send makes one attempt. The loop waits for its result.
+func (r *run) send(ctx context.Context, res result) {
+	ctx, cancel := context.WithTimeout(ctx, r.d.cfg.SendTimeout)
+	defer cancel()
+	if res.ack, res.err = r.d.cfg.Sender.Send(ctx, res.raw); res.err == nil {
+		res.err = r.d.checkAck(res)
+	}
+	r.results <- res
+}
+
+// checkAck refuses an acknowledgement that is none: of another report, or asking to wait.
+func (d *Device) checkAck(res result) error {
+	if !res.ack.Code.Final() {
+		return &WaitError{Why: fmt.Sprintf("the network says %q", res.ack.Code)}
+	}
+	if res.ack.ID.IsZero() {
+		return nil
+	}
+	var report lamppost.Report
+	if err := report.Decode(res.raw); err != nil {
+		return nil // not readable even for us, so the network names no id either
+	}
+	if id := report.ID(d.cfg.Network); id != res.ack.ID {
+		return fmt.Errorf("the acknowledgement is for report %s, not for %s", res.ack.ID, id)
+	}
+	return nil
+}
+
+// settle takes in the result of one send.
+func (r *run) settle(res result) error {
+	r.underWay--
+	d := r.d
+	d.mu.Lock()
+	d.stats.UnderWay--
+	var refused *Refused
+	var err error
+	switch {
+	case res.err != nil:
+		r.failed(res)
+	case res.ack.Code.Accepted():
+		r.link.succeeded()
+		err = d.delivered(res)
+	default:
+		r.link.succeeded()
+		refused, err = d.refuse(res)
+	}
+	d.mu.Unlock()
+	if refused != nil {
+		d.cfg.OnRefused(*refused)
+	}
+	return err
+}
+
+// failed puts the report back into the queue. The caller holds d.mu.
+func (r *run) failed(res result) {
+	d := r.d
+	d.stats.Failures++
+	d.stats.LastError = res.err.Error()
+	i, found := d.queue.find(res.seq)
+	if !found {
+		return
+	}
+	e := &d.queue.entries[i]
+	e.state = waiting
+	var wait *WaitError
+	after := time.Duration(0)
+	if errors.As(res.err, &wait) {
+		after = wait.After
+	}
+	if r.link.failed(res.mark, r.now(), after) {
+		return
+	}
+	e.tries = min(e.tries+1, 32)
+	e.notBefore = r.now() + max(after, r.link.backoff(int(e.tries)))
+	d.cfg.Log.Debug("a report is to be sent again", "n", res.seq.N, "error", res.err)
+}
+
+// delivered records an acknowledgement. The caller holds d.mu.
+func (d *Device) delivered(res result) error {
+	d.stats.Delivered++
+	if res.ack.Code == lamppost.CodeDuplicate {
+		d.stats.Duplicates++
+	}
+	d.stats.Height = max(d.stats.Height, res.ack.Height)
+	return d.finish(res.seq)
+}
+
+// refuse records a refusal, first its reason and then that the report is over: if the power fails in between, the report
+// is sent and refused once more. The caller holds d.mu.
+func (d *Device) refuse(res result) (*Refused, error) {
+	d.stats.Refused++
+	ref := Refused{Time: lamppost.TimeMS(d.cfg.Now().UnixMilli()), Epoch: res.seq.Epoch, N: res.seq.N, ID: res.ack.ID,
+		Code: res.ack.Code.String(), Text: res.ack.Text, Report: res.raw}
+	d.cfg.Log.Warn("a report was refused", "n", ref.N, "code", ref.Code, "text", ref.Text)
+	if err := d.refused.add(ref); err != nil {
+		return nil, d.fail(err)
+	}
+	return &ref, d.finish(res.seq)
+}
+
+// finish takes a report out of the queue. The caller holds d.mu.
+func (d *Device) finish(seq lamppost.Seq) error {
+	if err := d.queue.done(seq); err != nil {
+		return d.fail(err)
+	}
+	if d.queue.waiting == 0 && d.emptied != nil {
+		close(d.emptied)
+		d.emptied = nil
+	}
+	return nil
+}
+
+// A link decides when to try again. A failed attempt is put down to the link, and everybody pauses, unless another
+// attempt has succeeded since it began: then it is put down to that one report, and the others go on.
+type link struct {
+	min, max  time.Duration
+	random    *rand.Rand
+	successes int64
+	round     int64 // one pause each, however many of the attempts before it fail
+	failures  int   // rounds without a success
+	notBefore time.Duration
+}
+
+// A mark is the state of the link when an attempt began.
+type mark struct{ successes, round int64 }
+
+func newLink(c Config) link { return link{min: c.MinBackoff, max: c.MaxBackoff, random: c.Rand} }
+
+func (l *link) mark() mark { return mark{l.successes, l.round} }
+
+func (l *link) succeeded() {
+	l.successes++
+	l.failures, l.notBefore = 0, 0
+}
+
+// failed reports whether the link is to blame, and if so begins a pause of at least after.
+func (l *link) failed(m mark, now, after time.Duration) bool {
+	if m.successes != l.successes && after == 0 {
+		return false
+	}
+	if m.round == l.round {
+		l.round++
+		l.failures++
+		l.notBefore = now + l.backoff(l.failures)
+	}
+	l.notBefore = max(l.notBefore, now+after)
+	return true
+}
+
+// backoff returns the pause after so many failures, at least 1: doubling, with the upper half left to chance.
+func (l *link) backoff(failures int) time.Duration {
+	pause := l.max
+	if shift := failures - 1; shift < 32 && l.min <= l.max>>shift {
+		pause = l.min << shift
+	}
+	return pause/2 + time.Duration(l.random.Int64N(int64(pause/2)+1))
+}
