@@ -115,7 +115,7 @@ func bill(order *InvoiceOrder, supplies []Supply) (Invoice, error) {
 }
 
 func (o *InvoiceOrder) check(supplies int) error {
-	if err := checkText("number", o.Number, lamppost.MaxNameBytes); err != nil {
+	if err := checkText("number", o.Number, MaxNumberBytes); err != nil {
 		return err
 	}
 	if supplies == 0 || supplies > MaxSupplies {

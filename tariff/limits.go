@@ -10,6 +10,7 @@ const (
 	MaxScale        = 9                                  // decimal digits between the priced and the register's unit
 	MaxPrice        = 1_000_000_000 * lamppost.MicroUnit // a price per unit or a standing charge per day, either sign
 	MaxSupplies     = 1024                               // supplies on an invoice
+	MaxNumberBytes  = lamppost.MaxNameBytes + 20         // an invoice number: the seller, a hyphen, a count
 
 	// MaxPeriodMS is the longest period that is priced at once: 400 days, so that a year fits with its odd days.
 	MaxPeriodMS = 400 * dayMS

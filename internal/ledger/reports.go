@@ -258,7 +258,7 @@ func (s *State) take(d *device, r *lamppost.Report, it *lamppost.SegmentItem, t 
 	}
 }
 
-// edges keeps the registers of a billing report. The first value of an edge stays.
+// edges keeps the registers of a billing report. The first value of an edge that is not faulty stays.
 func (s *State) edges(d *device, r *lamppost.Report, report uint32) error {
 	if !r.Billing() {
 		return nil
@@ -266,7 +266,7 @@ func (s *State) edges(d *device, r *lamppost.Report, report uint32) error {
 	for i := range r.Readings {
 		x := &r.Readings[i]
 		at, ok := lamppost.SnapToEdge(x.Time)
-		if !ok || x.Kind != lamppost.Register || x.IsFloat {
+		if !ok || x.Kind != lamppost.Register || x.Quality >= lamppost.Faulty {
 			continue
 		}
 		k := edgeKey(d.body.ID, x.Name, at)

@@ -90,22 +90,30 @@ func Open(cfg Config) (*Replica, error) {
 	if r.log, err = tilelog.Open(cfg.Store); err != nil {
 		return nil, err
 	}
-	raw, err := cfg.Store.Get(metaKey)
-	switch {
-	case errors.Is(err, kv.ErrNotFound):
-	case err != nil:
+	if r.last.Last, err = readLast(cfg.Store); err != nil {
 		return nil, err
-	case len(raw) != 24:
-		return nil, fmt.Errorf("the store's position has %d bytes, not 24: run lamppost fsck", len(raw))
-	default:
-		r.last.Height = lamppost.Height(binary.BigEndian.Uint64(raw))
-		r.last.Time = lamppost.TimeMS(binary.BigEndian.Uint64(raw[8:]))
-		r.last.Cursor = lamppost.Cursor(binary.BigEndian.Uint64(raw[16:]))
 	}
 	r.last.Root, r.last.Members = lamppost.Hash(r.log.Root()), r.state.Members()
 	r.keys.byID = map[lamppost.DeviceID]Key{}
 	r.state.EachKey(func(id lamppost.DeviceID, key *sig.PublicKey, epoch uint32) { r.keys.set(id, Key{key, epoch}) })
 	return r, nil
+}
+
+// readLast reads height, time and cursor of the last block.
+func readLast(store kv.Reader) (last consensus.Last, err error) {
+	raw, err := store.Get(metaKey)
+	switch {
+	case errors.Is(err, kv.ErrNotFound):
+		return last, nil
+	case err != nil:
+		return last, err
+	case len(raw) != 24:
+		return last, fmt.Errorf("the store's position has %d bytes, not 24: run lamppost fsck", len(raw))
+	}
+	last.Height = lamppost.Height(binary.BigEndian.Uint64(raw))
+	last.Time = lamppost.TimeMS(binary.BigEndian.Uint64(raw[8:]))
+	last.Cursor = lamppost.Cursor(binary.BigEndian.Uint64(raw[16:]))
+	return last, nil
 }
 
 // Last implements consensus.App.

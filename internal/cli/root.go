@@ -1,0 +1,80 @@
+// Package cli is the program's verbs: it reads flags, calls the packages that do the work, and turns what they say into
+// text, JSON and exit codes. Start reading at [Main].
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Main runs the program and returns its exit code. The first interrupt ends it cleanly, a second one at once.
+func Main(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	root := rootCmd()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	code := ExitFailed
+	var exit *ExitError
+	if errors.As(err, &exit) {
+		code = exit.Code
+	} else if isUsage(err) {
+		code = ExitUsage
+	}
+	if text := err.Error(); text != "" {
+		fmt.Fprintln(os.Stderr, "lamppost: "+strings.TrimPrefix(text, "lamppost: "))
+	}
+	return code
+}
+
+// isUsage recognises the errors with which cobra refuses a command line.
+func isUsage(err error) bool {
+	for _, p := range []string{"unknown command", "unknown flag", "unknown shorthand", "accepts ", "requires ", "invalid argument", "required flag", "flag needs"} {
+		if strings.HasPrefix(err.Error(), p) {
+			return true
+		}
+	}
+	return false
+}
+
+func rootCmd() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "lamppost",
+		Short: "Bills for metered machines that everyone can check",
+		Long: `Lamppost: bills for metered machines that everyone can check.
+
+Machines sign their readings; Lamppost checks them, orders them in a log nobody can change unseen, charges for use, and
+gives every party one statement whose every line can be checked offline.`,
+		Example: `  lamppost demo                          a street and a house, in half a minute
+  lamppost serve --data DIR              run a node
+  lamppost verify --pin network.pin statement.json`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Version:       version(),
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(demoCmd(), serveCmd(), verifyCmd(), fsckCmd(), benchCmd(), statusCmd(),
+		partyCmd(), deviceCmd(), pointCmd(), tariffCmd(), agreementCmd(), invoiceCmd(), statementCmd(), transferCmd())
+	return root
+}
+
+// version is what the build knows of itself.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
+		return "development"
+	}
+	return info.Main.Version
+}

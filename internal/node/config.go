@@ -1,0 +1,120 @@
+package node
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/lamppost/lamppost"
+)
+
+// Config is all that can be set about a node. A YAML file holds the fields with a yaml name; unknown keys are errors;
+// flags of `lamppost serve` override the file. The zero value of every field is a sensible default.
+type Config struct {
+	// Data is the folder that holds everything: chain, log, keys. Required.
+	Data string `yaml:"data"`
+
+	// Network and Member name a new network and this node's seat in it; later they must be the same or empty.
+	// Defaults: "lamppost" and "node1".
+	Network string            `yaml:"network"`
+	Member  lamppost.MemberID `yaml:"member"`
+
+	// HTTP and MQTT are the addresses to listen on, default 127.0.0.1:8080 and 127.0.0.1:1883. An address that others
+	// can reach needs TLS. "off" closes the MQTT door.
+	HTTP string `yaml:"http"`
+	MQTT string `yaml:"mqtt"`
+
+	// TLSCert and TLSKey are PEM files for both doors. They are read again when they change.
+	TLSCert string `yaml:"tls_cert"`
+	TLSKey  string `yaml:"tls_key"`
+
+	// Linger is the longest time a report waits for others before its segment is signed; default 10ms.
+	Linger time.Duration `yaml:"linger"`
+	// Publish is the time between checkpoints; default 500ms, at most 1s.
+	Publish time.Duration `yaml:"publish"`
+
+	// What follows is for programs.
+
+	Now     func() time.Time `yaml:"-"` // the node's clock; default time.Now
+	Speed   float64          `yaml:"-"` // how fast Now runs, for people to see; default 1
+	Log     *slog.Logger     `yaml:"-"` // default: nothing is logged
+	NoFsync bool             `yaml:"-"` // for tests that do not cut the power
+}
+
+// ReadConfig reads a YAML file over c.
+func (c *Config) ReadConfig(path string) error {
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("configuration %q is not there", path)
+	}
+	if err != nil {
+		return err
+	}
+	if len(bytes.TrimSpace(raw)) == 0 {
+		return nil
+	}
+	if err := yaml.UnmarshalWithOptions(raw, c, yaml.Strict()); err != nil {
+		return fmt.Errorf("configuration %q: %s", path, yaml.FormatError(err, false, true))
+	}
+	return nil
+}
+
+// Check fills in defaults and refuses what contradicts itself.
+func (c *Config) Check() error {
+	c.HTTP = or(c.HTTP, "127.0.0.1:8080")
+	c.MQTT = or(c.MQTT, "127.0.0.1:1883")
+	c.Publish = or(c.Publish, 500*time.Millisecond)
+	c.Speed = or(c.Speed, 1)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Data == "" {
+		return errors.New("a node needs a folder for its data: say --data DIR")
+	}
+	if c.Publish < 0 || c.Publish > time.Second || c.Linger < 0 || c.Linger > time.Minute {
+		return errors.New("publish is at most 1s and linger at most 1m, and neither is negative")
+	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		return errors.New("tls_cert and tls_key belong together: give both or neither")
+	}
+	for _, addr := range []string{c.HTTP, c.MQTT} {
+		if err := c.checkAddress(addr); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkAddress refuses to talk in the clear to anybody but this machine.
+func (c *Config) checkAddress(addr string) error {
+	if addr == "off" {
+		return nil
+	}
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("address %q is not host:port", addr)
+	}
+	ip := net.ParseIP(host)
+	if loopback := host == "localhost" || ip != nil && ip.IsLoopback(); !loopback && c.TLSCert == "" {
+		return fmt.Errorf("address %q can be reached from other machines: give tls_cert and tls_key, or listen on 127.0.0.1", addr)
+	}
+	return nil
+}
+
+func or[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}

@@ -1,0 +1,135 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/audit"
+	"github.com/lamppost/lamppost/internal/tilelog"
+)
+
+// loadSecret reads size bytes in hexadecimal from a file only the owner may read, and makes them if it is not there.
+func loadSecret(path string, size int) ([]byte, error) {
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		secret := make([]byte, size)
+		rand.Read(secret) // never fails
+		return secret, writeDurably(path, hex.EncodeToString(secret)+"\n")
+	}
+	if err != nil {
+		return nil, err
+	}
+	secret, err := hex.DecodeString(strings.TrimSpace(string(raw)))
+	if err != nil || len(secret) != size {
+		return nil, fmt.Errorf("%q does not hold %d bytes in hexadecimal", path, size)
+	}
+	return secret, nil
+}
+
+// writeDurably replaces a file as a whole: a crash leaves the old one or the new one.
+func writeDurably(path, text string) error {
+	tmp := path + ".new"
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err != nil {
+		return fmt.Errorf("writing %q: %w", path, err)
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// openLog prepares publishing and writes the network's pin for people to copy.
+func (n *Node) openLog() error {
+	origin := lamppost.Origin(n.cfg.Network, n.cfg.Member)
+	var err error
+	if n.signer, n.verifier, err = noteKey(n.cfg.Network, lamppost.Member{ID: n.cfg.Member, Key: n.key.Public().Bytes()}, n.key.Seed()); err != nil {
+		return fmt.Errorf("the log's key: %w", err)
+	}
+	storage, err := tilelog.OpenDir(filepath.Join(n.cfg.Data, "log"))
+	if err != nil {
+		return err
+	}
+	n.publisher = &tilelog.Publisher{Origin: origin, Signer: n.signer, Verifier: n.verifier, Storage: storage}
+	pin := audit.Pin{Network: n.cfg.Network, Quorum: 1, Members: n.rep.Last().Members}
+	return writeDurably(filepath.Join(n.cfg.Data, "network.pin"), pin.String())
+}
+
+// noteKey writes a member's key as signed notes do (C2SP signed-note): algorithm 1 is Ed25519, and the key's hash is the
+// same for both halves.
+func noteKey(network string, m lamppost.Member, seed []byte) (note.Signer, note.Verifier, error) {
+	vkey := audit.VerifierKey(network, m)
+	verifier, err := note.NewVerifier(vkey)
+	if err != nil {
+		return nil, nil, err
+	}
+	private := base64.StdEncoding.EncodeToString(append([]byte{1}, seed...))
+	signer, err := note.NewSigner(fmt.Sprintf("PRIVATE+KEY+%s+%08x+%s", verifier.Name(), verifier.KeyHash(), private))
+	return signer, verifier, err
+}
+
+// publish brings the files and the checkpoint up to date every Config.Publish, and once more at the end.
+func (n *Node) publish(ctx context.Context) error {
+	tick := time.NewTicker(n.cfg.Publish)
+	defer tick.Stop()
+	for {
+		if err := n.publishNow(); err != nil {
+			var conflict *tilelog.ConflictError
+			if errors.As(err, &conflict) {
+				return err // two histories under one name: stop, and let people look
+			}
+			n.cfg.Log.Error("publishing the log; trying again", "error", err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return n.publishNow()
+		}
+	}
+}
+
+func (n *Node) publishNow() error {
+	snap, err := n.store.Snapshot()
+	if err != nil {
+		return err
+	}
+	defer snap.Close()
+	l, err := tilelog.Open(snap)
+	if err != nil {
+		return err
+	}
+	if p := n.published.Load(); p != nil && p.Size == l.Size() {
+		return nil
+	}
+	signed, err := n.publisher.Publish(snap, l.Size())
+	if err != nil {
+		return err
+	}
+	c, _, err := lamppost.OpenCheckpoint(signed, note.VerifierList(n.verifier))
+	if err != nil {
+		return err
+	}
+	n.published.Store(&published{note: string(signed), Checkpoint: c, at: n.now()})
+	return nil
+}

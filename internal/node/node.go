@@ -1,0 +1,298 @@
+// Package node wires a running Lamppost together: it opens the data folder, founds the network if there is none, and
+// starts and stops the parts in order. It has no logic of its own.
+//
+// Start reading at [Open] and [Node.Run].
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/api"
+	"github.com/lamppost/lamppost/internal/consensus"
+	"github.com/lamppost/lamppost/internal/consensus/solo"
+	"github.com/lamppost/lamppost/internal/ingest"
+	"github.com/lamppost/lamppost/internal/ingest/mqttd"
+	"github.com/lamppost/lamppost/internal/kv"
+	"github.com/lamppost/lamppost/internal/kv/pebble"
+	"github.com/lamppost/lamppost/internal/replica"
+	"github.com/lamppost/lamppost/internal/tilelog"
+	"github.com/lamppost/lamppost/sig"
+)
+
+// A Node is one running process of a network. Run drives it; the other methods may be called from any goroutine while
+// it runs.
+type Node struct {
+	cfg    Config
+	store  *orderedStore
+	rep    *replica.Replica
+	engine consensus.Engine
+	in     *ingest.Ingest
+	mqtt   *mqttd.Server
+	web    *http.Server
+	live   *api.Live
+
+	key       *sig.PrivateKey
+	signer    note.Signer
+	verifier  note.Verifier
+	publisher *tilelog.Publisher
+	published atomic.Pointer[published]
+	registry  *prometheus.Registry
+	token     string
+	founded   bool
+
+	httpL, mqttL net.Listener
+}
+
+// published is the latest checkpoint.
+type published struct {
+	note string
+	lamppost.Checkpoint
+	at lamppost.TimeMS
+}
+
+// orderedStore lets the replica and the node's own records share a store that takes one batch at a time.
+type orderedStore struct {
+	kv.Store
+	mu sync.Mutex
+}
+
+// Apply implements kv.Store.
+func (s *orderedStore) Apply(b *kv.Batch) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.Store.Apply(b)
+}
+
+// Open opens the data folder, founds the network in it if it is new, and listens on both doors, so that a second node
+// on the same folder or address is told at once. Nothing is served before Run.
+func Open(cfg Config) (n *Node, err error) {
+	if err := cfg.Check(); err != nil {
+		return nil, err
+	}
+	n = &Node{cfg: cfg, registry: prometheus.NewRegistry()}
+	defer func() {
+		if err != nil {
+			n.close()
+		}
+	}()
+	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
+		return nil, fmt.Errorf("making the data folder: %w", err)
+	}
+	db, err := pebble.Open(filepath.Join(cfg.Data, "db"), pebble.Options{Logger: cfg.Log, NoFsync: cfg.NoFsync})
+	if err != nil {
+		return nil, err
+	}
+	n.store = &orderedStore{Store: db}
+	for _, step := range []func() error{n.openKeys, n.openReplica, n.openLog, n.openFrontDoors} {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	return n, nil
+}
+
+// openKeys reads the member's key and the administrator's token, and makes those that are not there.
+func (n *Node) openKeys() error {
+	seed, err := loadSecret(filepath.Join(n.cfg.Data, "member.key"), sig.SeedSize)
+	if err != nil {
+		return err
+	}
+	if n.key, err = sig.NewPrivateKey(sig.EdDSA, seed); err != nil {
+		return fmt.Errorf("member.key: %w", err)
+	}
+	token, err := loadSecret(filepath.Join(n.cfg.Data, "admin.token"), 16)
+	n.token = fmt.Sprintf("%x", token)
+	return err
+}
+
+// openReplica continues the chain, or founds the network.
+func (n *Node) openReplica() (err error) {
+	n.live = api.NewLive()
+	n.rep, err = replica.Open(replica.Config{Store: n.store, Committed: n.live.Observe,
+		Checked: func(id lamppost.TxID) bool { return n.in != nil && n.in.Checked(id) }})
+	if err != nil {
+		return fmt.Errorf("opening the chain in %q: %w", n.cfg.Data, err)
+	}
+	if n.rep.Network() == "" {
+		n.cfg.Network, n.cfg.Member = or(n.cfg.Network, "lamppost"), or(n.cfg.Member, "node1")
+		if err := n.found(); err != nil {
+			return fmt.Errorf("founding network %q: %w", n.cfg.Network, err)
+		}
+	} else if err := n.recognise(); err != nil {
+		return err
+	}
+	if err := n.live.Rebuild(n.store); err != nil {
+		return fmt.Errorf("reading recent blocks: %w", err)
+	}
+	n.engine = solo.New(solo.Config{App: n.rep, View: n.rep, Member: n.cfg.Member, Now: n.now})
+	return nil
+}
+
+// found commits the first block, a genesis with this node as the only member.
+func (n *Node) found() error {
+	body := lamppost.GenesisBody{Network: n.cfg.Network, Rules: 1,
+		Members: []lamppost.Member{{ID: n.cfg.Member, Key: n.key.Public().Bytes()}}}
+	tx, err := n.sign(lamppost.TxGenesis, body)
+	if err != nil {
+		return err
+	}
+	res, err := n.rep.Apply(&lamppost.Block{Height: 1, Time: n.now(), Cursor: 1, Proposer: n.cfg.Member, Txs: [][]byte{tx.Append(nil)}})
+	if err != nil {
+		return err
+	}
+	if err := res.Outcomes[0][0].Err(); err != nil {
+		return err
+	}
+	_, err = n.rep.Commit()
+	n.founded = err == nil
+	return err
+}
+
+// recognise checks that this folder holds the network and the seat that were asked for.
+func (n *Node) recognise() error {
+	if n.cfg.Network = or(n.cfg.Network, n.rep.Network()); n.cfg.Network != n.rep.Network() {
+		return fmt.Errorf("%q holds network %q, not %q: choose another folder or leave the name out", n.cfg.Data, n.rep.Network(), n.cfg.Network)
+	}
+	for _, m := range n.rep.Last().Members {
+		if string(m.Key) == string(n.key.Public().Bytes()) {
+			if n.cfg.Member = or(n.cfg.Member, m.ID); n.cfg.Member != m.ID {
+				return fmt.Errorf("this folder's key is member %q, not %q", m.ID, n.cfg.Member)
+			}
+			return nil
+		}
+	}
+	return fmt.Errorf("the key in %q is no member's: was member.key replaced?", filepath.Join(n.cfg.Data, "member.key"))
+}
+
+func (n *Node) now() lamppost.TimeMS { return lamppost.TimeMS(n.cfg.Now().UnixMilli()) }
+
+// expiry is how long an order may wait to be committed.
+const expiry = time.Hour
+
+// sign makes a transaction of this member.
+func (n *Node) sign(t lamppost.TxType, body any) (*lamppost.Transaction, error) {
+	o := lamppost.Order{Type: t, ExpiryTime: n.now() + lamppost.TimeMS(expiry.Milliseconds()), Body: lamppost.Marshal(body)}
+	var seed lamppost.Seed
+	rand.Read(o.Nonce[:]) // never fails
+	rand.Read(seed[:])
+	return lamppost.NewTx(n.cfg.Network, o, n.cfg.Member, n.key, seed)
+}
+
+// Order signs an order as this member, proposes it and waits until it is committed. A refused order is a
+// *lamppost.Refusal. While the engine is busy it tries again.
+func (n *Node) Order(ctx context.Context, t lamppost.TxType, body any) (consensus.Decision, error) {
+	tx, err := n.sign(t, body)
+	if err != nil {
+		return consensus.Decision{}, err
+	}
+	id, raw := tx.ID(n.cfg.Network), tx.Append(nil)
+	for {
+		d, err := n.engine.Propose(ctx, id, raw)
+		if errors.Is(err, consensus.ErrBusy) && ctx.Err() == nil {
+			time.Sleep(time.Millisecond)
+			continue
+		}
+		if err != nil {
+			return d, err
+		}
+		return d, d.Outcomes[0].Err()
+	}
+}
+
+// Checkpoint returns the latest published checkpoint as a signed note, what it says, and when it was published.
+func (n *Node) Checkpoint() (string, lamppost.Checkpoint, lamppost.TimeMS, error) {
+	p := n.published.Load()
+	if p == nil {
+		return "", lamppost.Checkpoint{}, 0, lamppost.Refuse(lamppost.CodeNotReady, "nothing is published yet: ask again in a second")
+	}
+	return p.note, p.Checkpoint, p.at, nil
+}
+
+// URL is where the HTTP door listens.
+func (n *Node) URL() string {
+	if n.cfg.TLSCert != "" {
+		return "https://" + n.httpL.Addr().String()
+	}
+	return "http://" + n.httpL.Addr().String()
+}
+
+// MQTTAddr is where the MQTT door listens, "" if it is closed.
+func (n *Node) MQTTAddr() string {
+	if n.mqttL == nil {
+		return ""
+	}
+	return n.mqttL.Addr().String()
+}
+
+// AdminToken is the administrator's token.
+func (n *Node) AdminToken() string { return n.token }
+
+// Founded reports whether Open founded the network.
+func (n *Node) Founded() bool { return n.founded }
+
+// Network is the network's id.
+func (n *Node) Network() string { return n.cfg.Network }
+
+// Run serves until ctx is done or a part fails. Parts stop in the order in which work flows: first the doors, so that
+// what is inside can be finished and answered, then ingest, then the engine; at last the log is published and the store
+// closed. It is called once.
+func (n *Node) Run(ctx context.Context) error {
+	defer n.close()
+	var s stages
+	s.add("publishing", n.publish)
+	s.add("the engine", n.engine.Run)
+	s.add("ingest", n.in.Run)
+	if n.mqttL != nil {
+		s.add("the MQTT door", func(ctx context.Context) error { return n.mqtt.Serve(ctx, n.mqttL) })
+	}
+	s.add("the HTTP door", n.serveHTTP)
+	return s.run(ctx)
+}
+
+func (n *Node) serveHTTP(ctx context.Context) error {
+	stopped := make(chan error, 1)
+	stop := context.AfterFunc(ctx, func() {
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		if n.web.Shutdown(grace) != nil {
+			n.web.Close() // somebody follows the events: they will reconnect elsewhere
+		}
+		stopped <- nil
+	})
+	err := n.web.Serve(n.httpL)
+	if !errors.Is(err, http.ErrServerClosed) {
+		stop()
+		return err
+	}
+	<-stopped
+	return nil
+}
+
+// close releases what Open took; it may be called twice.
+func (n *Node) close() {
+	for _, l := range []net.Listener{n.httpL, n.mqttL} {
+		if l != nil {
+			l.Close()
+		}
+	}
+	if n.store != nil {
+		if err := n.store.Close(); err != nil {
+			n.cfg.Log.Error("closing the store", "error", err)
+		}
+		n.store = nil
+	}
+}

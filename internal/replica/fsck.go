@@ -1,0 +1,173 @@
+package replica
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/archive"
+	"github.com/lamppost/lamppost/internal/kv"
+	"github.com/lamppost/lamppost/internal/ledger"
+	"github.com/lamppost/lamppost/internal/tilelog"
+)
+
+// A Fault is something fsck found: where, and what does not fit.
+type Fault struct {
+	Where string `json:"where"`
+	What  string `json:"what"`
+}
+
+// A Checkup is what fsck did and found.
+type Checkup struct {
+	Height       lamppost.Height `json:"height"`
+	Transactions int64           `json:"transactions"`
+	Reports      int64           `json:"reports"`
+	Root         lamppost.Hash   `json:"root"`
+	Faults       []Fault         `json:"faults"`
+}
+
+// maxFaults ends a check of a store that is damaged all over.
+const maxFaults = 100
+
+// Fsck replays the archive from block 1 into an empty replica, signatures included, and compares what comes out with
+// what the store holds: every leaf, every root, every key of the state. Balances must sum to zero in every currency.
+// progress is called after every block. An error means that the store could not be read; what does not fit is a Fault.
+func Fsck(ctx context.Context, store kv.Reader, progress func(at, last lamppost.Height)) (*Checkup, error) {
+	c := &checker{store: store, found: &Checkup{Faults: []Fault{}}}
+	old, err := readLast(store)
+	if err != nil {
+		return nil, err
+	}
+	mem := kv.NewMem()
+	fresh, err := Open(Config{Store: mem})
+	if err != nil {
+		return nil, err
+	}
+	for h := lamppost.Height(1); h <= old.Height && len(c.found.Faults) < maxFaults; h++ {
+		if err := ctx.Err(); err != nil {
+			return c.found, err
+		}
+		if err := c.block(fresh, h); err != nil {
+			c.fault(fmt.Sprintf("block %d", h), "%v", err)
+			return c.found, nil // nothing after it can be derived
+		}
+		progress(h, old.Height)
+	}
+	if err := c.compare(mem); err != nil {
+		return c.found, err
+	}
+	return c.found, c.balances()
+}
+
+type checker struct {
+	store kv.Reader
+	found *Checkup
+}
+
+func (c *checker) fault(where, format string, args ...any) {
+	if len(c.found.Faults) < maxFaults {
+		c.found.Faults = append(c.found.Faults, Fault{where, fmt.Sprintf(format, args...)})
+	}
+}
+
+// block replays one block and compares its results and leaves.
+func (c *checker) block(fresh *Replica, h lamppost.Height) error {
+	blk, err := archive.GetBlock(c.store, h)
+	if err != nil {
+		return err
+	}
+	b := &lamppost.Block{Height: h, Time: blk.Time, Proposer: blk.Proposer, Evidence: blk.Evidence, Cursor: lamppost.Cursor(h)}
+	var old []archive.Record
+	for i := range blk.Count {
+		rec, err := archive.Get(c.store, h, i)
+		if err != nil {
+			return err
+		}
+		old = append(old, rec)
+		b.Txs = append(b.Txs, rec.Raw)
+	}
+	res, err := fresh.Apply(b)
+	if err != nil {
+		return err
+	}
+	for i := range old {
+		if !slices.EqualFunc(old[i].Outcomes, res.Outcomes[i], sameOutcome) {
+			c.fault(fmt.Sprintf("transaction %d of block %d", i, h), "the archived outcome is not what the rules give")
+		}
+		c.found.Reports += int64(len(fresh.pending[0].Txs[i].Items))
+	}
+	if _, err := fresh.Commit(); err != nil {
+		return err
+	}
+	c.found.Height, c.found.Root = h, res.Root
+	c.found.Transactions += int64(len(old))
+	return c.leaves(fresh.cfg.Store, blk)
+}
+
+func sameOutcome(a, b lamppost.Outcome) bool { return a.Code == b.Code && bytes.Equal(a.Data, b.Data) }
+
+func (c *checker) leaves(fresh kv.Reader, blk archive.Block) error {
+	for i := blk.First; i <= blk.First+int64(blk.Count); i++ {
+		want, err := tilelog.Leaf(fresh, i)
+		if err != nil {
+			return err
+		}
+		if have, err := tilelog.Leaf(c.store, i); err != nil || !bytes.Equal(have, want) {
+			c.fault(fmt.Sprintf("leaf %d (block %d)", i, blk.Height), "it does not commit to the archived body and result")
+		}
+	}
+	return nil
+}
+
+// compare walks both stores in step: state, log and archive must hold the same keys and values. The node's own records,
+// under 'n', are no part of the chain; the cursor in 'm' is the engine's.
+func (c *checker) compare(fresh kv.Reader) error {
+	for _, area := range []struct{ prefix, name string }{{"s", "state"}, {"t", "log"}, {"a", "archive"}} {
+		from, to := []byte(area.prefix), []byte{area.prefix[0] + 1}
+		want := map[string][]byte{}
+		err := fresh.Scan(from, to, func(k, v []byte) error {
+			want[string(k)] = bytes.Clone(v)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		err = c.store.Scan(from, to, func(k, v []byte) error {
+			w, ok := want[string(k)]
+			switch {
+			case !ok:
+				c.fault(area.name, "key %q does not follow from the blocks", k)
+			case !bytes.Equal(w, v):
+				c.fault(area.name, "the value of key %q is not what the blocks give", k)
+			}
+			delete(want, string(k))
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		for k := range want {
+			c.fault(area.name, "key %q is missing", k)
+		}
+	}
+	return nil
+}
+
+func (c *checker) balances() error {
+	accounts, err := ledger.View{Reader: c.store}.Accounts()
+	if err != nil {
+		return err
+	}
+	sums := map[string]lamppost.Micro{}
+	for _, a := range accounts {
+		sums[a.Currency] += a.Balance
+	}
+	for currency, sum := range sums {
+		if sum != 0 {
+			c.fault("accounts", "balances in %s sum to %s, not to zero", currency, sum)
+		}
+	}
+	return nil
+}
