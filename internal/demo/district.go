@@ -1,0 +1,191 @@
+package demo
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/tariff"
+)
+
+// The parties of the district. Tenants are "tenant-01" and so on.
+const (
+	utility   lamppost.PartyID = "stadtwerke"
+	lampOwner lamppost.PartyID = "laternen-eg"
+	city      lamppost.PartyID = "stadt"
+	landlord  lamppost.PartyID = "hausverwaltung"
+)
+
+const (
+	lamps          = 40
+	registerEnergy = "energy"
+	registerLight  = "light"
+	unitLight      = "lmh" // lumen hours
+	currency       = "EUR"
+)
+
+// vat is what all sellers of the district charge: the German standard rate.
+var vat = tariff.Tax{Category: "S", BasisPoints: 1900}
+
+// The people of the house are invented.
+var tenantNames = [flats]string{
+	"Amina Yılmaz", "Jonas Becker", "Lucía Fernández", "Oluwaseun Adeyemi", "Katarzyna Nowak", "Minh Anh Trần",
+	"Frieda Lindqvist", "Rahul Deshpande", "Chiara Rossi", "Yusuf Karim", "Hannelore Vogt", "Mateo Silva",
+}
+
+// A district is everything about the scenario that does not depend on its running: a street of lamps that buy their
+// electricity and sell their light, and a house whose landlord sells electricity to the tenants.
+type district struct {
+	week       *Week
+	days       []Day
+	parties    []lamppost.PartyBody
+	machines   []machineSpec
+	points     []lamppost.PointBody
+	tariffs    []*tariff.Tariff
+	agreements []lamppost.AgreementBody
+	pairs      []pair // who is invoiced by whom every day
+}
+
+// A machineSpec is a device and what it measures.
+type machineSpec struct {
+	id        lamppost.DeviceID
+	owner     lamppost.PartyID
+	name      string
+	site      string
+	safety    lamppost.SafetyClass
+	model     model
+	registers []registerSpec
+}
+
+// A registerSpec is a register that bills are made from.
+type registerSpec struct {
+	name, unit string
+	edges      []lamppost.TimeMS // at which it must be known, ascending
+}
+
+// A model is a simulated machine. Read is called with rising times, one quarter hour after the other, by one goroutine.
+type model interface {
+	read(t lamppost.TimeMS) []lamppost.Reading // registers first
+	heldUp() int                               // in how many quarter hours the guard held its level up
+}
+
+// A pair is two parties with agreements.
+type pair struct{ seller, buyer lamppost.PartyID }
+
+func newDistrict(w *Week) *district {
+	d := &district{week: w, days: w.Days()}
+	d.parties = []lamppost.PartyBody{
+		{ID: utility, Name: "Stadtwerke Lindenau"},
+		{ID: lampOwner, Name: "Laternen eG, a cooperative"},
+		{ID: city, Name: "Stadt Lindenau"},
+		{ID: landlord, Name: "Hausverwaltung Kastanienallee 7", CreditLimit: 10_000 * lamppost.MicroUnit},
+	}
+	power, light, flat := d.powerTariff(), d.lightTariff(), d.flatTariff()
+	d.tariffs = []*tariff.Tariff{power, light, flat}
+	d.pairs = []pair{{utility, lampOwner}, {lampOwner, city}}
+	for i := range lamps {
+		d.addLamp(i, power, light)
+	}
+	for i := range flats {
+		d.addFlat(i, flat)
+	}
+	return d
+}
+
+func (d *district) addLamp(i int, power, light *tariff.Tariff) {
+	id := fmt.Sprintf("lamp-%02d", i+1)
+	d.machines = append(d.machines, machineSpec{
+		id: lamppost.DeviceID(id), owner: lampOwner, name: fmt.Sprintf("Street lamp %d", i+1),
+		site: fmt.Sprintf("Kastanienallee, pole %d", i+1), safety: lamppost.Public, model: newLamp(d.week, i),
+		registers: []registerSpec{
+			{registerEnergy, power.RegisterUnit, d.edges(power)},
+			{registerLight, light.RegisterUnit, d.edges(light)},
+		},
+	})
+	d.supply(id, registerEnergy, power, lampOwner)
+	d.supply(id, registerLight, light, city)
+}
+
+func (d *district) addFlat(i int, t *tariff.Tariff) {
+	id, tenant := fmt.Sprintf("flat-%02d", i+1), lamppost.PartyID(fmt.Sprintf("tenant-%02d", i+1))
+	d.parties = append(d.parties, lamppost.PartyBody{ID: tenant, Name: tenantNames[i]})
+	d.pairs = append(d.pairs, pair{landlord, tenant})
+	d.machines = append(d.machines, machineSpec{
+		id: lamppost.DeviceID(id), owner: landlord, name: fmt.Sprintf("Meter of flat %d", i+1),
+		site: fmt.Sprintf("Kastanienallee 7, flat %d", i+1), safety: lamppost.Essential, model: newFlat(d.week, i),
+		registers: []registerSpec{{registerEnergy, t.RegisterUnit, d.edges(t)}},
+	})
+	d.supply(id, registerEnergy, t, tenant)
+}
+
+// supply opens a metering point of the machine added last, and the agreement to buy there.
+func (d *district) supply(device, register string, t *tariff.Tariff, buyer lamppost.PartyID) {
+	m := &d.machines[len(d.machines)-1]
+	id := device + "-" + register
+	d.points = append(d.points, lamppost.PointBody{ID: id, Device: m.id, Register: register, Unit: t.RegisterUnit, Place: m.site})
+	d.agreements = append(d.agreements, lamppost.AgreementBody{ID: id, Seller: t.Seller, Buyer: buyer, Point: id, Tariff: t.ID,
+		From: d.week.From()})
+}
+
+// terms are what the district's tariffs have in common.
+func (d *district) terms(id string, seller lamppost.PartyID) *tariff.Tariff {
+	return &tariff.Tariff{ID: id, Version: 1, Seller: seller, Currency: currency, From: d.week.From(),
+		PerUnit: "kWh", RegisterUnit: "Wh", Scale: 3, Zone: d.week.Zone, Rounding: tariff.RoundHalfUp, Tax: vat}
+}
+
+// powerTariff passes the hourly price on. Its series ends with the week.
+func (d *district) powerTariff() *tariff.Tariff {
+	t := d.terms("street-power", utility)
+	t.To = d.week.To()
+	t.Series = &tariff.Series{From: t.From, StepMS: hourMS}
+	for i := range d.week.Hours {
+		t.Series.Prices = append(t.Series.Prices, d.week.Hours[i].Price)
+	}
+	return t
+}
+
+// lightTariff pays for light that reaches the street, less in the small hours.
+func (d *district) lightTariff() *tariff.Tariff {
+	t := d.terms("street-light", lampOwner)
+	t.PerUnit, t.RegisterUnit = "klmh", unitLight
+	t.Bands = []tariff.Band{
+		{Name: "after midnight", FromMin: 0, ToMin: 5 * 60, Price: 2_000},
+		{Name: "evening and morning", FromMin: 5 * 60, ToMin: 24 * 60, Price: 3_000},
+	}
+	return t
+}
+
+func (d *district) flatTariff() *tariff.Tariff {
+	t := d.terms("flat-power", landlord)
+	t.Bands = []tariff.Band{
+		{Name: "night", FromMin: 0, ToMin: 6 * 60, Price: 240_000},
+		{Name: "day", FromMin: 6 * 60, ToMin: 22 * 60, Price: 320_000},
+		{Name: "night", FromMin: 22 * 60, ToMin: 24 * 60, Price: 240_000},
+	}
+	t.Standing = 350_000
+	return t
+}
+
+// edges returns at which times a register is needed to bill every day of the week on its own.
+func (d *district) edges(t *tariff.Tariff) []lamppost.TimeMS {
+	var all []lamppost.TimeMS
+	for _, day := range d.days {
+		all = append(all, t.Edges(day.From, day.To)...)
+	}
+	return slices.Compact(all)
+}
+
+// of returns the edges of one UTC day.
+func (r *registerSpec) of(dayStart lamppost.TimeMS) []lamppost.TimeMS {
+	from, _ := slices.BinarySearch(r.edges, dayStart)
+	to, _ := slices.BinarySearch(r.edges, dayStart+utcDayMS)
+	return r.edges[from:to]
+}
+
+// billed reports whether the register's value at a quarter hour goes into a billing report.
+func (r *registerSpec) billed(at lamppost.TimeMS) bool {
+	_, wanted := slices.BinarySearch(r.edges, at)
+	return wanted || at%utcDayMS == 0
+}
+
+const utcDayMS = 24 * hourMS
