@@ -63,6 +63,9 @@ type ending struct {
 // errEnded is how the reader hears that the connection was ended by somebody else, who has told why.
 var errEnded = errors.New("ended")
 
+// errNotTaken ends a connection whose report ingest could not take: the node is shutting down.
+var errNotTaken = errors.New("the report was not taken")
+
 func newConn(s *Server, ctx context.Context, nc net.Conn) *conn {
 	c := &conn{srv: s, nc: nc, ctx: ctx, log: s.log.With("remote", nc.RemoteAddr().String()), in: newInput(nc, s.cfg.MaxPacket),
 		written: make(chan struct{}), owed: window{max: s.cfg.InFlight}, keepalive: ConnectTimeout, late: true}
@@ -90,6 +93,9 @@ func (c *conn) serve() {
 	go c.write() // ends after finish; waited for below
 	c.late = true
 	err := c.read()
+	if errors.Is(err, errNotTaken) {
+		c.finish(packets.ErrServerShuttingDown, true) // may come before the server's context says so
+	}
 	c.finish(codeOf(err), false)
 	<-c.written
 	c.report(err)
@@ -238,7 +244,7 @@ func (c *conn) publish(first byte, body []byte) error {
 	}
 	if err != nil {
 		c.forget(token)
-		return fmt.Errorf("submitting a report: %w", err)
+		return fmt.Errorf("%w: %w", errNotTaken, err)
 	}
 	return nil
 }

@@ -269,7 +269,8 @@ func (c *raw) want(kind byte) packets.Packet {
 	c.t.Helper()
 	pk, err := c.read()
 	if err != nil || pk.FixedHeader.Type != kind {
-		c.t.Fatalf("got %s %+v, error %v, want %s", packets.PacketNames[pk.FixedHeader.Type], pk, err, packets.PacketNames[kind])
+		c.t.Fatalf("got %s with reason %#x, topic %q, payload %q, error %v, want %s", packets.PacketNames[pk.FixedHeader.Type], pk.ReasonCode,
+			pk.TopicName, pk.Payload, err, packets.PacketNames[kind])
 	}
 	return pk
 }
@@ -278,7 +279,8 @@ func (c *raw) want(kind byte) packets.Packet {
 func (c *raw) wantEnd() {
 	c.t.Helper()
 	if pk, err := c.read(); !errors.Is(err, io.EOF) {
-		c.t.Fatalf("got %+v, error %v, want the connection closed", pk, err)
+		c.t.Fatalf("got %s with reason %#x, payload %q, error %v, want the connection closed", packets.PacketNames[pk.FixedHeader.Type],
+			pk.ReasonCode, pk.Payload, err)
 	}
 }
 
