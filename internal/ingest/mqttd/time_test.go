@@ -91,6 +91,7 @@ func TestKeepalive(t *testing.T) {
 		}
 		took(t, start, 15*time.Second)
 		c.wantEnd()
+		synctest.Wait()
 		if got := value(d.metrics.Closed.WithLabelValues("silent")); got != 1 {
 			t.Errorf("counted %v silent connections, want 1", got)
 		}
@@ -276,6 +277,7 @@ func TestSlowReader(t *testing.T) {
 		quick.want(packets.Publish)
 		time.Sleep(mqttd.WriteTimeout + 1)
 		slow.wantEnd()
+		synctest.Wait()
 		if got := value(d.metrics.Closed.WithLabelValues("slow")); got != 1 {
 			t.Errorf("counted %v slow readers, want 1", got)
 		}
