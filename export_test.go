@@ -1,0 +1,28 @@
+package lamppost
+
+// What tests outside the package need to see of it: decoding that is otherwise only a step of something larger, and
+// encoding again from nothing but the fields that were decoded.
+
+// DecodePack reads a SenML pack.
+func DecodePack(b []byte) ([]Reading, error) { return decodePack(nil, b) }
+
+// Reencode writes a decoded report from its fields.
+func (r *Report) Reencode() []byte {
+	protected := r.appendProtected(nil, r.env.suite)
+	return appendEnvelope(nil, r.env.suite, protected, AppendPack(nil, r.Readings), r.env.signature)
+}
+
+// Reencode writes a signed body from its fields.
+func (s *Signed) Reencode() []byte {
+	protected := appendInt([]byte{majMap | 2, headerAlg}, int64(s.raw.suite))
+	protected = appendBytes(append(protected, headerKid), []byte(s.Key))
+	return appendEnvelope(nil, s.raw.suite, protected, s.Payload, s.raw.signature)
+}
+
+// ReencodePayload writes the signed payload of a transaction from the header or order that was decoded of it.
+func (t *Transaction) ReencodePayload() []byte {
+	if t.Type == TxSegment {
+		return t.Header.appendPayload(nil)
+	}
+	return t.Order.appendPayload(nil)
+}

@@ -1,0 +1,723 @@
+package lamppost_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/sig"
+)
+
+// How the vectors are made. Bytes that must be refused are written by hand, never by the encoder under test.
+
+type vectorFile struct {
+	about   string
+	vectors []vector
+}
+
+func buildVectors(t testing.TB) map[string]vectorFile {
+	return map[string]vectorFile{
+		"pack.txt":        {"// SenML packs: what stands between a report's envelope. See docs/formats.md, \"Pack\".\n", buildPacks(t)},
+		"report.txt":      {"// Reports with their envelopes. A seed is the key's: see README.md here.\n", buildReports(t)},
+		"transaction.txt": {"// Segment headers and transactions.\n", buildTransactions(t)},
+		"leaf.txt":        {"// What the log keeps.\n", buildLeaves(t)},
+		"proof.txt":       {"// Proofs, outcomes, decimals and checkpoints.\n", buildRest(t)},
+	}
+}
+
+// cborHex reads hexadecimal with spaces, in which "x" is a text string and 'x' a byte string, with their heads.
+func cborHex(s string) []byte {
+	var b []byte
+	for s != "" {
+		switch c := s[0]; c {
+		case ' ':
+			s = s[1:]
+		case '"', '\'':
+			text, rest, _ := strings.Cut(s[1:], string(c))
+			major := byte(0x60)
+			if c == '\'' {
+				major = 0x40
+			}
+			b, s = append(cborHead(b, major, uint64(len(text))), text...), rest
+		default:
+			n := strings.IndexAny(s+" ", " \"'")
+			part, err := hex.DecodeString(s[:n])
+			if err != nil {
+				panic(fmt.Sprintf("%q: %v", s[:n], err))
+			}
+			b, s = append(b, part...), s[n:]
+		}
+	}
+	return b
+}
+
+func cborHead(b []byte, major byte, n uint64) []byte {
+	switch {
+	case n < 24:
+		return append(b, major|byte(n))
+	case n < 1<<8:
+		return append(b, major|24, byte(n))
+	case n < 1<<16:
+		return append(b, major|25, byte(n>>8), byte(n))
+	default:
+		return append(b, major|26, byte(n>>24), byte(n>>16), byte(n>>8), byte(n))
+	}
+}
+
+func byteString(s []byte) []byte { return append(cborHead(nil, 0x40, uint64(len(s))), s...) }
+
+func packOne() []byte { return cborHex(`81 a4 00 "energy" 01 "Wh" 05 1904d2 22 1a6b49d200`) }
+
+func ok(name, cbor string) vector {
+	return vector{name: name, kind: "pack", raw: cborHex(cbor), expect: "ok"}
+}
+
+func bad(name, cbor, why string) vector {
+	return vector{name: name, kind: "pack", raw: cborHex(cbor), expect: "refused: " + why}
+}
+
+const (
+	form = "not in deterministic form"
+	// valued and summed are packs of one record up to its value; the base time follows.
+	valued = `81 a4 00 "temp" 01 "Cel" 02 `
+	summed = `81 a4 00 "energy" 01 "Wh" 05 `
+	based  = ` 22 1a6b49d200`
+	// second is a record that leaves name and unit to the first.
+	second = ` a2 05 02 06 190384`
+)
+
+func buildPacks(testing.TB) (vs []vector) {
+	vs = append(vs,
+		ok("one register", `81 a4 00 "energy" 01 "Wh" 05 1904d2 22 1a6b49d200`),
+		ok("two registers share name and unit", `82 a4 05 01 21 "energy" 22 1a6b49d200 23 "Wh"`+second),
+		ok("two names, one unit", `82 a4 00 "in" 05 01 22 1a6b49d200 23 "Wh" a2 00 "out" 05 02`),
+		ok("one name, two units", `82 a4 01 "Wh" 05 01 21 "energy" 22 1a6b49d200 a2 01 "J" 05 02`),
+		ok("nothing shared", `82 a4 00 "in" 01 "Wh" 05 01 22 1a6b49d200 a3 00 "temp" 01 "Cel" 02 02`),
+		ok("decimal fraction", summed+`c4 82 22 1a0012d687`+based),
+		ok("trailing zeros are kept", summed+`c4 82 20 1832`+based),
+		ok("decimal fraction of zero", summed+`c4 82 28 00`+based),
+		ok("negative decimal fraction", valued+`c4 82 20 3836`+based),
+		ok("largest register", summed+`1b7fffffffffffffff`+based),
+		ok("smallest register", summed+`3b7ffffffffffffffe`+based),
+		ok("smallest decimal fraction", summed+`c4 82 28 3b7ffffffffffffffe`+based),
+		ok("half precision", valued+`f94d40`+based),
+		ok("half precision, subnormal", valued+`f90001`+based),
+		ok("minus zero", valued+`f98000`+based),
+		ok("single precision", valued+`fa47c35000`+based),
+		ok("double precision", valued+`fb3fb999999999999a`+based),
+		ok("interval", `81 a5 00 "use" 01 "Wh" 02 07 22 1a6b49d200 "k" 01`),
+		ok("estimated register", `81 a5 00 "use" 01 "Wh" 05 07 22 1a6b49d200 "q" 01`),
+		ok("faulty interval", `81 a6 00 "use" 01 "Wh" 02 07 22 1a6b49d200 "k" 01 "q" 03`),
+		ok("milliseconds", summed+`01 22 c4 82 22 1b000001a3185c5001`),
+		ok("before 1970", summed+`01 22 20`),
+		ok("clock not set", summed+`01 22 00`),
+		ok("second record earlier, by milliseconds", `82 a4 05 01 21 "energy" 22 1a6b49d200 23 "Wh" a2 05 00 06 c4 82 22 3901f3`),
+		ok("no unit", `81 a4 00 "level" 01 60 02 07 22 1a6b49d200`),
+		ok("longest name and unit", `81 a4 00 "`+strings.Repeat("n", 64)+`" 01 "`+strings.Repeat("u", 16)+`" 05 01`+based),
+		ok("name beyond ASCII", `81 a4 00 "`+"Zähler"+`" 01 "Wh" 05 01`+based),
+		ok("integer of 24", summed+`1818`+based),
+		ok("latest whole second", summed+`01 22 1b000007ffffffffff`),
+	)
+	vs = append(vs, badForm()...)
+	vs = append(vs, badValues()...)
+	vs = append(vs, badTimes()...)
+	return append(vs, badLabels()...)
+}
+
+func badForm() []vector {
+	whole := packOne()
+	return []vector{
+		{name: "nothing", kind: "pack", expect: "refused: cut short"},
+		{name: "cut short", kind: "pack", raw: whole[:len(whole)-1], expect: "refused: cut short"},
+		{name: "trailing byte", kind: "pack", raw: append(bytes.Clone(whole), 0), expect: "refused: bytes after the end"},
+		{name: "513 readings", kind: "pack", raw: append(cborHex(`990201`), bytes.Repeat(cborHex(`a3 00 "e" 01 60 05 01`), 513)...),
+			expect: "refused: 1 to 512 readings"},
+		bad("no readings", `80`, "1 to 512 readings"),
+		bad("a map in place of the array", `a0`, "expected an array"),
+		bad("2^64-1 readings announced", `9bffffffffffffffff`, "1 to 512 readings"),
+		bad("array of indefinite length", `9f a4 00 "energy" 01 "Wh" 05 01 22 1a6b49d200 ff`, form),
+		bad("map of indefinite length", `81 bf 00 "energy" 01 "Wh" 05 01 22 1a6b49d200 ff`, form),
+		bad("text of indefinite length", `81 a4 00 7f "ener" "gy" ff 01 "Wh" 05 01`+based, form),
+		bad("array head of two bytes", `9801 a4 00 "energy" 01 "Wh" 05 01`+based, form),
+		bad("map head of two bytes", `81 b804 00 "energy" 01 "Wh" 05 01`+based, form),
+		bad("text head of two bytes", `81 a4 00 7806 656e65726779 01 "Wh" 05 01`+based, form),
+		bad("label of two bytes", `81 a4 1800 "energy" 01 "Wh" 05 01`+based, "label 2"),
+		bad("integer 4 in two bytes", summed+`1804`+based, form),
+		bad("integer 16 in two bytes", summed+`1810`+based, form),
+		bad("integer 23 in two bytes", summed+`1817`+based, form),
+		bad("integer 255 in three bytes", summed+`1900ff`+based, form),
+		bad("integer 65535 in five bytes", summed+`1a0000ffff`+based, form),
+		bad("integer 2^32-1 in nine bytes", summed+`1b00000000ffffffff`+based, form),
+		bad("negative integer in two bytes", summed+`3803`+based, form),
+		bad("reserved head", summed+`1c`+based, form),
+		bad("unit before name", `81 a4 01 "Wh" 00 "energy" 05 01`+based, "label 2"),
+		bad("base time before value", `81 a4 00 "energy" 01 "Wh" 22 1a6b49d200 05 01`, "label 2"),
+		bad("name twice", `81 a5 00 "energy" 00 "energy" 01 "Wh" 05 01`+based, "label 2"),
+		bad("sum twice", `81 a5 00 "energy" 01 "Wh" 05 01 05 01`+based, "base time"),
+		bad("more fields announced than come", `81 a5 00 "energy" 01 "Wh" 05 01`+based, "cut short"),
+		bad("fewer fields announced than come", `81 a3 00 "energy" 01 "Wh" 05 01`+based, "base time"),
+		bad("empty record", `81 a0`, "label 2"),
+		bad("2^63 fields announced", `81 bb8000000000000000 00 "energy" 01 "Wh" 05 01`+based, "over the limit"),
+	}
+}
+
+func badValues() []vector {
+	const float, number, exponent = "never a float", "integer of at most 63 bits", "exponent from -9 to -1"
+	return []vector{
+		bad("no value", `81 a3 00 "energy" 01 "Wh"`+based, "label 2"),
+		bad("value and sum", `81 a5 00 "energy" 01 "Wh" 02 01 05 01`+based, "base time"),
+		bad("register of half precision", summed+`f93c00`+based, float),
+		bad("register of single precision", summed+`fa47c35000`+based, float),
+		bad("register of double precision", summed+`fb3fb999999999999a`+based, float),
+		bad("register is a boolean", summed+`f5`+based, number),
+		bad("half as single precision", valued+`fa3f800000`+based, form),
+		bad("half as double precision", valued+`fb3ff8000000000000`+based, form),
+		bad("single as double precision", valued+`fb40f86a0000000000`+based, form),
+		bad("NaN", valued+`f97e00`+based, "NaN"),
+		bad("NaN in single precision", valued+`fa7fc00001`+based, "NaN"),
+		bad("NaN in double precision", valued+`fb7ff8000000000000`+based, "NaN"),
+		bad("infinity", valued+`f97c00`+based, "infinity"),
+		bad("minus infinity in double precision", valued+`fbfff0000000000000`+based, "infinity"),
+		bad("true", valued+`f5`+based, "expected a number"),
+		bad("null", valued+`f6`+based, "expected a number"),
+		bad("simple value of two bytes", valued+`f8ff`+based, "expected a number"),
+		bad("text as value", valued+`"7"`+based, number),
+		bad("bytes as value", valued+`4107`+based, number),
+		bad("bignum", summed+`c2 41 07`+based, "tag of a decimal fraction"),
+		bad("2^63", summed+`1b8000000000000000`+based, number),
+		bad("-2^63", summed+`3b7fffffffffffffff`+based, number),
+		bad("exponent 0", summed+`c4 82 00 07`+based, exponent),
+		bad("exponent 1", summed+`c4 82 01 07`+based, exponent),
+		bad("exponent -10", summed+`c4 82 29 07`+based, exponent),
+		bad("exponent -2^32", summed+`c4 82 3affffffff 07`+based, exponent),
+		bad("exponent in two bytes", summed+`c4 82 3802 07`+based, form),
+		bad("mantissa 2^63", summed+`c4 82 20 1b8000000000000000`+based, number),
+		bad("mantissa -2^63", summed+`c4 82 20 3b7fffffffffffffff`+based, number),
+		bad("mantissa is a bignum", summed+`c4 82 20 c2 41 07`+based, number),
+		bad("mantissa is a float", summed+`c4 82 20 f93c00`+based, number),
+		bad("decimal fraction of three", summed+`c4 83 20 07 00`+based, "expected 2, got 3"),
+		bad("decimal fraction of indefinite length", summed+`c4 9f 20 07 ff`+based, form),
+		bad("tag in two bytes", summed+`d804 82 20 07`+based, form),
+		bad("bigfloat", summed+`c5 82 20 07`+based, "tag of a decimal fraction"),
+		bad("tag twice", summed+`c4 c4 82 20 07`+based, "expected an array"),
+	}
+}
+
+func badTimes() []vector {
+	const time = "whole seconds, or a decimal fraction with exponent -3"
+	return []vector{
+		bad("no base time", `81 a3 00 "energy" 01 "Wh" 05 01`, "base time"),
+		bad("time in place of the base time", `81 a4 00 "energy" 01 "Wh" 05 01 06 1a6b49d200`, form),
+		bad("time beside the base time", `81 a5 00 "energy" 01 "Wh" 05 01 06 01`+based, form),
+		bad("base time in the second record", `82 a4 05 01 21 "energy" 22 1a6b49d200 23 "Wh" a2 05 02 22 1a6b49d201`, "expected a text string"),
+		bad("second record at time 0 after the first", `82 a4 05 01 21 "energy" 22 1a6b49d200 23 "Wh" a2 05 02 06 00`, form),
+		bad("float time", summed+`01 22 fb41dad27480000000`, "integer of at most 63 bits"),
+		bad("exponent -1 in a time", summed+`01 22 c4 82 20 1b000000042e1a3c81`, time),
+		bad("exponent -6 in a time", summed+`01 22 c4 82 25 1b0006651728988001`, time),
+		bad("whole second as milliseconds", summed+`01 22 c4 82 22 1b000001a3185c5000`, time),
+		bad("second 2^43", summed+`01 22 1b0000080000000000`, time),
+		bad("second -2^43", summed+`01 22 3b000007ffffffffff`, time),
+		bad("millisecond 2^53", summed+`01 22 c4 82 22 1b0020000000000001`, time),
+		bad("text time", summed+`01 22 "2027-01-15"`, "integer of at most 63 bits"),
+	}
+}
+
+func badLabels() []vector {
+	const field, named = "unknown or misplaced field", "each record has a name and a unit"
+	long, shared := strings.Repeat("n", 65), "shared names and units stand once"
+	return []vector{
+		bad("name is missing", `81 a3 01 "Wh" 05 01`+based, named),
+		bad("unit is missing", `81 a3 00 "energy" 05 01`+based, named),
+		bad("empty name", `81 a4 00 60 01 "Wh" 05 01`+based, "without a name"),
+		bad("name of 65 bytes", `81 a4 00 "`+long+`" 01 "Wh" 05 01`+based, "over the limit of 64"),
+		bad("unit of 17 bytes", `81 a4 00 "energy" 01 "`+long[:17]+`" 05 01`+based, "over the limit of 16"),
+		bad("name as bytes", `81 a4 00 'energy' 01 "Wh" 05 01`+based, "expected a text string"),
+		bad("name is Latin-1", `81 a4 00 62 e434 01 "Wh" 05 01`+based, "not UTF-8"),
+		bad("name is cut in a character", `81 a4 00 61 c3 01 "Wh" 05 01`+based, "not UTF-8"),
+		bad("name is overlong UTF-8", `81 a4 00 62 c080 01 "Wh" 05 01`+based, "not UTF-8"),
+		bad("name is a surrogate", `81 a4 00 63 eda080 01 "Wh" 05 01`+based, "not UTF-8"),
+		bad("unit is not UTF-8", `81 a4 00 "energy" 01 61 ff 05 01`+based, "not UTF-8"),
+		bad("name and base name", `82 a5 00 "energy" 05 01 21 "energy" 22 1a6b49d200 23 "Wh"`+second, named),
+		bad("name repeated under a base name", `82 a4 05 01 21 "energy" 22 1a6b49d200 23 "Wh" a2 00 "energy" 05 02`, named),
+		bad("unit repeated under a base unit", `82 a4 05 01 21 "energy" 22 1a6b49d200 23 "Wh" a2 01 "Wh" 05 02`, named),
+		bad("base name repeated in the second record", `82 a4 05 01 21 "energy" 22 1a6b49d200 23 "Wh" a2 05 02 21 "energy"`, "expected a text string"),
+		bad("base name of a single reading", `81 a4 01 "Wh" 05 01 21 "energy" 22 1a6b49d200`, shared),
+		bad("base unit of a single reading", `81 a4 00 "energy" 05 01 22 1a6b49d200 23 "Wh"`, shared),
+		bad("shared name is not put first", `82 a4 00 "e" 05 01 22 1a6b49d200 23 "Wh" a2 00 "e" 05 02`, shared),
+		bad("shared unit is not put first", `82 a4 01 "Wh" 05 01 21 "e" 22 1a6b49d200 a2 01 "Wh" 05 02`, shared),
+		bad("base unit before base time", `82 a4 05 01 21 "energy" 23 "Wh" 22 1a6b49d200`+second, "base time"),
+		bad("base name is a prefix", `82 a4 00 "a" 05 01 21 "energy/" 22 1a6b49d200 a2 00 "b" 05 02`, named),
+		bad("base version", `81 a5 00 "energy" 01 "Wh" 05 01 20 0a`+based, "base time"),
+		bad("base value", `82 a5 05 01 21 "energy" 22 1a6b49d200 23 "Wh" 24 01`+second, "expected a text string"),
+		bad("string value", `81 a4 00 "energy" 01 "Wh" 03 "on"`+based, "label 2"),
+		bad("update time", `81 a5 00 "energy" 01 "Wh" 05 01 07 01`+based, "base time"),
+		bad("unknown letter", `81 a5 00 "energy" 01 "Wh" 05 01 22 1a6b49d200 "x" 01`, field),
+		bad("unknown word", `81 a5 00 "energy" 01 "Wh" 05 01 22 1a6b49d200 "kind" 01`, "over the limit of 1"),
+		bad("kind 0", `81 a5 00 "use" 01 "Wh" 02 07 22 1a6b49d200 "k" 00`, field),
+		bad("kind 2", `81 a5 00 "use" 01 "Wh" 02 07 22 1a6b49d200 "k" 02`, field),
+		bad("register marked as interval", `81 a5 00 "use" 01 "Wh" 05 07 22 1a6b49d200 "k" 01`, field),
+		bad("kind twice", `81 a6 00 "use" 01 "Wh" 02 07 22 1a6b49d200 "k" 01 "k" 01`, field),
+		bad("quality 0", `81 a5 00 "use" 01 "Wh" 05 07 22 1a6b49d200 "q" 00`, field),
+		bad("quality 4", `81 a5 00 "use" 01 "Wh" 05 07 22 1a6b49d200 "q" 04`, field),
+		bad("quality twice", `81 a6 00 "use" 01 "Wh" 05 07 22 1a6b49d200 "q" 01 "q" 02`, field),
+		bad("quality before kind", `81 a6 00 "use" 01 "Wh" 02 07 22 1a6b49d200 "q" 01 "k" 01`, field),
+	}
+}
+
+// reportHeader writes the protected header of a report.
+func reportHeader(suite sig.Suite, kid string, epoch, n, flags, quality, boot, mono uint64) []byte {
+	b := append(cborHex(`a3 01`), algorithm(suite)...)
+	b = append(append(b, 4), byteString([]byte(kid))...)
+	b = append(b, cborHex(`3a00010000 86`)...)
+	for _, v := range []uint64{epoch, n, flags, quality, boot, mono} {
+		b = cborHead(b, 0, v)
+	}
+	return b
+}
+
+func algorithm(suite sig.Suite) []byte {
+	if suite < 0 {
+		return cborHead(nil, 0x20, uint64(-1-int64(suite)))
+	}
+	return cborHead(nil, 0, uint64(suite))
+}
+
+// toBeSigned writes the Sig_structure or MAC_structure.
+func toBeSigned(suite sig.Suite, network, purpose string, protected, payload []byte) []byte {
+	context := `84 "Signature1" `
+	if suite == sig.HMAC256 {
+		context = `84 "MAC0" `
+	}
+	b := append(cborHex(context), byteString(protected)...)
+	b = append(b, byteString(cborHex(`82 "`+network+`" "`+purpose+`"`))...)
+	return append(b, byteString(payload)...)
+}
+
+func envelope(tag string, protected, payload, signature []byte) []byte {
+	b := append(cborHex(tag+` 84`), byteString(protected)...)
+	return append(append(append(b, 0xa0), byteString(payload)...), byteString(signature)...)
+}
+
+// signRaw puts any header and payload into an envelope with a good signature of lamp-17, so that nothing is wrong with it
+// but what a vector is about.
+func signRaw(t testing.TB, suite sig.Suite, protected, payload []byte) []byte {
+	t.Helper()
+	signature := want(keyOf(t, suite, "lamp-17").Sign(toBeSigned(suite, network, "report", protected, payload)))(t)
+	if suite == sig.HMAC256 {
+		return envelope(`d1`, protected, payload, signature)
+	}
+	return envelope(`d2`, protected, payload, signature)
+}
+
+func given(suite sig.Suite, name string) []string {
+	return []string{"suite: " + suite.String(), fmt.Sprintf("seed: %x", seedOf(suite, name)), "network: " + network}
+}
+
+func buildReports(t testing.TB) (vs []vector) {
+	add := func(suite sig.Suite, name string, raw []byte, expect string) {
+		vs = append(vs, vector{name: name, kind: "report", given: given(suite, "lamp-17"), raw: raw, expect: expect})
+	}
+	sign := func(suite sig.Suite, name string, r lamppost.Report) {
+		add(suite, name, want(lamppost.SignReport(&r, network, keyOf(t, suite, "lamp-17")))(t), "ok")
+	}
+	for _, suite := range suites {
+		sign(suite, "one reading, "+suite.String(), oneReading())
+	}
+	sign(sig.EdDSA, "billing", billingReport())
+	sign(sig.ES256, "gauges", gaugeReport())
+	sign(sig.HMAC256, "largest header", largestHeader())
+	vs = append(vs, badHeaders(t)...)
+	vs = append(vs, badEnvelopes(t)...)
+	vs = append(vs, badPayloads(t)...)
+	return append(vs, badSignatures(t)...)
+}
+
+func billingReport() lamppost.Report {
+	r := lamppost.Report{Device: "lamp-17", KeyEpoch: 2, Seq: lamppost.Seq{Epoch: 1, N: 4711}, Flags: lamppost.FlagBilling,
+		TimeQuality: lamppost.TimeSynchronised, BootID: 0xdecaf, MonoMS: 86_400_123}
+	for i, hour := range []lamppost.TimeMS{0, 6, 22} {
+		r.Readings = append(r.Readings, lamppost.Reading{Name: "energy", Unit: "Wh", Time: 1_800_057_600_000 + hour*3_600_000,
+			Kind: lamppost.Register, Value: lamppost.Dec(123_456_700+int64(i)*1_234_500, -3)})
+	}
+	r.Readings[1].Quality = lamppost.Estimated
+	return r
+}
+
+func gaugeReport() lamppost.Report {
+	return lamppost.Report{Device: "lamp-17", Seq: lamppost.Seq{N: 2}, TimeQuality: lamppost.TimeRelative, BootID: 7, MonoMS: 60_250,
+		Readings: []lamppost.Reading{
+			{Name: "temp", Unit: "Cel", Time: 60_250, Value: lamppost.Dec(-45, -1)},
+			{Name: "light", Unit: "lm", Time: 60_250, IsFloat: true, Float: 812.5},
+			{Name: "use", Unit: "Wh", Time: 60_000, Kind: lamppost.Interval, Quality: lamppost.Substituted, Value: lamppost.Dec(3, 0)},
+		}}
+}
+
+func largestHeader() lamppost.Report {
+	r := oneReading()
+	r.Device, r.KeyEpoch = lamppost.DeviceID(strings.Repeat("Z", lamppost.MaxNameBytes)), math.MaxUint32
+	r.Seq, r.Flags, r.BootID, r.MonoMS = lamppost.Seq{Epoch: math.MaxUint32, N: math.MaxInt64}, lamppost.FlagBilling, math.MaxUint32, math.MaxInt64
+	return r
+}
+
+func badHeaders(t testing.TB) (vs []vector) {
+	add := func(name string, protected []byte) {
+		vs = append(vs, vector{name: name, kind: "report", given: given(sig.EdDSA, "lamp-17"), raw: signRaw(t, sig.EdDSA, protected, packOne()), expect: "bad_report"})
+	}
+	for name, kid := range map[string]string{
+		"key id without epoch": "lamp-17", "key id with an empty epoch": "lamp-17/", "key epoch with a leading zero": "lamp-17/01",
+		"key epoch 00": "lamp-17/00", "key epoch with a sign": "lamp-17/+1", "key epoch of 33 bits": "lamp-17/4294967296",
+		"key epoch of eleven digits": "lamp-17/10000000000", "key id without device": "/1", "empty key id": "", "key id with two slashes": "a/b/1",
+		"device with a space": "lamp 17/1", "device begins with a dot": ".lamp/1", "device beyond ASCII": "lampe-ä/1",
+		"device of 41 characters": strings.Repeat("x", 41) + "/1", "key id of 300 bytes": strings.Repeat("x", 298) + "/1",
+	} {
+		add(name, reportHeader(sig.EdDSA, kid, 0, 1, 0, 3, 0, 0))
+	}
+	sortByName(vs)
+	const kid = `04 'lamp-17/1' `
+	for _, c := range [][2]string{
+		{"empty protected header", ``},
+		{"header is an empty map", `a0`},
+		{"no number", `a2 01 27 ` + kid},
+		{"no key id", `a2 01 27 3a00010000 86 00 01 00 03 00 00`},
+		{"no algorithm", `a2 ` + kid + `3a00010000 86 00 01 00 03 00 00`},
+		{"unknown label", `a4 01 27 ` + kid + `05 00 3a00010000 86 00 01 00 03 00 00`},
+		{"critical label", `a4 01 27 02 81 3a00010000 ` + kid + `3a00010000 86 00 01 00 03 00 00`},
+		{"label -65538 in place of -65537", `a3 01 27 ` + kid + `3a00010001 86 00 01 00 03 00 00`},
+		{"label in nine bytes", `a3 01 27 ` + kid + `3b0000000000010000 86 00 01 00 03 00 00`},
+		{"labels out of order", `a3 ` + kid + `01 27 3a00010000 86 00 01 00 03 00 00`},
+		{"algorithm twice", `a4 01 27 01 27 ` + kid + `3a00010000 86 00 01 00 03 00 00`},
+		{"algorithm as text", `a3 01 "EdDSA" ` + kid + `3a00010000 86 00 01 00 03 00 00`},
+		{"algorithm in two bytes", `a3 01 3807 ` + kid + `3a00010000 86 00 01 00 03 00 00`},
+		{"header of indefinite length", `bf 01 27 ` + kid + `3a00010000 86 00 01 00 03 00 00 ff`},
+		{"header map in two bytes", `b803 01 27 ` + kid + `3a00010000 86 00 01 00 03 00 00`},
+		{"key id as text", `a3 01 27 04 "lamp-17/1" 3a00010000 86 00 01 00 03 00 00`},
+		{"five numbers", `a3 01 27 ` + kid + `3a00010000 85 00 01 00 03 00`},
+		{"seven numbers", `a3 01 27 ` + kid + `3a00010000 87 00 01 00 03 00 00 00`},
+		{"n is 0", `a3 01 27 ` + kid + `3a00010000 86 00 00 00 03 00 00`},
+		{"n is negative", `a3 01 27 ` + kid + `3a00010000 86 00 20 00 03 00 00`},
+		{"n is 2^63", `a3 01 27 ` + kid + `3a00010000 86 00 1b8000000000000000 00 03 00 00`},
+		{"n of 16 in two bytes", `a3 01 27 ` + kid + `3a00010000 86 00 1810 00 03 00 00`},
+		{"epoch of 33 bits", `a3 01 27 ` + kid + `3a00010000 86 1b0000000100000000 01 00 03 00 00`},
+		{"unknown flag", `a3 01 27 ` + kid + `3a00010000 86 00 01 02 03 00 00`},
+		{"flag of bit 31", `a3 01 27 ` + kid + `3a00010000 86 00 01 1a80000000 03 00 00`},
+		{"time quality 4", `a3 01 27 ` + kid + `3a00010000 86 00 01 00 04 00 00`},
+		{"boot id of 33 bits", `a3 01 27 ` + kid + `3a00010000 86 00 01 00 03 1b0000000100000000 00`},
+		{"time since boot of 64 bits", `a3 01 27 ` + kid + `3a00010000 86 00 01 00 03 00 1b8000000000000000`},
+		{"trailing byte in the header", `a3 01 27 ` + kid + `3a00010000 86 00 01 00 03 00 00 00`},
+	} {
+		add(c[0], cborHex(c[1]))
+	}
+	return vs
+}
+
+func sortByName(vs []vector) {
+	for i := range vs {
+		for j := i; j > 0 && vs[j].name < vs[j-1].name; j-- {
+			vs[j], vs[j-1] = vs[j-1], vs[j]
+		}
+	}
+}
+
+func badEnvelopes(t testing.TB) (vs []vector) {
+	good := signRaw(t, sig.EdDSA, reportHeader(sig.EdDSA, "lamp-17/1", 0, 1, 0, 3, 0, 0), packOne())
+	header := byteString(reportHeader(sig.EdDSA, "lamp-17/1", 0, 1, 0, 3, 0, 0))
+	rest := good[2+len(header)+1:] // payload and signature
+	payload, signature := byteString(packOne()), rest[len(rest)-66:]
+	join := func(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
+	add := func(name string, raw []byte) {
+		vs = append(vs, vector{name: name, kind: "report", given: given(sig.EdDSA, "lamp-17"), raw: raw, expect: "bad_report"})
+	}
+	x := cborHex
+	add("empty", nil)
+	add("first byte only", good[:1])
+	add("last byte missing", good[:len(good)-1])
+	add("trailing byte", join(good, x(`00`)))
+	add("twice", join(good, good))
+	add("no tag", good[1:])
+	add("tag in two bytes", join(x(`d812`), good[1:]))
+	add("tag of COSE_Sign", join(x(`d862`), good[1:]))
+	add("tag of COSE_Mac0 around a signature", join(x(`d1`), good[1:]))
+	add("CWT tag around it", join(x(`d83d`), good))
+	add("tag of self-described CBOR around it", join(x(`d9d9f7`), good))
+	add("array of indefinite length", join(x(`d2 9f`), good[2:], x(`ff`)))
+	add("array of three", join(x(`d2 83`), header, x(`a0`), payload))
+	add("array of five", join(x(`d2 85`), good[2:], x(`40`)))
+	add("array head in two bytes", join(x(`d2 9804`), good[2:]))
+	add("unprotected header with a key id", join(x(`d2 84`), header, x(`a1 04 'lamp-17/1'`), rest))
+	add("unprotected header with text", join(x(`d2 84`), header, x(`a1 "note" "hello"`), rest))
+	add("unprotected header of indefinite length", join(x(`d2 84`), header, x(`bfff`), rest))
+	add("unprotected header is an array", join(x(`d2 84`), header, x(`80`), rest))
+	add("detached payload", join(x(`d2 84`), header, x(`a0 f6`), signature))
+	add("payload of indefinite length", join(x(`d2 84`), header, x(`a0 5f`), payload, x(`ff`), signature))
+	add("payload is not in a byte string", join(x(`d2 84`), header, x(`a0`), packOne(), signature))
+	add("header is not in a byte string", join(x(`d2 84`), reportHeader(sig.EdDSA, "lamp-17/1", 0, 1, 0, 3, 0, 0), x(`a0`), rest))
+	add("length of the payload in five bytes", join(x(`d2 84`), header, x(`a0 5a000000`), payload[1:], signature))
+	add("payload announced at 2^64-1 bytes", join(x(`d2 84`), header, x(`a0 5bffffffffffffffff`)))
+	for _, c := range []struct {
+		name string
+		tag  string
+		alg  sig.Suite
+	}{
+		{"HMAC under the tag of COSE_Sign1", `d2`, sig.HMAC256}, {"ES256 under the tag of COSE_Mac0", `d1`, sig.ES256},
+		{"ES384", `d2`, -35}, {"ES256K", `d2`, -47}, {"reserved: ML-DSA-44", `d2`, sig.MLDSA44}, {"HMAC cut to 64 bits", `d1`, 4}, {"algorithm 0", `d2`, 0},
+	} {
+		add(c.name, envelope(c.tag, reportHeader(c.alg, "lamp-17/1", 0, 1, 0, 3, 0, 0), packOne(), make([]byte, 64)))
+	}
+	vs = append(vs, vector{name: "16385 bytes", kind: "report", given: given(sig.EdDSA, "lamp-17"),
+		raw: join(good, make([]byte, lamppost.MaxReportBytes+1-len(good))), expect: "too_large"})
+	return vs
+}
+
+func badPayloads(t testing.TB) (vs []vector) {
+	for _, c := range [][3]string{
+		{"a pack with a trailing byte", `81 a4 00 "energy" 01 "Wh" 05 01 22 1a6b49d200 00`, "bad_report"},
+		{"no readings", `80`, "bad_report"},
+		{"513 readings announced", `990201`, "too_large"},
+		{"a float in place of a register", `81 a4 00 "energy" 01 "Wh" 05 fb3fb999999999999a 22 1a6b49d200`, "float_billed"},
+		{"an interval that is NaN", `81 a5 00 "energy" 01 "Wh" 02 f97e00 22 1a6b49d200 "k" 01`, "bad_report"},
+		{"JSON", `5b5d`, "bad_report"},
+		{"empty payload", ``, "bad_report"},
+	} {
+		raw := signRaw(t, sig.EdDSA, reportHeader(sig.EdDSA, "lamp-17/1", 0, 1, 0, 3, 0, 0), cborHex(c[1]))
+		vs = append(vs, vector{name: c[0], kind: "report", given: given(sig.EdDSA, "lamp-17"), raw: raw, expect: c[2]})
+	}
+	return vs
+}
+
+// badSignatures are well-formed reports that somebody else signed, or something else was signed.
+func badSignatures(t testing.TB) (vs []vector) {
+	add := func(name string, suite sig.Suite, key *sig.PrivateKey, network, purpose string, spoil func(signature []byte) []byte) {
+		protected := reportHeader(suite, "lamp-17/1", 0, 1, 0, 3, 0, 0)
+		signature := want(key.Sign(toBeSigned(suite, network, purpose, protected, packOne())))(t)
+		tag := `d2`
+		if suite == sig.HMAC256 {
+			tag = `d1`
+		}
+		vs = append(vs, vector{name: name, kind: "report", given: given(suite, "lamp-17"),
+			raw: envelope(tag, protected, packOne(), spoil(signature)), expect: "bad_signature"})
+	}
+	keep := func(s []byte) []byte { return s }
+	for _, suite := range suites {
+		key := keyOf(t, suite, "lamp-17")
+		add("one bit of the signature is wrong, "+suite.String(), suite, key, network, "report", func(s []byte) []byte { s[20] ^= 4; return s })
+		add("key of another device, "+suite.String(), suite, keyOf(t, suite, "lamp-18"), network, "report", keep)
+		add("signature is cut short, "+suite.String(), suite, key, network, "report", func(s []byte) []byte { return s[:len(s)-1] })
+		add("no signature, "+suite.String(), suite, key, network, "report", func([]byte) []byte { return nil })
+	}
+	key := keyOf(t, sig.EdDSA, "lamp-17")
+	add("signed for another network", sig.EdDSA, key, "harbor", "report", keep)
+	add("signed as a transaction", sig.EdDSA, key, network, "transaction", keep)
+	add("signature with high S", sig.ES256, keyOf(t, sig.ES256, "lamp-17"), network, "report", func(s []byte) []byte { flipS(s); return s })
+	return vs
+}
+
+func buildTransactions(t testing.TB) (vs []vector) {
+	key := keyOf(t, sig.EdDSA, "north")
+	seed := lamppost.Seed([]byte("0123456789abcdef"))
+	report := want(lamppost.SignReport(ptr(oneReading()), network, keyOf(t, sig.EdDSA, "lamp-17")))(t)
+	items := []lamppost.SegmentItem{
+		{Salt: [16]byte([]byte("salt of report 1")), Received: 1_800_000_000_250, Report: report},
+		{Salt: [16]byte([]byte("salt of report 2")), Received: 1_800_000_000_100, Report: vectorReport(t, billingReport())},
+		{Salt: [16]byte([]byte("salt of report 3")), Received: 1_800_000_000_300, Report: []byte{}},
+	}
+	segment := want(lamppost.NewSegment(network, lamppost.Seq{Epoch: 1, N: 5}, 4, items, "north", key, seed))(t)
+	party := lamppost.Order{Type: lamppost.TxParty, ExpiryHeight: 1000, ExpiryTime: 1_800_000_600_000, Nonce: [16]byte([]byte("nonce of a party")),
+		Body: lamppost.Marshal(lamppost.PartyBody{ID: "acme", Name: "Acme GmbH", CreditLimit: 250_000_000})}
+	order := want(lamppost.NewTx(network, party, "north", key, seed))(t)
+	es := want(lamppost.NewTx(network, party, "north", keyOf(t, sig.ES256, "north"), seed))(t)
+	add := func(kind, name string, suite sig.Suite, raw []byte, expect string) {
+		vs = append(vs, vector{name: name, kind: kind, given: given(suite, "north"), raw: raw, expect: expect})
+	}
+	add("segment-header", "header of three reports", sig.EdDSA, segment.SignedRaw, "ok")
+	vs = append(vs, badSegmentHeaders(t)...)
+	add("transaction", "segment of three reports", sig.EdDSA, segment.Append(nil), "ok")
+	segment.Verdicts = []byte("verdicts are opaque here")
+	add("transaction", "segment with verdicts", sig.EdDSA, segment.Append(nil), "ok")
+	add("transaction", "party", sig.EdDSA, order.Append(nil), "ok")
+	add("transaction", "party, es256", sig.ES256, es.Append(nil), "ok")
+	return append(vs, badTransactions(t, segment, order)...)
+}
+
+func vectorReport(t testing.TB, r lamppost.Report) []byte {
+	return want(lamppost.SignReport(&r, network, keyOf(t, sig.EdDSA, "lamp-17")))(t)
+}
+
+// signedBody puts any payload into an envelope with a good signature of north.
+func signedBody(t testing.TB, purpose string, payload []byte) []byte {
+	protected := append(cborHex(`a2 01 27 04`), byteString([]byte("north"))...)
+	signature := want(keyOf(t, sig.EdDSA, "north").Sign(toBeSigned(sig.EdDSA, network, purpose, protected, payload)))(t)
+	return envelope(`d2`, protected, payload, signature)
+}
+
+func badSegmentHeaders(t testing.TB) (vs []vector) {
+	root := ` 5820 ` + strings.Repeat("ab", 32)
+	for _, c := range [][3]string{
+		{"header of version 2", `88 02 01 05 01 02 01 01` + root, "refused: expected the integer 1"},
+		{"segment number 0", `88 01 01 00 01 02 01 01` + root, "refused: unnumbered"},
+		{"no reports", `88 01 01 05 01 02 00 00` + root, "refused: empty"},
+		{"ends before it begins", `88 01 01 05 02 01 01 01` + root, "refused: ends before it begins"},
+		{"4097 reports", `88 01 01 05 01 02 191001 01` + root, "refused: over the limit of 4096"},
+		{"too many readings", `88 01 01 05 01 02 01 1a00200001` + root, "refused: over the limit of 2097152"},
+		{"time of 64 bits", `88 01 01 05 01 1b8000000000000000 01 01` + root, "refused: over the limit"},
+		{"root of 31 bytes", `88 01 01 05 01 02 01 01 581f ` + strings.Repeat("ab", 31), "refused: a digest has 32 bytes"},
+		{"seven fields", `87 01 01 05 01 02 01` + root, "refused: expected 8, got 7"},
+		{"trailing byte in the payload", `88 01 01 05 01 02 01 01` + root + ` 00`, "refused: bytes after the end"},
+		{"count in two bytes", `88 01 01 05 01 02 1801 01` + root, "refused: " + form},
+	} {
+		vs = append(vs, vector{name: c[0], kind: "segment-header", given: given(sig.EdDSA, "north"), raw: signedBody(t, "segment", cborHex(c[1])), expect: c[2]})
+	}
+	good := cborHex(`88 01 01 05 01 02 01 01` + root)
+	spoil := func(name string, raw []byte, expect string) {
+		vs = append(vs, vector{name: name, kind: "segment-header", given: given(sig.EdDSA, "north"), raw: raw, expect: expect})
+	}
+	spoil("signed as a transaction", signedBody(t, "transaction", good), "bad_signature")
+	mac := append(cborHex(`a2 01 05 04`), byteString([]byte("north"))...)
+	spoil("a MAC in place of a signature", envelope(`d1`, mac, good, make([]byte, 32)), "refused: a MAC is not enough")
+	kid := append(cborHex(`a2 01 27 04`), byteString([]byte("no/rth"))...)
+	spoil("key id is no name", envelope(`d2`, kid, good, make([]byte, 64)), "refused: an id has only letters")
+	extra := append(cborHex(`a3 01 27 04`), append(byteString([]byte("north")), 5, 0)...)
+	spoil("unknown label", envelope(`d2`, extra, good, make([]byte, 64)), "refused: fields of the protected header")
+	spoil("nothing", nil, "refused: cut short")
+	return vs
+}
+
+func badTransactions(t testing.TB, segment, order *lamppost.Transaction) (vs []vector) {
+	add := func(name string, raw []byte, expect string) {
+		vs = append(vs, vector{name: name, kind: "transaction", given: given(sig.EdDSA, "north"), raw: raw, expect: expect})
+	}
+	seed := ` 50 ` + hex.EncodeToString([]byte("0123456789abcdef")) + ` `
+	signed := func(payload string) string {
+		return hex.EncodeToString(byteString(signedBody(t, "transaction", cborHex(payload))))
+	}
+	nonce := ` 50 ` + strings.Repeat("cd", 16)
+	good := signed(`85 03 00 00` + nonce + ` 41a0`)
+	add("version 2", cborHex(`86 02 03`+seed+good+` 80 40`), "refused: expected the integer 1")
+	add("five fields", cborHex(`85 01 03`+seed+good+` 80`), "refused: expected 6, got 5")
+	add("type in two bytes", cborHex(`86 01 1803`+seed+good+` 80 40`), "refused: "+form)
+	add("type 256", cborHex(`86 01 190100`+seed+good+` 80 40`), "refused: over the limit of 255")
+	add("type of the block leaf", cborHex(`86 01 00`+seed+signed(`85 00 00 00`+nonce+` 41a0`)+` 80 40`), "refused: type 0")
+	add("another type outside than inside", cborHex(`86 01 04`+seed+good+` 80 40`), "refused: type 4 around a signed order of type 3")
+	add("an order of type segment", cborHex(`86 01 02`+seed+signed(`85 02 00 00`+nonce+` 41a0`)+` 80 40`), "refused: expected 8, got 5")
+	add("seed of 15 bytes", cborHex(`86 01 03 4f `+strings.Repeat("00", 15)+good+` 80 40`), "refused: a salt has 16 bytes")
+	add("reports beside an order", cborHex(`86 01 03`+seed+good+` 81 83`+seed+`00 40 40`), "refused: reports or verdicts beside")
+	add("verdicts beside an order", cborHex(`86 01 03`+seed+good+` 80 4101`), "refused: reports or verdicts beside")
+	add("nonce of 17 bytes", cborHex(`86 01 03`+seed+signed(`85 03 00 00 51 `+strings.Repeat("cd", 17)+` 41a0`)+` 80 40`), "refused: a salt has 16 bytes")
+	add("expiry height of 64 bits", cborHex(`86 01 03`+seed+signed(`85 03 1b8000000000000000 00`+nonce+` 41a0`)+` 80 40`), "refused: over the limit")
+	add("order with a trailing byte", cborHex(`86 01 03`+seed+signed(`85 03 00 00`+nonce+` 41a0 00`)+` 80 40`), "refused: bytes after the end")
+	add("4097 reports announced", cborHex(`86 01 02`+seed+good+` 991001`), "refused: over the limit of 4096")
+	add("4096 reports announced, none there", cborHex(`86 01 02`+seed+good+` 991000 40`), "refused: cut short")
+	raw := segment.Append(nil)
+	add("cut short", raw[:len(raw)-1], "refused: cut short")
+	add("trailing byte", append(bytes.Clone(raw), 0), "refused: bytes after the end")
+	fewer := *segment
+	fewer.Items = segment.Items[:2]
+	add("a report of the segment is missing", fewer.Append(nil), "refused: the header counts 3 reports, 2 came")
+	forged := *order
+	forged.SignedRaw = bytes.Clone(order.SignedRaw)
+	forged.SignedRaw[len(forged.SignedRaw)-1] ^= 1
+	add("one bit of the signature is wrong", forged.Append(nil), "bad_signature")
+	return vs
+}
+
+func buildLeaves(testing.TB) (vs []vector) {
+	body, result := sha256.Sum256([]byte("body")), sha256.Sum256([]byte("result"))
+	leaf := lamppost.Leaf{Type: lamppost.TxSegment, Height: 7, Index: 3, Body: body, Result: result}
+	block := lamppost.BlockLeaf{Height: 7, Index: 4, Time: 1_800_000_000_123, Block: body, Members: result}
+	l, b := leaf.Append(nil), block.Append(nil)
+	change := func(b []byte, i int, v byte) []byte { b = bytes.Clone(b); b[i] = v; return b }
+	const noLeaf, noBlock = "refused: not a transaction's leaf", "refused: not a block's leaf"
+	return []vector{
+		{name: "segment", kind: "leaf", raw: l, expect: "ok"},
+		{name: "unknown type", kind: "leaf", raw: change(l, 1, 200), expect: "ok"},
+		{name: "version 2", kind: "leaf", raw: change(l, 0, 2), expect: noLeaf},
+		{name: "version 0", kind: "leaf", raw: change(l, 0, 0), expect: noLeaf},
+		{name: "type 0", kind: "leaf", raw: change(l, 1, 0), expect: noLeaf},
+		{name: "cut short", kind: "leaf", raw: l[:77], expect: noLeaf},
+		{name: "trailing byte", kind: "leaf", raw: append(bytes.Clone(l), 0), expect: noLeaf},
+		{name: "a block's leaf", kind: "leaf", raw: b, expect: noLeaf},
+		{name: "empty", kind: "leaf", expect: noLeaf},
+		{name: "block", kind: "block-leaf", raw: b, expect: "ok"},
+		{name: "block of version 2", kind: "block-leaf", raw: change(b, 0, 2), expect: noBlock},
+		{name: "block of type 1", kind: "block-leaf", raw: change(b, 1, 1), expect: noBlock},
+		{name: "block cut short", kind: "block-leaf", raw: b[:85], expect: noBlock},
+		{name: "block with a trailing byte", kind: "block-leaf", raw: append(bytes.Clone(b), 0), expect: noBlock},
+	}
+}
+
+func buildRest(t testing.TB) (vs []vector) {
+	add := func(kind, name, expect string, raw []byte) {
+		vs = append(vs, vector{name: name, kind: kind, raw: raw, expect: expect})
+	}
+	add("outcome", "committed", "ok", cborHex(`82 00 40`))
+	add("outcome", "duplicate of a report at height 7", "ok", cborHex(`82 01 48 0000000000000007`))
+	add("outcome", "number reused", "ok", cborHex(`82 06 40`))
+	add("outcome", "a code of a later version", "ok", cborHex(`82 18c8 40`))
+	add("outcome", "code in two bytes", "refused: "+form, cborHex(`82 1806 40`))
+	add("outcome", "code 256", "refused: over the limit", cborHex(`82 190100 40`))
+	add("outcome", "text as data", "refused: expected a byte string", cborHex(`82 06 60`))
+	add("outcome", "outcome of three", "refused: expected 2, got 3", cborHex(`83 06 40 40`))
+	add("outcome", "outcome cut short", "refused: cut short", cborHex(`82 06 42 00`))
+	add("outcome", "outcome with a trailing byte", "refused: bytes after the end", cborHex(`82 06 40 00`))
+	vs = append(vs, decimalVectors()...)
+	vs = append(vs, proofVectors(t)...)
+	root := "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n"
+	add("checkpoint", "size 300", "ok", []byte("harbour/north\n300\n"+root))
+	add("checkpoint", "extension line", "refused: three lines", []byte("harbour/north\n300\n"+root+"more\n"))
+	add("checkpoint", "size with a leading zero", "refused: plain decimal", []byte("harbour/north\n0300\n"+root))
+	add("checkpoint", "origin without member", "refused: <network>/<member>", []byte("harbour\n300\n"+root))
+	add("checkpoint", "root of 31 bytes", "refused: root hash", []byte("harbour/north\n300\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA==\n"))
+	add("checkpoint", "stray bits in the root", "refused: root hash", []byte("harbour/north\n300\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB=\n"))
+	return vs
+}
+
+func decimalVectors() (vs []vector) {
+	for _, c := range [][3]string{
+		{"integer", `1904d2`, "ok"}, {"minus one", `20`, "ok"}, {"five point nought", `c4 82 20 1832`, "ok"},
+		{"nine digits after the point", `c4 82 28 01`, "ok"}, {"largest", `1b7fffffffffffffff`, "ok"}, {"smallest", `3b7ffffffffffffffe`, "ok"},
+		{"2^63", `1b8000000000000000`, "63 bits"}, {"-2^63", `3b7fffffffffffffff`, "63 bits"}, {"exponent 0", `c4 82 00 01`, "exponent"},
+		{"exponent 1", `c4 82 01 01`, "exponent"}, {"ten digits after the point", `c4 82 29 01`, "exponent"}, {"float", `f93c00`, "63 bits"},
+		{"bignum", `c2 41 01`, "tag"}, {"null", `f6`, "63 bits"}, {"text", `"1"`, "63 bits"}, {"integer 16 in two bytes", `1810`, "deterministic"},
+		{"trailing byte of a decimal", `01 00`, "extraneous"},
+	} {
+		if c[2] != "ok" {
+			c[2] = "refused: " + c[2]
+		}
+		vs = append(vs, vector{name: "decimal: " + c[0], kind: "decimal", raw: cborHex(c[1]), expect: c[2]})
+	}
+	return vs
+}
+
+func proofVectors(t testing.TB) (vs []vector) {
+	add := func(name, expect string, raw []byte) {
+		vs = append(vs, vector{name: name, kind: "proof", raw: raw, expect: expect})
+	}
+	order := want(lamppost.NewTx(network, lamppost.Order{Type: lamppost.TxParty}, "north", keyOf(t, sig.EdDSA, "north"), lamppost.Seed{}))(t)
+	a, b := lamppost.Hash(sha256.Sum256([]byte("a"))), lamppost.Hash(sha256.Sum256([]byte("b")))
+	block := lamppost.BlockLeaf{Height: 7, Index: 1}
+	p := lamppost.Proof{Version: lamppost.ProofVersion, Network: network, Checkpoints: []string{"a signed note stands here"},
+		Nodes: []lamppost.ProofNode{{Index: 2, Hash: a}},
+		Txs: []lamppost.TxProof{{Leaf: 1, Type: lamppost.TxParty, Height: 7, Salt: order.Seed.Salt(lamppost.SaltBody), Verdicts: order.VerdictsDigest(),
+			Signed: order.SignedRaw, Outcomes: a, Writes: b, Outcome: cborHex(`82 00 40`), OutcomeSalt: order.OutcomeSalt(0)}},
+		Blocks:  []lamppost.BlockProof{{Leaf: 2, Raw: block.Append(nil)}},
+		Reports: []lamppost.ReportProof{{Received: 1, Report: vectorReport(t, oneReading()), Path: []lamppost.Hash{a, b}, Outcome: cborHex(`82 00 40`)}}}
+	raw := lamppost.Marshal(p)
+	add("of an order, a block and a report", "ok", raw)
+	add("of nothing", "ok", cborHex(`a7 01 01 02 "harbour" 03 80 04 80 05 80 06 80 07 80`))
+	add("of version 2", "refused: version 2", cborHex(`a7 01 02 02 "harbour" 03 80 04 80 05 80 06 80 07 80`))
+	add("cut short", "refused: cut short", raw[:len(raw)-1])
+	add("trailing byte", "refused: bytes after the end", append(bytes.Clone(raw), 0))
+	add("a field is missing", "refused: deterministic", cborHex(`a6 01 01 02 "harbour" 03 80 04 80 05 80 06 80`))
+	add("an unknown field", "refused: unknown field", cborHex(`a8 01 01 02 "harbour" 03 80 04 80 05 80 06 80 07 80 08 00`))
+	add("fields out of order", "refused: deterministic", cborHex(`a7 02 "harbour" 01 01 03 80 04 80 05 80 06 80 07 80`))
+	add("a field twice", "refused: duplicate", cborHex(`a8 01 01 01 01 02 "harbour" 03 80 04 80 05 80 06 80 07 80`))
+	add("null in place of a list", "refused: deterministic", cborHex(`a7 01 01 02 "harbour" 03 f6 04 80 05 80 06 80 07 80`))
+	add("list of indefinite length", "refused: deterministic", cborHex(`a7 01 01 02 "harbour" 03 9fff 04 80 05 80 06 80 07 80`))
+	add("a list of single bytes", "refused: an array of 4 items in 4 bytes", cborHex(`a7 01 01 02 "harbour" 03 80 04 80 05 84 00000000 06 80 07 80`))
+	add("nested too deep", "refused: nested too deep", bytes.Repeat([]byte{0x81}, 20))
+	return vs
+}
