@@ -57,7 +57,7 @@ admin.token. Only this machine can reach a node unless it is given an address an
 	f.StringVar(&flags.MQTT, "mqtt", "", `address for MQTT, or "off" (default 127.0.0.1:1883)`)
 	f.StringVar(&flags.TLSCert, "tls-cert", "", "certificate for both doors, PEM")
 	f.StringVar(&flags.TLSKey, "tls-key", "", "its key, PEM")
-	f.DurationVar(&flags.Linger, "linger", 0, "longest wait of a report for others (default 10ms)")
+	f.DurationVar(&flags.Linger, "linger", 0, "longest wait of a report for others (default 25ms)")
 	f.BoolVar(&check, "check", false, "check the configuration and end")
 	f.BoolVar(&asJSON, "log-json", false, "log in JSON")
 	return cmd

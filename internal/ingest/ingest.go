@@ -55,7 +55,7 @@ type Config struct {
 	Now     func() lamppost.TimeMS
 	Salts   func([]byte) // fills with random bytes
 
-	Linger   time.Duration // longest wait for company; default 10 ms
+	Linger   time.Duration // longest wait for company; default 25 ms
 	Workers  int           // segments in the making at once; default 4
 	MaxBatch int           // reports in a segment; default 1024
 	MaxQueue int           // reports waiting; default 65,536
@@ -76,6 +76,8 @@ type Ingest struct {
 	queue  []item
 	bytes  int
 	since  time.Time // when the oldest item came
+	filled time.Time // when a batch was last taken
+	linger linger
 	number uint64    // of the last segment
 	ended  bool
 }
@@ -91,7 +93,7 @@ type item struct {
 // New returns an Ingest that takes reports at once and works on them when Run is called.
 func New(cfg Config) *Ingest {
 	if cfg.Linger == 0 {
-		cfg.Linger = 10 * time.Millisecond
+		cfg.Linger = 25 * time.Millisecond
 	}
 	if cfg.Workers == 0 {
 		cfg.Workers = 4
@@ -105,7 +107,8 @@ func New(cfg Config) *Ingest {
 	if cfg.Metrics == nil {
 		cfg.Metrics = NewMetrics(nil)
 	}
-	in := &Ingest{cfg: cfg, checked: checkedSet{ids: map[lamppost.TxID]bool{}}}
+	in := &Ingest{cfg: cfg, checked: checkedSet{ids: map[lamppost.TxID]bool{}}, filled: time.Now(),
+		linger: linger{max: cfg.Linger, maxBatch: cfg.MaxBatch}}
 	in.room, in.more = sync.NewCond(&in.mu), sync.NewCond(&in.mu)
 	return in
 }

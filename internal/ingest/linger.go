@@ -2,34 +2,57 @@ package ingest
 
 import "time"
 
-// A linger decides when a worker takes a batch: a full one at once; a partial one when its oldest report has waited
-// long enough for company. So a busy node never waits, and a quiet one writes a block per Linger, not per report.
+// A linger decides when a batch leaves the queue: a full one at once; a partial one when its oldest report has waited
+// for as long as it takes, at the rate reports have been coming, to gather company of worth, at least lingerMin and at
+// most the configured time. So a busy node hardly waits, and a quiet one signs a segment for all that comes within that
+// time, not one per report.
 //
-// It is pure: now comes from the caller.
+// It is pure: times come from the caller. Pacing uses the wall clock; what is signed and judged uses Config.Now.
 type linger struct {
-	wait     time.Duration
+	max      time.Duration
 	maxBatch int
+	rate     float64 // reports a second, smoothed
+}
+
+const (
+	lingerMin  = 2 * time.Millisecond
+	lingerGoal = 128 // reports worth waiting for: where batch verification has most of its gain
+)
+
+// wait is how long the oldest report of a partial batch waits.
+func (l *linger) wait() time.Duration {
+	if l.rate <= 0 {
+		return l.max
+	}
+	return min(l.max, max(lingerMin, time.Duration(lingerGoal/l.rate*float64(time.Second))))
 }
 
 // due says whether to take the queue now, and if not, after which time to look again (0: only when the queue grows).
-func (l linger) due(now, since time.Time, queued int) (take bool, after time.Duration) {
-	switch age := now.Sub(since); {
+func (l *linger) due(age time.Duration, queued int) (take bool, after time.Duration) {
+	switch wait := l.wait(); {
 	case queued == 0:
 		return false, 0
-	case queued >= l.maxBatch || age >= l.wait:
+	case queued >= l.maxBatch || age >= wait:
 		return true, 0
 	default:
-		return false, l.wait - age
+		return false, wait - age
+	}
+}
+
+// took learns the rate from a batch of n that took the time since the last one to gather.
+func (l *linger) took(n int, since time.Duration) {
+	const weight = 0.2 // of the latest batch: a burst is noticed within a few
+	if s := since.Seconds(); s > 0 {
+		l.rate += weight * (float64(n)/s - l.rate)
 	}
 }
 
 // next fills w's batch. It returns false when Run shall end.
 func (in *Ingest) next(w *worker) bool {
-	l := linger{in.cfg.Linger, in.cfg.MaxBatch}
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	for !in.ended {
-		take, after := l.due(time.Now(), in.since, len(in.queue))
+		take, after := in.linger.due(time.Since(in.since), len(in.queue))
 		if take {
 			in.fill(w)
 			return true
@@ -52,8 +75,11 @@ func (in *Ingest) fill(w *worker) {
 	for i := range w.batch {
 		in.bytes -= len(w.batch[i].raw)
 	}
+	now := time.Now()
+	in.linger.took(n, now.Sub(in.filled))
+	in.filled = now
 	if rest > 0 {
-		in.more.Signal() // what is left has waited for as long as what was taken: let another worker look
+		in.more.Signal() // what is left has waited as long as what was taken: let another worker look
 	}
 	in.number++
 	w.number = in.number

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/api"
 	"github.com/lamppost/lamppost/internal/node"
 	"github.com/lamppost/lamppost/sig"
 )
@@ -128,7 +129,7 @@ func enrol(ctx context.Context, n *node.Node, o IngestOptions) ([]*client, error
 	clients := make([]*client, o.Devices)
 	for i := range clients {
 		id := lamppost.DeviceID(fmt.Sprintf("device-%05d", i))
-		token, err := n.Devices().Add(lamppost.DeviceBody{ID: id, Owner: "owner", Safety: lamppost.Ordinary})
+		token, err := n.Devices().Announce(api.NewDevice{ID: id, Owner: "owner", Safety: "ordinary"})
 		if err != nil {
 			return nil, err
 		}
@@ -136,7 +137,7 @@ func enrol(ctx context.Context, n *node.Node, o IngestOptions) ([]*client, error
 		if err != nil {
 			return nil, err
 		}
-		if _, _, err := n.Devices().Enrol(ctx, id, o.Suite.String(), key.Public().Bytes()); err != nil {
+		if _, err := n.Devices().Enrol(ctx, id, o.Suite, key.Public().Bytes()); err != nil {
 			return nil, err
 		}
 		clients[i] = &client{id: id, token: token, key: key, window: o.Window}

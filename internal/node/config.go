@@ -35,7 +35,7 @@ type Config struct {
 	TLSCert string `yaml:"tls_cert"`
 	TLSKey  string `yaml:"tls_key"`
 
-	// Linger is the longest time a report waits for others before its segment is signed; default 10ms.
+	// Linger is the longest time a report waits for others before its segment is signed; default 25ms.
 	Linger time.Duration `yaml:"linger"`
 	// Publish is the time between checkpoints; default 500ms, at most 1s.
 	Publish time.Duration `yaml:"publish"`

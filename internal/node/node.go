@@ -45,6 +45,8 @@ type Node struct {
 	web    *http.Server
 	live   *api.Live
 
+	devices *api.Devices
+
 	key       *sig.PrivateKey
 	signer    note.Signer
 	verifier  note.Verifier
@@ -135,12 +137,15 @@ func (n *Node) openReplica() (err error) {
 	} else if err := n.recognise(); err != nil {
 		return err
 	}
-	if err := n.live.Rebuild(n.store); err != nil {
+	if err := n.live.Rebuild(n.store, n.rep.Last().Height, recentBlocks); err != nil {
 		return fmt.Errorf("reading recent blocks: %w", err)
 	}
 	n.engine = solo.New(solo.Config{App: n.rep, View: n.rep, Member: n.cfg.Member, Now: n.now})
 	return nil
 }
+
+// recentBlocks is how far back what people see at once is rebuilt at the start.
+const recentBlocks = 2000
 
 // found commits the first block, a genesis with this node as the only member.
 func (n *Node) found() error {

@@ -1,0 +1,145 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/api"
+	"github.com/lamppost/lamppost/internal/consensus"
+	"github.com/lamppost/lamppost/internal/dashboard"
+	"github.com/lamppost/lamppost/internal/ingest"
+	"github.com/lamppost/lamppost/internal/ingest/httpd"
+	"github.com/lamppost/lamppost/internal/ingest/mqttd"
+	"github.com/lamppost/lamppost/sig"
+)
+
+// openFrontDoors listens, and builds what answers there.
+func (n *Node) openFrontDoors() (err error) {
+	if n.devices, err = api.OpenDevices(n.store, n.Order); err != nil {
+		return err
+	}
+	n.in = ingest.New(ingest.Config{
+		Network: n.cfg.Network, Gateway: n.cfg.Member, Key: n.key, Epoch: uint32(n.now() / 1000),
+		Propose: n.engine, KeyOf: n.rep.Key, Now: n.now, Salts: func(b []byte) { rand.Read(b) }, // never fails
+		Linger: n.cfg.Linger, Metrics: ingest.NewMetrics(n.registry),
+	})
+	var cert *tls.Config
+	if n.cfg.TLSCert != "" {
+		if cert, err = reloading(n.cfg.TLSCert, n.cfg.TLSKey); err != nil {
+			return err
+		}
+	}
+	if n.httpL, err = listen("HTTP", "--http", n.cfg.HTTP, cert); err != nil {
+		return err
+	}
+	if n.cfg.MQTT != "off" {
+		if n.mqttL, err = listen("MQTT", "--mqtt", n.cfg.MQTT, cert); err != nil {
+			return err
+		}
+	}
+	n.mqtt, err = mqttd.New(mqttd.Config{Auth: n.devices.Authenticate, Submit: n.in, Log: n.cfg.Log, Metrics: mqttd.NewMetrics(n.registry)})
+	if err != nil {
+		return err
+	}
+	return n.openWeb()
+}
+
+func (n *Node) openWeb() error {
+	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	n.registerMetrics()
+	server, err := api.New(api.Config{
+		Store: n.store, Order: n.Order, Checkpoint: n.Checkpoint, Status: n.engine.Status,
+		Network: n.cfg.Network, Member: n.cfg.Member, Quorum: 1, Now: n.now, Speed: n.cfg.Speed, Version: version(),
+		AdminToken: n.token, Live: n.live, Devices: n.devices, MQTT: n.MQTTAddr(), HTTP: n.URL(),
+		Doors:   httpd.Handler(httpd.Config{Auth: n.devices.Authenticate, Submit: n.in, Enrol: n.enrol}),
+		Front:   dashboard.Handler(),
+		Metrics: promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{}), Log: n.cfg.Log,
+	})
+	if err != nil {
+		return err
+	}
+	n.web = &http.Server{Handler: server.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
+	n.web.RegisterOnShutdown(server.Close)
+	return nil
+}
+
+// enrol makes a device's key known to the ledger; the HTTP door calls it for a device that showed its token.
+func (n *Node) enrol(ctx context.Context, id lamppost.DeviceID, suite string, key []byte) (network string, epoch uint32, err error) {
+	s, err := sig.ParseSuite(suite)
+	if err != nil {
+		return "", 0, lamppost.Refuse(lamppost.CodeBadTx, "%v", err)
+	}
+	epoch, err = n.devices.Enrol(ctx, id, s, key)
+	return n.cfg.Network, epoch, err
+}
+
+// Devices lets devices in.
+func (n *Node) Devices() *api.Devices { return n.devices }
+
+// Status is the engine's.
+func (n *Node) Status() consensus.Status { return n.engine.Status() }
+
+// listen opens an address, with TLS where there is a certificate.
+func listen(what, flag, addr string, cert *tls.Config) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("the %s address %s is in use: is a node running already? %s names another", what, addr, flag)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening the %s door: %w", what, err)
+	}
+	if cert != nil {
+		return tls.NewListener(l, cert), nil
+	}
+	return l, nil
+}
+
+// reloading returns a TLS configuration that reads its certificate again when the file has changed, so that renewing it
+// needs no restart. A device may show a certificate of its own; whether it is good is for the front door to say.
+func reloading(certFile, keyFile string) (*tls.Config, error) {
+	var mu sync.Mutex
+	var current *tls.Certificate
+	var changed time.Time
+	load := func() (*tls.Certificate, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		info, err := os.Stat(certFile)
+		if err != nil || current != nil && info.ModTime().Equal(changed) {
+			return current, err
+		}
+		pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+		if err != nil {
+			if current != nil {
+				return current, nil // half written: the old one serves until the new one is whole
+			}
+			return nil, fmt.Errorf("reading the TLS certificate %q and its key %q: %w", certFile, keyFile, err)
+		}
+		current, changed = &pair, info.ModTime()
+		return current, nil
+	}
+	if _, err := load(); err != nil {
+		return nil, err
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return load() }}, nil
+}
+
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}

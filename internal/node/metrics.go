@@ -1,0 +1,19 @@
+package node
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// registerMetrics adds what the node knows as a whole; its parts count for themselves.
+func (n *Node) registerMetrics() {
+	gauge := func(name, help string, value func() float64) {
+		n.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
+	}
+	gauge("lamppost_height", "Height of the last committed block.", func() float64 { return float64(n.engine.Status().Height) })
+	gauge("lamppost_queued_transactions", "Transactions waiting for a block.", func() float64 { return float64(n.engine.Status().Queued) })
+	gauge("lamppost_waiting_seconds", "Age of the oldest waiting transaction.", func() float64 { return float64(n.engine.Status().WaitedMS) / 1000 })
+	gauge("lamppost_published_leaves", "Leaves of the log under the latest checkpoint.", func() float64 {
+		if p := n.published.Load(); p != nil {
+			return float64(p.Size)
+		}
+		return 0
+	})
+}
