@@ -32,6 +32,7 @@ func WantStatement(r kv.Reader, buyer lamppost.PartyID) (Want, error) {
 			return w, err
 		}
 		w.Txs = append(w.Txs, at)
+		w.Blocks = append(w.Blocks, at.Height) // when it was issued
 		if err := w.addInvoice(r, inv); err != nil {
 			return w, err
 		}
