@@ -1,0 +1,206 @@
+// Package api is the node's HTTP interface for programs: the dashboard, the small verbs of the command line, and whoever
+// else has the administrator's token. docs/api.md is its contract; tests compare the two.
+//
+// It promises that nothing is answered without the token unless the table of routes says so, that requests are bounded
+// and read strictly, that an order is answered only when it is committed, and that a statement or receipt that leaves
+// here was checked like a customer would check it. It decides nothing itself: orders go to consensus, reads come from
+// snapshots of the store.
+//
+// Start reading at [Server.routes], then [Live] (what is shown at once) and [Devices] (who may connect). Requests of
+// devices (/v1), the dashboard's files and the metrics are other packages' handlers that [Config] names. Limits are in
+// limits.go.
+package api
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/consensus"
+	"github.com/lamppost/lamppost/internal/kv"
+)
+
+// Config is what the node gives to its API. Store, Order, Checkpoint, Status, Now, AdminToken, Live and Devices are required.
+type Config struct {
+	Store kv.Store // read through snapshots
+
+	// Order signs a body as the node's member, proposes it and waits until it is decided.
+	Order Registrar
+	// Checkpoint returns the latest published checkpoint: as a signed note, read, and when it was published. Before the
+	// first it returns an error.
+	Checkpoint func() (note string, c lamppost.Checkpoint, published lamppost.TimeMS, err error)
+	Status     func() consensus.Status
+
+	Network    string
+	Member     lamppost.MemberID
+	Quorum     int // members that a reader of network.pin asks for; 0: 1
+	Now        func() lamppost.TimeMS
+	Speed      float64 // of Now against the wall clock; 0: 1
+	Version    string
+	AdminToken string
+
+	Live    *Live
+	Devices *Devices
+	MQTT    string // where devices connect, as told to the operator; empty: not offered
+	HTTP    string
+
+	Doors   http.Handler // /v1/: checks its devices itself; nil: absent
+	Front   http.Handler // the dashboard's files, without any data: public; nil: absent
+	Metrics http.Handler // /metrics, behind the token; nil: absent
+
+	Log *slog.Logger // nil: nothing is logged
+}
+
+// A Server answers requests. Handler may be called once or often; Close ends what does not end by itself.
+type Server struct {
+	cfg    Config
+	log    *slog.Logger
+	gate   gate
+	once   sync.Once
+	closed chan struct{}
+}
+
+// New returns a Server. An empty AdminToken is an error: it would let everybody in.
+func New(cfg Config) (*Server, error) {
+	if len(cfg.AdminToken) < minTokenBytes {
+		return nil, errors.New("api: the administrator's token is shorter than 16 characters")
+	}
+	if cfg.Store == nil || cfg.Order == nil || cfg.Checkpoint == nil || cfg.Status == nil || cfg.Now == nil || cfg.Live == nil || cfg.Devices == nil {
+		return nil, errors.New("api: Store, Order, Checkpoint, Status, Now, Live and Devices are required")
+	}
+	if cfg.Speed == 0 {
+		cfg.Speed = 1
+	}
+	cfg.Quorum = max(1, cfg.Quorum)
+	s := &Server{cfg: cfg, log: cfg.Log, gate: newGate(cfg.AdminToken), closed: make(chan struct{})}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	return s, nil
+}
+
+// Close ends the event streams, so that an http.Server can shut down. Register it with RegisterOnShutdown.
+func (s *Server) Close() { s.once.Do(func() { close(s.closed) }) }
+
+// A route is a line of the table: what is asked, who may ask, who answers.
+type route struct {
+	pattern string // as net/http.ServeMux takes it
+	public  bool   // without the administrator's token
+	handle  func(w http.ResponseWriter, r *http.Request) error
+}
+
+// routes is the whole interface. Whatever is not public is closed to all without the token.
+func (s *Server) routes() []route {
+	const public, closed = true, false
+	return []route{
+		{"GET /healthz", public, s.getHealth},
+		{"GET /readyz", public, s.getReady},
+		{"GET /network.pin", public, s.getPin},
+		{"GET /login", public, s.getLogin},
+		{"GET /api/status", closed, s.getStatus},
+		{"GET /api/events", closed, s.getEvents},
+		{"GET /api/devices", closed, s.getDevices},
+		{"POST /api/devices", closed, s.postDevice},
+		{"GET /api/devices/{id}", closed, s.getDevice},
+		{"GET /api/devices/{id}/series", closed, s.getSeries},
+		{"POST /api/devices/{id}/token", closed, s.postToken},
+		{"GET /api/log", closed, s.getLog},
+		{"GET /api/log/proof", closed, s.getLogProof},
+		{"GET /api/parties", closed, s.getParties},
+		{"POST /api/parties", closed, s.postParty},
+		{"GET /api/points", closed, s.getPoints},
+		{"POST /api/points", closed, s.postPoint},
+		{"GET /api/tariffs", closed, s.getTariffs},
+		{"POST /api/tariffs", closed, s.postTariff},
+		{"GET /api/agreements", closed, s.getAgreements},
+		{"POST /api/agreements", closed, s.postAgreement},
+		{"GET /api/accounts", closed, s.getAccounts},
+		{"POST /api/transfers", closed, s.postTransfer},
+		{"GET /api/invoices", closed, s.getInvoices},
+		{"POST /api/invoices", closed, s.postInvoice},
+		{"GET /api/invoices/{number}", closed, s.getInvoice},
+		{"GET /api/statements/{party}", closed, s.getStatement},
+		{"GET /api/receipts/{device}/{epoch}/{n}", closed, s.getReceipt},
+	}
+}
+
+// Handler returns the handler of everything on the node's one port.
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	for _, r := range s.routes() {
+		mux.Handle(r.pattern, s.wrap(r))
+	}
+	if s.cfg.Metrics != nil {
+		mux.Handle("GET /metrics", s.wrap(route{handle: func(w http.ResponseWriter, r *http.Request) error {
+			s.cfg.Metrics.ServeHTTP(w, r)
+			return nil
+		}}))
+	}
+	// What the table does not know: closed, and then not there. Without this, ServeMux would answer 405 to strangers.
+	mux.Handle("/api/", s.wrap(route{handle: func(_ http.ResponseWriter, r *http.Request) error {
+		return notFound("no %s %s here: docs/api.md lists what there is", r.Method, r.URL.Path)
+	}}))
+	if s.cfg.Doors != nil {
+		mux.Handle("/v1/", s.cfg.Doors)
+	}
+	if s.cfg.Front != nil {
+		mux.Handle("/", s.cfg.Front)
+	}
+	return mux
+}
+
+// wrap puts a route behind its checks: the token, then the origin of what changes something, then the size of the body.
+// An error of the handler becomes the answer.
+func (s *Server) wrap(r route) http.Handler {
+	var h http.Handler = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		if !r.public && !s.gate.admits(req) {
+			writeError(w, errUnauthorized)
+			return
+		}
+		req.Body = http.MaxBytesReader(w, req.Body, maxBodyBytes)
+		defer hurry(w)()
+		if err := r.handle(w, req); err != nil && !errors.Is(err, context.Canceled) {
+			s.fail(w, req, err)
+		}
+	})
+	if !r.public {
+		h = sameOrigin(h)
+	}
+	return h
+}
+
+// hurry bounds how long a request may take to come in and its answer to go out, and returns what lifts that again. An event
+// stream sets its own deadlines. Writers that know no deadlines are those of tests.
+func hurry(w http.ResponseWriter) (done func()) {
+	c := http.NewResponseController(w)
+	now := time.Now()
+	_ = c.SetReadDeadline(now.Add(readTimeout))
+	_ = c.SetWriteDeadline(now.Add(writeTimeout))
+	return func() {
+		_ = c.SetReadDeadline(time.Time{})
+		_ = c.SetWriteDeadline(time.Time{})
+	}
+}
+
+// fail answers with an error and logs what is the node's own fault.
+func (s *Server) fail(w http.ResponseWriter, req *http.Request, err error) {
+	if status := writeError(w, err); status == http.StatusInternalServerError {
+		s.log.Error("answering a request", "method", req.Method, "path", req.URL.Path, "err", err)
+	}
+}
+
+// snapshot calls f with one consistent state of the store.
+func (s *Server) snapshot(f func(kv.Reader) error) error {
+	snap, err := s.cfg.Store.Snapshot()
+	if err != nil {
+		return err
+	}
+	defer snap.Close()
+	return f(snap)
+}

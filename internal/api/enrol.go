@@ -1,0 +1,267 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+	"sync"
+
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/consensus"
+	"github.com/lamppost/lamppost/internal/kv"
+	"github.com/lamppost/lamppost/internal/ledger"
+	"github.com/lamppost/lamppost/sig"
+)
+
+// A Registrar is an Order function: it signs an order as the node's member, proposes it and waits for the decision.
+type Registrar func(ctx context.Context, t lamppost.TxType, body any) (consensus.Decision, error)
+
+// Devices lets devices in. The operator announces a device and hands its token to whoever installs it; the device
+// connects with it and enrols its key. Only the SHA-256 of a token is kept: it is 128 random bits, so that nothing slower
+// is needed, and no one can read it from a stolen disk.
+//
+// A token lets its device enrol one key: that of the key epoch it was issued for. The same key again is answered like
+// the first time, since an answer may get lost; another one takes another token. As a password a token stays good until
+// the next one is issued.
+//
+// All methods may be called concurrently. The store's Apply is called by one of them at a time.
+type Devices struct {
+	store kv.Store
+	order Registrar
+
+	writing sync.Mutex // held while a token is issued; before mu
+	mu      sync.RWMutex
+	tokens  map[lamppost.DeviceID]*issued
+}
+
+// issued is what is kept of a token and of what was announced with it.
+type issued struct {
+	Hash     []byte               `cbor:"1,keyasint"`
+	KeyEpoch uint32               `cbor:"2,keyasint"` // that the token may enrol
+	Owner    lamppost.PartyID     `cbor:"3,keyasint"`
+	Name     string               `cbor:"4,keyasint,omitempty"`
+	Site     string               `cbor:"5,keyasint,omitempty"`
+	Safety   lamppost.SafetyClass `cbor:"6,keyasint"`
+}
+
+// Keys of the node's own records begin with 'n'; those of tokens with "nT", followed by the device's id.
+var (
+	tokenPrefix = []byte("nT")
+	tokenEnd    = []byte("nU")
+)
+
+// OpenDevices reads the tokens' hashes. The store is the node's; order makes TxDevice transactions.
+func OpenDevices(store kv.Store, order Registrar) (*Devices, error) {
+	d := &Devices{store: store, order: order, tokens: map[lamppost.DeviceID]*issued{}}
+	err := store.Scan(tokenPrefix, tokenEnd, func(key, val []byte) error {
+		t := new(issued)
+		if err := lamppost.Unmarshal(bytes.Clone(val), t); err != nil || len(t.Hash) != sha256.Size {
+			return fmt.Errorf("the record %q is damaged: issue a new token for this device", key)
+		}
+		d.tokens[lamppost.DeviceID(key[len(tokenPrefix):])] = t
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the devices' tokens: %w", err)
+	}
+	return d, nil
+}
+
+// nobody is what unknown devices' passwords are compared with, so that they take as long as known ones.
+var nobody [sha256.Size]byte
+
+// Authenticate says which device a connection is: by the certificate that TLS verified, whose common name is the
+// device's id, or by id and token. It is the Auth of the front doors.
+func (d *Devices) Authenticate(user, password string, cert *x509.Certificate) (lamppost.DeviceID, error) {
+	if cert != nil && password == "" {
+		return d.authenticateCert(user, cert)
+	}
+	id := lamppost.DeviceID(user)
+	d.mu.RLock()
+	t := d.tokens[id]
+	d.mu.RUnlock()
+	want := nobody[:]
+	if t != nil {
+		want = t.Hash
+	}
+	sum := sha256.Sum256([]byte(password))
+	if subtle.ConstantTimeCompare(sum[:], want) != 1 || t == nil {
+		return "", lamppost.Refuse(lamppost.CodeForbidden, "no device %q with this token: the user is the device's id, the password its token", clip(user))
+	}
+	return id, nil
+}
+
+func (d *Devices) authenticateCert(user string, cert *x509.Certificate) (lamppost.DeviceID, error) {
+	id := lamppost.DeviceID(cert.Subject.CommonName)
+	if user != "" && user != string(id) {
+		return "", lamppost.Refuse(lamppost.CodeForbidden, "the certificate is of device %q, the user is %q", clip(string(id)), clip(user))
+	}
+	d.mu.RLock()
+	t := d.tokens[id]
+	d.mu.RUnlock()
+	if t == nil {
+		return "", lamppost.Refuse(lamppost.CodeForbidden, "no device %q was announced", clip(string(id)))
+	}
+	return id, nil
+}
+
+func clip(s string) string {
+	if len(s) > lamppost.MaxNameBytes {
+		return strings.ToValidUTF8(s[:lamppost.MaxNameBytes], "") + "…"
+	}
+	return s
+}
+
+// Announce makes room for a new device and returns its token.
+func (d *Devices) Announce(n NewDevice) (token string, err error) {
+	safety, err := parseSafety(n.Safety)
+	if err != nil {
+		return "", err
+	}
+	if err := lamppost.CheckName("device", string(n.ID)); err != nil {
+		return "", lamppost.Refuse(lamppost.CodeBadTx, "%v", err)
+	}
+	if len(n.Name) > maxText || len(n.Site) > maxText {
+		return "", lamppost.Refuse(lamppost.CodeBadTx, "a name or site has at most %d bytes", maxText)
+	}
+	d.writing.Lock()
+	defer d.writing.Unlock()
+	view := ledger.View{Reader: d.store}
+	if _, err := view.Party(n.Owner); errors.Is(err, kv.ErrNotFound) {
+		return "", lamppost.Refuse(lamppost.CodeUnknown, "no party %q to own the device: add it first", clip(string(n.Owner)))
+	} else if err != nil {
+		return "", err
+	}
+	_, errDevice := view.Device(n.ID)
+	_, errParty := view.Party(lamppost.PartyID(n.ID))
+	if d.known(n.ID) != nil || !errors.Is(errDevice, kv.ErrNotFound) || !errors.Is(errParty, kv.ErrNotFound) {
+		return "", lamppost.Refuse(lamppost.CodeExists, "%q is taken; for a new token of a device, POST /api/devices/%s/token", n.ID, n.ID)
+	}
+	return d.issue(n.ID, issued{KeyEpoch: 1, Owner: n.Owner, Name: n.Name, Site: n.Site, Safety: safety})
+}
+
+// Reissue gives a device another token, which also lets it enrol another key. The old one is void at once.
+func (d *Devices) Reissue(id lamppost.DeviceID) (token string, err error) {
+	d.writing.Lock()
+	defer d.writing.Unlock()
+	body, err := ledger.View{Reader: d.store}.Device(id)
+	switch t := d.known(id); {
+	case err == nil:
+		return d.issue(id, issued{KeyEpoch: body.KeyEpoch + 1, Owner: body.Owner, Name: body.Name, Site: body.Site, Safety: body.Safety})
+	case !errors.Is(err, kv.ErrNotFound):
+		return "", err
+	case t == nil:
+		return "", notFound("no device %q", clip(string(id)))
+	default:
+		return d.issue(id, *t)
+	}
+}
+
+func (d *Devices) known(id lamppost.DeviceID) *issued {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.tokens[id]
+}
+
+// issue draws a token and keeps its hash, first on disk and then in memory. The caller holds writing.
+func (d *Devices) issue(id lamppost.DeviceID, t issued) (string, error) {
+	var secret [tokenBytes]byte
+	rand.Read(secret[:])
+	token := hex.EncodeToString(secret[:])
+	sum := sha256.Sum256([]byte(token))
+	t.Hash = sum[:]
+	var b kv.Batch
+	b.Set(append(bytes.Clone(tokenPrefix), id...), lamppost.Marshal(t))
+	if err := d.store.Apply(&b); err != nil {
+		return "", fmt.Errorf("keeping the token of device %q: %w", id, err)
+	}
+	d.mu.Lock()
+	d.tokens[lamppost.DeviceID(strings.Clone(string(id)))] = &t
+	d.mu.Unlock()
+	return token, nil
+}
+
+// Enrol registers an authenticated device's public key on the ledger and returns the key's epoch. A refusal is a
+// *lamppost.Refusal.
+func (d *Devices) Enrol(ctx context.Context, id lamppost.DeviceID, suite sig.Suite, key []byte) (epoch uint32, err error) {
+	t := d.known(id)
+	if t == nil {
+		return 0, lamppost.Refuse(lamppost.CodeUnknown, "device %q was not announced: POST /api/devices", clip(string(id)))
+	}
+	if suite == sig.HMAC256 { // it would stand in the archive for everybody to read
+		return 0, lamppost.Refuse(lamppost.CodeBadTx, "an HMAC key is a shared secret and never enrolled: use ed25519 or es256")
+	}
+	parsed, err := sig.ParsePublicKey(suite, key)
+	if err != nil {
+		return 0, lamppost.Refuse(lamppost.CodeBadTx, "the key of device %q: %v", id, err)
+	}
+	if epoch, done, err := d.enrolled(id, t, parsed); done || err != nil {
+		return epoch, err
+	}
+	body := lamppost.DeviceBody{ID: id, Owner: t.Owner, Suite: suite, Key: parsed.Bytes(), KeyEpoch: t.KeyEpoch, Name: t.Name,
+		Site: t.Site, Safety: t.Safety, Salt: make([]byte, lamppost.SaltBytes)}
+	rand.Read(body.Salt)
+	decision, err := d.order(ctx, lamppost.TxDevice, body)
+	if err != nil {
+		return 0, fmt.Errorf("enrolling device %q: %w", id, err)
+	}
+	if err := decision.Outcomes[0].Err(); err != nil {
+		// The same device may have asked twice at once: then the other request has enrolled this very key.
+		if epoch, done, again := d.enrolled(id, t, parsed); done && again == nil {
+			return epoch, nil
+		}
+		return 0, err
+	}
+	return t.KeyEpoch, nil
+}
+
+// enrolled says whether a key is the device's already, or refuses one that its token is no longer good for.
+func (d *Devices) enrolled(id lamppost.DeviceID, t *issued, key *sig.PublicKey) (epoch uint32, done bool, err error) {
+	body, err := ledger.View{Reader: d.store}.Device(id)
+	switch {
+	case errors.Is(err, kv.ErrNotFound):
+		return 0, false, nil
+	case err != nil:
+		return 0, false, err
+	case body.Suite == key.Suite() && bytes.Equal(body.Key, key.Bytes()):
+		return body.KeyEpoch, true, nil
+	case body.KeyEpoch >= t.KeyEpoch:
+		return 0, false, lamppost.Refuse(lamppost.CodeExists,
+			"device %q has enrolled another key with this token: ask the operator for a new token (lamppost device token %s)", id, id)
+	}
+	return 0, false, nil
+}
+
+// pending lists what was announced and is not on the ledger yet, by id.
+func (d *Devices) pending(enrolled func(lamppost.DeviceID) bool) []PendingDevice {
+	list := []PendingDevice{}
+	d.mu.RLock()
+	for id, t := range d.tokens {
+		if !enrolled(id) {
+			list = append(list, PendingDevice{ID: id, Name: t.Name, Site: t.Site, Owner: t.Owner, Safety: t.Safety.String()})
+		}
+	}
+	d.mu.RUnlock()
+	sort.Slice(list, func(i, j int) bool { return list[i].ID < list[j].ID })
+	return list
+}
+
+func parseSafety(name string) (lamppost.SafetyClass, error) {
+	if name == "" {
+		return lamppost.Essential, nil
+	}
+	for c := lamppost.Essential; c <= lamppost.Ordinary; c++ {
+		if c.String() == name {
+			return c, nil
+		}
+	}
+	return 0, lamppost.Refuse(lamppost.CodeBadTx, "safety class %q: use life, public, essential or ordinary", clip(name))
+}

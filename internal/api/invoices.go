@@ -1,0 +1,93 @@
+package api
+
+import (
+	"cmp"
+	"net/http"
+	"slices"
+
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/kv"
+	"github.com/lamppost/lamppost/internal/ledger"
+	"github.com/lamppost/lamppost/internal/replica"
+	"github.com/lamppost/lamppost/tariff"
+)
+
+// getInvoices lists invoices, the newest first.
+func (s *Server) getInvoices(w http.ResponseWriter, req *http.Request) error {
+	buyer, seller := lamppost.PartyID(req.URL.Query().Get("buyer")), lamppost.PartyID(req.URL.Query().Get("seller"))
+	out := InvoiceList{Invoices: []InvoiceEntry{}}
+	err := s.snapshot(func(r kv.Reader) error {
+		return eachInvoice(r, buyer, func(inv *tariff.Invoice, at ledger.Place) bool {
+			if seller == "" || inv.Seller == seller {
+				out.Invoices = append(out.Invoices, InvoiceEntry{Number: inv.Number, Seller: inv.Seller, Buyer: inv.Buyer,
+					Currency: inv.Currency, From: inv.From, To: inv.To, Issued: inv.Issued, Net: inv.Net, Total: inv.Total,
+					Height: at.Height, Index: at.Index})
+			}
+			return len(out.Invoices) < maxListed
+		})
+	})
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, out)
+}
+
+// eachInvoice reads the invoices of a buyer, or of all where it is empty, from the newest back, until fn returns false.
+func eachInvoice(r kv.Reader, buyer lamppost.PartyID, fn func(*tariff.Invoice, ledger.Place) bool) error {
+	view := ledger.View{Reader: r}
+	places, err := view.AllInvoices()
+	if buyer != "" {
+		places, err = view.Invoices(buyer)
+	}
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(places, func(a, b ledger.Place) int {
+		return cmp.Or(cmp.Compare(b.Height, a.Height), cmp.Compare(b.Index, a.Index))
+	})
+	for _, at := range places {
+		inv, err := replica.Invoice(r, at)
+		if err != nil {
+			return err
+		}
+		if !fn(inv, at) {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (s *Server) getInvoice(w http.ResponseWriter, req *http.Request) error {
+	number := req.PathValue("number")
+	var found *Invoice
+	err := s.snapshot(func(r kv.Reader) error {
+		err := eachInvoice(r, "", func(inv *tariff.Invoice, at ledger.Place) bool {
+			if inv.Number == number {
+				found = &Invoice{Invoice: *inv, Height: at.Height, Index: at.Index}
+			}
+			return found == nil
+		})
+		if err != nil || found == nil {
+			return err
+		}
+		view := ledger.View{Reader: r}
+		found.SellerName, found.BuyerName = nameOf(view, found.Seller), nameOf(view, found.Buyer)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if found == nil {
+		return notFound("no invoice %q", clip(number))
+	}
+	return writeJSON(w, http.StatusOK, found)
+}
+
+// nameOf is a party's name, or nothing: a name is for people and no reason to fail.
+func nameOf(view ledger.View, id lamppost.PartyID) string {
+	p, err := view.Party(id)
+	if err != nil {
+		return ""
+	}
+	return p.Name
+}

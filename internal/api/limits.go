@@ -1,0 +1,41 @@
+package api
+
+import (
+	"time"
+
+	"github.com/lamppost/lamppost"
+)
+
+// Limits of requests and of what is kept in memory for them.
+const (
+	maxBodyBytes   = 1 << 20          // a request's body
+	readTimeout    = 30 * time.Second // for a request's body to come
+	writeTimeout   = 2 * time.Minute  // for the whole answer, with the work for it
+	maxListed      = 10_000           // devices, invoices or transactions in one answer
+	defaultLogSize = 50               // transactions that /api/log lists unless told
+	maxLogBlocks   = 100_000          // blocks that /api/log looks at to find them
+	orderTimeout   = 30 * time.Second // how long an order may take to be committed
+
+	maxStreams    = 64                     // open event streams
+	statusEvery   = 500 * time.Millisecond // shortest time between two status events of a stream
+	blockEvery    = 100 * time.Millisecond // shortest time between two block events of a stream
+	keepAlive     = 15 * time.Second       // longest silence of a stream
+	streamTimeout = 10 * time.Second       // longest time a reader of a stream may not read
+
+	maxSeries = 64 // names of readings kept per device; further ones are counted in the totals only
+
+	// A series holds at most maxPoints points, and all series together about totalPoints (12 bytes each).
+	maxPoints   = 512
+	minPoints   = 16
+	totalPoints = 8 << 20
+	// windowMS is how far back a series reaches when it is full.
+	windowMS lamppost.TimeMS = 8 * 24 * 3600 * 1000
+
+	// A device counts as online for three of its usual pauses between reports, within these bounds.
+	minOnlineMS     lamppost.TimeMS = 60 * 1000
+	maxOnlineMS     lamppost.TimeMS = 25 * 3600 * 1000
+	unknownOnlineMS lamppost.TimeMS = 15 * 60 * 1000 // after a single report
+
+	tokenBytes = 16  // random bytes of a device's token
+	maxText    = 200 // bytes of a device's name or site, as the ledger takes them
+)

@@ -1,0 +1,219 @@
+package api
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/archive"
+	"github.com/lamppost/lamppost/internal/kv"
+	"github.com/lamppost/lamppost/internal/tilelog"
+	"github.com/lamppost/lamppost/tariff"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+func (s *Server) getLog(w http.ResponseWriter, req *http.Request) error {
+	limit, err := queryNumber(req, "limit", defaultLogSize, maxListed)
+	if err != nil {
+		return err
+	}
+	head := s.head()
+	out := Log{Size: head.Size, Root: head.Root, Checkpoint: head.Checkpoint, Transactions: []LogEntry{}}
+	top := s.cfg.Status().Height
+	err = s.snapshot(func(r kv.Reader) error {
+		for h := top; h > 0 && top-h < maxLogBlocks && len(out.Transactions) < int(limit); h-- {
+			if err := s.appendBlock(&out, r, h, int(limit)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, out)
+}
+
+// appendBlock lists a block's transactions, the last one first, until the list is long enough.
+func (s *Server) appendBlock(out *Log, r kv.Reader, h lamppost.Height, limit int) error {
+	blk, err := archive.GetBlock(r, h)
+	if errors.Is(err, archive.ErrAbsent) {
+		return nil // empty, or younger than the snapshot
+	}
+	if err != nil {
+		return err
+	}
+	for i := int(blk.Count) - 1; i >= 0 && len(out.Transactions) < limit; i-- {
+		rec, err := archive.Get(r, h, uint32(i))
+		if err != nil {
+			return err
+		}
+		e := LogEntry{Height: h, Index: uint32(i), Leaf: blk.First + int64(i), Time: blk.Time}
+		e.describe(s.cfg.Network, rec)
+		out.Transactions = append(out.Transactions, e)
+	}
+	return nil
+}
+
+func (e *LogEntry) describe(network string, rec archive.Record) {
+	e.Outcome = outcomeWords(rec.Outcomes)
+	tx, err := lamppost.ParseTransaction(rec.Raw)
+	if err != nil {
+		e.Type, e.Summary = "unreadable", fmt.Sprintf("%d bytes that are no transaction", len(rec.Raw))
+		return
+	}
+	e.Type, e.ID, e.Signer = tx.Type.String(), tx.ID(network).String(), tx.Signed.Key
+	if tx.Type == lamppost.TxSegment {
+		e.Reports, e.Readings = int(tx.Header.Count), int(tx.Header.Readings)
+	}
+	e.Summary = summary(tx, rec.Outcomes)
+}
+
+// outcomeWords is a code's name, or how many reports had which code where they differ.
+func outcomeWords(outcomes []lamppost.Outcome) any {
+	counts := map[string]int{}
+	for i := range outcomes {
+		counts[outcomes[i].Code.String()]++
+	}
+	if len(counts) == 1 {
+		return outcomes[0].Code.String()
+	}
+	return counts
+}
+
+// summary says in a line what a transaction does.
+func summary(tx *lamppost.Transaction, outcomes []lamppost.Outcome) string {
+	switch tx.Type {
+	case lamppost.TxSegment:
+		return fmt.Sprintf("segment %d/%d: %s in %s", tx.Header.Seq.Epoch, tx.Header.Seq.N,
+			plural(int(tx.Header.Readings), "reading"), plural(int(tx.Header.Count), "report"))
+	case lamppost.TxGenesis:
+		return words(tx, func(b lamppost.GenesisBody) string {
+			return fmt.Sprintf("network %s founded by %s", b.Network, plural(len(b.Members), "member"))
+		})
+	case lamppost.TxParty:
+		return words(tx, func(b lamppost.PartyBody) string { return fmt.Sprintf("party %s: %s", b.ID, b.Name) })
+	case lamppost.TxDevice:
+		return words(tx, func(b lamppost.DeviceBody) string {
+			return fmt.Sprintf("device %s of %s enrolled with key epoch %d (%s)", b.ID, b.Owner, b.KeyEpoch, b.Suite)
+		})
+	case lamppost.TxPoint:
+		return words(tx, func(b lamppost.PointBody) string {
+			return fmt.Sprintf("metering point %s: %s of %s in %s", b.ID, b.Register, b.Device, b.Unit)
+		})
+	case lamppost.TxTariff:
+		return words(tx, func(b tariff.Tariff) string {
+			return fmt.Sprintf("tariff %s version %d of %s in %s per %s", b.ID, b.Version, b.Seller, b.Currency, b.PerUnit)
+		})
+	case lamppost.TxAgreement:
+		return words(tx, func(b lamppost.AgreementBody) string {
+			return fmt.Sprintf("agreement %s: %s sells to %s at %s under %s", b.ID, b.Seller, b.Buyer, b.Point, b.Tariff)
+		})
+	case lamppost.TxTransfer:
+		return words(tx, func(b lamppost.TransferBody) string {
+			return fmt.Sprintf("transfer from %s to %s: %s %s", b.From, b.To, b.Amount, b.Currency)
+		})
+	case lamppost.TxInvoice:
+		return invoiceSummary(tx, outcomes)
+	}
+	return tx.Type.String()
+}
+
+func invoiceSummary(tx *lamppost.Transaction, outcomes []lamppost.Outcome) string {
+	var inv tariff.Invoice
+	if len(outcomes) == 1 && outcomes[0].Code == lamppost.CodeOK && lamppost.Unmarshal(outcomes[0].Data, &inv) == nil {
+		return fmt.Sprintf("invoice %s to %s: %s %s", inv.Number, inv.Buyer, inv.Total, inv.Currency)
+	}
+	return words(tx, func(b lamppost.InvoiceBody) string {
+		return fmt.Sprintf("invoice of %s to %s in %s asked for", b.Seller, b.Buyer, b.Currency)
+	})
+}
+
+func words[B any](tx *lamppost.Transaction, f func(B) string) string {
+	var b B
+	if lamppost.Unmarshal(tx.Order.Body, &b) != nil {
+		return tx.Type.String() + " with a body that cannot be read"
+	}
+	return f(b)
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func (s *Server) getLogProof(w http.ResponseWriter, req *http.Request) error {
+	height, err := queryNumber(req, "height", 0, math.MaxInt64)
+	if err != nil {
+		return err
+	}
+	index, err := queryNumber(req, "index", 0, lamppost.MaxBlockTxs)
+	if err != nil {
+		return err
+	}
+	if height == 0 {
+		return badRequest("which transaction? add ?height= and &index=")
+	}
+	note, c, _, err := s.cfg.Checkpoint()
+	if err != nil {
+		return notReady("no checkpoint is published yet")
+	}
+	var out LogProof
+	err = s.snapshot(func(r kv.Reader) (err error) {
+		out, err = prove(r, c, lamppost.Height(height), uint32(index))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	out.Checkpoint = note
+	return writeJSON(w, http.StatusOK, out)
+}
+
+// prove shows the leaf of a transaction, or with an index one past the last the block's own.
+func prove(r kv.Reader, c lamppost.Checkpoint, height lamppost.Height, index uint32) (LogProof, error) {
+	blk, err := archive.GetBlock(r, height)
+	if errors.Is(err, archive.ErrAbsent) || err == nil && index > blk.Count {
+		return LogProof{}, notFound("no transaction %d in block %d", index, height)
+	}
+	if err != nil {
+		return LogProof{}, err
+	}
+	at := blk.First + int64(index)
+	if at >= c.Size {
+		return LogProof{}, notReady(fmt.Sprintf("block %d is committed but not published yet: ask again in a second", height))
+	}
+	leaf, err := tilelog.Leaf(r, at)
+	if err != nil {
+		return LogProof{}, err
+	}
+	path, err := tilelog.ProveRecord(r, c.Size, at)
+	if err != nil {
+		return LogProof{}, err
+	}
+	out := LogProof{Leaf: hex.EncodeToString(leaf), LeafHash: lamppost.Hash(tlog.RecordHash(leaf)).String(), LeafIndex: at, Size: c.Size,
+		Root: c.Root.String(), Path: []string{}}
+	for _, h := range path {
+		out.Path = append(out.Path, lamppost.Hash(h).String())
+	}
+	return out, nil
+}
+
+// queryNumber reads a number of the query, or what is meant without it.
+func queryNumber(r *http.Request, name string, absent, limit uint64) (uint64, error) {
+	text := r.URL.Query().Get(name)
+	if text == "" {
+		return absent, nil
+	}
+	n, err := strconv.ParseUint(text, 10, 63)
+	if err != nil || n > limit {
+		return 0, badRequest("%s=%q: expected a number up to %d", name, clip(text), limit)
+	}
+	return n, nil
+}

@@ -1,0 +1,229 @@
+package api
+
+import (
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/consensus"
+	"github.com/lamppost/lamppost/internal/ledger"
+	"github.com/lamppost/lamppost/tariff"
+)
+
+// The shapes of requests and answers. Their field names are an API: docs/api.md lists every one, and a test compares.
+
+// An Error is the body of every answer that is not a success.
+type Error struct {
+	Code string `json:"code"` // a lamppost code's name, or not_found, unauthorized, bad_request, internal
+	Text string `json:"text"` // what happened, and what to do
+}
+
+// Status answers /api/status.
+type Status struct {
+	Network string            `json:"network"`
+	Member  lamppost.MemberID `json:"member"`
+	Engine  consensus.Status  `json:"engine"`
+	Log     LogHead           `json:"log"`
+	Totals  Totals            `json:"totals"`
+	Now     lamppost.TimeMS   `json:"now_ms"`
+	Speed   float64           `json:"speed"`
+	Version string            `json:"version"`
+}
+
+// A LogHead is the latest published checkpoint; its fields are zero before the first.
+type LogHead struct {
+	Size       int64           `json:"size"`
+	Root       string          `json:"root"`
+	Checkpoint string          `json:"checkpoint"` // signed note
+	Published  lamppost.TimeMS `json:"published_ms"`
+}
+
+// Totals count since the block of Since; devices and Billed are always those of the whole ledger.
+type Totals struct {
+	Devices       int                       `json:"devices"`
+	DevicesOnline int                       `json:"devices_online"`
+	Reports       uint64                    `json:"reports"`
+	Readings      uint64                    `json:"readings"`
+	KWh           string                    `json:"kwh"`
+	Billed        map[string]lamppost.Micro `json:"billed"`  // by currency
+	Refused       map[string]uint64         `json:"refused"` // by code
+	Since         lamppost.TimeMS           `json:"since_ms"`
+}
+
+// DeviceList answers /api/devices.
+type DeviceList struct {
+	Devices []Device        `json:"devices"`
+	Pending []PendingDevice `json:"pending"`
+}
+
+// A Device is an enrolled device with its twin.
+type Device struct {
+	ID          lamppost.DeviceID         `json:"id"`
+	Name        string                    `json:"name"`
+	Site        string                    `json:"site"`
+	Owner       lamppost.PartyID          `json:"owner"`
+	Safety      string                    `json:"safety"`
+	Suite       string                    `json:"suite"`
+	Assurance   string                    `json:"assurance"`
+	Last        lamppost.TimeMS           `json:"last_ms"` // when its last report came; 0: none yet
+	Online      bool                      `json:"online"`
+	Quarantined string                    `json:"quarantined"` // why; empty: it is not
+	Balance     map[string]lamppost.Micro `json:"balance"`     // by currency
+	Readings    []Reading                 `json:"readings"`
+}
+
+// A Reading is the latest of its name.
+type Reading struct {
+	Name    string          `json:"name"`
+	Unit    string          `json:"unit"`
+	Value   string          `json:"value"`
+	Kind    string          `json:"kind"`
+	Quality string          `json:"quality"`
+	Time    lamppost.TimeMS `json:"time_ms"`
+}
+
+// A PendingDevice was announced and has not enrolled its key yet.
+type PendingDevice struct {
+	ID     lamppost.DeviceID `json:"id"`
+	Name   string            `json:"name"`
+	Site   string            `json:"site"`
+	Owner  lamppost.PartyID  `json:"owner"`
+	Safety string            `json:"safety"`
+}
+
+// DeviceDetail answers /api/devices/{id}.
+type DeviceDetail struct {
+	Device
+	Seq      Seq                  `json:"seq"`
+	Missing  uint64               `json:"missing"`
+	Lost     uint64               `json:"lost"`
+	KeyEpoch uint32               `json:"key_epoch"`
+	Points   []lamppost.PointBody `json:"points"`
+	Series   []string             `json:"series"`
+}
+
+// A Seq is a report's number.
+type Seq struct {
+	Epoch uint32 `json:"epoch"`
+	N     uint64 `json:"n"`
+}
+
+// Series answers /api/devices/{id}/series. Its values are for drawing only.
+type Series struct {
+	Name   string            `json:"name"`
+	Unit   string            `json:"unit"`
+	Kind   string            `json:"kind"`
+	Times  []lamppost.TimeMS `json:"times_ms"`
+	Values []float64         `json:"values"`
+}
+
+// Log answers /api/log, newest transaction first.
+type Log struct {
+	Size         int64      `json:"size"`
+	Root         string     `json:"root"`
+	Checkpoint   string     `json:"checkpoint"`
+	Transactions []LogEntry `json:"transactions"`
+}
+
+// A LogEntry is a transaction for people.
+type LogEntry struct {
+	Height   lamppost.Height   `json:"height"`
+	Index    uint32            `json:"index"`
+	Leaf     int64             `json:"leaf"`
+	Time     lamppost.TimeMS   `json:"time_ms"`
+	Type     string            `json:"type"`
+	ID       string            `json:"id"`
+	Signer   lamppost.MemberID `json:"signer"`
+	Reports  int               `json:"reports"`
+	Readings int               `json:"readings"`
+	Outcome  any               `json:"outcome"` // a code's name; of a segment of several outcomes, how many had which
+	Summary  string            `json:"summary"`
+}
+
+// LogProof answers /api/log/proof: a leaf and its path to the root under a checkpoint (RFC 6962 §2.1.1).
+type LogProof struct {
+	Leaf       string   `json:"leaf"` // hex
+	LeafHash   string   `json:"leaf_hash"`
+	LeafIndex  int64    `json:"leaf_index"`
+	Size       int64    `json:"size"`
+	Root       string   `json:"root"`
+	Path       []string `json:"path"`
+	Checkpoint string   `json:"checkpoint"`
+}
+
+// Lists of what the ledger has registered.
+type (
+	PartyList struct {
+		Parties []lamppost.PartyBody `json:"parties"`
+	}
+	PointList struct {
+		Points []lamppost.PointBody `json:"points"`
+	}
+	TariffList struct {
+		Tariffs []tariff.Tariff `json:"tariffs"`
+	}
+	AgreementList struct {
+		Agreements []lamppost.AgreementBody `json:"agreements"`
+	}
+	AccountList struct {
+		Accounts []ledger.Account `json:"accounts"`
+	}
+	InvoiceList struct {
+		Invoices []InvoiceEntry `json:"invoices"`
+	}
+)
+
+// An InvoiceEntry is an invoice in a list.
+type InvoiceEntry struct {
+	Number   string           `json:"number"`
+	Seller   lamppost.PartyID `json:"seller"`
+	Buyer    lamppost.PartyID `json:"buyer"`
+	Currency string           `json:"currency"`
+	From     lamppost.TimeMS  `json:"from_ms"`
+	To       lamppost.TimeMS  `json:"to_ms"`
+	Issued   lamppost.TimeMS  `json:"issued_ms"`
+	Net      lamppost.Micro   `json:"net"`
+	Total    lamppost.Micro   `json:"total"`
+	Height   lamppost.Height  `json:"height"`
+	Index    uint32           `json:"index"`
+}
+
+// An Invoice answers /api/invoices/{number}: the invoice, its parties' names and where it stands.
+type Invoice struct {
+	tariff.Invoice
+	SellerName string          `json:"seller_name"`
+	BuyerName  string          `json:"buyer_name"`
+	Height     lamppost.Height `json:"height"`
+	Index      uint32          `json:"index"`
+}
+
+// Done answers an order that was committed and accepted, with what it made.
+type Done struct {
+	Height  lamppost.Height `json:"height"`
+	Index   uint32          `json:"index"`
+	Outcome string          `json:"outcome"`
+	Invoice *tariff.Invoice `json:"invoice,omitempty"`
+}
+
+// NewDevice announces a device, in POST /api/devices.
+type NewDevice struct {
+	ID     lamppost.DeviceID `json:"id"`
+	Owner  lamppost.PartyID  `json:"owner"`
+	Name   string            `json:"name"`
+	Site   string            `json:"site"`
+	Safety string            `json:"safety"` // life, public, essential or ordinary; empty: essential
+}
+
+// A DeviceToken answers POST /api/devices and /api/devices/{id}/token. The token is shown this once.
+type DeviceToken struct {
+	ID    lamppost.DeviceID `json:"id"`
+	Token string            `json:"token"`
+	MQTT  string            `json:"mqtt"` // where the device connects
+	HTTP  string            `json:"http"`
+}
+
+// A Block is a "block" event: what was committed since the one before, in one or several blocks.
+type Block struct {
+	Height       lamppost.Height `json:"height"`
+	Time         lamppost.TimeMS `json:"time_ms"`
+	Transactions int             `json:"transactions"`
+	Reports      uint64          `json:"reports"`
+	Readings     uint64          `json:"readings"`
+}

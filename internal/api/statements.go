@@ -1,0 +1,122 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/audit"
+	"github.com/lamppost/lamppost/internal/kv"
+	"github.com/lamppost/lamppost/internal/ledger"
+	"github.com/lamppost/lamppost/internal/replica"
+	"github.com/lamppost/lamppost/tariff"
+)
+
+// getStatement hands out the statement of a party's invoices. It is made by checking the proof against the network's own
+// pin, so what leaves here holds at the customer's too, or does not leave.
+func (s *Server) getStatement(w http.ResponseWriter, req *http.Request) error {
+	party := lamppost.PartyID(req.PathValue("party"))
+	file, err := s.proven(func(r kv.Reader) (replica.Want, error) {
+		view := ledger.View{Reader: r}
+		if _, err := view.Party(party); errors.Is(err, kv.ErrNotFound) {
+			return replica.Want{}, notFound("no party %q", clip(string(party)))
+		} else if err != nil {
+			return replica.Want{}, err
+		}
+		places, err := view.Invoices(party)
+		if err == nil && len(places) == 0 {
+			return replica.Want{}, notFound("party %q has no invoice yet: POST /api/invoices makes one", party)
+		}
+		if err != nil {
+			return replica.Want{}, err
+		}
+		return replica.WantStatement(r, party)
+	}, func(p *lamppost.Proof, pin *audit.Pin) ([]byte, error) {
+		st, err := audit.NewStatement(p, pin, party)
+		if err != nil {
+			return nil, err
+		}
+		return st.Encode(), nil
+	})
+	if err != nil {
+		return err
+	}
+	return writeFile(w, "statement.json", file)
+}
+
+// getReceipt hands out the receipt of one of a device's last reports.
+func (s *Server) getReceipt(w http.ResponseWriter, req *http.Request) error {
+	device := lamppost.DeviceID(req.PathValue("device"))
+	epoch, err1 := strconv.ParseUint(req.PathValue("epoch"), 10, 32)
+	n, err2 := strconv.ParseUint(req.PathValue("n"), 10, 63)
+	if err1 != nil || err2 != nil {
+		return badRequest("a report is named by its device, epoch and number: /api/receipts/<device>/1/42")
+	}
+	file, err := s.proven(func(r kv.Reader) (replica.Want, error) {
+		at, report, err := ledger.View{Reader: r}.Recent(device, lamppost.Seq{Epoch: uint32(epoch), N: n})
+		if errors.Is(err, kv.ErrNotFound) {
+			return replica.Want{}, notFound("report %d/%d of device %q is not among the last %d numbers that are kept", epoch, n,
+				clip(string(device)), lamppost.RecentIDs)
+		}
+		if err != nil {
+			return replica.Want{}, err
+		}
+		return replica.WantReport(r, tariff.Source{Height: at.Height, Tx: at.Index, Report: report})
+	}, func(p *lamppost.Proof, pin *audit.Pin) ([]byte, error) {
+		receipt, err := audit.NewReceipt(p, pin)
+		if err != nil {
+			return nil, err
+		}
+		return receipt.Encode(), nil
+	})
+	if err != nil {
+		return err
+	}
+	return writeFile(w, "receipt.json", file)
+}
+
+// proven gathers a proof against the latest published checkpoint and turns it into a file. The checkpoint is taken
+// before the snapshot: then the snapshot has all that the checkpoint covers.
+func (s *Server) proven(want func(kv.Reader) (replica.Want, error), file func(*lamppost.Proof, *audit.Pin) ([]byte, error)) (out []byte, err error) {
+	note, c, _, checkpointErr := s.cfg.Checkpoint()
+	err = s.snapshot(func(r kv.Reader) error {
+		what, err := want(r)
+		if err != nil {
+			return err
+		}
+		if checkpointErr != nil {
+			return notReady("no checkpoint is published yet: ask again in a second")
+		}
+		proof, err := replica.Prove(r, s.cfg.Network, []string{note}, c.Size, what)
+		if err != nil {
+			return unpublished(err)
+		}
+		pin, err := s.pin(r)
+		if err != nil {
+			return err
+		}
+		if out, err = file(proof, pin); err != nil {
+			return fmt.Errorf("a proof of this node does not hold: %w", err)
+		}
+		return nil
+	})
+	return out, err
+}
+
+// unpublished turns "committed but not published" into "come again".
+func unpublished(err error) error {
+	var refusal *lamppost.Refusal
+	if errors.As(err, &refusal) && refusal.Code == lamppost.CodeNotReady {
+		return notReady(refusal.Text)
+	}
+	return err
+}
+
+func writeFile(w http.ResponseWriter, name string, file []byte) error {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
+	_, err := w.Write(file)
+	return err
+}
