@@ -21,7 +21,6 @@ import (
 	"github.com/lamppost/lamppost/device/devicemqtt"
 	"github.com/lamppost/lamppost/sig"
 	mqtt "github.com/mochi-mqtt/server/v2"
-	"github.com/mochi-mqtt/server/v2/listeners"
 	"github.com/mochi-mqtt/server/v2/packets"
 )
 
@@ -90,15 +89,38 @@ func startNode(t *testing.T, receiveMaximum uint16, address string, config *tls.
 	if config != nil {
 		l = tls.NewListener(l, config)
 	}
-	if err := n.server.AddListener(listeners.NewNet("net", l)); err != nil {
-		t.Fatal(err)
-	}
 	if err := n.server.Serve(); err != nil {
 		t.Fatal(err)
 	}
-	n.close = sync.OnceFunc(func() { n.server.Close() })
+	n.close = sync.OnceFunc(n.accept(l))
 	t.Cleanup(n.close)
 	return n
+}
+
+// accept serves connections until what it returns is called, which waits for all of them. The server's own listeners
+// begin to count a connection only after its goroutine has started, which races with the server's Close.
+func (n *node) accept(l net.Listener) (stop func()) {
+	var accepting, serving sync.WaitGroup
+	var conns []net.Conn
+	accepting.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			conns = append(conns, c)
+			serving.Go(func() { n.server.EstablishConnection("test", c) })
+		}
+	})
+	return func() {
+		l.Close()
+		accepting.Wait()
+		for _, c := range conns {
+			c.Close()
+		}
+		serving.Wait()
+		n.server.Close()
+	}
 }
 
 func openSender(t *testing.T, cfg devicemqtt.Config) *devicemqtt.Sender {
