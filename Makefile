@@ -1,0 +1,52 @@
+# make check is what must pass before a change is merged; .ci/run runs the same on a bare machine.
+
+GO       ?= go
+FUZZTIME ?= 10s
+COUNT    ?= 3
+SCREENS  ?= $(CURDIR)/bin/screens
+RACE     ?= -race# empty: without the race detector, which needs a C compiler
+
+# Packages with goroutines of their own or used by many.
+CONCURRENT = ./device/... ./sig ./internal/api/... ./internal/consensus/... ./internal/ingest/... ./internal/kv \
+	./internal/node/... ./internal/replica/...
+
+.PHONY: build test check fmt vet lint race fuzz bench cover screenshots
+
+build:
+	$(GO) build -trimpath -o bin/ ./cmd/lamppost
+
+test:
+	$(GO) test ./...
+
+check: fmt vet lint race test
+
+fmt:
+	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
+
+vet:
+	$(GO) vet ./...
+
+lint:
+	$(GO) tool -modfile=tools/go.mod staticcheck ./...
+
+race:
+	@if [ -n "$(RACE)" ]; then set -x; $(GO) test $(RACE) -short $(CONCURRENT); fi
+
+# Every fuzz target for FUZZTIME, one after the other, as go test runs only one at a time.
+fuzz:
+	@grep -roE --include='*_test.go' '^func Fuzz\w+' . | sed -E 's|/[^/]*_test\.go:func | |' | sort -u | \
+	while read -r dir target; do \
+		echo "== $$dir $$target"; \
+		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$dir" || exit 1; \
+	done
+
+# Benchmarks only, COUNT times each to show the spread.
+bench:
+	$(GO) test -run '^$$' -bench . -count $(COUNT) ./...
+
+cover:
+	$(GO) test -coverprofile cover.out ./... && $(GO) tool cover -func cover.out | tail -1
+
+# Pictures of all pages at both sizes and in both schemes, taken by a headless chromium.
+screenshots:
+	$(GO) test -count 1 -run '^TestScreens$$' ./internal/dashboard -screens $(SCREENS)
