@@ -45,8 +45,8 @@ type Transaction struct {
 // An Order is the signed content of a transaction that is not a segment.
 type Order struct {
 	Type         TxType
-	ExpiryHeight Height // 0: never
-	ExpiryTime   TimeMS // 0: never
+	ExpiryHeight Height // last block it may stand in; 0: any
+	ExpiryTime   TimeMS // the block's time is before it; 0 only in a genesis, which cannot come twice
 	Nonce        [SaltBytes]byte
 	Body         []byte // deterministic CBOR of the type's body
 }
