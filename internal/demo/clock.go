@@ -108,3 +108,13 @@ func (c *Clock) Remaining() time.Duration {
 	}
 	return c.wallFor(now, c.end)
 }
+
+// Lasted returns how much wall time has passed since Begin, and 0 before it.
+func (c *Clock) Lasted() time.Duration {
+	select {
+	case <-c.begun:
+		return c.wall().Sub(c.at)
+	default:
+		return 0
+	}
+}

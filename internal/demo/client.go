@@ -1,0 +1,117 @@
+package demo
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/lamppost/lamppost"
+)
+
+// A client talks to the node's HTTP API as a program of its administrator would.
+type client struct{ url, token string }
+
+func (c *client) get(ctx context.Context, path string, answer any) error {
+	raw, err := c.do(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(raw, answer)
+}
+
+func (c *client) post(ctx context.Context, path string, body, answer any) error {
+	raw, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	if raw, err = c.do(ctx, http.MethodPost, path, raw); err != nil {
+		return err
+	}
+	return json.Unmarshal(raw, answer)
+}
+
+// A notReady is an answer that will come later.
+type notReady struct{ text string }
+
+func (e *notReady) Error() string { return e.text }
+
+func (c *client) do(ctx context.Context, method, path string, body []byte) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.url+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+c.token)
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxReplyBytes))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%s %s: %w", method, path, err)
+	case resp.StatusCode == http.StatusServiceUnavailable:
+		return nil, &notReady{fmt.Sprintf("%s %s: %s", method, path, raw)}
+	case resp.StatusCode >= 300:
+		return nil, fmt.Errorf("%s %s: status %d: %s", method, path, resp.StatusCode, raw)
+	}
+	return raw, nil
+}
+
+// status is what the demo reads of /api/status.
+type status struct {
+	Totals struct {
+		Online   int                       `json:"devices_online"`
+		Reports  int64                     `json:"reports"`
+		Readings int64                     `json:"readings"`
+		KWh      string                    `json:"kwh"`
+		Billed   map[string]lamppost.Micro `json:"billed"`
+	} `json:"totals"`
+}
+
+func (c *client) status(ctx context.Context) (s status, err error) {
+	return s, c.get(ctx, "/api/status", &s)
+}
+
+// accounts returns the balances in the demo's currency.
+func (c *client) accounts(ctx context.Context) (map[lamppost.PartyID]lamppost.Micro, error) {
+	var list struct {
+		Accounts []struct {
+			Party    lamppost.PartyID `json:"party"`
+			Currency string           `json:"currency"`
+			Balance  lamppost.Micro   `json:"balance"`
+		} `json:"accounts"`
+	}
+	if err := c.get(ctx, "/api/accounts", &list); err != nil {
+		return nil, err
+	}
+	balances := make(map[lamppost.PartyID]lamppost.Micro)
+	for _, a := range list.Accounts {
+		if a.Currency == currency {
+			balances[a.Party] = a.Balance
+		}
+	}
+	return balances, nil
+}
+
+// eventually calls do until its answer is ready.
+func eventually(ctx context.Context, fn func() error) error {
+	const limit = 500 * time.Millisecond
+	for wait, waited := pollEvery, time.Duration(0); ; wait = min(2*wait, limit) {
+		err := fn()
+		if _, later := err.(*notReady); !later || waited > stallLimit {
+			return err
+		}
+		if err := pause(ctx, wait); err != nil {
+			return err
+		}
+		waited += wait
+	}
+}

@@ -1,0 +1,87 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/lamppost/lamppost"
+)
+
+// showProgress writes how far the week is until ctx is done: on a terminal one line that changes, elsewhere a line a second.
+func (r *run) showProgress(ctx context.Context) error {
+	p := progressLine{out: r.o.Out, inPlace: isTerminal(r.o.Out)}
+	every := progressEvery
+	if p.inPlace {
+		every = redrawEvery
+	}
+	defer p.finish()
+	for {
+		now, err := r.web.status(ctx)
+		if err != nil {
+			return err
+		}
+		p.write(r.progress(now))
+		if err := pause(ctx, every); err != nil {
+			return err
+		}
+	}
+}
+
+// progress puts a status into words.
+func (r *run) progress(s status) string {
+	at, left := lamppost.TimeMS(r.clock.Now().UnixMilli()), r.clock.Remaining()
+	when, eta := r.d.week.local(min(at, r.d.week.To()), "Mon 15:04"), fmt.Sprintf("%2.0f s left", left.Seconds())
+	if left == 0 {
+		eta = "the week is over, finishing"
+	}
+	return fmt.Sprintf("%s  %d devices  %s kWh committed  %s %s billed  %s readings  %s", when, s.Totals.Online, s.Totals.KWh,
+		s.Totals.Billed[currency], currency, grouped(s.Totals.Readings), eta)
+}
+
+// A progressLine is one line that is written again and again.
+type progressLine struct {
+	out     io.Writer
+	inPlace bool
+	width   int
+}
+
+func (p *progressLine) write(line string) {
+	if !p.inPlace {
+		fmt.Fprintln(p.out, line)
+		return
+	}
+	fmt.Fprintf(p.out, "\r%s%s", line, strings.Repeat(" ", max(0, p.width-len(line))))
+	p.width = len(line)
+}
+
+// finish leaves the line as it is.
+func (p *progressLine) finish() {
+	if p.inPlace {
+		fmt.Fprintln(p.out)
+	}
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// grouped writes a number in groups of three digits.
+func grouped(n int64) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// short writes a duration of the wall.
+func short(d time.Duration) string { return d.Round(100 * time.Millisecond).String() }

@@ -1,0 +1,221 @@
+package demo
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/audit"
+	"github.com/lamppost/lamppost/tariff"
+)
+
+// A summary is what the demo says at its end. Parts that did not happen are left out.
+type summary struct {
+	from, to    string // on the town's clock
+	hours       int    // lived
+	wall        time.Duration
+	interrupted bool
+	days        int // billed
+
+	taken, acked, committed amount
+	kWh                     string
+	held                    int // quarter hours in which a guard held a lamp up
+	invoices                int
+	billed                  lamppost.Micro
+
+	lamps []lampResult
+	bill  *bill
+
+	command, statement, pin, changed, edit string
+	finding                                *audit.Finding
+}
+
+func (r *run) newSummary() *summary {
+	last := max(r.tally.lastTick(), r.d.week.From())
+	const layout = "Mon 2 Jan 15:04"
+	s := &summary{
+		from: r.d.week.local(r.d.week.From(), layout), to: r.d.week.local(last, layout), hours: int((last - r.d.week.From()) / hourMS),
+		wall: r.clock.Lasted(), interrupted: r.interrupted(), days: r.bills.billed, invoices: len(r.bills.invoices),
+	}
+	for _, m := range r.machines {
+		s.held += m.model.heldUp()
+	}
+	for i := range r.bills.invoices {
+		s.billed += r.bills.invoices[i].Total
+	}
+	return s
+}
+
+// write tells everything, for people.
+func (s *summary) write(w io.Writer) {
+	s.writeCounts(w)
+	if s.lamps != nil {
+		writeLamps(w, s.lamps)
+	}
+	if s.bill != nil {
+		s.bill.write(w)
+	}
+	if s.finding != nil {
+		s.writeFiles(w)
+	}
+}
+
+func (s *summary) writeCounts(w io.Writer) {
+	title := "The week is over"
+	if s.interrupted {
+		title = "Ended early"
+	}
+	fmt.Fprintf(w, "\n%s: %s to %s, %d hours in %s.\n\n", title, s.from, s.to, s.hours, short(s.wall))
+	fmt.Fprintf(w, "Readings  %s taken by the devices, %s committed in the ledger", grouped(s.taken.readings), grouped(s.committed.readings))
+	if s.taken == s.committed && s.taken == s.acked {
+		fmt.Fprintf(w, ": equal, none lost, none counted twice.\n          They came in %s signed reports, each acknowledged.\n", grouped(s.taken.reports))
+	} else {
+		fmt.Fprint(w, ": NOT EQUAL.\n")
+	}
+	fmt.Fprintf(w, "Energy    %s kWh through 52 meters.\n", s.kWh)
+	fmt.Fprintf(w, "Guard     %s times a lamp wanted to go below the safe %d %% and was kept there.\n", grouped(int64(s.held)), minLevel)
+	if s.invoices == 0 {
+		fmt.Fprint(w, "Money     nothing billed: the first day was not over.\n")
+		return
+	}
+	fmt.Fprintf(w, "Money     %s %s billed in %d invoices for %s, taxes included.\n", s.billed, currency, s.invoices, plural(s.days, "day"))
+}
+
+// writeLamps writes the lamps in four columns.
+func writeLamps(w io.Writer, results []lampResult) {
+	fmt.Fprintf(w, "\nProfit or loss of each lamp in %s, light sold less electricity bought, before tax:\n", currency)
+	const columns = 4
+	rows := (len(results) + columns - 1) / columns
+	for row := range rows {
+		for i := row; i < len(results); i += rows {
+			end := "  "
+			if i+rows >= len(results) {
+				end = "\n"
+			}
+			fmt.Fprintf(w, "  %s %6s%s", results[i].id, signed(results[i].sold-results[i].bought), end)
+		}
+	}
+	var sold, bought lamppost.Micro
+	losing := 0
+	for _, l := range results {
+		sold, bought = sold+l.sold, bought+l.bought
+		if l.sold < l.bought {
+			losing++
+		}
+	}
+	fmt.Fprintf(w, "Together: %s sold, %s bought, %s; %d of %d lamps made a loss.\n", sold, bought, signed(sold-bought), losing, len(results))
+}
+
+func signed(m lamppost.Micro) string {
+	if m > 0 {
+		return "+" + m.String()
+	}
+	return m.String()
+}
+
+// A bill is all invoices of one buyer together.
+type bill struct {
+	name, place string
+	lines       []billLine
+	net, tax    lamppost.Micro
+	total       lamppost.Micro
+	taxRate     string
+	numbers     []string
+}
+
+// A billLine adds up the lines of one band.
+type billLine struct {
+	band     string
+	quantity lamppost.Decimal // register units
+	days     uint32
+	price    lamppost.Micro
+	amount   lamppost.Micro
+	scale    uint8
+	unit     string // of the price
+}
+
+// newBill adds up invoices of one supply and one tax rate; nil if there are none.
+func newBill(invoices []tariff.Invoice, name string) *bill {
+	if len(invoices) == 0 {
+		return nil
+	}
+	b := &bill{name: name, place: invoices[0].Supplies[0].Place}
+	for i := range invoices {
+		inv := &invoices[i]
+		b.numbers = append(b.numbers, inv.Number)
+		b.net, b.total = b.net+inv.Net, b.total+inv.Total
+		for _, t := range inv.Tax {
+			b.tax += t.Amount
+			b.taxRate = lamppost.Dec(int64(t.BasisPoints/100), 0).String() + " %"
+		}
+		for j := range inv.Supplies {
+			for _, l := range inv.Supplies[j].Lines {
+				b.add(&inv.Supplies[j], l)
+			}
+		}
+	}
+	return b
+}
+
+func (b *bill) add(s *tariff.InvoiceSupply, l tariff.Line) {
+	for i := range b.lines {
+		sum := &b.lines[i]
+		if sum.band == l.Band && sum.price == l.Price {
+			sum.quantity, _ = sum.quantity.Add(l.Quantity) // a week's Wh fit
+			sum.days += l.Days
+			sum.amount += l.Amount
+			return
+		}
+	}
+	b.lines = append(b.lines, billLine{l.Band, l.Quantity, l.Days, l.Price, l.Amount, s.Scale, s.PerUnit})
+}
+
+func (l *billLine) words() (band, quantity, price string) {
+	if l.band == tariff.LineStanding {
+		return "standing charge", plural(int(l.days), "day"), l.price.String() + " per day"
+	}
+	q := l.quantity
+	q.Exponent -= int8(l.scale)
+	return l.band, q.String() + " " + l.unit, l.price.String() + " per " + l.unit
+}
+
+func (b *bill) write(w io.Writer) {
+	fmt.Fprintf(w, "\nThe bill of %s, %s, in %s:\n", b.name, b.place, currency)
+	const row = "  %-16s %12s  %-20s %8s\n"
+	for i := range b.lines {
+		band, quantity, price := b.lines[i].words()
+		fmt.Fprintf(w, row, band, quantity, "at "+price, b.lines[i].amount)
+	}
+	fmt.Fprintf(w, row+row+row, "net", "", "", b.net, b.taxRate+" VAT", "", "", b.tax, "total", "", "", b.total)
+	fmt.Fprintf(w, "  from %s, %s to %s; paid.\n", plural(len(b.numbers), "daily invoice"), b.numbers[0], b.numbers[len(b.numbers)-1])
+}
+
+func (s *summary) writeFiles(w io.Writer) {
+	fmt.Fprintf(w, "\nWritten and verified: %s\n", s.statement)
+	fmt.Fprintf(w, "  %s with %s, computed again from %s signed values\n", plural(s.finding.Invoices, "invoice"),
+		plural(s.finding.Lines, "line"), grouped(int64(s.finding.Readings)))
+	statement, pin, changed := shellWord(s.statement), shellWord(s.pin), shellWord(s.changed)
+	fmt.Fprintf(w, "\nCheck it yourself, offline:\n  %s verify --pin %s %s\n", s.command, pin, statement)
+	fmt.Fprintf(w, "\nChange one digit, and see it fail:\n  sed '%s' %s > %s; %s verify --pin %s %s\n", s.edit, statement, changed,
+		s.command, pin, changed)
+}
+
+// shellWord quotes a path for a POSIX shell where it needs that.
+func shellWord(s string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-+,:@", r)
+	}
+	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
