@@ -1,0 +1,124 @@
+// The shell: which page is shown, how it stays current, what is said when the node cannot be asked.
+
+import { fill, h, say } from './dom.js';
+import { count, zoneName } from './format.js';
+import { Live } from './live.js';
+import { fleetPage } from './fleet.js';
+import { devicePage } from './device.js';
+import { logPage } from './log.js';
+import { billPage, billsPage } from './bills.js';
+import { loginPage } from './login.js';
+
+// A page is made with (app, …parameters of its route) and has: title, el, start(), and optionally changed() when the
+// node reported something new, status(status), stop().
+const routes = [
+  [/^\/?$/, 'fleet', fleetPage],
+  [/^\/device\/([^/]+)$/, 'fleet', devicePage],
+  [/^\/log$/, 'log', logPage],
+  [/^\/log\/(\d+)\/(\d+)$/, 'log', logPage],
+  [/^\/bills$/, 'bills', billsPage],
+  [/^\/bill\/([^/]+)$/, 'bills', billPage],
+];
+
+const main = document.getElementById('main');
+const link = document.getElementById('link');
+let page = null;
+
+const live = new Live({
+  status(status) {
+    say(document.getElementById('foot-node'), footWords(status));
+    page?.status?.(status);
+    page?.changed?.();
+  },
+  block() {
+    page?.changed?.();
+  },
+  mode(mode) {
+    link.dataset.mode = mode;
+    say(link.querySelector('.link-text'), { live: 'Live', polling: 'Every 3 s', away: 'Node not reachable', locked: 'Locked' }[mode] ?? '');
+    if (mode === 'locked') askForToken();
+  },
+});
+
+const app = {
+  live,
+  now: () => live.now(),
+  // guard runs what asks the node and turns a refusal into words in place, or into the question for the token.
+  async guard(work, place) {
+    try {
+      await work();
+      place?.replaceChildren();
+    } catch (err) {
+      if (err.name === 'AbortError') return;
+      if (err.status === 401) live.lock();
+      else if (place) fill(place, trouble(err));
+    }
+  },
+};
+
+function trouble(err) {
+  const words = err.status ? err.message : 'The node cannot be reached just now. This page tries again by itself.';
+  return h('p', { class: 'note bad', role: 'alert' }, words);
+}
+
+function footWords(s) {
+  const speed = s.speed > 1 ? ` · demo clock, ${count(Math.round(s.speed))} times as fast` : '';
+  return `Network ${s.network} · member ${s.member} · Lamppost ${s.version}${speed}`;
+}
+
+function askForToken() {
+  show(loginPage(app, () => {
+    live.start();
+    route();
+  }), '');
+}
+
+function show(next, section) {
+  page?.stop?.();
+  page = next;
+  document.title = `${page.title} – Lamppost`;
+  for (const a of document.querySelectorAll('nav a[data-page]')) {
+    if (a.dataset.page === section) a.setAttribute('aria-current', 'page');
+    else a.removeAttribute('aria-current');
+  }
+  fill(main, page.el);
+  page.start?.();
+}
+
+function route() {
+  const path = location.hash.replace(/^#/, '');
+  if (path === 'main') return; // the skip link
+  if (live.mode === 'locked') return;
+  for (const [pattern, section, make] of routes) {
+    const match = pattern.exec(path);
+    if (match) return show(make(app, ...match.slice(1).map(plainPart)), section);
+  }
+  show({ title: 'Not found', el: h('section', null, h('h1', null, 'There is no such page'), h('p', null, h('a', { href: '#/' }, 'Back to the fleet'))) }, '');
+}
+
+function plainPart(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
+document.querySelector('.skip').addEventListener('click', (e) => {
+  e.preventDefault(); // the part after # names the page
+  main.focus();
+});
+addEventListener('hashchange', () => {
+  const keep = page?.keeps?.(location.hash.replace(/^#/, ''));
+  if (keep) return;
+  route();
+  scrollTo(0, 0);
+  main.focus({ preventScroll: true });
+});
+document.addEventListener('visibilitychange', () => {
+  if (!document.hidden) page?.changed?.();
+});
+
+say(document.getElementById('foot-zone'), `Times are those of ${zoneName()}.`);
+route();
+live.start();

@@ -1,0 +1,266 @@
+// One device: what it last said, a chart of it, how far its word goes, and its account.
+
+import { get } from './api.js';
+import { fill, h, keyed, move, say } from './dom.js';
+import { ago, axisClock, axisDay, count, drawn, money, negative, plural, quantity, unitName, when, whenExactly, zero } from './format.js';
+import { every } from './live.js';
+import { assuranceWords, kindWords, qualityName, safetyName, safetyWords, stateOf, suiteName, suiteWords } from './words.js';
+
+const windows = [[0, 'All that is kept'], [86_400_000, 'Last day'], [3_600_000, 'Last hour'], [600_000, 'Last 10 minutes']];
+
+export function devicePage(app, id) {
+  const problem = h('div');
+  const title = h('h1', null, id);
+  const state = h('span', { class: 'pill' });
+  const facts = h('p', { class: 'quiet' });
+  const twin = twinCard(app);
+  const chart = chartCard(app, id);
+  const cards = [assuranceCard(), sequenceCard(), accountCard(), safetyCard()];
+  const quarantine = h('div');
+
+  const load = every(1500, () => app.guard(async () => {
+    const d = await get(`/devices/${encodeURIComponent(id)}`);
+    say(title, d.name || d.id);
+    const s = stateOf(d);
+    say(state, s.text);
+    state.className = `pill ${s.key}`;
+    say(facts, [d.id, d.site, d.owner && `belongs to ${d.owner}`, d.last_ms > 0 && `last heard ${ago(d.last_ms, app.now())}`].filter(Boolean).join(' · '));
+    fill(quarantine, d.quarantined && h('p', { class: 'note bad' }, h('strong', null, 'In quarantine: '), d.quarantined,
+      '. Its reports are refused until its operator frees it.'));
+    twin.update(d);
+    cards.forEach((c) => c.update(d));
+    await chart.update(d);
+  }, problem));
+
+  const el = h('div', { class: 'page' },
+    h('nav', { class: 'crumbs', 'aria-label': 'Where you are' }, h('a', { href: '#/' }, 'Fleet'), h('span', { 'aria-hidden': 'true' }, '/'), h('span', { 'aria-current': 'page' }, id)),
+    h('header', { class: 'title' }, title, state, facts), problem, quarantine,
+    h('div', { class: 'split' },
+      h('div', { class: 'wide' }, chart.el, twin.el),
+      h('div', { class: 'side' }, cards.map((c) => c.el))));
+  return { title: id, el, start: load, changed: load, stop: chart.stop };
+}
+
+function twinCard(app) {
+  const body = h('tbody');
+  const kept = new Map();
+  const row = () => {
+    const cells = { name: h('th', { scope: 'row' }), value: h('td', { class: 'num strong' }), kind: h('td', { class: 'quiet wide-only' }), age: h('td', { class: 'num quiet' }) };
+    return {
+      el: h('tr', null, cells.name, cells.value, cells.kind, cells.age),
+      update(r) {
+        const q = qualityName(r.quality);
+        say(cells.name, r.name);
+        move(cells.value, quantity(r.value, r.unit));
+        say(cells.kind, kindWords(r.kind) + (q === 'measured' ? '' : `, ${q}`));
+        say(cells.age, ago(r.time_ms, app.now()));
+        cells.age.title = whenExactly(r.time_ms);
+      },
+    };
+  };
+  return {
+    el: h('section', { class: 'card', 'aria-labelledby': 'twin-h' }, h('h2', { id: 'twin-h' }, 'What it last said'),
+      h('table', { id: 'twin' }, h('thead', null, h('tr', null, h('th', { scope: 'col' }, 'Reading'), h('th', { scope: 'col', class: 'num' }, 'Value'),
+        h('th', { scope: 'col', class: 'wide-only' }, 'Kind'), h('th', { scope: 'col', class: 'num' }, 'Age'))), body)),
+    update: (d) => keyed(body, kept, d.readings ?? [], (r) => r.name, row),
+  };
+}
+
+function chartCard(app, id) {
+  const picks = h('div', { class: 'picks', role: 'group', 'aria-label': 'Which reading to draw' });
+  const span = h('select', { id: 'window', onchange: () => draw() }, windows.map(([ms, text]) => h('option', { value: String(ms) }, text)));
+  const place = h('div', { class: 'chart' });
+  const words = h('p', { class: 'quiet', role: 'status' });
+  const table = h('tbody');
+  const problem = h('div');
+  const kept = new Map();
+  const scheme = matchMedia('(prefers-color-scheme: dark)');
+  let picked = '';
+  let series = null;
+  let plot = null;
+  let size = null;
+
+  function draw() {
+    if (!series) return;
+    const data = cut(series, Number(span.value));
+    say(words, inWords(data, series.unit));
+    fill(table, data.times.slice(-12).map((t, i, all) => h('tr', null, h('th', { scope: 'row' }, whenExactly(t)),
+      h('td', { class: 'num' }, `${drawn(data.values[data.values.length - all.length + i])} ${unitName(series.unit)}`))).reverse());
+    const width = place.clientWidth;
+    if (!width) return;
+    if (!plot) plot = new uPlot(options(width, series), [data.times, data.values], place);
+    else plot.setData([data.times, data.values]);
+  }
+  function redraw() {
+    plot?.destroy();
+    plot = null;
+    draw();
+  }
+  async function load() {
+    if (!picked) return;
+    const got = await get(`/devices/${encodeURIComponent(id)}/series?name=${encodeURIComponent(picked)}`);
+    if (got.name !== picked) return; // another was picked meanwhile
+    const other = series?.name !== got.name;
+    series = got;
+    if (other) redraw();
+    else draw();
+  }
+  function pick(name) {
+    picked = name;
+    for (const [key, entry] of kept) entry.el.setAttribute('aria-pressed', String(key === name));
+    app.guard(load, problem);
+  }
+
+  size = new ResizeObserver(() => plot && plot.width !== place.clientWidth && place.clientWidth && plot.setSize({ width: place.clientWidth, height: chartHeight(place.clientWidth) }));
+  size.observe(place);
+  scheme.addEventListener('change', redraw);
+  return {
+    el: h('section', { class: 'card', 'aria-labelledby': 'chart-h' },
+      h('div', { class: 'head' }, h('h2', { id: 'chart-h' }, 'Over time'), h('div', { class: 'field row-field' }, h('label', { for: 'window' }, 'Window'), span)),
+      picks, problem, place, words,
+      h('details', null, h('summary', null, 'The latest numbers as a table'), h('table', null,
+        h('thead', null, h('tr', null, h('th', { scope: 'col' }, 'Time'), h('th', { scope: 'col', class: 'num' }, 'Value'))), table))),
+    async update(d) {
+      const names = d.series ?? [];
+      keyed(picks, kept, names, (n) => n, (n) => ({ el: h('button', { type: 'button', 'aria-pressed': 'false', onclick: () => pick(n) }, n), update() {} }));
+      if (!picked && names.length) {
+        picked = names.includes('power') ? 'power' : names[0];
+        kept.get(picked).el.setAttribute('aria-pressed', 'true');
+      }
+      if (!names.length) say(words, 'Nothing to draw yet.');
+      await load();
+    },
+    stop() {
+      size.disconnect();
+      scheme.removeEventListener('change', redraw);
+      plot?.destroy();
+      plot = null;
+    },
+  };
+}
+
+function cut(series, ms) {
+  const times = series.times_ms ?? [];
+  const values = series.values ?? [];
+  if (!ms || !times.length) return { times, values };
+  const from = times.findIndex((t) => t >= times.at(-1) - ms);
+  return { times: times.slice(from), values: values.slice(from) };
+}
+
+function inWords({ times, values }, unit) {
+  const all = values.filter(Number.isFinite);
+  if (!all.length) return 'No values in this window.';
+  const low = all.reduce((a, b) => Math.min(a, b));
+  const high = all.reduce((a, b) => Math.max(a, b));
+  const u = unitName(unit);
+  return `${plural(all.length, 'value')} from ${when(times[0])} to ${when(times.at(-1))}: lowest ${drawn(low)} ${u}, highest ${drawn(high)} ${u}, latest ${drawn(all.at(-1))} ${u}.`;
+}
+
+const chartHeight = (width) => (width < 500 ? 220 : 300);
+
+function options(width, series) {
+  const style = getComputedStyle(document.documentElement);
+  const colour = (name) => style.getPropertyValue(name).trim();
+  const font = '12px system-ui, sans-serif';
+  const axis = { stroke: colour('--quiet'), font, grid: { stroke: colour('--line'), width: 1 }, ticks: { stroke: colour('--line'), width: 1, size: 4 } };
+  const unit = unitName(series.unit);
+  const steps = series.kind === 'interval' || series.kind === 'gauge' ? undefined : uPlot.paths.linear();
+  return {
+    width, height: chartHeight(width), ms: 1, legend: { live: true, markers: { width: 0 } },
+    cursor: { y: false, points: { size: 8 } },
+    scales: { x: { time: true } },
+    axes: [
+      { ...axis, space: 70, values: (_, ticks) => tickWords(ticks) },
+      { ...axis, size: 62, values: (_, ticks) => ticks.map((v) => drawn(v)) },
+    ],
+    series: [
+      { label: 'Time', value: (_, v) => (v == null ? '–' : whenExactly(v)) },
+      { label: series.name, stroke: colour('--line-ink'), width: 2, fill: colour('--line-fill'), paths: steps, points: { show: false },
+        value: (_, v) => (v == null ? '–' : `${drawn(v)} ${unit}`) },
+    ],
+  };
+}
+
+// tickWords writes the clock at each tick, and the day wherever it changes.
+function tickWords(ticks) {
+  let day = '';
+  return ticks.map((t) => {
+    const d = axisDay(t);
+    const midnight = new Date(t).getHours() === 0 && new Date(t).getMinutes() === 0;
+    const text = day === '' || d !== day ? (midnight ? d : `${axisClock(t)}\n${d}`) : axisClock(t);
+    day = d;
+    return text;
+  });
+}
+
+function card(id, title, ...content) {
+  return h('section', { class: 'card', 'aria-labelledby': id }, h('h2', { id }, title), ...content);
+}
+
+function assuranceCard() {
+  const badge = h('span', { class: 'badge', id: 'assurance' });
+  const words = h('p');
+  const suite = h('p', { class: 'quiet' });
+  return {
+    el: card('assurance-h', 'How far its word goes', h('details', { class: 'explain' }, h('summary', null, badge), words, suite,
+      h('p', { class: 'quiet' }, 'It does not prove that the meter measures right, only who said what.')), h('p', { class: 'quiet' }, 'Tap for what this means.')),
+    update(d) {
+      say(badge, [d.assurance, suiteName(d.suite)].filter(Boolean).join(' · '));
+      say(words, assuranceWords(d.assurance));
+      say(suite, `${suiteWords(d.suite)}${d.key_epoch ? ` This is key number ${d.key_epoch} of the device.` : ''}`.trim());
+    },
+  };
+}
+
+function sequenceCard() {
+  const verdict = h('p', { class: 'verdict' });
+  const detail = h('p', { class: 'quiet' });
+  return {
+    el: card('sequence-h', 'Nothing left out?', verdict, detail, h('details', null, h('summary', null, 'How this is known'),
+      h('p', null, 'The device numbers its reports and signs the number, so a gap shows. Bills rest on running totals: a lost report loses detail, not money.'))),
+    update(d) {
+      const missing = Number(d.missing ?? 0);
+      const lost = Number(d.lost ?? 0);
+      const n = d.seq?.n ?? 0;
+      verdict.className = `verdict ${missing ? 'warn' : 'ok'}`;
+      say(verdict, n === 0 ? 'No report yet' : missing ? `${plural(missing, 'report')} on the way or missing` : lost ? 'Nothing is awaited' : 'Every report arrived');
+      const parts = [n > 0 && `The latest is number ${count(n)}.`];
+      if (lost) parts.push(`${plural(lost, 'report')} given up as lost, on record.`);
+      if (d.seq?.epoch > 1) parts.push(`The device began to count anew ${plural(d.seq.epoch - 1, 'time')}.`);
+      say(detail, parts.filter(Boolean).join(' '));
+    },
+  };
+}
+
+function accountCard() {
+  const body = h('div');
+  const points = h('p', { class: 'quiet' });
+  return {
+    el: card('account-h', 'Its own account', body, points),
+    update(d) {
+      const all = Object.entries(d.balance ?? {}).sort();
+      fill(body, all.length ? all.map(([currency, amount]) => account(currency, amount)) : h('p', null, 'Nothing is booked on it yet.'));
+      const names = (d.points ?? []).map((p) => (typeof p === 'string' ? p : p.place || p.id));
+      say(points, names.length ? `Its meter counts for: ${names.join(', ')}.` : '');
+    },
+  };
+}
+
+function account(currency, amount) {
+  const [kind, words] = zero(amount) ? ['', 'Income and costs are even.'] : negative(amount)
+    ? ['loss', 'Loss: what it used cost more than it earned.'] : ['profit', 'Profit: it earned more than what it used cost.'];
+  return h('div', null, h('p', { class: `figure money ${kind}`, id: 'balance' }, money(amount, currency)), h('p', null, words),
+    h('p', { class: 'quiet' }, 'Income less costs, all bookings so far.'));
+}
+
+function safetyCard() {
+  const name = h('p', { class: 'verdict' });
+  const words = h('p');
+  return {
+    el: card('safety-h', 'Safety class', name, words),
+    update(d) {
+      say(name, safetyName(d.safety));
+      say(words, safetyWords(d.safety));
+    },
+  };
+}

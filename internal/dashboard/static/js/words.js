@@ -1,0 +1,71 @@
+// What codes and classes mean, in plain words. The API sends names; sentences are made here.
+
+const codes = {
+  ok: 'accepted', duplicate: 'sent twice, counted once', bad_report: 'unreadable report', too_large: 'too large',
+  bad_signature: 'signature does not match', unknown: 'not registered', number_reused: 'number used twice',
+  too_old: 'too old', clock_ahead: 'clock ahead of time', float_billed: 'inexact number on a meter', quarantined: 'device in quarantine',
+  forbidden: 'not allowed', bad_transaction: 'unreadable order', expired: 'came too late', exists: 'already there',
+  no_funds: 'over the credit limit', not_ready: 'not ready yet', busy: 'too busy, sent again later',
+};
+
+export const codeWords = (code) => codes[code] ?? String(code).replaceAll('_', ' ');
+
+const safety = {
+  life: ['Life', 'People’s lives may depend on it. It never refuses service: no bill, contract or outage can switch it off.'],
+  public: ['Public', 'The public relies on it. It never falls under its minimum, for a street lamp its minimum light, whatever is owed.'],
+  essential: ['Essential', 'Somebody’s home or work relies on it. It may be reduced only after 7 days’ notice and 72 hours’ grace, and never while it is offline.'],
+  ordinary: ['Ordinary', 'It may stop, for example when it is not paid for.'],
+};
+const safetyByNumber = ['essential', 'life', 'public', 'ordinary'];
+
+export const safetyClass = (c) => (typeof c === 'number' ? safetyByNumber[c] : c) ?? 'essential';
+export const safetyName = (c) => (safety[safetyClass(c)] ?? safety.essential)[0];
+export const safetyWords = (c) => (safety[safetyClass(c)] ?? safety.essential)[1];
+
+const assurances = {
+  'meter-signed': 'The meter itself signs every value. Its signature is kept exactly as it came, so anyone can check it again.',
+  'device-signed': 'The device signs every report with a key of its own. Anyone can check that exactly these values came from it and that nobody changed them on the way, neither the network nor the operator of this node.',
+  'gateway-vouched': 'The device shares a secret with its gateway. The gateway checked each report and signed for it: you trust the gateway, not the device alone.',
+  'channel-authenticated': 'The connection was checked, the values are not signed one by one: you trust whoever ran the connection.',
+  unsigned: 'Nobody signed these values. They are shown, and are never silently taken as valid.',
+};
+
+export const assuranceWords = (a) => assurances[a] ?? 'This node does not say how the values are vouched for.';
+
+const suites = { ed25519: 'Ed25519', eddsa: 'Ed25519', es256: 'ES256', 'hmac-sha256': 'HMAC-SHA256', 'ml-dsa-44': 'ML-DSA-44' };
+const suiteMeaning = {
+  ed25519: 'Ed25519 is the kind of signature: a public standard (RFC 8032).',
+  es256: 'ES256 is the kind of signature: a public standard that secure chips know (ECDSA on the curve P-256).',
+  'hmac-sha256': 'HMAC-SHA256 is the kind of proof: a fingerprint made with a shared secret (RFC 2104).',
+};
+
+export const suiteName = (s) => suites[String(s).toLowerCase()] ?? String(s ?? '');
+export const suiteWords = (s) => suiteMeaning[suiteName(s).toLowerCase()] ?? '';
+
+const kinds = { register: 'running total', interval: 'amount since the last', gauge: 'at that moment' };
+const kindsByNumber = ['gauge', 'interval', 'register'];
+const qualities = ['measured', 'estimated', 'substituted', 'faulty'];
+
+export const kindWords = (k) => kinds[typeof k === 'number' ? kindsByNumber[k] : k] ?? String(k ?? '');
+export const qualityName = (q) => (typeof q === 'number' ? qualities[q] : q) || 'measured';
+
+const types = {
+  genesis: 'Network founded', segment: 'Readings', party: 'Party', device: 'Device', point: 'Metering point',
+  tariff: 'Tariff', agreement: 'Agreement', invoice: 'Bill', transfer: 'Payment', block: 'Block',
+};
+
+export const typeName = (t) => types[t] ?? String(t);
+
+// stateOf says how a device is doing: one word for people, one for the style sheet.
+export function stateOf(d) {
+  if (d.quarantined) return { key: 'bad', text: 'Quarantined' };
+  if (d.online) return { key: 'ok', text: 'Online' };
+  return { key: 'idle', text: d.last_ms > 0 ? 'Silent' : 'Not heard yet' };
+}
+
+// lineName names a line of a bill.
+export function lineName(band) {
+  if (band === 'standing') return 'Standing charge';
+  if (band === 'series') return 'At the changing price';
+  return band ? band[0].toUpperCase() + band.slice(1) : 'Use';
+}
