@@ -22,9 +22,9 @@ type publish struct {
 // parseReport reads the PUBLISH packets that make nearly all of the traffic: QoS 0 or 1, to the device's own report
 // topic, and in MQTT 5 without properties. Others, good or bad, give false and are for [parsePublish].
 //
-// It exists because the general decoder allocates a string, a buffer and 600 bytes of Packet for each of them and walks
-// the topic twice; comparing the topic with the one that is allowed settles its encoding, wildcards and authorisation
-// at once. BenchmarkParse has the difference, FuzzParseReport checks that both agree.
+// It exists because the general decoder fills a Packet of some 700 bytes and walks the topic three times, where comparing
+// the topic with the one that is allowed settles its encoding, wildcards and authorisation at once: 18 ns instead of 190,
+// and no allocation (BenchmarkParse). FuzzParseReport checks that both agree.
 func parseReport(first byte, body []byte, version byte, topic string) (p publish, ok bool) {
 	const dup, qos, retain = 1 << 3, 3 << 1, 1 << 0
 	p.qos = first & qos >> 1

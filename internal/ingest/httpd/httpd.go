@@ -1,0 +1,220 @@
+// Package httpd is the HTTP front door for devices: one report per request, answered when it is committed or refused, and
+// the enrolment of a device's key. It is for devices that speak rarely, and for trying things with curl; many reports
+// from one device are cheaper over MQTT.
+//
+// It promises that status 200 means committed, that a 4xx other than 401 and 429 means never to send this report again,
+// and that everything else may be sent again, which the ledger's sequence rule makes harmless. It does not do TLS or
+// time-outs of headers: that is the http.Server's.
+//
+// Start reading at [Handler]. The table of codes is [Status] and docs/devices.md; limits are in limits.go.
+package httpd
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/ingest"
+)
+
+// A Submitter takes reports; *ingest.Ingest is one. After nil, and only then, sink.Done is called once, from any
+// goroutine; ingest.ErrBusy means that nothing was taken, and any other error that nothing is taken any more.
+type Submitter interface {
+	TrySubmit(from *ingest.Origin, raw []byte, token uint64, sink ingest.Sink) error
+}
+
+// Config is what the handler needs. Auth and Submit are required.
+type Config struct {
+	// Auth says which device a client is, or refuses it. cert is the client's certificate where TLS verified one, else
+	// nil. It is called for every request, by many goroutines at once.
+	Auth   func(user, password string, cert *x509.Certificate) (lamppost.DeviceID, error)
+	Submit Submitter
+
+	// Enrol registers a device's public key and returns what the device must know to sign. An error that is a
+	// *lamppost.Refusal is told to the device; others are logged. Nil: there is no enrolment here.
+	Enrol func(ctx context.Context, device lamppost.DeviceID, suite string, key []byte) (network string, keyEpoch uint32, err error)
+
+	MaxWait time.Duration    // for a report to be committed; 0: DefaultMaxWait
+	Now     func() time.Time // nil: time.Now
+	Log     *slog.Logger     // nil: nothing is logged
+}
+
+// Handler answers POST /v1/report and POST /v1/enrol.
+func Handler(cfg Config) http.Handler {
+	if cfg.MaxWait == 0 {
+		cfg.MaxWait = DefaultMaxWait
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	d := &door{cfg: cfg, origins: map[lamppost.DeviceID]*ingest.Origin{}}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /v1/report", d.report)
+	if cfg.Enrol != nil {
+		mux.HandleFunc("POST /v1/enrol", d.enrol)
+	}
+	return mux
+}
+
+type door struct {
+	cfg    Config
+	failed failures
+
+	mu      sync.Mutex
+	origins map[lamppost.DeviceID]*ingest.Origin // of devices that have logged in: as many as there are devices
+}
+
+// A reply is the body of every answer but that of a successful enrolment. Its field names are part of the API
+// (docs/devices.md).
+type reply struct {
+	Code   string          `json:"code"`
+	Report string          `json:"report,omitempty"` // absent where the bytes could not be read
+	Height lamppost.Height `json:"height,omitempty"` // of the first commit
+	Text   string          `json:"text,omitempty"`
+}
+
+// report takes one report and answers when it is judged.
+func (d *door) report(w http.ResponseWriter, r *http.Request) {
+	device, ok := d.logIn(w, r)
+	if !ok {
+		return
+	}
+	raw, ok := body(w, r, lamppost.MaxReportBytes)
+	if !ok {
+		return
+	}
+	judged := make(sink, 1)
+	switch err := d.cfg.Submit.TrySubmit(d.origin(device), raw, 0, judged); {
+	case errors.Is(err, ingest.ErrBusy):
+		busy(w, "the node is busy: nothing was taken, send the report again")
+		return
+	case err != nil:
+		busy(w, "the node is shutting down: nothing was taken, send the report again")
+		return
+	}
+	late := time.NewTimer(d.cfg.MaxWait)
+	defer late.Stop()
+	select {
+	case got := <-judged:
+		answerReport(w, got)
+	case <-late.C:
+		busy(w, "the report was taken and is not committed yet: send it again to hear what became of it")
+	case <-r.Context().Done(): // the client has gone and will send it again
+	}
+}
+
+// A sink receives one reply; it has room for it, so that Done never blocks.
+type sink chan ingest.Reply
+
+// Done implements ingest.Sink.
+func (s sink) Done(_ uint64, r ingest.Reply) { s <- r }
+
+func answerReport(w http.ResponseWriter, got ingest.Reply) {
+	m := reply{Code: got.Code.String(), Height: got.Height, Text: got.Text}
+	if !got.ID.IsZero() {
+		m.Report = got.ID.String()
+	}
+	answer(w, Status(got.Code), m)
+}
+
+// origin is the one that ingest knows a device's requests by. It belongs to the device and not to the connection, because
+// whoever reconnects for every request would otherwise be a stranger each time.
+func (d *door) origin(device lamppost.DeviceID) *ingest.Origin {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	o := d.origins[device]
+	if o == nil {
+		o = &ingest.Origin{Device: device}
+		d.origins[device] = o
+	}
+	return o
+}
+
+// enrol registers the key of the device that logged in.
+func (d *door) enrol(w http.ResponseWriter, r *http.Request) {
+	device, ok := d.logIn(w, r)
+	if !ok {
+		return
+	}
+	raw, ok := body(w, r, maxEnrolBytes)
+	if !ok {
+		return
+	}
+	var in struct {
+		Suite string `json:"suite"`
+		Key   []byte `json:"key"` // standard base64 (RFC 4648 §4)
+	}
+	if err := json.Unmarshal(raw, &in); err != nil || in.Suite == "" || len(in.Key) == 0 {
+		refuse(w, lamppost.CodeBadTx, `the body is not {"suite":"ed25519","key":"<base64>"}`)
+		return
+	}
+	network, epoch, err := d.cfg.Enrol(r.Context(), device, in.Suite, in.Key)
+	var refusal *lamppost.Refusal
+	switch {
+	case err == nil:
+		answer(w, http.StatusOK, struct {
+			Network  string `json:"network"`
+			KeyEpoch uint32 `json:"key_epoch"`
+		}{network, epoch})
+	case errors.As(err, &refusal):
+		refuse(w, refusal.Code, refusal.Text)
+	case r.Context().Err() != nil: // the client has gone
+	default:
+		d.cfg.Log.Error("http: enrolling a device", "device", device, "err", err)
+		answer(w, http.StatusInternalServerError, reply{Code: codeInternal, Text: "the node could not enrol the device; its log says why"})
+	}
+}
+
+// logIn finds out which device asks, or answers the request itself.
+func (d *door) logIn(w http.ResponseWriter, r *http.Request) (device lamppost.DeviceID, ok bool) {
+	user, password, given := r.BasicAuth()
+	var cert *x509.Certificate
+	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
+		cert = r.TLS.VerifiedChains[0][0]
+	}
+	if !given && cert == nil {
+		unauthorized(w, "log in with the device id and its token (HTTP basic authentication)")
+		return "", false
+	}
+	who := attempt{addressOf(r.RemoteAddr), user[:min(len(user), lamppost.MaxNameBytes)]}
+	if wait := d.failed.wait(who, d.cfg.Now()); wait > 0 {
+		w.Header().Set("Retry-After", fmt.Sprint(int(wait/time.Second)+1))
+		answer(w, http.StatusTooManyRequests, reply{Code: codeTooMany, Text: "too many wrong tokens for this device from this address"})
+		return "", false
+	}
+	device, err := d.cfg.Auth(user, password, cert)
+	if err != nil {
+		d.failed.count(who, d.cfg.Now())
+		d.cfg.Log.Warn("http: log-in refused", "user", user, "remote", r.RemoteAddr, "err", err)
+		unauthorized(w, "the device id or its token is wrong")
+		return "", false
+	}
+	return device, true
+}
+
+// body reads at most limit bytes, or answers the request itself.
+func body(w http.ResponseWriter, r *http.Request, limit int64) (raw []byte, ok bool) {
+	rc := http.NewResponseController(w)
+	rc.SetReadDeadline(time.Now().Add(readTimeout)) // not every writer has deadlines: then the server's hold
+	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	rc.SetReadDeadline(time.Time{})
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		refuse(w, lamppost.CodeTooLarge, fmt.Sprintf("the body is over the limit of %d bytes", limit))
+	case err != nil: // not a judgement of the report, so none of its codes
+		answer(w, http.StatusRequestTimeout, reply{Code: codeIncomplete, Text: "the body did not come whole"})
+	}
+	return raw, err == nil
+}

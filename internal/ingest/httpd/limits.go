@@ -1,0 +1,15 @@
+package httpd
+
+import "time"
+
+// Limits of the HTTP front door. A report's size is limited by lamppost.MaxReportBytes.
+const (
+	DefaultMaxWait = 10 * time.Second // for a report to be committed, before its device is asked to send it again
+	readTimeout    = 30 * time.Second // for a body, after the request's header
+	maxEnrolBytes  = 4 << 10          // the body of an enrolment
+
+	// A device's token may be given wrongly so often from one address, then not be tried for the rest of the window.
+	maxFailures   = 10
+	failureWindow = time.Minute
+	maxFailing    = 4096 // pairs of address and device that are remembered
+)
