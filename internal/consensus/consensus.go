@@ -19,8 +19,8 @@ type App interface {
 	// Last is the durable position: what the last Commit or Restore left, whatever was applied since.
 	Last() Last
 
-	// Prepare picks from b.Txs what the block shall carry, at most maxBytes; b has height, time and evidence. It changes
-	// no state.
+	// Prepare picks from b.Txs what the block shall carry, at most maxBytes, and returns those very slices; b has height,
+	// time and evidence. What it passes over for its content, CheckTx refuses from the next Commit on. It changes no state.
 	Prepare(b *lamppost.Block, maxBytes int) [][]byte
 
 	// Accept refuses a block that no honest proposer sends: a pure function of the state at b.Height-1 and b. Some blocks
@@ -75,7 +75,9 @@ type Decision struct {
 type Engine interface {
 	// Propose returns once id is decided, committed and published here, exactly once per call; at once if it was before.
 	// ErrBusy, ErrTooLarge and *NotLeaderError: surely not ordered by this call. The context's error and ErrStopped:
-	// perhaps; retry with the same id anywhere. tx must not change before Propose has returned. Safe for concurrent use.
+	// perhaps; retry with the same id anywhere. tx must not change before Propose has returned, and after one of the last
+	// two errors never, since it may still be on its way. A *lamppost.Refusal: the App takes it into no block. Safe for
+	// concurrent use.
 	Propose(ctx context.Context, id lamppost.TxID, tx []byte) (Decision, error)
 
 	// Run opens, replays and serves until ctx is done (nil) or the App failed (its error). When it returns, all its
