@@ -116,9 +116,15 @@ func (s *State) scan(from, to []byte, fn func(key, val []byte) error) error {
 		}
 	}
 	sort.Strings(fresh)
+	stopped := false // the store's Scan hides from us that fn has had enough
+	call := func(key, val []byte) error {
+		err := fn(key, val)
+		stopped = errors.Is(err, kv.ErrStop)
+		return err
+	}
 	visit := func(k string) error {
 		if v := s.overlay[k]; v != nil {
-			return fn([]byte(k), v)
+			return call([]byte(k), v)
 		}
 		return nil
 	}
@@ -132,12 +138,12 @@ func (s *State) scan(from, to []byte, fn func(key, val []byte) error) error {
 		if _, replaced := s.overlay[string(key)]; replaced {
 			return nil
 		}
-		return fn(key, val)
+		return call(key, val)
 	})
-	for ; err == nil && len(fresh) > 0; fresh = fresh[1:] {
+	for ; err == nil && !stopped && len(fresh) > 0; fresh = fresh[1:] {
 		err = visit(fresh[0])
 	}
-	if errors.Is(err, kv.ErrStop) {
+	if stopped {
 		return nil
 	}
 	return err

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"strconv"
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/kv"
@@ -116,7 +115,7 @@ func (s *State) invoice(b lamppost.InvoiceBody) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	number := string(b.Seller) + "-" + zeroPad(last+1)
+	number := invoiceNumber(b.Seller, last+1)
 	inv, err := tariff.Bill(tariff.InvoiceOrder{Number: number, InvoiceBody: b, IssuedMS: s.time}, supplies)
 	if err != nil {
 		return nil, lamppost.Refuse(lamppost.CodeNotReady, "%v", err)
@@ -136,12 +135,10 @@ func (s *State) invoice(b lamppost.InvoiceBody) ([]byte, error) {
 	return lamppost.Marshal(inv), nil
 }
 
-func zeroPad(n int64) string {
-	s := strconv.FormatInt(n, 10)
-	for len(s) < 6 {
-		s = "0" + s
-	}
-	return s
+// invoiceNumber is the seller's id and a count, "acme-000042". A long id is cut so that the number stays one itself.
+func invoiceNumber(seller lamppost.PartyID, n int64) string {
+	count := fmt.Sprintf("-%06d", n)
+	return string(seller[:min(len(seller), lamppost.MaxNameBytes-len(count))]) + count
 }
 
 // supplies gathers, for every agreement between the two, what its registers counted under each version of its tariff.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"runtime"
 	"slices"
+	"strings"
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/kv"
@@ -109,21 +110,24 @@ func (s *State) checkSegment(tx *lamppost.Transaction, checked bool) *lamppost.R
 	return nil
 }
 
-// verify checks all signatures together; what the caller checked before is taken as good.
+// verify checks all signatures together; those that the caller checked before are taken as good. Whose key it is must
+// be asked in any case: since the caller looked, an earlier transaction may have given the device another key.
 func (s *State) verify(checked bool) {
 	c := &s.checker
 	n := len(c.ends)
 	c.ok = slices.Grow(c.ok[:0], n)[:n]
 	c.items = c.items[:0]
 	for i := range n {
-		c.ok[i] = checked && c.refused[i] == nil
-		if checked || c.refused[i] != nil {
+		c.ok[i] = false
+		if c.refused[i] != nil {
 			continue
 		}
 		r := &c.reports[i]
 		if d := s.devices[r.Device]; d != nil && d.body.KeyEpoch == r.KeyEpoch && d.key.Suite() == r.Suite() {
-			c.items = append(c.items, sig.Item{Key: d.key, Msg: c.message(i), Sig: r.Signature()})
-			c.ok[i] = true // stands for "in items" until the batch is back
+			c.ok[i] = true // of an unchecked one it stands for "in items" until the batch is back
+			if !checked {
+				c.items = append(c.items, sig.Item{Key: d.key, Msg: c.message(i), Sig: r.Signature()})
+			}
 		}
 	}
 	if len(c.items) == 0 {
@@ -266,8 +270,8 @@ func (s *State) edges(d *device, r *lamppost.Report, report uint32) error {
 	for i := range r.Readings {
 		x := &r.Readings[i]
 		at, ok := lamppost.SnapToEdge(x.Time)
-		if !ok || x.Kind != lamppost.Register || x.Quality >= lamppost.Faulty {
-			continue
+		if !ok || x.Kind != lamppost.Register || x.Quality >= lamppost.Faulty || strings.IndexByte(x.Name, 0) >= 0 {
+			continue // a zero byte would end the name's part of the key
 		}
 		k := edgeKey(d.body.ID, x.Name, at)
 		if _, err := s.get(k); err == nil {
