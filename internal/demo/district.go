@@ -149,8 +149,8 @@ func (d *district) lightTariff() *tariff.Tariff {
 	t := d.terms("street-light", lampOwner)
 	t.PerUnit, t.RegisterUnit = "klmh", unitLight
 	t.Bands = []tariff.Band{
-		{Name: "after midnight", FromMin: 0, ToMin: 5 * 60, Price: 2_000},
-		{Name: "evening and morning", FromMin: 5 * 60, ToMin: 24 * 60, Price: 3_000},
+		{Name: "after midnight", FromMin: 0, ToMin: 5 * 60, Price: 2_400},
+		{Name: "evening and morning", FromMin: 5 * 60, ToMin: 24 * 60, Price: 3_400},
 	}
 	return t
 }
