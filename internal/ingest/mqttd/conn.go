@@ -78,15 +78,12 @@ func (c *conn) serve() {
 	stop := context.AfterFunc(c.ctx, func() { c.finish(packets.ErrServerShuttingDown, true) })
 	defer c.release()
 	defer stop()
+	defer c.srv.exit(c)
 	if err := c.connect(); err != nil {
 		c.report(err)
 		c.nc.Close()
 		return
 	}
-	if old := c.srv.enter(c); old != nil {
-		old.sendAway(packets.ErrSessionTakenOver, "taken_over")
-	}
-	defer c.srv.exit(c)
 	defer c.srv.mail.unsubscribe(c, topicRefused|topicDesired)
 	c.log.Debug("mqtt: connected", "version", c.version)
 

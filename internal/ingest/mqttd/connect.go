@@ -58,6 +58,10 @@ func (c *conn) connect() error {
 	}
 	if code == packets.CodeSuccess {
 		c.accept(&pk)
+		// Before the answer: a client that reconnects at once must not meet its own earlier self arriving later.
+		if old := c.srv.enter(c); old != nil {
+			old.sendAway(packets.ErrSessionTakenOver, "taken_over")
+		}
 	}
 	if werr := c.connack(&pk, code); werr != nil {
 		return werr

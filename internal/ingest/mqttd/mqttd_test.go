@@ -432,6 +432,13 @@ func TestTakeOver(t *testing.T) {
 		c.send(packets.Pingreq<<4, 0)
 		c.want(packets.Pingresp)
 	}
+	// A client that hurries, and reconnects as soon as it is told that it is connected, always wins over its past.
+	last := connect("m1", "hurry")
+	for range 200 {
+		next := connect("m1", "hurry")
+		last.want(packets.Disconnect)
+		last = next
+	}
 	if ack := func() packets.Packet { c := dial(t, d); return c.login(5, "m1", "", nil) }(); ack.Properties.AssignedClientID == "" {
 		t.Error("no client id was assigned")
 	}
