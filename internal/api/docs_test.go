@@ -1,0 +1,147 @@
+package api_test
+
+import (
+	"fmt"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/api"
+	"github.com/lamppost/lamppost/internal/ledger"
+	"github.com/lamppost/lamppost/tariff"
+)
+
+// shapes are the bodies whose fields docs/api.md lists, by the heading they stand under. Where one stands inside another,
+// the other's table names only the field.
+var shapes = map[string]reflect.Type{
+	"Error": reflect.TypeFor[api.Error](), "Status": reflect.TypeFor[api.Status](), "Device": reflect.TypeFor[api.Device](),
+	"DeviceList": reflect.TypeFor[api.DeviceList](), "DeviceDetail": reflect.TypeFor[api.DeviceDetail](),
+	"Series": reflect.TypeFor[api.Series](), "Log": reflect.TypeFor[api.Log](), "LogProof": reflect.TypeFor[api.LogProof](),
+	"Party": reflect.TypeFor[lamppost.PartyBody](), "Point": reflect.TypeFor[lamppost.PointBody](),
+	"Tariff": reflect.TypeFor[tariff.Tariff](), "Agreement": reflect.TypeFor[lamppost.AgreementBody](),
+	"Transfer": reflect.TypeFor[lamppost.TransferBody](), "InvoiceOrder": reflect.TypeFor[lamppost.InvoiceBody](),
+	"Account": reflect.TypeFor[ledger.Account](), "InvoiceEntry": reflect.TypeFor[api.InvoiceEntry](),
+	"Invoice": reflect.TypeFor[tariff.Invoice](), "InvoiceDetail": reflect.TypeFor[api.Invoice](),
+	"Source": reflect.TypeFor[tariff.Source](), "Done": reflect.TypeFor[api.Done](), "NewDevice": reflect.TypeFor[api.NewDevice](),
+	"DeviceToken": reflect.TypeFor[api.DeviceToken](), "Block": reflect.TypeFor[api.Block](),
+}
+
+// docs/api.md is the contract: its tables of routes, errors and fields are exactly what the code has, both ways.
+func TestDocs(t *testing.T) {
+	t.Parallel()
+	tables := readTables(t, "../../docs/api.md")
+	h := newHouse(t)
+	patterns, public := h.server.Routes()
+	var routes []string
+	for _, p := range append(patterns, "GET /metrics") {
+		who := "token"
+		if public[p] {
+			who = "public"
+		}
+		routes = append(routes, p+" | "+who)
+	}
+	compareTable(t, "Routes", tables["Routes"], routes)
+
+	var errs []string
+	for i, name := range lamppost.CodeNames() {
+		if code := lamppost.Code(i); !code.Accepted() {
+			errs = append(errs, fmt.Sprintf("%s | %d", name, api.StatusOf[code]))
+		}
+	}
+	errs = append(errs, "unauthorized | 401", "not_found | 404", "bad_request | 400", "internal | 500", "unknown_outcome | 504")
+	compareTable(t, "Errors", tables["Errors"], errs)
+
+	for name, shape := range shapes {
+		compareTable(t, name, tables[name], fields("", shape))
+	}
+	for name := range tables {
+		if _, ok := shapes[name]; !ok && name != "Routes" && name != "Errors" {
+			t.Errorf("docs/api.md has a table %q that no test compares", name)
+		}
+	}
+}
+
+// readTables returns the rows of every table by the heading above it: all cells but the last, which is for people.
+func readTables(t *testing.T, path string) map[string][]string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	must(t, err)
+	tables := map[string][]string{}
+	heading := ""
+	for _, line := range strings.Split(string(text), "\n") {
+		if strings.HasPrefix(line, "#") {
+			heading = strings.TrimLeft(line, "# ")
+		}
+		if !strings.HasPrefix(line, "| `") {
+			continue
+		}
+		cells := strings.Split(strings.Trim(line, "|"), "|")
+		for i := range cells {
+			cells[i] = strings.Trim(cells[i], " `")
+		}
+		tables[heading] = append(tables[heading], strings.Join(cells[:len(cells)-1], " | "))
+	}
+	return tables
+}
+
+func compareTable(t *testing.T, name string, docs, code []string) {
+	t.Helper()
+	for _, row := range code {
+		if !slices.Contains(docs, row) {
+			t.Errorf("docs/api.md, table %q, lacks %q", name, row)
+		}
+	}
+	for _, row := range docs {
+		if !slices.Contains(code, row) {
+			t.Errorf("docs/api.md, table %q, has %q, which the code has not", name, row)
+		}
+	}
+}
+
+// fields lists the paths of a shape's JSON fields: "engine.height", "devices[].id", "totals.billed{}".
+func fields(at string, t reflect.Type) (all []string) {
+	switch t.Kind() {
+	case reflect.Pointer:
+		return fields(at, t.Elem())
+	case reflect.Slice:
+		if t.Elem().Kind() == reflect.Uint8 {
+			return []string{at}
+		}
+		return fields(at+"[]", t.Elem())
+	case reflect.Map:
+		return []string{at + "{}"}
+	case reflect.Struct:
+	default:
+		return []string{at}
+	}
+	if _, ok := t.MethodByName("MarshalText"); ok || at != "" && isShape(t) {
+		return []string{at}
+	}
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		switch {
+		case name == "-" || !f.IsExported():
+		case f.Anonymous && isShape(f.Type): // all its fields
+		case f.Anonymous && name == "":
+			all = append(all, fields(at, f.Type)...)
+		case at == "":
+			all = append(all, fields(name, f.Type)...)
+		default:
+			all = append(all, fields(at+"."+name, f.Type)...)
+		}
+	}
+	return all
+}
+
+func isShape(t reflect.Type) bool {
+	for _, shape := range shapes {
+		if shape == t {
+			return true
+		}
+	}
+	return false
+}
