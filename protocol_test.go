@@ -336,6 +336,18 @@ func TestProofMemory(t *testing.T) {
 	}
 }
 
+// The same of a segment's reports. Not parallel, as above: memory is counted for the whole process.
+func TestSegmentMemory(t *testing.T) {
+	order := want(lamppost.NewTx(network, lamppost.Order{Type: lamppost.TxParty}, "north", keyOf(t, sig.EdDSA, "north"), lamppost.Seed{}))(t)
+	raw := order.Append(nil)
+	raw = append(raw[:len(raw)-2], cborHex(`991000`)...) // 4096 reports, and then a byte for each
+	raw = append(raw, make([]byte, lamppost.MaxSegmentReports)...)
+	var err error
+	if used := allocated(func() { _, err = lamppost.ParseTransaction(raw) }); err == nil || used > 16*uint64(len(raw)) {
+		t.Errorf("error %v, %d bytes allocated for %d of input", err, used, len(raw))
+	}
+}
+
 func TestOutcome(t *testing.T) {
 	t.Parallel()
 	for code := range 256 {
