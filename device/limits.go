@@ -1,6 +1,10 @@
 package device
 
-import "time"
+import (
+	"time"
+
+	"github.com/lamppost/lamppost"
+)
 
 // Limits and defaults.
 const (
@@ -20,11 +24,12 @@ const (
 	DefaultMinBackoff  = 500 * time.Millisecond
 	DefaultMaxBackoff  = time.Minute
 
-	maxWindow       = 1024
-	compactBytes    = 256 << 10 // a queue file below this size is never rewritten
-	compactEdges    = 64 << 10  // likewise the file of a billing register
-	maxRecordBytes  = 24 << 10  // of any record in a journal
-	maxRefusedBytes = 1 << 20   // of the record of refused reports; the one before it is kept too
-	maxReplyBytes   = 64 << 10  // of a server's reply
-	maxSignedEdges  = 1024      // edges remembered as billed: ten days of quarter hours
+	maxWindow       = lamppost.RecentIDs // see run.limit
+	patience        = 4                  // failures of a report of its own until later ones stop waiting for it
+	compactBytes    = 256 << 10          // a queue file below this size is never rewritten
+	compactEdges    = 64 << 10           // likewise the file of a billing register
+	maxRecordBytes  = 24 << 10           // of any record in a journal
+	maxRefusedBytes = 1 << 20            // of the record of refused reports; the one before it is kept too
+	maxReplyBytes   = 64 << 10           // of a server's reply
+	maxSignedEdges  = 1024               // edges remembered as billed: ten days of quarter hours
 )

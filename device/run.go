@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -70,6 +71,9 @@ type run struct {
 	started  time.Time
 	link     link
 	underWay int
+
+	oldest lamppost.Seq // see limit
+	probes uint64
 }
 
 // A result is what a send brought back.
@@ -118,11 +122,15 @@ func (r *run) start(ctx context.Context) (pause time.Duration, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	pause = idle
+	limit := r.limit()
 	for i := range d.queue.entries {
 		if r.underWay == d.cfg.Window {
 			break
 		}
 		e := &d.queue.entries[i]
+		if e.seq.Epoch == limit.Epoch && e.seq.N >= limit.N {
+			break
+		}
 		if e.state != waiting {
 			continue
 		}
@@ -140,6 +148,25 @@ func (r *run) start(ctx context.Context) (pause time.Duration, err error) {
 		go r.send(ctx, result{seq: e.seq, raw: raw, mark: r.link.mark()})
 	}
 	return pause, nil
+}
+
+// limit returns the first number that must wait until the oldest unacknowledged report is through. That one may be
+// committed already, its acknowledgement lost; sent again it is recognised only while fewer than lamppost.RecentIDs
+// numbers came after it. But a report that fails again and again for its own sake shall not hold up the others: each time
+// it fails with nothing else under way, one more number is sent to find out whether the link is to blame, and one that
+// is found guilty patience times is no longer waited for. The caller holds d.mu.
+func (r *run) limit() lamppost.Seq {
+	for i := range r.d.queue.entries {
+		e := &r.d.queue.entries[i]
+		if e.state == over || e.tries >= patience {
+			continue
+		}
+		if r.oldest != e.seq {
+			r.oldest, r.probes = e.seq, 0
+		}
+		return lamppost.Seq{Epoch: e.seq.Epoch, N: e.seq.N + lamppost.RecentIDs - patience + r.probes}
+	}
+	return lamppost.Seq{Epoch: math.MaxUint32}
 }
 
 // now is monotonic, unlike Config.Now: a device's clock may be set while a pause lasts.
@@ -215,6 +242,9 @@ func (r *run) failed(res result) {
 		after = wait.After
 	}
 	if r.link.failed(res.mark, r.now(), after) {
+		if res.seq == r.oldest {
+			r.probes = min(r.probes+1, patience)
+		}
 		return
 	}
 	e.tries = min(e.tries+1, 32)

@@ -578,3 +578,45 @@ func BenchmarkReport(b *testing.B) {
 		})
 	}
 }
+
+// TestSpan: while the oldest report is not acknowledged, no number 32 or more above it is sent for some attempts, however
+// many in between are. The network remembers the ids of the last 32 numbers: an older one sent again would not be recognised, and refused.
+func TestSpan(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := testConfig(t)
+		var mu sync.Mutex
+		var highest uint64
+		stuck := true
+		cfg.Sender = senderFunc(func(_ context.Context, raw []byte) (device.Ack, error) {
+			seq := seqOf(t, raw)
+			mu.Lock()
+			defer mu.Unlock()
+			highest = max(highest, seq.N)
+			if seq.N == 1 && stuck {
+				return device.Ack{}, errors.New("the acknowledgement was lost")
+			}
+			return device.Ack{}, nil
+		})
+		d, err := device.OpenOn(cfg, newMemDisk())
+		if err != nil {
+			t.Fatal(err)
+		}
+		report(t, d, 100)
+		stop := start(t, d)
+		time.Sleep(200 * time.Millisecond) // less than the first pause
+		mu.Lock()
+		if highest < lamppost.RecentIDs/2 || highest > lamppost.RecentIDs {
+			t.Errorf("got numbers up to %d sent while 1 was not acknowledged, want at most %d", highest, lamppost.RecentIDs)
+		}
+		stuck = false
+		mu.Unlock()
+		if err := d.Drain(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		stop()
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
