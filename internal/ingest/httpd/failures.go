@@ -42,6 +42,7 @@ func (f *failures) wait(a attempt, now time.Time) time.Duration {
 	return 0
 }
 
+// count remembers a wrong token.
 func (f *failures) count(a attempt, now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

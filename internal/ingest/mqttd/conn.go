@@ -22,6 +22,18 @@ const noAck = ^uint64(0)
 
 // A conn is one connection: a goroutine that reads (serve) and one that writes (write). The reader is the owner and
 // waits for the writer.
+//
+//	socket ─▶ input ─▶ publish ─▶ expect ─▶ TrySubmit ──────▶ ingest
+//	            │         (token = place in the window)          │
+//	            └▶ control ─▶ reply ─▶ outbox                   Done
+//	                                     │                       ▼
+//	socket ◀────── write ◀────────── collect ◀── window: done from the front on
+//
+// It ends in one of three ways: the reader has met an error or the client's DISCONNECT, somebody called finish (another
+// connection took over, the node is busy or stops), or a write went wrong. Each leads to finish, which wakes both
+// goroutines; the writer closes the socket, the reader waits for that. Reports that ingest has taken and whose
+// acknowledgement finds no connection any more are committed all the same: the device sends them again and hears
+// "duplicate", which is an acknowledgement like the first.
 type conn struct {
 	srv *Server
 	nc  net.Conn
@@ -98,6 +110,7 @@ func (c *conn) serve() {
 	c.report(err)
 }
 
+// release stops what finish may have started.
 func (c *conn) release() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -201,6 +214,7 @@ func (c *conn) arm() error {
 	return c.nc.SetReadDeadline(time.Now().Add(c.keepalive))
 }
 
+// readError tells an error of the socket from the deadlines we set: finish's, and that of the keepalive.
 func (c *conn) readError(err error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -232,6 +246,8 @@ func (c *conn) publish(first byte, body []byte) error {
 		c.Done(token, ingest.Reply{Code: lamppost.CodeForbidden, Text: "publish to " + c.topics.report + " only"})
 		return nil
 	}
+	// From here on the report is ingest's, and the only way to know of it is Done: even if the connection ends in the
+	// middle of the next line, the report is either taken, and answered, or not taken, and never acknowledged.
 	raw := c.in.keep(p.payload)
 	if err = c.srv.cfg.Submit.TrySubmit(&c.origin, raw, token, c); err == nil {
 		return nil
@@ -370,6 +386,7 @@ func (c *conn) sendAway(why packets.Code, cause string) {
 	}
 }
 
+// stopDraining gives up waiting for ingest.
 func (c *conn) stopDraining() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

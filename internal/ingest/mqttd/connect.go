@@ -107,6 +107,7 @@ func validate(pk *packets.Packet) packets.Code {
 	return packets.CodeSuccess
 }
 
+// login asks Auth. What Auth says goes to the log and not to the client, who could learn from it which devices there are.
 func (c *conn) login(pk *packets.Packet, cert *x509.Certificate) (lamppost.DeviceID, error) {
 	device, err := c.srv.cfg.Auth(string(pk.Connect.Username), string(pk.Connect.Password), cert)
 	if err == nil {

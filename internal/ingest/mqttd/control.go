@@ -36,6 +36,8 @@ func (c *conn) pubcomp(id uint16) []byte {
 	return encode(&pk)
 }
 
+// subscribe grants the two topics that a device may read. The SUBACK goes out before the messages that were kept for the
+// topic, though MQTT allows either order: a client that awaits the one before it listens for the other misses nothing.
 func (c *conn) subscribe(pk *packets.Packet) error {
 	if code := pk.SubscribeValidate(); code != packets.CodeSuccess {
 		return code
@@ -68,6 +70,7 @@ func (c *conn) subscribe(pk *packets.Packet) error {
 	return nil
 }
 
+// unsubscribe says of each topic whether it had been subscribed to; MQTT 3.1.1 clients are not told.
 func (c *conn) unsubscribe(pk *packets.Packet) error {
 	if code := pk.UnsubscribeValidate(); code != packets.CodeSuccess {
 		return code

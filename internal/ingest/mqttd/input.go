@@ -37,6 +37,8 @@ func (in *input) peek() (first byte, body []byte, need int, err error) {
 	return 0, nil, len(b) + 1, nil
 }
 
+// cut takes a packet of a known size off the buffer. The limit is checked as soon as the size is known, before any room
+// is made for the packet.
 func (in *input) cut(b []byte, header, size int) (first byte, body []byte, need int, err error) {
 	end := header + size
 	if end > in.maxPacket {

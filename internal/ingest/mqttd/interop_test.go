@@ -25,6 +25,7 @@ import (
 	"github.com/mochi-mqtt/server/v2/packets"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/device/devicemqtt"
 	"github.com/lamppost/lamppost/internal/ingest"
 )
 
@@ -255,4 +256,26 @@ func (a *authority) make(t *testing.T, name string, isCA bool) (*ecdsa.PrivateKe
 		t.Fatal(err)
 	}
 	return key, cert
+}
+
+// The SDK's sender works against the front door and agrees with it on what is final.
+func TestSDK(t *testing.T) {
+	t.Parallel()
+	d := open(t, refusing(), nil)
+	s, err := devicemqtt.Open(devicemqtt.Config{URL: "mqtt://" + d.addr, Device: "m1", Token: "token"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for i := range lamppost.CodeNames() {
+		code := lamppost.Code(i)
+		ack, err := s.Send(ctx, []byte{byte(i)})
+		// The SDK cannot know from a PUBACK that an accepted report had been accepted before.
+		said := ack.Code == code || ack.Code.Accepted() && code.Accepted()
+		if final := err == nil && said; final != code.Final() {
+			t.Errorf("%v: the SDK got %+v, %v", code, ack, err)
+		}
+	}
 }

@@ -13,8 +13,12 @@ type Metrics struct {
 	Acked       prometheus.Counter     // acknowledgements of accepted reports written
 	Refused     *prometheus.CounterVec // by lamppost.Code: told to the device as final, or as busy
 	BusySeconds prometheus.Counter     // connections × time they were left unread, because the queue or their window was full
-	Closed      *prometheus.CounterVec // connections the front door ended, by cause
 	Dropped     prometheus.Counter     // messages to devices that were replaced by newer ones before they could be sent
+
+	// Closed counts connections the front door ended, by cause: too_many (over MaxConnections), log_in, malformed and
+	// protocol (what was sent is not MQTT, or not allowed in it), too_large, silent (keepalive, or no CONNECT), slow
+	// (takes no bytes), busy (sent away by a full node), taken_over, socket (an error of the network).
+	Closed *prometheus.CounterVec
 
 	refused []prometheus.Counter // Refused by code, so that a refusal costs no look-up
 }
@@ -46,6 +50,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	return m
 }
 
+// refuse counts a refusal.
 func (m *Metrics) refuse(code lamppost.Code) {
 	if int(code) < len(m.refused) {
 		m.refused[code].Inc()

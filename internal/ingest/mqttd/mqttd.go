@@ -161,6 +161,7 @@ func wait(ctx context.Context, d time.Duration) {
 	}
 }
 
+// admit counts a socket, if there is room for it.
 func (s *Server) admit() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -172,6 +173,8 @@ func (s *Server) admit() bool {
 	return true
 }
 
+// leave is called when the last goroutine of a connection has ended. One that waits for a busy ingest keeps its place
+// although its socket is closed: otherwise clients that come back again and again would pile up in memory.
 func (s *Server) leave() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -188,6 +191,7 @@ func (s *Server) enter(c *conn) (old *conn) {
 	return old
 }
 
+// exit forgets c, unless another has taken over already.
 func (s *Server) exit(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

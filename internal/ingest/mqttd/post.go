@@ -62,6 +62,8 @@ func (p *post) unsubscribe(c *conn, topics topic) (had topic) {
 	return had
 }
 
+// setDesired replaces what is kept and tells those who read it. Nil is told too, as an empty message, which is how MQTT
+// says that a retained message is gone.
 func (p *post) setDesired(device lamppost.DeviceID, payload []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -96,6 +98,7 @@ func (p *post) refuse(device lamppost.DeviceID, message []byte) {
 	b.refused = append(b.refused, message)
 }
 
+// box finds or makes a device's box. p.mu is held.
 func (p *post) box(device lamppost.DeviceID) *box {
 	b := p.boxes[device]
 	if b == nil {
@@ -108,7 +111,7 @@ func (p *post) box(device lamppost.DeviceID) *box {
 	return b
 }
 
-// sweep forgets a box with nothing in it.
+// sweep forgets a box with nothing in it. p.mu is held.
 func (p *post) sweep(device lamppost.DeviceID) {
 	if b := p.boxes[device]; len(b.readers) == 0 && b.desired == nil && len(b.refused) == 0 {
 		delete(p.boxes, device)
@@ -122,6 +125,7 @@ type outbox struct {
 	desired []byte   // encoded; only the newest counts
 }
 
+// appendTo empties the outbox into b: replies first, since a SUBACK comes before what was subscribed to.
 func (o *outbox) appendTo(b []byte) []byte {
 	b = append(b, o.replies...)
 	for _, m := range o.refused {
@@ -150,6 +154,7 @@ func (c *conn) sendRefused(message []byte) bool {
 	return true
 }
 
+// sendDesired replaces a desired state that was not sent yet: only the newest one counts.
 func (c *conn) sendDesired(payload []byte, retained bool) {
 	m, ok := c.message(c.topics.desired, payload, retained)
 	if !ok {

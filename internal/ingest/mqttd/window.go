@@ -52,8 +52,10 @@ func (w *window) pop() (s slot, ok bool) {
 	return s, true
 }
 
+// at is the slot of a token that was given and not yet popped.
 func (w *window) at(token uint64) *slot { return &w.slots[token&uint64(len(w.slots)-1)] }
 
+// grow doubles the ring. Tokens stay valid: each slot moves to its place in the longer ring.
 func (w *window) grow() {
 	old := *w
 	w.slots = make([]slot, min(max(minWindow, 2*len(old.slots)), w.max))

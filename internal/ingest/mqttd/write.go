@@ -11,6 +11,10 @@ import (
 	"github.com/mochi-mqtt/server/v2/packets"
 )
 
+// The way out. Acknowledgements are collected, not sent one by one: while one write is in the kernel, ingest answers the
+// reports of a whole segment, and the next write takes all of them. That, and not the parsing, decides how many reports
+// a core can take (BenchmarkPublish).
+
 // write sends what collect finds until the connection has ended, and closes the socket.
 func (c *conn) write() {
 	defer close(c.written)
@@ -30,6 +34,7 @@ func (c *conn) write() {
 	c.linger()
 }
 
+// unwritten ends a connection whose socket takes nothing any more. There is nobody to tell.
 func (c *conn) unwritten(err error) {
 	if c.finish(packets.CodeDisconnect, false) && errors.Is(err, os.ErrDeadlineExceeded) {
 		c.srv.metrics.Closed.WithLabelValues("slow").Inc()
