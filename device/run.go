@@ -72,8 +72,9 @@ type run struct {
 	link     link
 	underWay int
 
-	oldest lamppost.Seq // see limit
-	probes uint64
+	oldest  lamppost.Seq // see limit
+	probes  uint64
+	suspect bool // the oldest failed, and since then nothing got through
 }
 
 // A result is what a send brought back.
@@ -162,7 +163,7 @@ func (r *run) limit() lamppost.Seq {
 			continue
 		}
 		if r.oldest != e.seq {
-			r.oldest, r.probes = e.seq, 0
+			r.oldest, r.probes, r.suspect = e.seq, 0, false
 		}
 		return lamppost.Seq{Epoch: e.seq.Epoch, N: e.seq.N + lamppost.RecentIDs - patience + r.probes}
 	}
@@ -212,10 +213,10 @@ func (r *run) settle(res result) error {
 	case res.err != nil:
 		r.failed(res)
 	case res.ack.Code.Accepted():
-		r.link.succeeded()
+		r.succeeded(res)
 		err = d.delivered(res)
 	default:
-		r.link.succeeded()
+		r.succeeded(res)
 		refused, err = d.refuse(res)
 	}
 	d.mu.Unlock()
@@ -223,6 +224,17 @@ func (r *run) settle(res result) error {
 		d.cfg.OnRefused(*refused)
 	}
 	return err
+}
+
+// succeeded notes that the link works, so that the oldest report, if it failed just before, failed for its own sake. The
+// caller holds d.mu.
+func (r *run) succeeded(res result) {
+	r.link.succeeded()
+	if i, found := r.d.queue.find(r.oldest); r.suspect && found && res.seq != r.oldest {
+		e := &r.d.queue.entries[i]
+		e.tries = min(e.tries+1, 32)
+		r.suspect = false
+	}
 }
 
 // failed puts the report back into the queue. The caller holds d.mu.
@@ -243,11 +255,14 @@ func (r *run) failed(res result) {
 	}
 	if r.link.failed(res.mark, r.now(), after) {
 		if res.seq == r.oldest {
-			r.probes = min(r.probes+1, patience)
+			r.probes, r.suspect = min(r.probes+1, patience), true
 		}
 		return
 	}
 	e.tries = min(e.tries+1, 32)
+	if res.seq == r.oldest {
+		r.suspect = false // and convicted
+	}
 	e.notBefore = r.now() + max(after, r.link.backoff(int(e.tries)))
 	d.cfg.Log.Debug("a report is to be sent again", "n", res.seq.N, "error", res.err)
 }
