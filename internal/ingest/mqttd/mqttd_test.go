@@ -399,10 +399,10 @@ func TestDesired(t *testing.T) {
 		if err := d.SetDesired("m1", nil); err != nil {
 			t.Fatal(err)
 		}
-		c.send(unsubscribePacket(version, "lp/m1/desired")...)
 		if pk := c.want(packets.Publish); len(pk.Payload) != 0 {
 			t.Errorf("taking it back sent %q", pk.Payload)
 		}
+		c.send(unsubscribePacket(version, "lp/m1/desired")...)
 		c.want(packets.Unsuback)
 		c.subscribe("lp/m1/desired")
 		c.send(packets.Pingreq<<4, 0)
