@@ -58,6 +58,7 @@ type Config struct {
 	Linger   time.Duration // longest wait for company; default 25 ms
 	Workers  int           // segments in the making at once; default 4
 	MaxBatch int           // reports in a segment; default 1024
+	MaxBytes int           // of reports in a segment, at most lamppost.MaxSegmentBytes; default 1 MiB
 	MaxQueue int           // reports waiting; default 65,536
 	Metrics  *Metrics      // nil: counted nowhere
 }
@@ -78,7 +79,7 @@ type Ingest struct {
 	since  time.Time // when the oldest item came
 	filled time.Time // when a batch was last taken
 	linger linger
-	number uint64    // of the last segment
+	number uint64 // of the last segment
 	ended  bool
 }
 
@@ -100,6 +101,9 @@ func New(cfg Config) *Ingest {
 	}
 	if cfg.MaxBatch == 0 {
 		cfg.MaxBatch = 1024
+	}
+	if cfg.MaxBytes == 0 || cfg.MaxBytes > lamppost.MaxSegmentBytes {
+		cfg.MaxBytes = 1 << 20
 	}
 	if cfg.MaxQueue == 0 {
 		cfg.MaxQueue = 1 << 16

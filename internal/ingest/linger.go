@@ -65,9 +65,18 @@ func (in *Ingest) next(w *worker) bool {
 	return false
 }
 
+// itemOverhead is what a report takes in a segment besides its bytes: salt, receive time, heads.
+const itemOverhead = 32
+
 // fill moves up to a batch of reports to the worker, the oldest first. It is called with mu held.
 func (in *Ingest) fill(w *worker) {
-	n := min(len(in.queue), in.cfg.MaxBatch)
+	n, size := 0, 0
+	for n < min(len(in.queue), in.cfg.MaxBatch) {
+		if size += len(in.queue[n].raw) + itemOverhead; n > 0 && size > in.cfg.MaxBytes {
+			break
+		}
+		n++
+	}
 	w.batch = append(w.batch[:0], in.queue[:n]...)
 	rest := copy(in.queue, in.queue[n:])
 	clear(in.queue[rest:])
