@@ -35,7 +35,7 @@ const live = new Live({
   },
   mode(mode) {
     link.dataset.mode = mode;
-    say(link.querySelector('.link-text'), { live: 'Live', polling: 'Every 3 s', away: 'Node not reachable', locked: 'Locked' }[mode] ?? '');
+    say(link.querySelector('.link-text'), { live: 'Live', polling: 'Every 3 s', away: 'Node not reachable', locked: 'Locked' }[mode] ?? 'Connecting');
     if (mode === 'locked') askForToken();
   },
 });

@@ -166,11 +166,11 @@ function options(width, series) {
   const unit = unitName(series.unit);
   const steps = series.kind === 'interval' || series.kind === 'gauge' ? undefined : uPlot.paths.linear();
   return {
-    width, height: chartHeight(width), ms: 1, legend: { live: true, markers: { width: 0 } },
+    width, height: chartHeight(width), ms: 1, legend: { live: true, markers: { show: false } },
     cursor: { y: false, points: { size: 8 } },
     scales: { x: { time: true } },
     axes: [
-      { ...axis, space: 70, values: (_, ticks) => tickWords(ticks) },
+      { ...axis, space: 70, size: 44, values: (_, ticks) => tickWords(ticks) },
       { ...axis, size: 62, values: (_, ticks) => ticks.map((v) => drawn(v)) },
     ],
     series: [

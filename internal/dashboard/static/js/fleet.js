@@ -110,7 +110,6 @@ function legend() {
 // drawStreet draws a light per device, by site. It is for the eye; the list below says the same to everyone.
 function drawStreet(street, lights, devices) {
   const sites = Map.groupBy ? Map.groupBy(devices, (d) => d.site || 'No site') : group(devices);
-  const most = Math.max(1, ...devices.map(power));
   keyed(street, lights, [...sites].map(([site, list]) => ({ site, list })), (s) => s.site, (first) => {
     const cells = h('div', { class: 'lights', 'aria-hidden': 'true' });
     const cellsKept = new Map();
@@ -118,6 +117,7 @@ function drawStreet(street, lights, devices) {
     return {
       el: h('div', { class: 'site' }, title, cells),
       update({ list }) {
+        const most = list.reduce((w, d) => Math.max(w, power(d)), 1); // of the site: lamps beside heat pumps are lit too
         keyed(cells, cellsKept, list, (d) => d.id, (d) => light(d.id));
         for (const d of list) cellsKept.get(d.id).show(d, most);
       },

@@ -5,7 +5,7 @@ import { get } from './api.js';
 const pollMS = 3000;
 const retryStreamMS = 15_000;
 
-// A Live knows the latest status and tells who listens: onStatus(status), onBlock(event), onMode('live' | 'polling' |
+// A Live knows the latest status and tells who listens: onStatus(status), onBlock(event), onMode('' | 'live' | 'polling' |
 // 'away' | 'locked').
 export class Live {
   status = null;
@@ -24,6 +24,7 @@ export class Live {
   // start begins or begins again, e.g. after the token was given.
   start() {
     this.stop();
+    this.#setMode('');
     this.#open();
     this.#poll();
   }

@@ -1,0 +1,590 @@
+package dashboard_test
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/browser"
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	cdplog "github.com/chromedp/cdproto/log"
+	cdpnet "github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/cdproto/target"
+	"github.com/chromedp/chromedp"
+)
+
+var screens = flag.String("screens", "", "write screenshots of all pages into this directory")
+
+// The sizes every page must work at.
+var (
+	phone   = [2]int64{360, 740}
+	desktop = [2]int64{1440, 900}
+)
+
+// views are the pages with what must stand on them, once loaded.
+var views = []struct{ name, hash, ready, heading string }{
+	{"fleet", "#/", ".rows li:nth-child(52)", "The fleet at a glance"},
+	{"lamp", "#/device/lamp-05", ".chart canvas", "Lamp 5"},
+	{"lamp-silent", "#/device/lamp-17", ".chart canvas", "Lamp 17"},
+	{"lamp-quarantined", "#/device/lamp-31", ".note.bad", "Lamp 31"},
+	{"flat", "#/device/flat-3", ".chart canvas", "Flat 3"},
+	{"log", "#/log", ".entries li:nth-child(14)", "The log"},
+	{"proof", "#/log/402/0", ".result", "The log"},
+	{"bills", "#/bills", ".bills tbody tr:nth-child(12)", "Bills"},
+	{"bill", "#/bill/riverside-000003", "#bill-total", "riverside-000003"},
+	{"bill-estimated", "#/bill/riverside-000007", "#bill-total", "riverside-000007"},
+}
+
+// startBrowser starts one chromium for all subtests, without any traffic of its own.
+func startBrowser(t *testing.T) context.Context {
+	t.Helper()
+	path, err := findChromium()
+	if err != nil {
+		t.Skip("no chromium on this machine: the pages are not looked at")
+	}
+	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.NoFirstRun, chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("disable-sync", true), chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"))
+	ctx, stop := chromedp.NewExecAllocator(context.Background(), options...)
+	t.Cleanup(stop)
+	ctx, quit := chromedp.NewContext(ctx)
+	t.Cleanup(quit)
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatal("starting chromium:", err)
+	}
+	return ctx
+}
+
+func findChromium() (string, error) {
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path, nil
+		}
+	}
+	return "", exec.ErrNotFound
+}
+
+// A tab is a page with cookies of its own that notes what a visitor must never get: errors, and requests to elsewhere.
+type tab struct {
+	t    *testing.T
+	ctx  context.Context
+	base string
+
+	mu      sync.Mutex
+	errors  []string
+	outside []string
+	denied  bool // the page was refused for want of a token, as it should
+}
+
+func openTab(t *testing.T, parent context.Context, base string, size [2]int64) *tab {
+	t.Helper()
+	ctx, closeTab := chromedp.NewContext(parent, chromedp.WithNewBrowserContext())
+	t.Cleanup(closeTab)
+	p := &tab{t: t, ctx: ctx, base: base}
+	if err := chromedp.Listen(ctx, p.observe); err != nil {
+		t.Fatal("opening a tab:", err)
+	}
+	var cancel context.CancelFunc
+	p.ctx, cancel = context.WithTimeout(ctx, 40*time.Second)
+	t.Cleanup(cancel)
+	command(p, cdpnet.Enable, cdpnet.EnableParams{})
+	command(p, cdplog.Enable, cdp.Empty{})
+	command(p, runtime.Enable, cdp.Empty{})
+	command(p, emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: "Europe/Berlin"})
+	p.run(chromedp.EmulateViewport(size[0], size[1]))
+	return p
+}
+
+// command sends the tab's browser a command that has no action of its own.
+func command[P, R any](p *tab, c cdp.Command[P, R], params P) {
+	p.t.Helper()
+	if _, err := chromedp.Call(p.ctx, c, params); err != nil {
+		p.t.Fatalf("%s: %v", c.Method, err)
+	}
+}
+
+// saveTo lets the tab save files in a directory.
+func (p *tab) saveTo(dir string) {
+	p.t.Helper()
+	info, err := chromedp.CallBrowser(p.ctx, target.GetTargetInfo, target.GetTargetInfoParams{TargetID: chromedp.FromContext(p.ctx).Target.TargetID})
+	if err == nil {
+		_, err = chromedp.CallBrowser(p.ctx, browser.SetDownloadBehavior, browser.SetDownloadBehaviorParams{
+			Behavior: browser.SetDownloadBehaviorBehaviorAllow, BrowserContextID: info.TargetInfo.BrowserContextID, DownloadPath: dir})
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// prefer sets the colour scheme that the visitor prefers.
+func (p *tab) prefer(scheme string) {
+	p.t.Helper()
+	command(p, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
+}
+
+func (p *tab) observe(event any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch e := event.(type) {
+	case *runtime.EventConsoleAPICalled:
+		if e.Type == runtime.ConsoleAPICalledTypeError || e.Type == runtime.ConsoleAPICalledTypeWarning {
+			p.errors = append(p.errors, fmt.Sprintf("console.%s: %s", e.Type, consoleText(e.Args)))
+		}
+	case *runtime.EventExceptionThrown:
+		p.errors = append(p.errors, (&chromedp.ExceptionError{ExceptionDetails: e.ExceptionDetails}).Error())
+	case *cdplog.EventEntryAdded:
+		if e.Entry.Level == cdplog.EntryLevelError || e.Entry.Level == cdplog.EntryLevelWarning {
+			p.errors = append(p.errors, fmt.Sprintf("%s: %s (%s)", e.Entry.Level, e.Entry.Text, e.Entry.URL))
+		}
+	case *cdpnet.EventRequestWillBeSent:
+		if u := e.Request.URL; !strings.HasPrefix(u, p.base+"/") && !strings.HasPrefix(u, "blob:"+p.base+"/") {
+			p.outside = append(p.outside, u)
+		}
+	}
+}
+
+func consoleText(args []*runtime.RemoteObject) string {
+	var words []string
+	for _, a := range args {
+		words = append(words, string(a.Value)+a.Description)
+	}
+	return strings.Join(words, " ")
+}
+
+func (p *tab) run(actions ...chromedp.Action[chromedp.Void]) {
+	p.t.Helper()
+	if err := chromedp.Do(p.ctx, actions...); err != nil {
+		p.t.Fatalf("%v\nconsole: %s\npage: %s", err, strings.Join(p.errors, "\n"), p.glance())
+	}
+}
+
+// glance is what stands on the page, for messages.
+func (p *tab) glance() string {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), 2*time.Second)
+	defer cancel()
+	text, err := chromedp.Run(ctx, chromedp.Evaluate[string](`document.body.innerText.slice(0, 1500)`))
+	if err != nil {
+		return err.Error()
+	}
+	return text
+}
+
+// visit opens a page and waits until its parts are there.
+func (p *tab) visit(hash, ready string) {
+	p.t.Helper()
+	p.run(chromedp.Navigate(p.base+"/"+hash), chromedp.WaitVisible(chromedp.CSS(ready)))
+}
+
+// value evaluates an expression on the page.
+func value[V any](p *tab, expression string) V {
+	p.t.Helper()
+	v, err := chromedp.Run(p.ctx, chromedp.Evaluate[V](expression, chromedp.EvalAwaitPromise))
+	if err != nil {
+		p.t.Fatalf("%v\nconsole: %s\npage: %s", err, strings.Join(p.errors, "\n"), p.glance())
+	}
+	return v
+}
+
+func (p *tab) text(selector string) string {
+	p.t.Helper()
+	return value[string](p, fmt.Sprintf("document.querySelector(%q)?.innerText ?? ''", selector))
+}
+
+// waitText waits until an element's text holds what is wanted.
+func (p *tab) waitText(selector, want string) {
+	p.t.Helper()
+	p.wait(fmt.Sprintf("document.querySelector(%q)?.innerText.includes(%q)", selector, want))
+}
+
+// wait waits until an expression holds. It looks from inside the page.
+func (p *tab) wait(expression string) {
+	p.t.Helper()
+	value[bool](p, fmt.Sprintf(`new Promise((done) => { const look = () => ((%s) ? done(true) : setTimeout(look, 20)); look(); })`, expression))
+}
+
+// set changes what stands in a field, and tells the page as the browser would.
+func (p *tab) set(selector, text string) {
+	p.t.Helper()
+	value[bool](p, fmt.Sprintf(`(() => { const e = document.querySelector(%q); e.value = %q;
+		return ['input', 'change'].map((kind) => e.dispatchEvent(new Event(kind, { bubbles: true }))).every(Boolean); })()`, selector, text))
+}
+
+// clean fails where the visitor got an error or the page asked another host.
+func (p *tab) clean() {
+	p.t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, e := range p.errors {
+		if !p.denied || !strings.Contains(e, "401") {
+			p.t.Errorf("error on the console: %s", e)
+		}
+	}
+	if len(p.outside) > 0 {
+		p.t.Errorf("requests to elsewhere: %q", p.outside)
+	}
+}
+
+// TestInBrowser loads the pages in chromium, as people do.
+func TestInBrowser(t *testing.T) {
+	t.Parallel()
+	ctx := startBrowser(t)
+	for name, test := range map[string]func(*testing.T, context.Context){
+		"pages fit": testPagesFit, "numbers move": testNumbersMove, "numbers move without events": testPolling,
+		"proof": testProof, "bill": testBill, "login": testLogin, "hostile names": testHostileNames,
+		"statement": testStatement, "chart": testChart, "find": testFind, "arithmetic": testArithmetic, "keyboard": testKeyboard,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, ctx) })
+	}
+}
+
+// Every page shows its heading at both sizes and in both schemes, never wider than the screen, with readable contrast,
+// no error and no request elsewhere.
+func testPagesFit(t *testing.T, ctx context.Context) {
+	server := newDistrict(t).serve(t)
+	for _, size := range [][2]int64{phone, desktop} {
+		for _, scheme := range []string{"light", "dark"} {
+			p := openTab(t, ctx, server.URL, size)
+			p.prefer(scheme)
+			for _, v := range views {
+				p.visit(v.hash, v.ready)
+				if got := p.text("h1"); got != v.heading {
+					t.Errorf("%s at %d: heading %q, want %q", v.name, size[0], got, v.heading)
+				}
+				if over := value[[]string](p, overflow); len(over) > 0 {
+					t.Errorf("%s at %d: wider than the screen: %q", v.name, size[0], over)
+				}
+				if pale := value[[]string](p, paleText); len(pale) > 0 {
+					t.Errorf("%s at %d, %s: contrast under 4.5:1: %q", v.name, size[0], scheme, pale)
+				}
+			}
+			p.clean()
+		}
+	}
+}
+
+// overflow lists what stands beyond the right edge of a page that can be scrolled sideways.
+const overflow = `document.documentElement.scrollWidth <= innerWidth ? [] : [...document.querySelectorAll('body *')]
+	.filter((e) => e.getBoundingClientRect().right > innerWidth + 1).map((e) => e.tagName + '.' + e.className).slice(0, 8)`
+
+// paleText lists text that has less than 4.5:1 contrast with what is behind it (WCAG 2.2, 1.4.3), 3:1 where it is large.
+const paleText = `(() => {
+	const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
+	const rgba = (css) => { canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = css; canvas.fillRect(0, 0, 1, 1); return [...canvas.getImageData(0, 0, 1, 1).data]; };
+	const light = ([r, g, b]) => [r, g, b].map((c) => c / 255).map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+		.reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+	const behind = (e) => { for (; e; e = e.parentElement) { const c = rgba(getComputedStyle(e).backgroundColor); if (c[3] > 250) return c; } return [255, 255, 255]; };
+	const pale = [];
+	const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+	for (let n; (n = walker.nextNode());) {
+		const e = n.parentElement;
+		if (!n.data.trim() || !e.checkVisibility() || e.closest('.sr, .skip, script, style, noscript') || e.getAnimations().length) continue;
+		const style = getComputedStyle(e), [a, b] = [light(rgba(style.color)), light(behind(e))];
+		const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), large = parseFloat(style.fontSize) >= 24;
+		if (ratio < (large ? 3 : 4.5)) pale.push(e.className + ' ' + n.data.trim().slice(0, 30) + ' ' + ratio.toFixed(2));
+	}
+	return pale.slice(0, 8);
+})()`
+
+// The headline shows the node's totals and follows an event without anybody reloading.
+func testNumbersMove(t *testing.T, ctx context.Context) {
+	d := newDistrict(t)
+	p := openTab(t, ctx, d.serve(t).URL, desktop)
+	p.visit("#/", ".rows li")
+	const readings = "#headline .tile:nth-child(2) .figure"
+	p.waitText(readings, grouped(d.readings))
+	p.waitText("#link", "Live")
+	energy := p.text(".rows li:last-child .values dd")
+	d.advance()
+	p.waitText(readings, grouped(d.readings))
+	p.wait(fmt.Sprintf("document.querySelector('.rows li:last-child .values dd').innerText !== %q", energy))
+	for selector, want := range map[string]string{
+		"#headline .tile:nth-child(1)": "50\nof 52", "#headline .tile:nth-child(4)": "€", "#headline .tile:nth-child(5)": "2 signature does not match",
+		".rows li:first-child": "Quarantined", ".rows li:nth-child(2)": "Silent",
+	} {
+		if got := p.text(selector); !strings.Contains(got, want) {
+			t.Errorf("%s shows %q, want %q in it", selector, got, want)
+		}
+	}
+	p.clean()
+}
+
+// grouped writes a number as an English reader does.
+func grouped(n int64) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// Where the stream of events is not to be had, the page asks every few seconds and says so.
+func testPolling(t *testing.T, ctx context.Context) {
+	d := newDistrict(t)
+	d.streams = false
+	p := openTab(t, ctx, d.serve(t).URL, phone)
+	p.visit("#/", ".rows li")
+	p.waitText("#link", "Every 3 s")
+	d.advance()
+	p.waitText("#headline", grouped(d.readings))
+}
+
+// A proof is computed in the browser: green for what is in the log, red for a wrong path or one changed bit.
+func testProof(t *testing.T, ctx context.Context) {
+	d := newDistrict(t)
+	p := openTab(t, ctx, d.serve(t).URL, desktop)
+	p.visit("#/log", ".entries li")
+	p.run(chromedp.Click(chromedp.CSS(".entries li:nth-child(3) a")))
+	p.waitText(".result", "It is in the log, unchanged.")
+	if ok := value[int](p, "document.querySelectorAll('.checks .ok').length"); ok != 4 {
+		t.Errorf("%d checks are green, want 4: %s", ok, p.text(".checks"))
+	}
+	if steps := value[int](p, "document.querySelectorAll('.steps li').length"); steps < 5 {
+		t.Errorf("%d steps of the path are shown, want those of a log of %d", steps, len(d.leaves))
+	}
+	p.run(chromedp.Click(chromedp.CSS("#tamper")))
+	p.waitText(".result.bad", "One bit is enough.")
+	p.run(chromedp.Click(chromedp.CSS("#tamper")))
+	p.waitText(".result.ok", "unchanged")
+	p.clean()
+
+	d = newDistrict(t)
+	d.tamper = true
+	p = openTab(t, ctx, d.serve(t).URL, phone)
+	p.visit("#/log/300/0", ".result")
+	if got := value[string](p, "document.querySelector('.result').dataset.ok"); got != "false" {
+		t.Errorf("a wrong path is shown as %s: %s", got, p.text("#proof"))
+	}
+	p.waitText(".checks", "Not so: Joined step by step")
+	p.clean()
+}
+
+// Every place of a log of every size up to 70 is proved, and no other size, place or path: the arithmetic of merkle.js
+// is compared with package tlog's, which the node uses.
+func testArithmetic(t *testing.T, ctx context.Context) {
+	d := newDistrict(t)
+	p := openTab(t, ctx, d.serve(t).URL, desktop)
+	p.visit("#/bills", ".bills")
+	cases, err := json.Marshal(proofCases())
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrong := value[[]string](p, fmt.Sprintf(`(async () => {
+		const m = await import('/static/js/merkle.js'), f = await import('/static/js/format.js'), wrong = [];
+		for (const c of %s) {
+			const walk = async (size, path) => { try { return m.toHex((await m.walk(m.fromHex(c.leaf), c.index, size, path.map(m.fromHex))).root); } catch { return ''; } };
+			if (await walk(c.size, c.path) !== c.root) wrong.push('refused ' + c.index + '/' + c.size);
+			if (c.path.length && await walk(c.size, c.path.slice(1)) === c.root) wrong.push('short path ' + c.index + '/' + c.size);
+			if (await walk(c.size, [...c.path, c.leaf]) === c.root) wrong.push('long path ' + c.index + '/' + c.size);
+		}
+		for (let n = 0; n < 200; n++) {
+			const bytes = Uint8Array.from({ length: n }, (_, i) => i * 7 + n);
+			if (m.toHex(m.sha256Plain(bytes)) !== m.toHex(await m.sha256(bytes))) wrong.push('SHA-256 of ' + n + ' bytes');
+		}
+		const equal = (got, want) => got === want || wrong.push(got + ' instead of ' + want);
+		equal(f.shift('1234.5', -3), '1.2345'); equal(f.shift('7', -3), '0.007'); equal(f.shift('-0.19', 2), '-19');
+		equal(f.shift('0.5', 3), '500'); equal(f.shift('1900', -2), '19.00');
+		equal(f.money('9007199254740993.01', 'EUR'), '€9,007,199,254,740,993.01'); equal(f.price('0.3112', 'EUR'), '€0.3112');
+		equal(f.money('-0.12', 'EUR'), '-€0.12'); equal(f.money('5', 'no currency'), '5 no currency'); equal(f.quantity('1285043', 'Wh'), '1,285.043 kWh');
+		equal(f.ago(1000, 91_000), '2 min ago');
+		return wrong;
+	})()`, cases))
+	if len(wrong) > 0 {
+		t.Errorf("wrong: %q", wrong)
+	}
+	p.clean()
+}
+
+// The bill's page shows the figures that package tariff computed, line by line.
+func testBill(t *testing.T, ctx context.Context) {
+	d := newDistrict(t)
+	p := openTab(t, ctx, d.serve(t).URL, desktop)
+	p.visit("#/bills", ".bills tbody tr")
+	p.run(chromedp.Click(chromedp.CSS(`.bills a[href="#/bill/riverside-000007"]`)), chromedp.WaitVisible(chromedp.CSS("#bill-total")))
+	bill := d.invoices[6]
+	want := []string{"Riverside Housing", "Goran Petrović", "Mill House, flat 7", "Night", "Day", "Standing charge", "7 days", "€0.3112 / kWh", "€0.19 / kWh",
+		"€0.25 / day", "estimated", "Tax 19 % on €" + bill.Net.String(), "€" + bill.Net.String(), "€" + bill.Tax[0].Amount.String(), "€" + bill.Total.String(),
+		"Nov 16, 2026, 12:00", "Europe/Berlin (GMT+1)"}
+	for _, l := range bill.Supplies[0].Lines {
+		want = append(want, "€"+l.Amount.String())
+	}
+	got := strings.NewReplacer("\u202f", " ", "\u2009", " ").Replace(p.text(".paper"))
+	for _, w := range want {
+		if !strings.Contains(got, w) {
+			t.Errorf("the bill does not show %q:\n%s", w, got)
+		}
+	}
+	edges := bill.Supplies[0].Edges
+	if first, last := kwh(edges[0].Value.Mantissa), kwh(edges[len(edges)-1].Value.Mantissa); !strings.Contains(got, first) || !strings.Contains(got, last) {
+		t.Errorf("the bill does not show the registers %s and %s:\n%s", first, last, got)
+	}
+	p.run(chromedp.Click(chromedp.CSS(`a.button[href^="#/log/"]`)))
+	p.waitText(".result", "It is in the log, unchanged.")
+	p.clean()
+}
+
+func kwh(wattHours int64) string {
+	return fmt.Sprintf("%s.%03d kWh", grouped(wattHours/1000), wattHours%1000)
+}
+
+// The statement is saved under its name, waiting while it is not yet published.
+func testStatement(t *testing.T, ctx context.Context) {
+	d := newDistrict(t)
+	d.notReady = 1
+	p := openTab(t, ctx, d.serve(t).URL, phone)
+	dir := t.TempDir()
+	p.saveTo(dir)
+	p.visit("#/bill/riverside-000003", "#bill-total")
+	p.run(chromedp.Click(chromedp.CSS(".main[download]")))
+	p.waitText("#main", "Saved as statement.json.")
+	p.waitText(".command", "lamppost verify --pin network.pin statement.json")
+	path := filepath.Join(dir, "statement.json")
+	for range 200 {
+		if raw, err := os.ReadFile(path); err == nil && strings.Contains(string(raw), `"party":"tenant-3"`) {
+			return
+		}
+		value[int](p, `new Promise((done) => setTimeout(() => done(1), 20))`) // the browser writes the file in its own time
+	}
+	t.Errorf("statement.json was not saved in %s", dir)
+}
+
+// Without a token the page asks for it; a wrong one is refused in words, the right one opens the page that was asked for.
+func testLogin(t *testing.T, ctx context.Context) {
+	d := newDistrict(t)
+	d.open = false
+	p := openTab(t, ctx, d.serve(t).URL, phone)
+	p.denied = true
+	p.visit("#/bills", "#token")
+	p.run(chromedp.SendKeys(chromedp.CSS("#token"), "wrong\r"))
+	p.waitText(".login", "does not know this token")
+	p.run(chromedp.SendKeys(chromedp.CSS("#token"), token+"\r"), chromedp.WaitVisible(chromedp.CSS(".bills tbody tr")))
+	if got := value[string](p, "document.cookie + JSON.stringify({...localStorage, ...sessionStorage}) + location.href"); strings.Contains(got, token) {
+		t.Errorf("the token can be read by scripts or stands in the address: %s", got)
+	}
+	p.waitText("#link", "Live")
+	p.clean()
+}
+
+// Names that carry markup are shown as they were typed and never run.
+func testHostileNames(t *testing.T, ctx context.Context) {
+	p := openTab(t, ctx, newDistrict(t).serve(t).URL, phone)
+	p.visit("#/", ".rows li")
+	p.waitText(".rows", hostile)
+	p.visit("#/device/lamp-13", ".chart canvas")
+	if got := p.text("h1"); got != hostile {
+		t.Errorf("the name is shown as %q, want %q", got, hostile)
+	}
+	if got := value[string](p, "document.title + document.querySelectorAll('main img').length"); got != "lamp-13 – Lamppost0" {
+		t.Errorf("title and images in the page are %q", got)
+	}
+	p.clean()
+}
+
+// The chart draws what was picked and says it in words; a reading's numbers can be had as a table.
+func testChart(t *testing.T, ctx context.Context) {
+	p := openTab(t, ctx, newDistrict(t).serve(t).URL, phone)
+	p.visit("#/device/flat-3", ".chart canvas")
+	p.waitText("#main", "288 values from")
+	p.set("#window", "86400000")
+	p.waitText("#main", "97 values from")
+	p.run(chromedp.Click(chromedp.CSS(".picks button:first-child")))
+	p.waitText("#main", "Wh, highest")
+	for selector, want := range map[string]string{"#assurance": "device-signed · Ed25519", "#twin": "running total", "#balance": "€", "#sequence-h + .verdict": "Every report arrived"} {
+		if got := value[string](p, fmt.Sprintf("document.querySelector(%q)?.textContent", selector)); !strings.Contains(got, want) {
+			t.Errorf("%s shows %q, want %q in it", selector, got, want)
+		}
+	}
+	p.clean()
+}
+
+// The list can be narrowed by words and by state.
+func testFind(t *testing.T, ctx context.Context) {
+	p := openTab(t, ctx, newDistrict(t).serve(t).URL, desktop)
+	p.visit("#/", ".rows li")
+	rows := func() int { return value[int](p, "document.querySelectorAll('.rows li').length") }
+	p.run(chromedp.SendKeys(chromedp.CSS("#find"), "mill flat"))
+	if got := rows(); got != flats {
+		t.Errorf("%d devices match the flats, want %d", got, flats)
+	}
+	p.set("#find", "")
+	p.set("#state", "idle")
+	if got := p.text(".rows"); rows() != 1 || !strings.Contains(got, "Lamp 17") {
+		t.Errorf("silent are %q, want lamp 17", got)
+	}
+	p.clean()
+}
+
+// From the first Tab on, the page can be used without a mouse: the skip link, the pages, the first device.
+func testKeyboard(t *testing.T, ctx context.Context) {
+	p := openTab(t, ctx, newDistrict(t).serve(t).URL, desktop)
+	p.visit("#/", ".rows li")
+	focused := func() string {
+		return value[string](p, "document.activeElement.innerText || document.activeElement.id")
+	}
+	var order []string
+	for range 9 {
+		p.run(chromedp.KeyEvent("\t"))
+		order = append(order, strings.SplitN(focused(), "\n", 2)[0])
+	}
+	want := []string{"Skip to the content", "Lamppost", "Fleet", "Log", "Bills", "find", "Any state", "Any safety class", "Lamp 31"}
+	if !slices.Equal(order, want) {
+		t.Errorf("Tab goes through %q, want %q", order, want)
+	}
+	p.run(chromedp.KeyEvent("\r"), chromedp.WaitVisible(chromedp.CSS(".chart canvas")))
+	if got := focused(); !strings.Contains(got, "Lamp 31") {
+		t.Errorf("after opening a device the focus is on %q, want the page", got)
+	}
+	p.clean()
+}
+
+// TestScreens writes a picture of the top of every page at both widths and in both schemes, for people to look at.
+func TestScreens(t *testing.T) {
+	if *screens == "" {
+		t.Skip("give -screens DIR to write screenshots")
+	}
+	ctx := startBrowser(t)
+	if err := os.MkdirAll(*screens, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	server := newDistrict(t).serve(t)
+	locked := newDistrict(t)
+	locked.open = false
+	lockedServer := locked.serve(t)
+	for _, scheme := range []string{"light", "dark"} {
+		for name, size := range map[string][2]int64{"phone": {phone[0], 2 * phone[1]}, "desktop": {desktop[0], 1300}} {
+			p := openTab(t, ctx, server.URL, size)
+			p.prefer(scheme)
+			for _, v := range views {
+				p.visit(v.hash, v.ready)
+				p.shoot(fmt.Sprintf("%s-%s-%s.png", v.name, name, scheme))
+			}
+			p = openTab(t, ctx, lockedServer.URL, size)
+			p.prefer(scheme)
+			p.visit("", "#token")
+			p.shoot(fmt.Sprintf("login-%s-%s.png", name, scheme))
+		}
+	}
+}
+
+func (p *tab) shoot(name string) {
+	p.t.Helper()
+	value[bool](p, `new Promise((done) => setTimeout(() => requestAnimationFrame(() => done(true)), 700))`) // fades end
+	png, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot())
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(*screens, name), png, 0o644); err != nil {
+		p.t.Fatal(err)
+	}
+}

@@ -1,0 +1,552 @@
+package dashboard_test
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/dashboard"
+	"github.com/lamppost/lamppost/tariff"
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+const (
+	token   = "correct-horse"
+	network = "riverside"
+	member  = "north"
+	weekMS  = lamppost.TimeMS(7 * 24 * 3600 * 1000)
+	hourMS  = lamppost.TimeMS(3600 * 1000)
+
+	weekEnd  = lamppost.TimeMS(1_795_388_400_000)                    // 2026-11-23T00:00+01:00, where the bills end
+	evening  = weekEnd - 4*hourMS                                    // where the fleet is shown
+	hostile  = `<img src=x onerror="document.title='owned'">Lamp 13` // a name as an attacker would choose it
+	lamps    = 40
+	flats    = 12
+	quarters = 96 // of a day
+)
+
+// A district is a fake of the node's API: the contract's JSON with believable data of 40 street lamps and 12 flats'
+// meters, over a real Merkle log and real bills, so that what the pages compute and show is checked against the
+// packages that the node uses. Its clock stands still between calls of advance.
+type district struct {
+	mu        sync.Mutex
+	now       lamppost.TimeMS
+	height    lamppost.Height
+	txs       []transaction
+	leaves    []lamppost.Hash
+	records   [][]byte
+	readings  int64
+	reports   int64
+	wattHours int64
+	invoices  []invoice
+	listeners map[chan []byte]bool
+	signer    note.Signer
+	pin       string
+
+	// Set before the first request.
+	open     bool // no token is asked for
+	tamper   bool // proofs carry a wrong path
+	streams  bool // /api/events is served
+	notReady int  // statements answer 503 this often
+}
+
+type transaction struct {
+	Height   lamppost.Height `json:"height"`
+	Index    uint32          `json:"index"`
+	Leaf     string          `json:"leaf"`
+	TimeMS   lamppost.TimeMS `json:"time_ms"`
+	Type     string          `json:"type"`
+	ID       string          `json:"id"`
+	Signer   string          `json:"signer"`
+	Reports  int             `json:"reports"`
+	Readings int             `json:"readings"`
+	Outcome  any             `json:"outcome"`
+	Summary  string          `json:"summary"`
+
+	place int64 // of its leaf in the log
+}
+
+type invoice struct {
+	tariff.Invoice
+	SellerName string          `json:"seller_name"`
+	BuyerName  string          `json:"buyer_name"`
+	Height     lamppost.Height `json:"height"`
+	Index      uint32          `json:"index"`
+}
+
+func newDistrict(t *testing.T) *district {
+	t.Helper()
+	d := &district{now: evening, open: true, streams: true, listeners: make(map[chan []byte]bool)}
+	skey, vkey, err := note.GenerateKey(zeroes{}, network+"/"+member)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.signer, err = note.NewSigner(skey); err != nil {
+		t.Fatal(err)
+	}
+	d.pin = "network " + network + "\nquorum 1\nmember " + vkey + "\n"
+	d.found(t)
+	return d
+}
+
+// zeroes is the randomness of a key that is the same in every run.
+type zeroes struct{}
+
+func (zeroes) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+// found writes the history: the registry, a week of readings, the bills.
+func (d *district) found(t *testing.T) {
+	t.Helper()
+	start := evening - 400*15*60*1000
+	d.block(start, transaction{Type: "genesis", Outcome: "ok", Summary: "network riverside of 1 member"},
+		transaction{Type: "party", Outcome: "ok", Summary: "party Riverside Housing"},
+		transaction{Type: "tariff", Outcome: "ok", Summary: "tariff home, version 1: night 0.19, day 0.3112 EUR per kWh"})
+	for i := range 400 {
+		outcome := any(map[string]int{"ok": lamps + flats})
+		if i == 393 {
+			outcome = map[string]int{"ok": lamps + flats - 2, "duplicate": 1, "bad_signature": 1}
+		}
+		d.block(start+lamppost.TimeMS(i+1)*15*60*1000, d.segment(outcome))
+	}
+	d.now = evening
+	for i := 1; i <= flats; i++ {
+		inv := d.bill(t, i)
+		d.block(d.now-lamppost.TimeMS(flats-i)*1000, transaction{Type: "invoice", Outcome: "ok",
+			Summary: fmt.Sprintf("invoice %s to tenant-%d: %s EUR", inv.Number, i, inv.Total)})
+		inv.Height, inv.Index = d.height, 0
+		d.invoices = append(d.invoices, inv)
+	}
+	d.block(d.now, transaction{Type: "transfer", Outcome: "no_funds", Summary: "transfer of 80.00 EUR from tenant-4 to landlord"},
+		d.segment(map[string]int{"ok": lamps + flats}))
+}
+
+func (d *district) segment(outcome any) transaction {
+	d.reports += lamps + flats
+	d.readings += 3 * (lamps + flats)
+	d.wattHours += 2613
+	return transaction{Type: "segment", Reports: lamps + flats, Readings: 3 * (lamps + flats), Outcome: outcome}
+}
+
+// block appends a block of transactions and their leaves to the log.
+func (d *district) block(at lamppost.TimeMS, txs ...transaction) {
+	d.height++
+	for i, tx := range txs {
+		seed := sha256.Sum256(fmt.Appendf(nil, "%d/%d", d.height, i))
+		leaf := lamppost.Leaf{Type: typeNumber(tx.Type), Height: d.height, Index: uint32(i), Body: seed, Result: sha256.Sum256(seed[:])}
+		tx.Height, tx.Index, tx.TimeMS, tx.Signer = d.height, uint32(i), at, member
+		tx.ID, tx.place = hex.EncodeToString(seed[:]), int64(len(d.leaves))
+		d.append(leaf.Append(nil))
+		tx.Leaf = d.leaves[tx.place].String()
+		d.txs = append(d.txs, tx)
+	}
+	b := lamppost.BlockLeaf{Height: d.height, Index: uint32(len(txs)), Time: at}
+	d.append(b.Append(nil))
+}
+
+func (d *district) append(record []byte) {
+	d.records = append(d.records, record)
+	d.leaves = append(d.leaves, lamppost.Hash(tlog.RecordHash(record)))
+}
+
+func typeNumber(name string) lamppost.TxType {
+	for t := lamppost.TxGenesis; t <= lamppost.TxTransfer; t++ {
+		if t.String() == name {
+			return t
+		}
+	}
+	panic("no transaction type " + name)
+}
+
+// advance commits one more segment and tells who listens.
+func (d *district) advance() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.now += 15 * 60 * 1000
+	tx := d.segment(map[string]int{"ok": lamps + flats})
+	d.block(d.now, tx)
+	block := event("block", map[string]any{"height": d.height, "time_ms": d.now, "transactions": 1, "reports": tx.Reports, "readings": tx.Readings})
+	status := event("status", d.status())
+	for l := range d.listeners {
+		l <- append(slices.Clone(status), block...)
+	}
+}
+
+func event(name string, body any) []byte {
+	raw, err := json.Marshal(body)
+	if err != nil {
+		panic(err)
+	}
+	return fmt.Appendf(nil, "event: %s\ndata: %s\n\n", name, raw)
+}
+
+func (d *district) checkpoint() (string, lamppost.Hash) {
+	root := lamppost.MerkleRoot(d.leaves)
+	c := lamppost.Checkpoint{Origin: lamppost.Origin(network, member), Size: int64(len(d.leaves)), Root: root}
+	msg, err := lamppost.SignCheckpoint(c, d.signer)
+	if err != nil {
+		panic(err)
+	}
+	return string(msg), root
+}
+
+func (d *district) status() map[string]any {
+	cp, root := d.checkpoint()
+	var billed lamppost.Micro
+	for i := range d.invoices {
+		billed += d.invoices[i].Total
+	}
+	return map[string]any{
+		"network": network, "member": member, "now_ms": d.now, "speed": 1, "version": "0.1.0",
+		"engine": map[string]any{"engine": "solo", "role": "leader", "height": d.height, "time_ms": d.now, "queued": 0},
+		"log":    map[string]any{"size": len(d.leaves), "root": root.String(), "checkpoint": cp, "published_ms": d.now - 400},
+		"totals": map[string]any{
+			"devices": lamps + flats, "devices_online": lamps + flats - 2, "reports": d.reports, "readings": d.readings,
+			"kwh": lamppost.Dec(d.wattHours, -3).String(), "billed": map[string]string{"EUR": billed.String()},
+			"refused": map[string]int{"bad_signature": 2, "clock_ahead": 1},
+		},
+	}
+}
+
+// device n is a lamp up to the fortieth, then a flat's meter.
+func (d *district) device(n int) map[string]any {
+	at := d.now - lamppost.TimeMS(n*137%900)*100
+	id, name, site, safety := fmt.Sprintf("lamp-%02d", n), fmt.Sprintf("Lamp %d", n), "Harbour Street", "public"
+	switch {
+	case n > lamps:
+		id, name, site, safety = fmt.Sprintf("flat-%d", n-lamps), fmt.Sprintf("Flat %d", n-lamps), "Mill House", "essential"
+	case n == 13:
+		name = hostile
+	case n > 22:
+		site = "Canal Walk"
+	}
+	dev := map[string]any{
+		"id": id, "name": name, "site": site, "owner": "riverside", "safety": safety, "suite": "ed25519",
+		"assurance": "device-signed", "last_ms": at, "online": true, "quarantined": "",
+		"balance": map[string]string{"EUR": lamppost.Micro((n*53_417)%900_000 - 240_000).String()}, "readings": d.twin(n, at),
+	}
+	switch n {
+	case 17:
+		dev["online"], dev["last_ms"] = false, d.now-5*hourMS
+	case 31:
+		dev["online"], dev["quarantined"] = false, "number 4711 was used for two different reports"
+	}
+	return dev
+}
+
+func (d *district) twin(n int, at lamppost.TimeMS) []map[string]any {
+	value := func(name, unit, kind string, v lamppost.Decimal) map[string]any {
+		return map[string]any{"name": name, "unit": unit, "value": v.String(), "kind": kind, "quality": "measured", "time_ms": at}
+	}
+	grown := int64(d.height) * int64(11+n%5)
+	power := value("power", "W", "gauge", lamppost.Dec(d.watts(n, at), -1))
+	if n > lamps {
+		return []map[string]any{value("energy", "Wh", "register", lamppost.Dec(1_204_310+int64(n)*81_733+grown*20, 0)), power,
+			value("voltage", "V", "gauge", lamppost.Dec(2297+int64(n), -1))}
+	}
+	return []map[string]any{value("energy", "Wh", "register", lamppost.Dec(412_050+int64(n)*3_117+grown, 0)), power,
+		value("level", "%", "gauge", lamppost.Dec(d.watts(n, at)/7, 0))}
+}
+
+// watts is a device's draw in tenths of a watt: lamps by night, flats in the evening.
+func (d *district) watts(n int, at lamppost.TimeMS) int64 {
+	hour := float64(at%(24*hourMS)) / float64(hourMS)
+	if n > lamps {
+		return int64(1800 + 1500*math.Exp(-(hour-19)*(hour-19)/6) + 400*math.Abs(math.Sin(float64(n)+7*hour)))
+	}
+	if n%9 == 4 || hour > 7 && hour < 15.5 {
+		return 0
+	}
+	return int64(420 + 200*math.Abs(math.Sin(float64(n)+hour/3)))
+}
+
+func (d *district) detail(n int) map[string]any {
+	dev := d.device(n)
+	dev["seq"], dev["missing"], dev["lost"], dev["key_epoch"] = map[string]any{"epoch": 1, "n": int(d.height) - 1}, 0, 0, 1
+	if n == 17 {
+		dev["missing"], dev["lost"] = 3, 1
+	}
+	dev["points"] = []map[string]any{}
+	dev["series"] = []string{"energy", "power", "voltage"}
+	if n <= lamps {
+		dev["series"] = []string{"energy", "power", "level"}
+	}
+	return dev
+}
+
+func (d *district) series(n int, name string) map[string]any {
+	const points = 3 * quarters
+	times, values := make([]lamppost.TimeMS, points), make([]float64, points)
+	for i := range points {
+		times[i] = d.now - lamppost.TimeMS(points-1-i)*15*60*1000
+		values[i] = float64(d.watts(n, times[i])) / 10
+		if name == "energy" {
+			values[i] = 412_050 + float64(i)*14
+		}
+	}
+	unit, kind := map[string]string{"power": "W", "energy": "Wh", "voltage": "V", "level": "%"}[name], "gauge"
+	if name == "energy" {
+		kind = "register"
+	}
+	return map[string]any{"name": name, "unit": unit, "kind": kind, "times_ms": times, "values": values}
+}
+
+// homeTariff has two bands, a standing charge and tax: what a bill's page must be able to show.
+func homeTariff() tariff.Tariff {
+	return tariff.Tariff{ID: "home", Version: 1, Seller: "riverside", Currency: "EUR", PerUnit: "kWh", RegisterUnit: "Wh", Scale: 3,
+		Zone: tariff.Zone{Name: "Europe/Berlin", Transitions: []tariff.Transition{{AtMS: 0, OffsetMin: 60}}},
+		Bands: []tariff.Band{{Name: "night", FromMin: 0, ToMin: 6 * 60, Price: 190_000}, {Name: "day", FromMin: 6 * 60, ToMin: 22 * 60, Price: 311_200},
+			{Name: "night", FromMin: 22 * 60, ToMin: 24 * 60, Price: 190_000}},
+		Standing: 250_000, Rounding: tariff.RoundHalfUp, Tax: tariff.Tax{Category: "S", BasisPoints: 1900}}
+}
+
+// bill has the tariff package compute flat i's week.
+func (d *district) bill(t *testing.T, i int) invoice {
+	t.Helper()
+	home, point := homeTariff(), fmt.Sprintf("flat-%d", i)
+	buyer := lamppost.PartyID(fmt.Sprintf("tenant-%d", i))
+	var edges []tariff.Edge
+	wattHours := int64(1_204_310 + i*81_733)
+	for j, at := range home.Edges(weekEnd-weekMS, weekEnd) {
+		wattHours += int64(900 + (j*7919+i*104_729)%5200)
+		edges = append(edges, tariff.Edge{Time: at, Value: lamppost.Dec(wattHours, 0), Source: tariff.Source{Height: lamppost.Height(2 + j), Record: 1}})
+	}
+	if i == 7 {
+		edges[5].Estimated, edges[5].Next = true, tariff.Source{Height: 9}
+	}
+	order := tariff.InvoiceOrder{Number: fmt.Sprintf("riverside-%06d", i), IssuedMS: d.now,
+		InvoiceBody: lamppost.InvoiceBody{Seller: "riverside", Buyer: buyer, Currency: "EUR", From: weekEnd - weekMS, To: weekEnd}}
+	inv, err := tariff.Bill(order, []tariff.Supply{{Device: lamppost.DeviceID(point), Register: "energy", Unit: "Wh",
+		Place: fmt.Sprintf("Mill House, flat %d", i), Tariff: home, Edges: edges,
+		Agreement: lamppost.AgreementBody{ID: point, Seller: "riverside", Buyer: buyer, Point: point, Tariff: "home"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return invoice{Invoice: inv, SellerName: "Riverside Housing", BuyerName: tenant(i)}
+}
+
+func tenant(i int) string {
+	return []string{"Ada Okafor", "Bo Lindqvist", "Chiara Romano", "Dmitri Sokolov", "Elif Demir", "Farah Nasser", "Goran Petrović",
+		"Hana Suzuki", "Ifeoma Eze", "Jan de Vries", "Kai Müller-Lüdenscheidt", "Lucía Fernández"}[i-1]
+}
+
+func (d *district) proof(height, index string) any {
+	for i := range d.txs {
+		tx := &d.txs[i]
+		if fmt.Sprint(tx.Height) != height || fmt.Sprint(tx.Index) != index {
+			continue
+		}
+		cp, root := d.checkpoint()
+		path := lamppost.MerklePath(d.leaves, int(tx.place))
+		hexPath := make([]string, len(path))
+		for j := range path {
+			hexPath[j] = path[j].String()
+		}
+		if d.tamper {
+			path[2][31] ^= 1
+			hexPath[2] = path[2].String()
+		}
+		return map[string]any{"leaf": hex.EncodeToString(d.records[tx.place]), "leaf_hash": tx.Leaf, "leaf_index": tx.place,
+			"size": len(d.leaves), "root": root.String(), "path": hexPath, "checkpoint": cp}
+	}
+	return nil
+}
+
+// serve starts the node's face: the dashboard and the fake API on one port.
+func (d *district) serve(t *testing.T) *httptest.Server {
+	t.Helper()
+	mux := http.NewServeMux()
+	mux.Handle("/", dashboard.Handler())
+	mux.HandleFunc("GET /network.pin", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, d.pin) })
+	mux.HandleFunc("GET /login", d.login)
+	mux.HandleFunc("GET /api/events", d.guard(d.events))
+	mux.HandleFunc("GET /api/statements/{party}", d.guard(d.statement))
+	answer := func(pattern string, make func(r *http.Request) any) {
+		mux.HandleFunc("GET /api"+pattern, d.guard(func(w http.ResponseWriter, r *http.Request) {
+			d.mu.Lock()
+			body := make(r)
+			d.mu.Unlock()
+			reply(w, body)
+		}))
+	}
+	answer("/status", func(*http.Request) any { return d.status() })
+	answer("/devices", func(*http.Request) any { return map[string]any{"devices": d.devices()} })
+	answer("/devices/{id}", func(r *http.Request) any { return d.byID(r.PathValue("id"), d.detail) })
+	answer("/devices/{id}/series", func(r *http.Request) any {
+		return d.byID(r.PathValue("id"), func(n int) map[string]any { return d.series(n, r.FormValue("name")) })
+	})
+	answer("/log", d.log)
+	answer("/log/proof", func(r *http.Request) any { return d.proof(r.FormValue("height"), r.FormValue("index")) })
+	answer("/parties", func(*http.Request) any { return map[string]any{"parties": parties()} })
+	answer("/invoices", func(*http.Request) any { return map[string]any{"invoices": d.list()} })
+	answer("/invoices/{number}", func(r *http.Request) any { return d.invoice(r.PathValue("number")) })
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	return server
+}
+
+func (d *district) login(w http.ResponseWriter, r *http.Request) {
+	if r.FormValue("token") != token {
+		refuse(w, http.StatusUnauthorized, "unauthorized", "this is not the administrator's token")
+		return
+	}
+	http.SetCookie(w, &http.Cookie{Name: "lamppost", Value: token, HttpOnly: true, SameSite: http.SameSiteStrictMode, Path: "/"})
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+}
+
+func (d *district) guard(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		c, err := r.Cookie("lamppost")
+		if !d.open && (err != nil || c.Value != token) && r.Header.Get("Authorization") != "Bearer "+token {
+			refuse(w, http.StatusUnauthorized, "unauthorized", "this needs the administrator's token")
+			return
+		}
+		next(w, r)
+	}
+}
+
+func reply(w http.ResponseWriter, body any) {
+	if body == nil {
+		refuse(w, http.StatusNotFound, "not_found", "there is nothing under this name: look at the list it came from")
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if err := json.NewEncoder(w).Encode(body); err != nil {
+		panic(err)
+	}
+}
+
+func refuse(w http.ResponseWriter, status int, code, text string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(map[string]string{"code": code, "text": text})
+}
+
+// events streams until the browser or the server goes.
+func (d *district) events(w http.ResponseWriter, r *http.Request) {
+	if !d.streams {
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "text/event-stream")
+	l := make(chan []byte, 64)
+	d.mu.Lock()
+	d.listeners[l] = true
+	first := event("status", d.status())
+	d.mu.Unlock()
+	defer func() {
+		d.mu.Lock()
+		delete(d.listeners, l)
+		d.mu.Unlock()
+	}()
+	for {
+		w.Write(first)
+		w.(http.Flusher).Flush()
+		select {
+		case first = <-l:
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
+
+func (d *district) statement(w http.ResponseWriter, r *http.Request) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.notReady > 0 {
+		d.notReady--
+		w.Header().Set("Retry-After", "1")
+		refuse(w, http.StatusServiceUnavailable, "not_ready", "the bill is not published yet: ask again in a second")
+		return
+	}
+	w.Header().Set("Content-Disposition", `attachment; filename="statement.json"`)
+	reply(w, map[string]string{"lamppost": "statement/1", "party": r.PathValue("party")})
+}
+
+func (d *district) devices() []map[string]any {
+	all := make([]map[string]any, lamps+flats)
+	for i := range all {
+		all[i] = d.device(i + 1)
+	}
+	return all
+}
+
+func (d *district) byID(id string, make func(n int) map[string]any) any {
+	for n := 1; n <= lamps+flats; n++ {
+		if d.device(n)["id"] == id {
+			return make(n)
+		}
+	}
+	return nil
+}
+
+func (d *district) log(r *http.Request) any {
+	limit, err := strconv.Atoi(r.FormValue("limit"))
+	if err != nil {
+		limit = 50
+	}
+	newest := slices.Clone(d.txs[max(0, len(d.txs)-limit):])
+	slices.Reverse(newest)
+	cp, root := d.checkpoint()
+	return map[string]any{"size": len(d.leaves), "root": root.String(), "checkpoint": cp, "transactions": newest}
+}
+
+func parties() []map[string]any {
+	all := []map[string]any{{"id": "riverside", "name": "Riverside Housing", "credit_limit": "0.00"}}
+	for i := 1; i <= flats; i++ {
+		all = append(all, map[string]any{"id": fmt.Sprintf("tenant-%d", i), "name": tenant(i), "credit_limit": "50.00"})
+	}
+	return all
+}
+
+func (d *district) list() []map[string]any {
+	var all []map[string]any
+	for i := range d.invoices {
+		v := &d.invoices[i]
+		all = append(all, map[string]any{"number": v.Number, "seller": v.Seller, "buyer": v.Buyer, "currency": v.Currency, "from_ms": v.From,
+			"to_ms": v.To, "issued_ms": v.Issued, "net": v.Net, "total": v.Total, "height": v.Height, "index": v.Index})
+	}
+	return all
+}
+
+func (d *district) invoice(number string) any {
+	for i := range d.invoices {
+		if d.invoices[i].Number == number {
+			return d.invoices[i]
+		}
+	}
+	return nil
+}
+
+// A proofCase is a place in a log of a size, with its path and root as Go computes them.
+type proofCase struct {
+	Leaf  string   `json:"leaf"`
+	Index int      `json:"index"`
+	Size  int      `json:"size"`
+	Path  []string `json:"path"`
+	Root  string   `json:"root"`
+}
+
+func proofCases() (cases []proofCase) {
+	var leaves []lamppost.Hash
+	for size := 1; size <= 70; size++ {
+		leaves = append(leaves, lamppost.Hash(tlog.RecordHash([]byte{byte(size)})))
+		for i := 0; i < size; i += 1 + size/9 {
+			c := proofCase{leaves[i].String(), i, size, []string{}, lamppost.MerkleRoot(leaves).String()}
+			for _, h := range lamppost.MerklePath(leaves, i) {
+				c.Path = append(c.Path, h.String())
+			}
+			cases = append(cases, c)
+		}
+	}
+	return cases
+}
