@@ -256,7 +256,7 @@ func TestTransactionAgainstLibrary(t *testing.T) {
 			t.Fatalf("transaction:\n ours %x\ntheirs %x", ours, theirs)
 		}
 		o, h := &tx.Order, &tx.Header
-		payload := []any{uint8(o.Type), o.ExpiryHeight, o.ExpiryTime, o.Nonce[:], append([]byte{}, o.Body...)}
+		payload := []any{1, uint8(o.Type), o.ExpiryHeight, o.ExpiryTime, o.Nonce[:], append([]byte{}, o.Body...)}
 		if tx.Type == lamppost.TxSegment {
 			payload = []any{1, h.Seq.Epoch, h.Seq.N, h.First, h.Last, h.Count, h.Readings, h.Root[:]}
 		}

@@ -31,7 +31,7 @@ const (
 type Transaction struct {
 	Type      TxType
 	Seed      Seed
-	SignedRaw []byte // COSE_Sign1: a segment header, or [type, expiry height, expiry time, nonce, body]
+	SignedRaw []byte // COSE_Sign1: a segment header, or [1, type, expiry height, expiry time, nonce, body]
 	Signed    Signed // SignedRaw, read
 	Items     []SegmentItem
 	Verdicts  []byte // what triage said of the segment; opaque here
@@ -51,7 +51,10 @@ type Order struct {
 	Body         []byte // deterministic CBOR of the type's body
 }
 
-const txVersion = 1
+const (
+	txVersion    = 1
+	orderVersion = 1
+)
 
 // NewTx signs an order as a transaction.
 func NewTx(network string, o Order, id MemberID, key *sig.PrivateKey, seed Seed) (*Transaction, error) {
@@ -67,7 +70,7 @@ func NewTx(network string, o Order, id MemberID, key *sig.PrivateKey, seed Seed)
 }
 
 func (o *Order) appendPayload(b []byte) []byte {
-	b = append(b, majArray|5)
+	b = append(b, majArray|6, orderVersion)
 	for _, n := range [...]uint64{uint64(o.Type), uint64(o.ExpiryHeight), uint64(o.ExpiryTime)} {
 		b = appendHead(b, majUint, n)
 	}
@@ -78,7 +81,8 @@ func (o *Order) appendPayload(b []byte) []byte {
 func ParseOrder(s Signed) (Order, error) {
 	var o Order
 	w := wire{b: s.Payload}
-	w.array(5)
+	w.array(6)
+	w.constInt(orderVersion)
 	o.Type = TxType(w.max(w.uint(), math.MaxUint8))
 	o.ExpiryHeight = Height(w.max(w.uint(), math.MaxInt64))
 	o.ExpiryTime = TimeMS(w.max(w.uint(), math.MaxInt64))
