@@ -310,7 +310,7 @@ func testNumbersMove(t *testing.T, ctx context.Context) {
 	p.waitText(readings, grouped(d.readings))
 	p.wait(fmt.Sprintf("document.querySelector('.rows li:last-child .values dd').innerText !== %q", energy))
 	for selector, want := range map[string]string{
-		"#headline .tile:nth-child(1)": "50\nof 52", "#headline .tile:nth-child(4)": "€", "#headline .tile:nth-child(5)": "2 signature does not match",
+		"#headline .tile:nth-child(1)": "50\nof 52", "#headline .tile:nth-child(4)": "€", "#headline .tile:nth-child(5)": "2 × wrong signature",
 		".rows li:first-child": "Quarantined", ".rows li:nth-child(2)": "Silent",
 	} {
 		if got := p.text(selector); !strings.Contains(got, want) {

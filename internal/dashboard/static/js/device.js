@@ -164,21 +164,26 @@ function options(width, series) {
   const font = '12px system-ui, sans-serif';
   const axis = { stroke: colour('--quiet'), font, grid: { stroke: colour('--line'), width: 1 }, ticks: { stroke: colour('--line'), width: 1, size: 4 } };
   const unit = unitName(series.unit);
-  const steps = series.kind === 'interval' || series.kind === 'gauge' ? undefined : uPlot.paths.linear();
   return {
     width, height: chartHeight(width), ms: 1, legend: { live: true, markers: { show: false } },
     cursor: { y: false, points: { size: 8 } },
-    scales: { x: { time: true } },
+    scales: { x: { time: true }, y: { range: (_, low, high) => fromZero(low, high, series.kind) } },
     axes: [
       { ...axis, space: 70, size: 44, values: (_, ticks) => tickWords(ticks) },
       { ...axis, size: 62, values: (_, ticks) => ticks.map((v) => drawn(v)) },
     ],
     series: [
       { label: 'Time', value: (_, v) => (v == null ? '–' : whenExactly(v)) },
-      { label: series.name, stroke: colour('--line-ink'), width: 2, fill: colour('--line-fill'), paths: steps, points: { show: false },
+      { label: series.name, stroke: colour('--line-ink'), width: 2, fill: colour('--line-fill'), points: { show: false },
         value: (_, v) => (v == null ? '–' : `${drawn(v)} ${unit}`) },
     ],
   };
+}
+
+// fromZero lets what may fall to nothing stand on zero, and leaves a running total or a voltage its own stretch.
+function fromZero(low, high, kind) {
+  const pad = (high - low || Math.abs(high) || 1) * 0.08;
+  return kind !== 'register' && low >= 0 && low < 0.7 * high ? [0, high + pad] : [low - pad, high + pad];
 }
 
 // tickWords writes the clock at each tick, and the day wherever it changes.
@@ -202,8 +207,8 @@ function assuranceCard() {
   const words = h('p');
   const suite = h('p', { class: 'quiet' });
   return {
-    el: card('assurance-h', 'How far its word goes', h('details', { class: 'explain' }, h('summary', null, badge), words, suite,
-      h('p', { class: 'quiet' }, 'It does not prove that the meter measures right, only who said what.')), h('p', { class: 'quiet' }, 'Tap for what this means.')),
+    el: card('assurance-h', 'How far its word goes', h('details', { class: 'explain' }, h('summary', null, badge, h('span', { class: 'ask' }, 'What does this mean?')), words, suite,
+      h('p', { class: 'quiet' }, 'It does not prove that the meter measures right, only who said what.'))),
     update(d) {
       say(badge, [d.assurance, suiteName(d.suite)].filter(Boolean).join(' · '));
       say(words, assuranceWords(d.assurance));

@@ -79,7 +79,7 @@ function headline() {
     return { el: h('div', { class: 'tile' }, h('dt', null, name), value, detail), value, detail };
   };
   const online = tile('Devices online', '');
-  const readings = tile('Readings committed', '');
+  const readings = tile('Readings', '');
   const energy = tile('Energy measured', 'kilowatt hours');
   const billed = tile('Billed', 'with taxes');
   const refused = tile('Refused', '');
@@ -92,12 +92,12 @@ function headline() {
       move(online.value, count(t.devices_online));
       say(online.detail, `of ${count(t.devices)}`);
       move(readings.value, count(t.readings));
-      say(readings.detail, `in ${plural(t.reports, 'signed report')}${rate >= 1 ? `, ${count(Math.round(rate))} a second` : ''}`);
+      say(readings.detail, `committed, in ${plural(t.reports, 'signed report')}${rate >= 1 ? `, ${count(Math.round(rate))} a second` : ''}`);
       move(energy.value, decimal(String(t.kwh), String(t.kwh).split('.')[0].length > 3 ? 1 : 2));
       move(billed.value, purse(t.billed));
       const codes = Object.entries(t.refused ?? {}).filter(([, n]) => n > 0).sort((a, b) => b[1] - a[1]);
       move(refused.value, count(codes.reduce((sum, [, n]) => sum + n, 0)));
-      say(refused.detail, codes.length ? codes.slice(0, 3).map(([code, n]) => `${count(n)} ${codeWords(code)}`).join(', ') : 'nothing turned away');
+      say(refused.detail, codes.length ? codes.slice(0, 3).map(([code, n]) => `${count(n)} × ${codeWords(code)}`).join(', ') : 'nothing turned away');
     },
   };
 }
@@ -174,9 +174,10 @@ function row(app, first) {
   const values = h('dl', { class: 'values' });
   const safety = h('span', { class: 'safety' });
   const balance = h('span', { class: 'money' });
+  const result = h('span', { class: 'quiet' });
   const el = h('li', null, h('a', { class: 'row', href: `#/device/${encodeURIComponent(first.id)}` },
     h('span', { class: 'c-name' }, name, where), h('span', { class: 'c-state' }, state, seen), values,
-    h('span', { class: 'c-safety' }, safety), h('span', { class: 'c-money' }, balance)));
+    h('span', { class: 'c-safety' }, safety, h('span', { class: 'quiet' }, 'safety class')), h('span', { class: 'c-money' }, balance, result)));
   return {
     el,
     update(d) {
@@ -189,7 +190,7 @@ function row(app, first) {
       showValues(values, d.readings ?? []);
       say(safety, safetyName(d.safety));
       safety.title = safetyWords(d.safety);
-      showBalance(balance, d.balance);
+      showBalance(balance, result, d.balance);
     },
   };
 }
@@ -208,11 +209,12 @@ function showValues(el, readings) {
 }
 
 // showBalance shows what a device earned or cost, with a word beside the colour.
-export function showBalance(el, balance) {
+function showBalance(el, word, balance) {
   const amounts = Object.values(balance ?? {});
   const loss = amounts.some(negative);
+  const profit = !loss && amounts.some((a) => !zero(a));
   say(el, purse(balance));
+  say(word, loss ? 'loss' : profit ? 'profit' : amounts.length ? 'even' : 'no bookings');
   el.classList.toggle('loss', loss);
-  el.classList.toggle('profit', !loss && amounts.some((a) => !zero(a)));
-  el.title = !amounts.length || amounts.every(zero) ? 'nothing booked yet' : loss ? 'costs more than it earns' : 'earns more than it costs';
+  el.classList.toggle('profit', profit);
 }

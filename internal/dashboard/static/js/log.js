@@ -114,11 +114,11 @@ function outcome(o) {
   const codes = typeof o === 'string' ? { [o]: 0 } : o ?? {};
   const bad = Object.entries(codes).filter(([code]) => code !== 'ok' && code !== 'duplicate');
   if (!bad.length) return h('span', { class: 'pill ok' }, 'accepted');
-  return h('span', { class: 'pill bad' }, bad.map(([code, n]) => (n ? `${count(n)} ${codeWords(code)}` : codeWords(code))).join(', '));
+  return h('span', { class: 'pill bad' }, bad.map(([code, n]) => (n ? `${count(n)} × ${codeWords(code)}` : codeWords(code))).join(', '));
 }
 
 function proofCard(app) {
-  const body = h('div', null, h('p', { class: 'quiet' }, 'Pick an entry on this page. Its bytes and its path to the root come from the node; the arithmetic is done here, by your browser.'));
+  const body = h('div', { class: 'stack' }, h('p', { class: 'quiet' }, 'Pick an entry on this page. Its bytes and its path to the root come from the node; the arithmetic is done here, by your browser.'));
   const el = h('section', { class: 'card proof', id: 'proof', tabindex: '-1', 'aria-labelledby': 'proof-h' }, h('h2', { id: 'proof-h' }, 'Check it yourself'), body);
   let turn = 0;
 
@@ -173,15 +173,17 @@ function checks(result) {
     h('span', { class: 'mark', 'aria-hidden': 'true' }, c.ok ? '✓' : '✗'), h('span', null, h('span', { class: 'sr' }, c.ok ? 'Right: ' : 'Wrong: '), c.ok ? c.words : c.words.replace(/^/, 'Not so: ')))));
 }
 
+const brief = (hex) => `${hex.slice(0, 6)}…${hex.slice(-4)}`;
+
 // path shows every step: the entry's fingerprint, each neighbour it is joined with, and the root.
 function path(result, proof) {
-  const steps = result.steps.map((s, i) => h('li', null,
-    h('span', { class: 'quiet' }, `${i + 1}. with its neighbour on the ${s.side} `), h('code', null, short(toHex(s.neighbour))),
-    h('span', { class: 'quiet' }, ' gives '), h('code', { class: 'strong' }, short(toHex(s.hash)))));
+  const steps = result.steps.map((s, i) => h('li', null, h('span', { class: 'quiet' }, `${i + 1}`), h('span', null, s.side),
+    h('code', null, brief(toHex(s.neighbour))), h('span', { class: 'quiet' }, h('span', { 'aria-hidden': 'true' }, '→'), h('span', { class: 'sr' }, 'gives')), h('code', { class: 'strong' }, brief(toHex(s.hash)))));
   return h('details', { class: 'path', open: true }, h('summary', null, `The way to the root, ${plural(steps.length, 'step')}`),
-    h('p', null, h('span', { class: 'quiet' }, 'Fingerprint of the entry '), h('code', { class: 'strong' }, short(result.start))),
+    h('p', { class: 'quiet' }, 'Each step joins the fingerprint so far with its neighbour, on the left or on the right, and takes the fingerprint of both (SHA-256).'),
+    h('p', null, h('span', { class: 'quiet' }, 'Begin: fingerprint of the entry '), h('code', { class: 'strong' }, short(result.start))),
     h('ol', { class: 'steps' }, steps),
-    h('p', null, h('span', { class: 'quiet' }, 'Root in the checkpoint '), h('code', { class: 'strong' }, short(result.checkpoint.root))),
+    h('p', null, h('span', { class: 'quiet' }, 'End: root in the checkpoint '), h('code', { class: 'strong' }, short(result.checkpoint.root))),
     h('details', null, h('summary', null, 'The bytes of the entry'), h('pre', null, proof.leaf),
       h('p', { class: 'quiet' }, `They say: block ${result.leaf.height}, place ${result.leaf.index}, then a fingerprint of what was written and one of what came of it. The content itself stays out of the log.`)));
 }

@@ -9,7 +9,7 @@ export function loginPage(app, done) {
   const button = h('button', { class: 'main', type: 'submit' }, 'Open');
   const answer = h('div', { role: 'alert' });
   const form = h('form', { class: 'card login', onsubmit: submit },
-    h('h1', null, 'Whose lamps are these?'),
+    h('h1', null, 'Sign in to this node'),
     h('p', { id: 'token-help' }, 'Readings and bills are private, so this node asks for its administrator’s token. It stands in the file ',
       h('code', null, 'admin.token'), ' in the node’s data folder.'),
     h('label', { for: 'token' }, 'Administrator’s token'), input, answer, button);

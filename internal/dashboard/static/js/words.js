@@ -1,9 +1,9 @@
 // What codes and classes mean, in plain words. The API sends names; sentences are made here.
 
 const codes = {
-  ok: 'accepted', duplicate: 'sent twice, counted once', bad_report: 'unreadable report', too_large: 'too large',
-  bad_signature: 'signature does not match', unknown: 'not registered', number_reused: 'number used twice',
-  too_old: 'too old', clock_ahead: 'clock ahead of time', float_billed: 'inexact number on a meter', quarantined: 'device in quarantine',
+  ok: 'accepted', duplicate: 'sent again, counted once', bad_report: 'unreadable', too_large: 'too large',
+  bad_signature: 'wrong signature', unknown: 'not registered', number_reused: 'number used twice',
+  too_old: 'too old', clock_ahead: 'clock ahead', float_billed: 'inexact meter value', quarantined: 'in quarantine',
   forbidden: 'not allowed', bad_transaction: 'unreadable order', expired: 'came too late', exists: 'already there',
   no_funds: 'over the credit limit', not_ready: 'not ready yet', busy: 'too busy, sent again later',
 };
