@@ -1,0 +1,222 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"net/url"
+	"sort"
+	"strings"
+
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/api"
+	"github.com/spf13/cobra"
+)
+
+func deviceCmd() *cobra.Command {
+	f := &nodeFlags{}
+	return f.group("device", "Machines: announce, list and show them", `  lamppost device add lamp-7 --owner city --name "Lamp 7" --site "Main Street" --safety public
+  lamppost device list
+  lamppost device show lamp-7`, deviceAddCmd(f), deviceTokenCmd(f), deviceListCmd(f), deviceShowCmd(f))
+}
+
+func deviceAddCmd(f *nodeFlags) *cobra.Command {
+	var d api.NewDevice
+	var owner string
+	cmd := &cobra.Command{
+		Use:   "add ID --owner PARTY",
+		Short: "Announce a device and print its token",
+		Long: `Announce a device. It prints the token with which the device connects and enrols its key; the token is shown this
+once, and only its hash is kept.
+
+The safety class says what stopping the device could do to people: life never refuses service, public never falls under
+its minimum, essential degrades only after notice, ordinary may stop.`,
+		Example: `  lamppost device add meter-3 --owner landlord --name "Flat 3" --site "Main Street 5" --safety ordinary
+  lamppost device add lamp-7 --owner city --safety public`,
+		Args: oneArg("the device's id, such as lamp-7"),
+		RunE: f.run(func(n *remote, args []string) error {
+			d.ID, d.Owner = lamppost.DeviceID(args[0]), lamppost.PartyID(owner)
+			var token api.DeviceToken
+			raw, err := n.post("/api/devices", d, &token)
+			if err != nil {
+				return err
+			}
+			return n.show(raw, func(w io.Writer) { printToken(w, n.url, token) })
+		}),
+	}
+	cmd.Flags().StringVar(&owner, "owner", "", "the party it belongs to")
+	cmd.Flags().StringVar(&d.Name, "name", "", "name for people")
+	cmd.Flags().StringVar(&d.Site, "site", "", "where it stands")
+	cmd.Flags().StringVar(&d.Safety, "safety", "essential", "life, public, essential or ordinary")
+	return require(cmd, "owner")
+}
+
+// printToken says what whoever installs the device needs to know.
+func printToken(w io.Writer, nodeURL string, t api.DeviceToken) {
+	home := t.HTTP
+	if home == "" {
+		home = nodeURL
+	}
+	fmt.Fprintf(w, "Token of %s, shown this once: %s\n", t.ID, t.Token)
+	fmt.Fprintf(w, "  first  enrol its key:  POST %s/v1/enrol as %s with the token (the device SDK's Enrol does it)\n", home, t.ID)
+	fmt.Fprintf(w, "  then   over HTTP:      POST %s/v1/report as %s with the token\n", home, t.ID)
+	if t.MQTT != "" {
+		fmt.Fprintf(w, "  or     over MQTT:      %s, user %s, password the token, topic lp/%s/report\n", t.MQTT, t.ID, t.ID)
+	}
+}
+
+func deviceTokenCmd(f *nodeFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:     "token ID",
+		Short:   "Give a device another token, which voids the old one and lets it enrol another key",
+		Example: "  lamppost device token lamp-7",
+		Args:    oneArg("the device's id"),
+		RunE: f.run(func(n *remote, args []string) error {
+			var token api.DeviceToken
+			raw, err := n.post("/api/devices/"+url.PathEscape(args[0])+"/token", struct{}{}, &token)
+			if err != nil {
+				return err
+			}
+			return n.show(raw, func(w io.Writer) { printToken(w, n.url, token) })
+		}),
+	}
+}
+
+func deviceListCmd(f *nodeFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:     "list",
+		Short:   "List devices and how they are",
+		Example: "  lamppost device list",
+		Args:    cobra.NoArgs,
+		RunE: f.run(func(n *remote, _ []string) error {
+			var all api.DeviceList
+			raw, err := n.get("/api/devices", &all)
+			if err != nil {
+				return err
+			}
+			return n.show(raw, func(w io.Writer) { printDevices(w, all) })
+		}),
+	}
+}
+
+func printDevices(w io.Writer, all api.DeviceList) {
+	t := table{head: []string{"ID", "NAME", "SITE", "OWNER", "SAFETY", "STATE", "LAST REPORT", ">BALANCE"}}
+	for i := range all.Devices {
+		d := &all.Devices[i]
+		t.add(string(d.ID), d.Name, d.Site, string(d.Owner), d.Safety, state(d), when(d.Last), money(d.Balance))
+	}
+	for _, p := range all.Pending {
+		t.add(string(p.ID), p.Name, p.Site, string(p.Owner), p.Safety, "waits for its key", "", "")
+	}
+	t.print(w, "No devices yet. Announce one: lamppost device add ID --owner PARTY")
+}
+
+func state(d *api.Device) string {
+	switch {
+	case d.Quarantined != "":
+		return "quarantined"
+	case d.Online:
+		return "online"
+	default:
+		return "silent"
+	}
+}
+
+// money writes balances in the order of their currencies.
+func money(balance map[string]lamppost.Micro) string {
+	var parts []string
+	for currency, amount := range balance {
+		parts = append(parts, amount.String()+" "+currency)
+	}
+	sort.Strings(parts)
+	return strings.Join(parts, ", ")
+}
+
+func deviceShowCmd(f *nodeFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:     "show ID",
+		Short:   "Show all that is known of a device",
+		Example: "  lamppost device show lamp-7",
+		Args:    oneArg("the device's id"),
+		RunE: f.run(func(n *remote, args []string) error {
+			var d api.DeviceDetail
+			raw, err := n.get("/api/devices/"+url.PathEscape(args[0]), &d)
+			if err != nil {
+				return err
+			}
+			return n.show(raw, func(w io.Writer) { printDevice(w, &d) })
+		}),
+	}
+}
+
+func printDevice(w io.Writer, d *api.DeviceDetail) {
+	facts := [][2]string{
+		{"Device", string(d.ID)}, {"Name", d.Name}, {"Site", d.Site}, {"Owner", string(d.Owner)}, {"Safety", d.Safety},
+		{"Key", fmt.Sprintf("%s, epoch %d, %s", d.Suite, d.KeyEpoch, d.Assurance)},
+		{"State", strings.TrimSuffix(state(&d.Device)+": "+d.Quarantined, ": ")},
+		{"Reports", fmt.Sprintf("number %d/%d is the latest, %d missing, %d lost", d.Seq.Epoch, d.Seq.N, d.Missing, d.Lost)},
+		{"Last report", when(d.Last)}, {"Balance", money(d.Balance)},
+	}
+	for _, p := range d.Points {
+		facts = append(facts, [2]string{"Measures at", fmt.Sprintf("%s (%s in %s) %s", p.ID, p.Register, p.Unit, p.Place)})
+	}
+	for _, f := range facts {
+		if f[1] != "" {
+			fmt.Fprintf(w, "%-12s %s\n", f[0]+":", printable(f[1]))
+		}
+	}
+	fmt.Fprintln(w)
+	t := table{head: []string{"READING", ">VALUE", "UNIT", "KIND", "QUALITY", "TIME"}}
+	for _, r := range d.Readings {
+		t.add(r.Name, r.Value, r.Unit, r.Kind, r.Quality, when(r.Time))
+	}
+	t.print(w, "No readings since the node started.")
+}
+
+func pointCmd() *cobra.Command {
+	f := &nodeFlags{}
+	return f.group("point", "Metering points: where use is measured", `  lamppost point add flat-3 --device meter-3 --register energy --unit Wh --place "Flat 3, 2nd floor"
+  lamppost point list`, pointAddCmd(f), pointListCmd(f))
+}
+
+func pointAddCmd(f *nodeFlags) *cobra.Command {
+	var b lamppost.PointBody
+	var device string
+	cmd := &cobra.Command{
+		Use:     "add ID --device DEVICE",
+		Short:   "Open a metering point at a device's register",
+		Example: `  lamppost point add flat-3 --device meter-3 --register energy --unit Wh --place "Flat 3, 2nd floor"`,
+		Args:    oneArg("the metering point's id, such as flat-3"),
+		RunE: f.run(func(n *remote, args []string) error {
+			b.ID, b.Device = args[0], lamppost.DeviceID(device)
+			return n.order("/api/points", b, fmt.Sprintf("Metering point %s measures %s of %s in %s", b.ID, b.Register, b.Device, b.Unit))
+		}),
+	}
+	cmd.Flags().StringVar(&device, "device", "", "the device that measures")
+	cmd.Flags().StringVar(&b.Register, "register", "energy", "name of the cumulative reading")
+	cmd.Flags().StringVar(&b.Unit, "unit", "Wh", "SenML unit of the register")
+	cmd.Flags().StringVar(&b.Place, "place", "", "where, for people")
+	return require(cmd, "device")
+}
+
+func pointListCmd(f *nodeFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:     "list",
+		Short:   "List metering points",
+		Example: "  lamppost point list",
+		Args:    cobra.NoArgs,
+		RunE: f.run(func(n *remote, _ []string) error {
+			var all api.PointList
+			raw, err := n.get("/api/points", &all)
+			if err != nil {
+				return err
+			}
+			return n.show(raw, func(w io.Writer) {
+				t := table{head: []string{"ID", "DEVICE", "REGISTER", "UNIT", "PLACE"}}
+				for _, p := range all.Points {
+					t.add(p.ID, string(p.Device), p.Register, p.Unit, p.Place)
+				}
+				t.print(w, "No metering points yet. Open one: lamppost point add ID --device DEVICE")
+			})
+		}),
+	}
+}
