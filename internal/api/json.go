@@ -43,7 +43,7 @@ func notReady(text string) error {
 // once is no use: it is a conflict, while a proof that is not ready is only a matter of a second.
 var statusOf = map[lamppost.Code]int{
 	lamppost.CodeBadReport: http.StatusBadRequest, lamppost.CodeTooLarge: http.StatusRequestEntityTooLarge,
-	lamppost.CodeBadSignature: http.StatusForbidden, lamppost.CodeUnknown: http.StatusUnprocessableEntity,
+	lamppost.CodeBadSignature: http.StatusUnprocessableEntity, lamppost.CodeUnknown: http.StatusUnprocessableEntity,
 	lamppost.CodeReused: http.StatusConflict, lamppost.CodeTooOld: http.StatusConflict,
 	lamppost.CodeAhead: http.StatusUnprocessableEntity, lamppost.CodeFloatBilled: http.StatusUnprocessableEntity,
 	lamppost.CodeQuarantined: http.StatusForbidden, lamppost.CodeForbidden: http.StatusForbidden,
