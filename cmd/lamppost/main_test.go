@@ -1,8 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"os"
+	"regexp"
+	"strconv"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -15,7 +19,11 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		os.Exit(cli.Main(os.Args[1:]))
 	}
-	testscript.Main(m, map[string]func(){"lamppost": func() { os.Exit(cli.Main(os.Args[1:])) }})
+	testscript.Main(m, map[string]func(){"lamppost": func() {
+		code := cli.Main(os.Args[1:])
+		_ = os.WriteFile(os.Getenv("WORK")+"/.status", []byte(strconv.Itoa(code)), 0o600)
+		os.Exit(code)
+	}})
 }
 
 // asProgram makes the test binary the program.
@@ -23,5 +31,37 @@ const asProgram = "LAMPPOST_TEST_AS_PROGRAM"
 
 // TestScripts runs testdata/script: each file is a session at the command line, with what it must say.
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{Dir: "testdata/script", RequireExplicitExec: true})
+	testscript.Run(t, testscript.Params{Dir: "testdata/script", RequireExplicitExec: true,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"waitfile": waitFile, "status": checkStatus, "changedigit": changeDigit,
+		}})
+}
+
+// waitFile waits until a file is there: `waitfile FILE`.
+func waitFile(ts *testscript.TestScript, _ bool, args []string) {
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
+			return
+		}
+	}
+	ts.Fatalf("%s did not appear", args[0])
+}
+
+// checkStatus compares the exit status of the last command: `status N`.
+func checkStatus(ts *testscript.TestScript, _ bool, args []string) {
+	if got := ts.ReadFile(".status"); got != args[0] {
+		ts.Fatalf("exit status %s, want %s", got, args[0])
+	}
+}
+
+// changeDigit copies a statement with one digit of a total changed: `changedigit FROM TO`.
+func changeDigit(ts *testscript.TestScript, _ bool, args []string) {
+	raw := []byte(ts.ReadFile(args[0]))
+	at := regexp.MustCompile(`"total": "\d`).FindIndex(raw)
+	if at == nil {
+		ts.Fatalf("%s has no total", args[0])
+	}
+	changed := bytes.Clone(raw)
+	changed[at[1]-1] = '0' + (changed[at[1]-1]-'0'+1)%10
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), changed, 0o600))
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"sync"
 	"syscall"
@@ -53,6 +54,10 @@ func (n *Node) openFrontDoors() (err error) {
 	}
 	n.mqtt, err = mqttd.New(mqttd.Config{Auth: n.devices.Authenticate, Submit: n.in, Log: n.cfg.Log, Metrics: mqttd.NewMetrics(n.registry)})
 	if err != nil {
+		return err
+	}
+	// The small verbs look here when they are given the data folder.
+	if err := writeDurably(filepath.Join(n.cfg.Data, "node.url"), n.URL()+"\n", 0o600); err != nil {
 		return err
 	}
 	return n.openWeb()

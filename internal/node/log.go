@@ -26,7 +26,7 @@ func loadSecret(path string, size int) ([]byte, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		secret := make([]byte, size)
 		rand.Read(secret) // never fails
-		return secret, writeDurably(path, hex.EncodeToString(secret)+"\n")
+		return secret, writeDurably(path, hex.EncodeToString(secret)+"\n", 0o600)
 	}
 	if err != nil {
 		return nil, err
@@ -39,9 +39,9 @@ func loadSecret(path string, size int) ([]byte, error) {
 }
 
 // writeDurably replaces a file as a whole: a crash leaves the old one or the new one.
-func writeDurably(path, text string) error {
+func writeDurably(path, text string, mode os.FileMode) error {
 	tmp := path + ".new"
-	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, mode)
 	if err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func (n *Node) openLog() error {
 	}
 	n.publisher = &tilelog.Publisher{Origin: origin, Signer: n.signer, Verifier: n.verifier, Storage: storage}
 	pin := audit.Pin{Network: n.cfg.Network, Quorum: 1, Members: n.rep.Last().Members}
-	return writeDurably(filepath.Join(n.cfg.Data, "network.pin"), pin.String())
+	return writeDurably(filepath.Join(n.cfg.Data, "network.pin"), pin.String(), 0o644)
 }
 
 // noteKey writes a member's key as signed notes do (C2SP signed-note): algorithm 1 is Ed25519, and the key's hash is the

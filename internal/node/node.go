@@ -81,30 +81,30 @@ func (s *orderedStore) Apply(b *kv.Batch) error {
 
 // Open opens the data folder, founds the network in it if it is new, and listens on both doors, so that a second node
 // on the same folder or address is told at once. Nothing is served before Run.
-func Open(cfg Config) (n *Node, err error) {
+func Open(cfg Config) (*Node, error) {
 	if err := cfg.Check(); err != nil {
 		return nil, err
 	}
-	n = &Node{cfg: cfg, registry: prometheus.NewRegistry()}
-	defer func() {
-		if err != nil {
-			n.close()
-		}
-	}()
-	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
-		return nil, fmt.Errorf("making the data folder: %w", err)
-	}
-	db, err := pebble.Open(filepath.Join(cfg.Data, "db"), pebble.Options{Logger: cfg.Log, NoFsync: cfg.NoFsync})
-	if err != nil {
-		return nil, err
-	}
-	n.store = &orderedStore{Store: db}
-	for _, step := range []func() error{n.openKeys, n.openReplica, n.openLog, n.openFrontDoors} {
+	n := &Node{cfg: cfg, registry: prometheus.NewRegistry()}
+	for _, step := range []func() error{n.openStore, n.openKeys, n.openReplica, n.openLog, n.openFrontDoors} {
 		if err := step(); err != nil {
+			n.close()
 			return nil, err
 		}
 	}
 	return n, nil
+}
+
+func (n *Node) openStore() error {
+	if err := os.MkdirAll(n.cfg.Data, 0o700); err != nil {
+		return fmt.Errorf("making the data folder: %w", err)
+	}
+	db, err := pebble.Open(filepath.Join(n.cfg.Data, "db"), pebble.Options{Logger: n.cfg.Log, NoFsync: n.cfg.NoFsync})
+	if err != nil {
+		return err
+	}
+	n.store = &orderedStore{Store: db}
+	return nil
 }
 
 // openKeys reads the member's key and the administrator's token, and makes those that are not there.
