@@ -63,7 +63,7 @@ type district struct {
 type transaction struct {
 	Height   lamppost.Height `json:"height"`
 	Index    uint32          `json:"index"`
-	Leaf     string          `json:"leaf"`
+	Leaf     int64           `json:"leaf"` // its place in the log
 	TimeMS   lamppost.TimeMS `json:"time_ms"`
 	Type     string          `json:"type"`
 	ID       string          `json:"id"`
@@ -72,8 +72,6 @@ type transaction struct {
 	Readings int             `json:"readings"`
 	Outcome  any             `json:"outcome"`
 	Summary  string          `json:"summary"`
-
-	place int64 // of its leaf in the log
 }
 
 type invoice struct {
@@ -144,9 +142,8 @@ func (d *district) block(at lamppost.TimeMS, txs ...transaction) {
 		seed := sha256.Sum256(fmt.Appendf(nil, "%d/%d", d.height, i))
 		leaf := lamppost.Leaf{Type: typeNumber(tx.Type), Height: d.height, Index: uint32(i), Body: seed, Result: sha256.Sum256(seed[:])}
 		tx.Height, tx.Index, tx.TimeMS, tx.Signer = d.height, uint32(i), at, member
-		tx.ID, tx.place = hex.EncodeToString(seed[:]), int64(len(d.leaves))
+		tx.ID, tx.Leaf = hex.EncodeToString(seed[:]), int64(len(d.leaves))
 		d.append(leaf.Append(nil))
-		tx.Leaf = d.leaves[tx.place].String()
 		d.txs = append(d.txs, tx)
 	}
 	b := lamppost.BlockLeaf{Height: d.height, Index: uint32(len(txs)), Time: at}
@@ -207,12 +204,12 @@ func (d *district) status() map[string]any {
 	}
 	return map[string]any{
 		"network": network, "member": member, "now_ms": d.now, "speed": 1, "version": "0.1.0",
-		"engine": map[string]any{"engine": "solo", "role": "leader", "height": d.height, "time_ms": d.now, "queued": 0},
+		"engine": map[string]any{"engine": "solo", "role": "leader", "leader": member, "height": d.height, "time_ms": d.now, "queued": 0, "waited_ms": 0},
 		"log":    map[string]any{"size": len(d.leaves), "root": root.String(), "checkpoint": cp, "published_ms": d.now - 400},
 		"totals": map[string]any{
 			"devices": lamps + flats, "devices_online": lamps + flats - 2, "reports": d.reports, "readings": d.readings,
 			"kwh": lamppost.Dec(d.wattHours, -3).String(), "billed": map[string]string{"EUR": billed.String()},
-			"refused": map[string]int{"bad_signature": 2, "clock_ahead": 1},
+			"refused": map[string]int{"bad_signature": 2, "clock_ahead": 1}, "since_ms": evening - 400*15*60*1000,
 		},
 	}
 }
@@ -236,7 +233,7 @@ func (d *district) device(n int) map[string]any {
 	}
 	switch n {
 	case 17:
-		dev["online"], dev["last_ms"] = false, d.now-5*hourMS
+		dev["online"], dev["last_ms"], dev["readings"] = false, d.now-5*hourMS, d.twin(n, d.now-5*hourMS)
 	case 31:
 		dev["online"], dev["quarantined"] = false, "number 4711 was used for two different reports"
 	}
@@ -346,7 +343,7 @@ func (d *district) proof(height, index string) any {
 			continue
 		}
 		cp, root := d.checkpoint()
-		path := lamppost.MerklePath(d.leaves, int(tx.place))
+		path := lamppost.MerklePath(d.leaves, int(tx.Leaf))
 		hexPath := make([]string, len(path))
 		for j := range path {
 			hexPath[j] = path[j].String()
@@ -355,7 +352,7 @@ func (d *district) proof(height, index string) any {
 			path[2][31] ^= 1
 			hexPath[2] = path[2].String()
 		}
-		return map[string]any{"leaf": hex.EncodeToString(d.records[tx.place]), "leaf_hash": tx.Leaf, "leaf_index": tx.place,
+		return map[string]any{"leaf": hex.EncodeToString(d.records[tx.Leaf]), "leaf_hash": d.leaves[tx.Leaf].String(), "leaf_index": tx.Leaf,
 			"size": len(d.leaves), "root": root.String(), "path": hexPath, "checkpoint": cp}
 	}
 	return nil
@@ -379,7 +376,7 @@ func (d *district) serve(t *testing.T) *httptest.Server {
 		}))
 	}
 	answer("/status", func(*http.Request) any { return d.status() })
-	answer("/devices", func(*http.Request) any { return map[string]any{"devices": d.devices()} })
+	answer("/devices", func(*http.Request) any { return map[string]any{"devices": d.devices(), "pending": []any{}} })
 	answer("/devices/{id}", func(r *http.Request) any { return d.byID(r.PathValue("id"), d.detail) })
 	answer("/devices/{id}/series", func(r *http.Request) any {
 		return d.byID(r.PathValue("id"), func(n int) map[string]any { return d.series(n, r.FormValue("name")) })

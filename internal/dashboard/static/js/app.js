@@ -46,6 +46,7 @@ const app = {
   // guard runs what asks the node and turns a refusal into words in place, or into the question for the token.
   async guard(work, place) {
     try {
+      await live.known;
       await work();
       place?.replaceChildren();
     } catch (err) {

@@ -183,7 +183,7 @@ function options(width, series) {
 // fromZero lets what may fall to nothing stand on zero, and leaves a running total or a voltage its own stretch.
 function fromZero(low, high, kind) {
   const pad = (high - low || Math.abs(high) || 1) * 0.08;
-  return kind !== 'register' && low >= 0 && low < 0.7 * high ? [0, high + pad] : [low - pad, high + pad];
+  return kind !== 'register' && low >= 0 && low <= 0.7 * high ? [0, high + pad] : [low - pad, high + pad];
 }
 
 // tickWords writes the clock at each tick, and the day wherever it changes.

@@ -2,7 +2,7 @@
 
 import { get } from './api.js';
 import { fill, h, keyed, move, say } from './dom.js';
-import { ago, count, decimal, drawn, negative, plural, purse, quantity, zero } from './format.js';
+import { ago, count, decimal, drawn, negative, plural, purse, quantity, when, zero } from './format.js';
 import { every } from './live.js';
 import { codeWords, kindWords, qualityName, safetyClass, safetyName, safetyWords, stateOf } from './words.js';
 
@@ -16,6 +16,7 @@ export function fleetPage(app) {
   const found = h('p', { class: 'quiet', role: 'status' });
   const more = h('button', { type: 'button', hidden: true, onclick: () => { limit += pageSize; draw(); } }, 'Show more');
   const problem = h('div');
+  const waiting = h('p', { class: 'quiet' });
   const search = h('input', { type: 'search', id: 'find', placeholder: 'Name, site or owner', oninput: () => draw() });
   const state = h('select', { id: 'state', onchange: () => draw() }, option('', 'Any state'), option('ok', 'Online'), option('idle', 'Silent'), option('bad', 'Quarantined'));
   const safety = h('select', { id: 'safety', onchange: () => draw() }, option('', 'Any safety class'),
@@ -26,8 +27,9 @@ export function fleetPage(app) {
   let limit = pageSize;
 
   const load = every(1500, () => app.guard(async () => {
-    ({ devices } = await get('/devices'));
-    devices ??= [];
+    const answer = await get('/devices');
+    devices = answer.devices ?? [];
+    say(waiting, pendingWords(answer.pending ?? []));
     draw();
   }, problem));
 
@@ -57,7 +59,7 @@ export function fleetPage(app) {
       h('div', { class: 'head' }, h('h2', { id: 'list-h' }, 'Devices'), found),
       h('form', { class: 'filters', role: 'search', onsubmit: (e) => e.preventDefault() },
         field('find', 'Find', search), field('state', 'State', state), field('safety', 'Safety', safety)),
-      problem, list, more));
+      problem, list, more, waiting));
 
   return {
     title: 'Fleet', el, changed: load,
@@ -67,6 +69,12 @@ export function fleetPage(app) {
       load();
     },
   };
+}
+
+function pendingWords(pending) {
+  if (!pending.length) return '';
+  const names = pending.slice(0, 5).map((d) => d.name || d.id).join(', ');
+  return `${plural(pending.length, 'device')} announced and not yet enrolled with a key: ${names}${pending.length > 5 ? ' …' : ''}.`;
 }
 
 const option = (value, text) => h('option', { value }, text);
@@ -85,13 +93,15 @@ function headline() {
   const refused = tile('Refused', '');
   refused.el.classList.add('last');
   const all = [online, readings, energy, billed, refused];
+  const el = h('dl', { class: 'tiles', id: 'headline' }, all.map((t) => t.el));
   return {
-    el: h('dl', { class: 'tiles', id: 'headline' }, all.map((t) => t.el)),
+    el,
     update(s, rate) {
       const t = s.totals;
       move(online.value, count(t.devices_online));
       say(online.detail, `of ${count(t.devices)}`);
       move(readings.value, count(t.readings));
+      el.title = t.since_ms > 0 ? `Readings, energy and refusals are counted since ${when(t.since_ms)}` : '';
       say(readings.detail, `committed, in ${plural(t.reports, 'signed report')}${rate >= 1 ? `, ${count(Math.round(rate))} a second` : ''}`);
       move(energy.value, decimal(String(t.kwh), String(t.kwh).split('.')[0].length > 3 ? 1 : 2));
       move(billed.value, purse(t.billed));

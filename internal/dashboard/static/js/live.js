@@ -16,6 +16,9 @@ export class Live {
   #timer = 0;
   #retryAt = 0;
   #heardAt = 0;
+  #tell;
+  // known is fulfilled once the node answered or did not: before, its clock is not known and no age can be told.
+  known = new Promise((tell) => { this.#tell = tell; });
 
   constructor(on) {
     this.#on = on;
@@ -91,12 +94,14 @@ export class Live {
     }
     this.status = status;
     this.#heardAt = at;
+    this.#tell();
     this.#on.status(status);
   }
 
   #setMode(mode) {
     if (this.mode === mode) return;
     this.mode = mode;
+    if (mode === 'away' || mode === 'locked') this.#tell();
     this.#on.mode(mode);
   }
 }

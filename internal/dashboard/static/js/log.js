@@ -78,8 +78,8 @@ function headCard(app) {
       say(published, at ? `published ${ago(at, app.now())}` : '');
       if (log.root !== lastRoot) {
         const open = root.querySelector('[aria-expanded=true]');
-        fill(root, hash(log.root, 'Root of the log'));
-        if (open) root.firstChild.click();
+        fill(root, log.root ? hash(log.root, 'Root of the log') : 'not published yet');
+        if (open && log.root) root.firstChild.click();
         lastRoot = log.root;
       }
       if (log.checkpoint !== lastNote) {
