@@ -22,7 +22,17 @@ import (
 )
 
 // A Registrar is an Order function: it signs an order as the node's member, proposes it and waits for the decision.
+// A refusal by the ledger may be its error or stand in the decision.
 type Registrar func(ctx context.Context, t lamppost.TxType, body any) (consensus.Decision, error)
+
+// do has an order decided; a refusal is a *lamppost.Refusal in the error's chain.
+func (order Registrar) do(ctx context.Context, t lamppost.TxType, body any) (consensus.Decision, error) {
+	d, err := order(ctx, t, body)
+	if err == nil {
+		err = d.Outcomes[0].Err()
+	}
+	return d, err
+}
 
 // Devices lets devices in. The operator announces a device and hands its token to whoever installs it; the device
 // connects with it and enrols its key. Only the SHA-256 of a token is kept: it is 128 random bits, so that nothing slower
@@ -190,7 +200,7 @@ func (d *Devices) issue(id lamppost.DeviceID, t issued) (string, error) {
 }
 
 // Enrol registers an authenticated device's public key on the ledger and returns the key's epoch. A refusal is a
-// *lamppost.Refusal.
+// *lamppost.Refusal in the error's chain.
 func (d *Devices) Enrol(ctx context.Context, id lamppost.DeviceID, suite sig.Suite, key []byte) (epoch uint32, err error) {
 	t := d.known(id)
 	if t == nil {
@@ -209,16 +219,12 @@ func (d *Devices) Enrol(ctx context.Context, id lamppost.DeviceID, suite sig.Sui
 	body := lamppost.DeviceBody{ID: id, Owner: t.Owner, Suite: suite, Key: parsed.Bytes(), KeyEpoch: t.KeyEpoch, Name: t.Name,
 		Site: t.Site, Safety: t.Safety, Salt: make([]byte, lamppost.SaltBytes)}
 	rand.Read(body.Salt)
-	decision, err := d.order(ctx, lamppost.TxDevice, body)
-	if err != nil {
-		return 0, fmt.Errorf("enrolling device %q: %w", id, err)
-	}
-	if err := decision.Outcomes[0].Err(); err != nil {
+	if _, err := d.order.do(ctx, lamppost.TxDevice, body); err != nil {
 		// The same device may have asked twice at once: then the other request has enrolled this very key.
 		if epoch, done, again := d.enrolled(id, t, parsed); done && again == nil {
 			return epoch, nil
 		}
-		return 0, err
+		return 0, fmt.Errorf("enrolling device %q: %w", id, err)
 	}
 	return t.KeyEpoch, nil
 }

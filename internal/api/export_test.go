@@ -14,10 +14,11 @@ func (s *Server) Routes() (patterns []string, public map[string]bool) {
 
 // Exported for tests of parts.
 const (
-	MaxPoints = maxPoints
-	MinPoints = minPoints
-	MaxSeries = maxSeries
-	MaxBody   = maxBodyBytes
+	MaxPoints  = maxPoints
+	MinPoints  = minPoints
+	MaxSeries  = maxSeries
+	MaxStreams = maxStreams
+	MaxBody    = maxBodyBytes
 )
 
 var StatusOf = statusOf

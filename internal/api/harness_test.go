@@ -157,7 +157,11 @@ func (h *house) sign(t lamppost.TxType, body any) *lamppost.Transaction {
 
 func (h *house) order(ctx context.Context, t lamppost.TxType, body any) (consensus.Decision, error) {
 	tx := h.sign(t, body)
-	return h.engine.Propose(ctx, tx.ID(network), tx.Append(nil))
+	d, err := h.engine.Propose(ctx, tx.ID(network), tx.Append(nil))
+	if err == nil && h.nonce.Load()/2%2 == 0 { // both ways of telling a refusal are allowed
+		err = d.Outcomes[0].Err()
+	}
+	return d, err
 }
 
 // checkpoint publishes what is durable now.

@@ -2,6 +2,7 @@ package api
 
 import (
 	"cmp"
+	"errors"
 	"net/http"
 	"slices"
 
@@ -59,28 +60,27 @@ func eachInvoice(r kv.Reader, buyer lamppost.PartyID, fn func(*tariff.Invoice, l
 
 func (s *Server) getInvoice(w http.ResponseWriter, req *http.Request) error {
 	number := req.PathValue("number")
-	var found *Invoice
+	var out Invoice
 	err := s.snapshot(func(r kv.Reader) error {
-		err := eachInvoice(r, "", func(inv *tariff.Invoice, at ledger.Place) bool {
-			if inv.Number == number {
-				found = &Invoice{Invoice: *inv, Height: at.Height, Index: at.Index}
-			}
-			return found == nil
-		})
-		if err != nil || found == nil {
+		view := ledger.View{Reader: r}
+		at, err := view.InvoiceAt(number)
+		if errors.Is(err, kv.ErrNotFound) {
+			return notFound("no invoice %q", clip(number))
+		}
+		if err != nil {
 			return err
 		}
-		view := ledger.View{Reader: r}
-		found.SellerName, found.BuyerName = nameOf(view, found.Seller), nameOf(view, found.Buyer)
+		inv, err := replica.Invoice(r, at)
+		if err != nil {
+			return err
+		}
+		out = Invoice{Invoice: *inv, SellerName: nameOf(view, inv.Seller), BuyerName: nameOf(view, inv.Buyer), Height: at.Height, Index: at.Index}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	if found == nil {
-		return notFound("no invoice %q", clip(number))
-	}
-	return writeJSON(w, http.StatusOK, found)
+	return writeJSON(w, http.StatusOK, out)
 }
 
 // nameOf is a party's name, or nothing: a name is for people and no reason to fail.

@@ -24,6 +24,9 @@ const (
 
 	maxSeries = 64 // names of readings kept per device; further ones are counted in the totals only
 
+	// maxRebuildBytes is how much of the archive a start reads to show the recent past: some 300,000 reports.
+	maxRebuildBytes = 64 << 20
+
 	// A series holds at most maxPoints points, and all series together about totalPoints (12 bytes each).
 	maxPoints   = 512
 	minPoints   = 16

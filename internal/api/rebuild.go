@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/archive"
@@ -12,7 +13,8 @@ import (
 )
 
 // Rebuild fills an empty Live from the store: all devices, all that was ever billed, and the readings of the last blocks
-// up to height last. Totals of reports, readings and energy begin with the first of these blocks; see Totals.Since.
+// up to height last: so many blocks, but no more than fit a start of a few seconds. Totals of reports, readings and
+// energy begin with the first of these blocks; see Totals.Since.
 func (l *Live) Rebuild(r kv.Reader, last lamppost.Height, blocks int) error {
 	if err := l.rebuild(r, last, blocks); err != nil {
 		return fmt.Errorf("rebuilding the twins from the archive: %w", err)
@@ -31,21 +33,33 @@ func (l *Live) rebuild(r kv.Reader, last lamppost.Height, blocks int) error {
 		l.twin(devices[i].ID)
 	}
 	l.mu.Unlock()
-	first := lamppost.Height(1)
-	if n := lamppost.Height(max(0, blocks)); last > n {
-		first = last - n + 1
+	recent, err := recentEvents(r, last, blocks)
+	if err != nil {
+		return err
 	}
-	for h := first; h <= last; h++ {
+	for _, ev := range slices.Backward(recent) {
+		l.Observe(ev)
+	}
+	return l.rebuildBilled(r, view)
+}
+
+// recentEvents reads blocks from the last one back.
+func recentEvents(r kv.Reader, last lamppost.Height, blocks int) (recent []*replica.Event, err error) {
+	bytes := 0
+	for h := last; h > 0 && len(recent) < blocks && bytes < maxRebuildBytes; h-- {
 		ev, err := readEvent(r, h)
 		if errors.Is(err, archive.ErrAbsent) {
 			continue // an empty block
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
-		l.Observe(ev)
+		for _, raw := range ev.Block.Txs {
+			bytes += len(raw)
+		}
+		recent = append(recent, ev)
 	}
-	return l.rebuildBilled(r, view)
+	return recent, nil
 }
 
 // rebuildBilled counts every invoice, also those before the blocks that were read.
@@ -83,6 +97,7 @@ func readEvent(r kv.Reader, h lamppost.Height) (*replica.Event, error) {
 		if err != nil {
 			tx = &lamppost.Transaction{Type: lamppost.TxBlock} // unreadable: it changed nothing but has an outcome
 		}
+		ev.Block.Txs = append(ev.Block.Txs, rec.Raw)
 		ev.Txs = append(ev.Txs, tx)
 		ev.Result.Outcomes = append(ev.Result.Outcomes, rec.Outcomes)
 	}

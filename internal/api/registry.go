@@ -74,7 +74,7 @@ func post[B any](s *Server, w http.ResponseWriter, r *http.Request, t lamppost.T
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), orderTimeout)
 	defer cancel()
-	d, err := s.cfg.Order(ctx, t, body)
+	d, err := s.cfg.Order.do(ctx, t, body)
 	if err != nil {
 		return err
 	}
@@ -85,11 +85,9 @@ func post[B any](s *Server, w http.ResponseWriter, r *http.Request, t lamppost.T
 	return writeJSON(w, http.StatusCreated, done)
 }
 
+// doneOf tells what an accepted order made.
 func doneOf(t lamppost.TxType, d consensus.Decision) (Done, error) {
 	out := d.Outcomes[0]
-	if err := out.Err(); err != nil {
-		return Done{}, err
-	}
 	done := Done{Height: d.Height, Index: d.Index, Outcome: out.Code.String()}
 	if t == lamppost.TxInvoice && out.Code == lamppost.CodeOK {
 		done.Invoice = new(tariff.Invoice)

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -139,6 +140,27 @@ func (v View) Invoices(buyer lamppost.PartyID) ([]Place, error) {
 
 // AllInvoices returns where all invoices stand, by buyer, seller and number.
 func (v View) AllInvoices() ([]Place, error) { return v.places(key('V')) }
+
+// InvoiceAt returns where the invoice of a number stands, or kv.ErrNotFound. It looks at the keys of all invoices and reads
+// none of them.
+func (v View) InvoiceAt(number string) (Place, error) {
+	var place []byte
+	from := key('V')
+	err := v.Scan(from, end(from), func(k, val []byte) error {
+		if string(k[bytes.LastIndexByte(k, 0)+1:]) != number {
+			return nil
+		}
+		place = slices.Clone(val)
+		return kv.ErrStop
+	})
+	if err != nil {
+		return Place{}, err
+	}
+	if place == nil {
+		return Place{}, kv.ErrNotFound
+	}
+	return decodePlace(place)
+}
 
 func (v View) places(from []byte) ([]Place, error) {
 	var all []Place
