@@ -61,7 +61,7 @@ starts; the clients run in the same process, on the same cores.`,
 	f.IntVar(&o.Rate, "rate", 0, "reports a second over all devices (0: as fast as they are acknowledged)")
 	f.IntVar(&o.Devices, "devices", 200, "devices, each with a key and a connection of its own")
 	f.IntVar(&o.Window, "window", 64, "unacknowledged reports of a device")
-	f.IntVar(&o.Most, "most", 90_000, "reports a second to sign for in advance, where there is no --rate")
+	f.IntVar(&o.Most, "most", 150_000, "reports a second to sign for in advance, where there is no --rate")
 	f.StringVar(&suite, "suite", "ed25519", "ed25519 or es256")
 	f.StringVar(&o.Dir, "dir", "", "where to make the node's folder (default: the system's temporary folder)")
 	f.BoolVar(&asJSON, "json", false, "print one JSON object")

@@ -16,7 +16,7 @@ type linger struct {
 
 const (
 	lingerMin  = 2 * time.Millisecond
-	lingerGoal = 128 // reports worth waiting for: where batch verification has most of its gain
+	lingerGoal = 64 // reports worth waiting for: where batch verification has half of its gain
 )
 
 // wait is how long the oldest report of a partial batch waits.
@@ -72,7 +72,7 @@ const itemOverhead = 32
 func (in *Ingest) fill(w *worker) {
 	n, size := 0, 0
 	for n < min(len(in.queue), in.cfg.MaxBatch) {
-		if size += len(in.queue[n].raw) + itemOverhead; n > 0 && size > in.cfg.MaxBytes {
+		if size += len(in.queue[n].Raw) + itemOverhead; n > 0 && size > in.cfg.MaxBytes {
 			break
 		}
 		n++
@@ -82,7 +82,7 @@ func (in *Ingest) fill(w *worker) {
 	clear(in.queue[rest:])
 	in.queue = in.queue[:rest]
 	for i := range w.batch {
-		in.bytes -= len(w.batch[i].raw)
+		in.bytes -= len(w.batch[i].Raw)
 	}
 	now := time.Now()
 	in.linger.took(n, now.Sub(in.filled))
