@@ -2,7 +2,7 @@
 // segments as the node's built-in gateway, proposes the segments, and tells each sender what became of its report. A
 // report that was not answered was not taken; one that was answered as accepted is committed and durable.
 //
-// Start reading at [Ingest.Submit] and [Ingest.process]. linger.go decides how long a report waits for company. The
+// Start reading at [Ingest.Submit], [Core.Pack] and [Core.Reply]. linger.go decides how long a report waits for company. The
 // listeners are mqttd and httpd: bytes to Submit, replies to protocol codes.
 //
 // The queue holds at most Config.MaxQueue reports and MaxQueueBytes bytes; more wait, or are told ErrBusy.
@@ -74,21 +74,13 @@ type Ingest struct {
 	mu     sync.Mutex
 	room   *sync.Cond // signalled when the queue got shorter, and at the end
 	more   *sync.Cond // signalled when it got longer, when a deadline has passed, and at the end
-	queue  []item
+	queue  []Item
 	bytes  int
 	since  time.Time // when the oldest item came
 	filled time.Time // when a batch was last taken
 	linger linger
 	number uint64 // of the last segment
 	ended  bool
-}
-
-type item struct {
-	raw   []byte
-	at    lamppost.TimeMS
-	token uint64
-	from  *Origin
-	sink  Sink
 }
 
 // New returns an Ingest that takes reports at once and works on them when Run is called.
@@ -162,7 +154,7 @@ func (in *Ingest) enqueue(from *Origin, raw []byte, token uint64, sink Sink) err
 		in.since = time.Now()
 		in.more.Signal()
 	}
-	in.queue = append(in.queue, item{raw: raw, at: in.cfg.Now(), token: token, from: from, sink: sink})
+	in.queue = append(in.queue, Item{Raw: raw, At: in.cfg.Now(), Token: token, From: from, Sink: sink})
 	in.bytes += len(raw)
 	if len(in.queue) == in.cfg.MaxBatch {
 		in.more.Signal()
@@ -170,20 +162,21 @@ func (in *Ingest) enqueue(from *Origin, raw []byte, token uint64, sink Sink) err
 	return nil
 }
 
-// Run works until ctx is done, then finishes the segments at hand; what is still queued is not answered. It returns the
-// first error that means the engine cannot go on.
+// Run works until ctx is done, then finishes the segments at hand, for which the engine must go on or have ended; what is
+// still queued is not answered. It returns the first error that means the engine cannot go on.
 func (in *Ingest) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	stop := context.AfterFunc(ctx, in.end)
 	defer stop()
+	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
 	var wg sync.WaitGroup
 	for range in.cfg.Workers {
 		wg.Go(func() {
 			w := newWorker(in)
 			defer w.alarm.Stop()
 			for in.next(w) {
-				if err := in.process(ctx, w); err != nil {
+				if err := in.process(work, w); err != nil {
+					in.end()
 					cancel(err)
 					return
 				}
@@ -192,7 +185,7 @@ func (in *Ingest) Run(ctx context.Context) error {
 	}
 	wg.Wait()
 	in.end()
-	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, consensus.ErrStopped) {
+	if err := context.Cause(work); err != nil && !errors.Is(err, consensus.ErrStopped) {
 		return fmt.Errorf("ingest: %w", err)
 	}
 	return nil

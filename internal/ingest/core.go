@@ -1,0 +1,177 @@
+package ingest
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/consensus"
+	"github.com/lamppost/lamppost/sig"
+)
+
+// An Item is a submitted report.
+type Item struct {
+	Raw   []byte
+	At    lamppost.TimeMS // when it was received
+	From  *Origin
+	Token uint64 // given back to Sink with the reply
+	Sink  Sink
+}
+
+// A Core takes one batch at a time from the bytes that devices sent to the replies they get: what a worker does before
+// and after the engine, without goroutine, clock or queue, so that the simulator drives the same code. It keeps its
+// memory from one batch to the next.
+type Core struct {
+	cfg *Config
+
+	report   lamppost.Report
+	signed   []byte // what every report signs, one after the other
+	entries  []entry
+	checks   []sig.Item
+	ok       []bool
+	salts    []byte
+	items    []lamppost.SegmentItem
+	verifier sig.Verifier
+	raw      []byte
+}
+
+// An entry is a report between Pack and Reply.
+type entry struct {
+	item     *Item
+	key      *sig.PublicKey
+	from, to int // in signed
+	id       lamppost.ReportID
+	readings int
+	sig      []byte
+}
+
+// NewCore returns a Core that signs and judges as cfg says: Network, Gateway, Key, Epoch, KeyOf, Salts, Metrics.
+func NewCore(cfg Config) *Core {
+	if cfg.Metrics == nil {
+		cfg.Metrics = NewMetrics(nil)
+	}
+	return &Core{cfg: &cfg}
+}
+
+// Pack reads a batch, checks its signatures together, answers what is refused, and packs the rest into a segment of that
+// number. It returns the segment's id and bytes, valid until the next Pack; raw is empty if nothing is left. The batch
+// belongs to the Core until Reply or the next Pack.
+func (c *Core) Pack(batch []Item, number uint64) (id lamppost.TxID, raw []byte, err error) {
+	c.read(batch)
+	c.verify()
+	if len(c.entries) == 0 {
+		return id, nil, nil
+	}
+	tx, err := c.segment(number)
+	if err != nil {
+		return id, nil, err
+	}
+	c.raw = tx.Append(c.raw[:0])
+	return tx.ID(c.cfg.Network), c.raw, nil
+}
+
+// Reply tells the senders of the batch what was decided. It is called once the decision is durable, and never where the
+// segment may not have been committed: then nobody is answered, and the devices send again.
+func (c *Core) Reply(d consensus.Decision) {
+	m := c.cfg.Metrics
+	for i := range c.entries {
+		e := &c.entries[i]
+		o := &d.Outcomes[i]
+		r := Reply{Code: o.Code, ID: e.id, Height: d.Height, Text: o.Text}
+		switch {
+		case o.Code == lamppost.CodeDuplicate && len(o.Data) == 8:
+			r.Height = lamppost.Height(binary.BigEndian.Uint64(o.Data))
+		case !o.Code.Accepted():
+			r.Height = 0
+		}
+		m.count(o.Code)
+		if o.Code == lamppost.CodeOK {
+			m.Readings.Add(float64(e.readings))
+		}
+		e.item.Sink.Done(e.item.Token, r)
+	}
+}
+
+// read decodes every report of the batch, refuses those that cannot be, and looks up their keys.
+func (c *Core) read(batch []Item) {
+	c.entries, c.signed = c.entries[:0], c.signed[:0]
+	for i := range batch {
+		it := &batch[i]
+		r := &c.report
+		if err := r.Decode(it.Raw); err != nil {
+			var refusal *lamppost.Refusal
+			if !errors.As(err, &refusal) {
+				refusal = lamppost.Refuse(lamppost.CodeBadReport, "%v", err)
+			}
+			c.refuse(it, lamppost.ReportID{}, refusal.Code, refusal.Text)
+			continue
+		}
+		e := entry{item: it, from: len(c.signed), readings: len(r.Readings), sig: r.Signature()}
+		c.signed = r.AppendToBeSigned(c.signed, c.cfg.Network)
+		e.to = len(c.signed)
+		e.id = sha256.Sum256(c.signed[e.from:])
+		key, epoch, known := c.cfg.KeyOf(r.Device)
+		switch {
+		case r.Device != it.From.Device:
+			c.refuse(it, e.id, lamppost.CodeForbidden, "this connection is another device's")
+		case !known:
+			c.refuse(it, e.id, lamppost.CodeUnknown, "no device of this name is enrolled")
+		case epoch != r.KeyEpoch || key.Suite() != r.Suite():
+			c.refuse(it, e.id, lamppost.CodeBadSignature, "signed with a key that is not the device's current one")
+		default:
+			e.key = key
+			c.entries = append(c.entries, e)
+			continue
+		}
+		c.signed = c.signed[:e.from]
+	}
+}
+
+// verify checks all signatures of the batch together and refuses the bad ones.
+func (c *Core) verify() {
+	c.checks, c.ok = c.checks[:0], c.ok[:0]
+	for i := range c.entries {
+		e := &c.entries[i]
+		c.checks = append(c.checks, sig.Item{Key: e.key, Msg: c.signed[e.from:e.to], Sig: e.sig})
+		c.ok = append(c.ok, false)
+	}
+	if len(c.checks) == 0 || c.verifier.Verify(c.checks, c.ok) == len(c.checks) {
+		return
+	}
+	good := c.entries[:0]
+	for i, e := range c.entries {
+		if c.ok[i] {
+			good = append(good, e)
+		} else {
+			c.refuse(e.item, e.id, lamppost.CodeBadSignature, "the signature does not verify against the device's key")
+		}
+	}
+	c.entries = good
+}
+
+// segment packs and signs what is left. It gives every report its own salt.
+func (c *Core) segment(number uint64) (*lamppost.Transaction, error) {
+	n := len(c.entries)
+	if need := (n + 1) * lamppost.SaltBytes; cap(c.salts) < need {
+		c.salts = make([]byte, need)
+	}
+	c.salts = c.salts[:(n+1)*lamppost.SaltBytes]
+	c.cfg.Salts(c.salts)
+	c.items = c.items[:0]
+	readings := 0
+	for i := range c.entries {
+		it := lamppost.SegmentItem{Received: c.entries[i].item.At, Report: c.entries[i].item.Raw}
+		copy(it.Salt[:], c.salts[i*lamppost.SaltBytes:])
+		c.items = append(c.items, it)
+		readings += c.entries[i].readings
+	}
+	seed := lamppost.Seed(c.salts[n*lamppost.SaltBytes:])
+	seq := lamppost.Seq{Epoch: c.cfg.Epoch, N: number}
+	return lamppost.NewSegment(c.cfg.Network, seq, readings, c.items, c.cfg.Gateway, c.cfg.Key, seed)
+}
+
+func (c *Core) refuse(it *Item, id lamppost.ReportID, code lamppost.Code, text string) {
+	c.cfg.Metrics.count(code)
+	it.Sink.Done(it.Token, Reply{Code: code, ID: id, Text: text})
+}
