@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -243,7 +244,7 @@ func TestInBrowser(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, context.Context){
 		"pages fit": testPagesFit, "numbers move": testNumbersMove, "numbers move without events": testPolling,
 		"proof": testProof, "bill": testBill, "login": testLogin, "hostile names": testHostileNames,
-		"statement": testStatement, "chart": testChart, "find": testFind, "arithmetic": testArithmetic, "keyboard": testKeyboard,
+		"statement": testStatement, "chart": testChart, "find": testFind, "arithmetic": testArithmetic, "lies": testLies, "keyboard": testKeyboard,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, ctx) })
 	}
@@ -385,8 +386,9 @@ func testArithmetic(t *testing.T, ctx context.Context) {
 		for (const c of %s) {
 			const walk = async (size, path) => { try { return m.toHex((await m.walk(m.fromHex(c.leaf), c.index, size, path.map(m.fromHex))).root); } catch { return ''; } };
 			if (await walk(c.size, c.path) !== c.root) wrong.push('refused ' + c.index + '/' + c.size);
-			if (c.path.length && await walk(c.size, c.path.slice(1)) === c.root) wrong.push('short path ' + c.index + '/' + c.size);
-			if (await walk(c.size, [...c.path, c.leaf]) === c.root) wrong.push('long path ' + c.index + '/' + c.size);
+			if (await walk(c.index, c.path) !== '') wrong.push('place beyond the size ' + c.index);
+			if (c.path.length && await walk(c.size, c.path.slice(1)) !== '') wrong.push('short path ' + c.index + '/' + c.size);
+			if (await walk(c.size, [...c.path, c.leaf]) !== '') wrong.push('long path ' + c.index + '/' + c.size);
 		}
 		for (let n = 0; n < 200; n++) {
 			const bytes = Uint8Array.from({ length: n }, (_, i) => i * 7 + n);
@@ -402,6 +404,39 @@ func testArithmetic(t *testing.T, ctx context.Context) {
 	})()`, cases))
 	if len(wrong) > 0 {
 		t.Errorf("wrong: %q", wrong)
+	}
+	p.clean()
+}
+
+// Whatever a node lies about in a proof, the check that compares it turns red, and so does the whole.
+func testLies(t *testing.T, ctx context.Context) {
+	p := openTab(t, ctx, newDistrict(t).serve(t).URL, desktop)
+	p.visit("#/bills", ".bills tbody tr")
+	got := value[map[string]string](p, `(async () => {
+		const { check } = await import('/static/js/merkle.js');
+		const proof = await (await fetch('/api/log/proof?height=300&index=0')).json();
+		const [origin, size, root, ...rest] = proof.checkpoint.split('\n');
+		const otherRoot = btoa(String.fromCharCode(...new Uint8Array(32)));
+		const lies = {
+			none: {}, height: { height: 301 }, index: { index: 1 },
+			leaf: { leaf: proof.leaf.slice(0, -1) + (proof.leaf.endsWith('0') ? '1' : '0') },
+			leaf_hash: { leaf_hash: proof.root }, root: { root: proof.leaf_hash }, path: { path: [...proof.path].reverse() },
+			short: { path: proof.path.slice(0, -1) }, place: { leaf_index: proof.leaf_index + 1 }, size: { size: proof.size - 1 },
+			signed_root: { checkpoint: [origin, size, otherRoot, ...rest].join('\n') },
+			signed_size: { checkpoint: [origin, Number(size) + 1, root, ...rest].join('\n') },
+		};
+		const got = {};
+		for (const [name, { height = 300, index = 0, ...change }] of Object.entries(lies)) {
+			const result = await check({ ...proof, ...change }, height, index);
+			got[name] = (result.ok ? 'ok ' : 'bad ') + result.list.filter((c) => !c.ok).map((c) => c.name).join(' ');
+		}
+		return got;
+	})()`)
+	want := map[string]string{"none": "ok ", "height": "bad entry", "index": "bad entry", "leaf": "bad fingerprint root checkpoint",
+		"leaf_hash": "bad fingerprint", "root": "bad root", "path": "bad root checkpoint", "short": "bad root checkpoint", "place": "bad root checkpoint",
+		"size": "bad checkpoint", "signed_root": "bad checkpoint", "signed_size": "bad checkpoint"}
+	if !maps.Equal(got, want) {
+		t.Errorf("the lies are answered\n%q, want\n%q", got, want)
 	}
 	p.clean()
 }
