@@ -68,10 +68,8 @@ func (c *client) do(ctx context.Context, method, path string, body []byte) ([]by
 // status is what the demo reads of /api/status.
 type status struct {
 	Totals struct {
-		Online   int                       `json:"devices_online"`
 		Reports  int64                     `json:"reports"`
 		Readings int64                     `json:"readings"`
-		KWh      string                    `json:"kwh"`
 		Billed   map[string]lamppost.Micro `json:"billed"`
 	} `json:"totals"`
 }

@@ -138,17 +138,28 @@ func (r *run) besideNode(ctx context.Context) error {
 	go func() {
 		err := r.node.Run(life)
 		stopped <- err
-		end(fmt.Errorf("the demo's node has stopped: %v", err))
+		end(fmt.Errorf("the demo's node has stopped: %w", err))
 	}()
-	err := r.story(ctx, life)
+	until, cancel := context.WithCancel(ctx) // the user or the node has had enough
+	defer cancel()
+	defer context.AfterFunc(life, cancel)()
+	err := r.story(until, life)
+	if err != nil && life.Err() != nil {
+		err = context.Cause(life)
+	}
 	end(nil)
-	return errors.Join(err, <-stopped)
+	if nodeErr := <-stopped; err == nil {
+		err = nodeErr
+	}
+	return err
 }
 
 // story is what happens, in order: everything is set up, the week passes, the last report is committed and the last
-// invoice made, one tenant's statement is taken home and checked. ctx is the time that the user gives, life that of the node.
+// invoice made, one tenant's statement is taken home and checked. ctx is done when the user or the node has had enough,
+// life only when the node has.
 func (r *run) story(ctx, life context.Context) error {
-	fmt.Fprintf(r.o.Out, "Setting up 52 devices, 16 parties and 92 agreements in %s …\n", r.o.Data)
+	fmt.Fprintf(r.o.Out, "Setting up %d devices, %d parties and %d agreements in %s …\n", len(r.d.machines), len(r.d.parties),
+		len(r.d.agreements), r.o.Data)
 	defer r.closeMachines()
 	if err := r.setUp(ctx); err != nil {
 		if ctx.Err() != nil && life.Err() == nil {
@@ -207,8 +218,8 @@ func (r *run) passWeek(ctx, life context.Context) error {
 		lives = append(lives, m.live)
 	}
 	err := together(ctx, lives)
-	if errors.Is(err, context.Canceled) && life.Err() == nil {
-		return nil // the user has seen enough
+	if errors.Is(err, context.Canceled) {
+		return life.Err() // nil where only the user has seen enough
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package demo_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -57,7 +58,7 @@ func TestRun(t *testing.T) {
 	text := out.all.String()
 	t.Log(text)
 	for _, want := range []string{"Dashboard  http://127.0.0.1:", "The week is over", "169 hours", ": equal, none lost",
-		"98 invoices for 7 days", "lamp-40", "of 40 lamps made a loss", "The bill of Lucía Fernández", "hausverwaltung-000003"} {
+		"98 invoices for 7 days", "Energy    1918.435 kWh", "lamp-40", "of 40 lamps made a loss", "The bill of Lucía Fernández", "hausverwaltung-000003"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the output does not have %q", want)
 		}
@@ -134,6 +135,33 @@ func TestRunStoppedAtOnce(t *testing.T) {
 	}
 	if text := out.all.String(); !strings.Contains(text, "Stopped before the first reading") {
 		t.Error(text)
+	}
+}
+
+// A failingNode serves for a while and then fails.
+type failingNode struct{ demo.Node }
+
+var errNode = errors.New("the disk is full")
+
+func (n failingNode) Run(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	if err := n.Node.Run(ctx); err != nil {
+		return err
+	}
+	return errNode
+}
+
+// When the node fails, the demo ends soon and says why.
+func TestRunNodeFails(t *testing.T) {
+	t.Parallel()
+	start := func(s demo.Setting) (demo.Node, error) {
+		n, err := startNode(s)
+		return failingNode{n}, err
+	}
+	err := demo.Run(t.Context(), demo.Options{Start: start, For: time.Hour, Data: t.TempDir(), Out: &watchedOutput{}})
+	if !errors.Is(err, errNode) {
+		t.Errorf("%v", err)
 	}
 }
 

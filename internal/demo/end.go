@@ -36,13 +36,13 @@ func (r *run) end(ctx context.Context) (*summary, error) {
 // compareCounts waits until the ledger has counted what the devices took, and refuses more or less.
 func (r *run) compareCounts(ctx context.Context, s *summary) error {
 	t := r.tally.counts()
-	s.taken, s.acked = t.taken, t.acked
+	s.taken, s.acked, s.kWh = t.taken, t.acked, t.kWh.String()
 	err := eventually(ctx, func() error {
 		now, err := r.web.status(ctx)
 		if err != nil {
 			return err
 		}
-		s.committed, s.kWh = amount{now.Totals.Reports, now.Totals.Readings}, now.Totals.KWh
+		s.committed = amount{now.Totals.Reports, now.Totals.Readings}
 		if s.committed.reports < s.taken.reports {
 			return &notReady{"the ledger does not have every report"}
 		}

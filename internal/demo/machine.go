@@ -73,7 +73,7 @@ type sender interface {
 
 // newMachine opens the device of a machine. The machine closes the sender.
 func newMachine(spec *machineSpec, w *Week, c *Clock, t *tally, s sender, cfg device.Config) (*machine, error) {
-	cfg.Sender, cfg.Now, cfg.Durability = countingSender{s, t}, c.Now, device.SyncNumbers
+	cfg.Sender, cfg.Now, cfg.Durability = countingSender{s, spec.id, t}, c.Now, device.SyncNumbers
 	cfg.TimeQuality = func() lamppost.TimeQuality { return lamppost.TimeSynchronised }
 	m := &machine{machineSpec: spec, clock: c, week: w, tally: t, sender: s}
 	var err error

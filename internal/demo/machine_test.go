@@ -83,6 +83,10 @@ func TestMachineWeek(t *testing.T) {
 		if c.taken != arrived || c.acked != arrived || c.refused != 0 {
 			t.Errorf("%s: taken %+v, acknowledged %+v, arrived %+v, refused %d", m.id, c.taken, c.acked, arrived, c.refused)
 		}
+		first, last := m.registerAt(t, m.week.From()), m.registerAt(t, m.week.To())
+		if want := lamppost.Dec(last-first, -3); c.kWh != want || c.devices != 1 {
+			t.Errorf("%s: %s kWh of %d devices, want %s of one", m.id, c.kWh, c.devices, want)
+		}
 		if want := int64(677 + 8*len(m.registers)); arrived.reports != want {
 			t.Errorf("%s: %d reports, want %d", m.id, arrived.reports, want)
 		}
@@ -97,6 +101,21 @@ func TestMachineWeek(t *testing.T) {
 			t.Errorf("%s: the last tick is %s", m.id, stamp(got))
 		}
 	}
+}
+
+// registerAt lives the machine's week again, without a network, and returns the energy register at a time.
+func (m *machine) registerAt(t *testing.T, at lamppost.TimeMS) (wh int64) {
+	t.Helper()
+	w := loadWeek(t)
+	for _, again := range newDistrict(w).machines {
+		if again.id != m.id {
+			continue
+		}
+		for tick := w.From(); tick <= at; tick += quarterMS {
+			wh = again.model.read(tick)[0].Value.Mantissa
+		}
+	}
+	return wh
 }
 
 // A machine that is stopped before it began has taken nothing, and so nothing arrives.
@@ -128,8 +147,8 @@ func TestTallyUntilBilled(t *testing.T) {
 func TestTallyRefusal(t *testing.T) {
 	t.Parallel()
 	counted := newTally()
-	counted.settled(nil, device.Ack{Code: lamppost.CodeBadSignature, Text: "wrong key"})
-	counted.settled(nil, device.Ack{Code: lamppost.CodeTooOld})
+	counted.settled("x", nil, device.Ack{Code: lamppost.CodeBadSignature, Text: "wrong key"})
+	counted.settled("x", nil, device.Ack{Code: lamppost.CodeTooOld})
 	if c := counted.counts(); c.refused != 2 || c.acked != (amount{}) || c.whyRefused != "bad_signature: wrong key" {
 		t.Errorf("%+v", c)
 	}

@@ -38,7 +38,8 @@ func (r *run) progress(s status) string {
 	if left == 0 {
 		eta = "the week is over, finishing"
 	}
-	return fmt.Sprintf("%s  %d devices  %s kWh committed  %s %s billed  %s readings  %s", when, s.Totals.Online, s.Totals.KWh,
+	t := r.tally.counts()
+	return fmt.Sprintf("%s  %d devices  %s kWh committed  %s %s billed  %s readings  %s", when, t.devices, t.kWh,
 		s.Totals.Billed[currency], currency, grouped(s.Totals.Readings), eta)
 }
 

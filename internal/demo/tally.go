@@ -15,9 +15,13 @@ type tally struct {
 	mu     sync.Mutex
 	count  counts
 	ticks  map[lamppost.DeviceID]lamppost.TimeMS // of the last readings of each device
+	energy map[lamppost.DeviceID]span            // acknowledged, Wh on the register
 	billed map[lamppost.TimeMS]int               // acknowledged billing reports by UTC day
 	more   chan struct{}                         // closed, and made anew, when billed changes
 }
+
+// A span is the lowest and the highest value of a register.
+type span struct{ low, high int64 }
 
 // An amount is a number of reports and of the readings in them.
 type amount struct{ reports, readings int64 }
@@ -27,16 +31,25 @@ type counts struct {
 	acked      amount
 	refused    int64
 	whyRefused string
+	devices    int              // of which something is acknowledged
+	kWh        lamppost.Decimal // through their registers, as far as acknowledged
 }
 
 func newTally() *tally {
-	return &tally{ticks: make(map[lamppost.DeviceID]lamppost.TimeMS), billed: make(map[lamppost.TimeMS]int), more: make(chan struct{})}
+	return &tally{ticks: make(map[lamppost.DeviceID]lamppost.TimeMS), energy: make(map[lamppost.DeviceID]span),
+		billed: make(map[lamppost.TimeMS]int), more: make(chan struct{})}
 }
 
 func (t *tally) counts() counts {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.count
+	c := t.count
+	wh := int64(0)
+	for _, s := range t.energy {
+		wh += s.high - s.low
+	}
+	c.devices, c.kWh = len(t.energy), lamppost.Dec(wh, -3)
+	return c
 }
 
 // took counts what a device has put into its queue, or will at the latest when it is flushed.
@@ -62,8 +75,8 @@ func (t *tally) lastTick() lamppost.TimeMS {
 	return last
 }
 
-// settled takes in the network's last word on a report.
-func (t *tally) settled(raw []byte, ack device.Ack) {
+// settled takes in the network's last word on a report of a device.
+func (t *tally) settled(id lamppost.DeviceID, raw []byte, ack device.Ack) {
 	var report lamppost.Report
 	err := report.Decode(raw)
 	t.mu.Lock()
@@ -77,11 +90,25 @@ func (t *tally) settled(raw []byte, ack device.Ack) {
 	}
 	t.count.acked.reports++
 	t.count.acked.readings += int64(len(report.Readings))
+	for i := range report.Readings {
+		if report.Readings[i].Name == registerEnergy {
+			t.sawEnergy(id, report.Readings[i].Value.Mantissa)
+		}
+	}
 	if report.Billing() {
 		t.billed[report.Readings[0].Time/utcDayMS*utcDayMS]++
 		close(t.more)
 		t.more = make(chan struct{})
 	}
+}
+
+// sawEnergy widens a device's span: reports come in any order.
+func (t *tally) sawEnergy(id lamppost.DeviceID, wh int64) {
+	s, known := t.energy[id]
+	if !known {
+		s = span{wh, wh}
+	}
+	t.energy[id] = span{min(s.low, wh), max(s.high, wh)}
 }
 
 // untilBilled waits until so many billing reports of the UTC day that holds a time are committed.
@@ -104,6 +131,7 @@ func (t *tally) untilBilled(ctx context.Context, at lamppost.TimeMS, reports int
 // A countingSender tells the tally of every last word.
 type countingSender struct {
 	device.Sender
+	id    lamppost.DeviceID
 	tally *tally
 }
 
@@ -111,7 +139,7 @@ type countingSender struct {
 func (s countingSender) Send(ctx context.Context, report []byte) (device.Ack, error) {
 	ack, err := s.Sender.Send(ctx, report)
 	if err == nil && ack.Code.Final() {
-		s.tally.settled(report, ack)
+		s.tally.settled(s.id, report, ack)
 	}
 	return ack, err
 }
