@@ -154,12 +154,12 @@ func (c *conn) read() error {
 	defer c.countReceived()
 	for {
 		first, body, err := c.next()
-		if err != nil {
-			return err
-		}
-		if first>>4 == packets.Publish {
+		switch {
+		case err != nil:
+			err = c.unread(err)
+		case first>>4 == packets.Publish:
 			err = c.publish(first, body)
-		} else {
+		default:
 			err = c.control(first, body)
 		}
 		if err != nil {
@@ -179,14 +179,22 @@ func (c *conn) next() (first byte, body []byte, err error) {
 			c.late = true
 			return first, body, nil
 		}
-		c.countReceived()
-		if err := c.arm(); err != nil {
+		if err := c.more(need, c.keepalive); err != nil {
 			return 0, nil, err
 		}
-		if err := c.in.fill(need); err != nil {
-			return 0, nil, c.readError(err)
-		}
 	}
+}
+
+// more reads once from the socket, with room for need bytes, within the packet's time limit (0: none).
+func (c *conn) more(need int, limit time.Duration) error {
+	c.countReceived()
+	if err := c.arm(limit); err != nil {
+		return err
+	}
+	if err := c.in.fill(need); err != nil {
+		return c.readError(err, limit)
+	}
+	return nil
 }
 
 // countReceived tells the counter, once per read of the socket rather than per packet.
@@ -198,7 +206,7 @@ func (c *conn) countReceived() {
 }
 
 // arm sets the read deadline, once for each packet: one that comes byte by byte gets no more time than another.
-func (c *conn) arm() error {
+func (c *conn) arm(limit time.Duration) error {
 	if !c.late {
 		return nil
 	}
@@ -208,21 +216,21 @@ func (c *conn) arm() error {
 		return errEnded
 	}
 	c.late = false
-	if c.keepalive == 0 {
+	if limit == 0 {
 		return c.nc.SetReadDeadline(time.Time{})
 	}
-	return c.nc.SetReadDeadline(time.Now().Add(c.keepalive))
+	return c.nc.SetReadDeadline(time.Now().Add(limit))
 }
 
-// readError tells an error of the socket from the deadlines we set: finish's, and that of the keepalive.
-func (c *conn) readError(err error) error {
+// readError tells an error of the socket from the deadlines we set: finish's, and that of the packet.
+func (c *conn) readError(err error, limit time.Duration) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case c.end.begun:
 		return errEnded
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Errorf("nothing came for %v: %w: %w", c.keepalive, packets.ErrKeepAliveTimeout, err)
+		return fmt.Errorf("no packet came whole in %v: %w: %w", limit, packets.ErrKeepAliveTimeout, err)
 	}
 	return err
 }

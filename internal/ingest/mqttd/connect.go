@@ -156,11 +156,11 @@ func (c *conn) connack(pk *packets.Packet, code packets.Code) error {
 	return nil
 }
 
-// announce lists what MQTT 5 clients must know of this server (MQTT 5 §3.2.2.3).
+// announce lists what MQTT 5 clients must know of this server (MQTT 5 §3.2.2.3). There is no Maximum Packet Size among it:
+// whoever names one must disconnect those who pass it [MQTT-4.13.1-1], and here a report that is too large is refused alone.
 func (c *conn) announce(pk *packets.Packet) packets.Properties {
 	p := packets.Properties{
 		ReceiveMaximum:           uint16(c.srv.cfg.InFlight),
-		MaximumPacketSize:        uint32(c.srv.cfg.MaxPacket),
 		MaximumQosFlag:           true,
 		MaximumQos:               1,
 		WildcardSubAvailableFlag: true, // none of these three is available

@@ -1,7 +1,6 @@
 package mqttd
 
 import (
-	"fmt"
 	"net"
 
 	"github.com/mochi-mqtt/server/v2/packets"
@@ -42,7 +41,7 @@ func (in *input) peek() (first byte, body []byte, need int, err error) {
 func (in *input) cut(b []byte, header, size int) (first byte, body []byte, need int, err error) {
 	end := header + size
 	if end > in.maxPacket {
-		return 0, nil, 0, fmt.Errorf("a packet of %d bytes, the limit is %d: %w", end, in.maxPacket, packets.ErrPacketTooLarge)
+		return 0, nil, 0, &tooLarge{first: b[0], header: header, end: end, limit: in.maxPacket}
 	}
 	if len(b) < end {
 		return 0, nil, end, nil

@@ -6,12 +6,13 @@ import "time"
 // bounds of everything that is kept per connection or per device.
 const (
 	DefaultMaxConnections = 10_000           // open sockets, those that have not said CONNECT yet included
-	DefaultMaxPacket      = 64 << 10         // bytes of one MQTT packet; four times the largest report
+	DefaultMaxPacket      = 64 << 10         // bytes of one MQTT packet that are kept; four times the largest report
 	DefaultInFlight       = 1024             // reports per connection that wait for their acknowledgement
 	DefaultBusyTimeout    = 30 * time.Second // how long a connection is left unread before it is sent away
 	MaxInFlight           = 32 << 10         // below the 65,535 packet identifiers there are
 
 	ConnectTimeout = 10 * time.Second      // for the TLS handshake, and again for a whole CONNECT
+	DiscardTimeout = 5 * time.Minute       // for the rest of a report that is too large, on a connection without keepalive
 	WriteTimeout   = 30 * time.Second      // a peer that takes no byte for so long is closed
 	DrainTimeout   = 5 * time.Second       // at shutdown, for the acknowledgements of what was submitted
 	lingerTimeout  = time.Second           // for the peer to read a farewell before the socket is closed

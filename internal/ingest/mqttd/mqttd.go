@@ -45,7 +45,7 @@ type Config struct {
 	Submit Submitter // required
 
 	MaxConnections int           // open sockets; further ones are closed at once
-	MaxPacket      int           // bytes of one packet; larger ones end the connection
+	MaxPacket      int           // bytes of one packet; a larger PUBLISH is refused, a larger packet of another type ends the connection
 	InFlight       int           // reports per connection that wait for acknowledgement; rounded up to a power of two
 	BusyTimeout    time.Duration // how long a connection may be left unread before it is sent away
 

@@ -351,8 +351,11 @@ func TestMalformed(t *testing.T) {
 		cause  string
 	}{
 		{"length of five bytes", []byte{0x32, 0x80, 0x80, 0x80, 0x80, 0x01}, 0x81, "malformed"},
-		{"too large", []byte{0x32, 0xff, 0xff, 0x7f}, 0x95, "too_large"},
-		{"one byte too large", appendLength([]byte{0x32}, 64<<10-3), 0x95, "too_large"},
+		{"SUBSCRIBE too large", []byte{0x82, 0xff, 0xff, 0x7f}, 0x95, "too_large"},
+		{"SUBSCRIBE one byte too large", appendLength([]byte{0x82}, 64<<10-3), 0x95, "too_large"},
+		{"report too large with a topic too large", append(appendLength([]byte{0x32}, 64<<10-3), 0xff, 0xff), 0x95, "too_large"},
+		{"report too large in QoS 2 of MQTT 5", publishPacket(5, 2, ownTopic, 1, make([]byte, 64<<10))[:30], 0x9b, "protocol"},
+		{"report too large without packet identifier", publishPacket(5, 1, ownTopic, 0, make([]byte, 64<<10))[:30], 0x82, "protocol"},
 		{"packet type 0", []byte{0x00, 0}, 0x82, "protocol"},
 		{"AUTH", []byte{0xf0, 0}, 0x82, "protocol"},
 		{"PUBACK of nothing", []byte{0x40, 2, 0, 1}, 0x82, "protocol"},
