@@ -31,16 +31,16 @@ func (r *run) showProgress(ctx context.Context) error {
 	}
 }
 
-// progress puts a status into words.
+// progress puts a status into words that fit a line of 80 characters, which a terminal would otherwise wrap.
 func (r *run) progress(s status) string {
 	at, left := lamppost.TimeMS(r.clock.Now().UnixMilli()), r.clock.Remaining()
 	when, eta := r.d.week.local(min(at, r.d.week.To()), "Mon 15:04"), fmt.Sprintf("%2.0f s left", left.Seconds())
 	if left == 0 {
-		eta = "the week is over, finishing"
+		eta = "finishing"
 	}
 	t := r.tally.counts()
-	return fmt.Sprintf("%s  %d devices  %s kWh committed  %s %s billed  %s readings  %s", when, t.devices, t.kWh,
-		s.Totals.Billed[currency], currency, grouped(s.Totals.Readings), eta)
+	return fmt.Sprintf("%s  %d devices  %s kWh committed  %s %s billed  %s", when, t.devices, t.kWh,
+		s.Totals.Billed[currency], currency, eta)
 }
 
 // A progressLine is one line that is written again and again.
