@@ -36,7 +36,10 @@ func Status(c lamppost.Code) int {
 	}
 }
 
-func answer(w http.ResponseWriter, status int, body any) {
+func (d *door) answer(w http.ResponseWriter, status int, body any) {
+	if r, ok := body.(reply); ok && status != http.StatusOK {
+		d.cfg.Metrics.Refused.WithLabelValues(r.Code).Inc()
+	}
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
@@ -47,13 +50,13 @@ func answer(w http.ResponseWriter, status int, body any) {
 	json.NewEncoder(w).Encode(body) // an error here is the client's going away
 }
 
-func refuse(w http.ResponseWriter, code lamppost.Code, text string) {
-	answer(w, Status(code), reply{Code: code.String(), Text: text})
+func (d *door) refuse(w http.ResponseWriter, code lamppost.Code, text string) {
+	d.answer(w, Status(code), reply{Code: code.String(), Text: text})
 }
 
-func busy(w http.ResponseWriter, text string) { refuse(w, lamppost.CodeBusy, text) }
+func (d *door) busy(w http.ResponseWriter, text string) { d.refuse(w, lamppost.CodeBusy, text) }
 
-func unauthorized(w http.ResponseWriter, text string) {
+func (d *door) unauthorized(w http.ResponseWriter, text string) {
 	w.Header().Set("WWW-Authenticate", `Basic realm="lamppost", charset="UTF-8"`)
-	answer(w, http.StatusUnauthorized, reply{Code: codeUnauthorized, Text: text})
+	d.answer(w, http.StatusUnauthorized, reply{Code: codeUnauthorized, Text: text})
 }

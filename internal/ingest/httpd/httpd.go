@@ -45,6 +45,7 @@ type Config struct {
 	MaxWait time.Duration    // for a report to be committed; 0: DefaultMaxWait
 	Now     func() time.Time // nil: time.Now
 	Log     *slog.Logger     // nil: nothing is logged
+	Metrics *Metrics         // nil: counted, but nowhere to be seen
 }
 
 // Handler answers POST /v1/report and POST /v1/enrol.
@@ -57,6 +58,9 @@ func Handler(cfg Config) http.Handler {
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Metrics == nil {
+		cfg.Metrics = NewMetrics(nil)
 	}
 	d := &door{cfg: cfg, origins: map[lamppost.DeviceID]*ingest.Origin{}}
 	mux := http.NewServeMux()
@@ -90,26 +94,26 @@ func (d *door) report(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	raw, ok := body(w, r, lamppost.MaxReportBytes)
+	raw, ok := d.body(w, r, lamppost.MaxReportBytes)
 	if !ok {
 		return
 	}
 	judged := make(sink, 1)
 	switch err := d.cfg.Submit.TrySubmit(d.origin(device), raw, 0, judged); {
 	case errors.Is(err, ingest.ErrBusy):
-		busy(w, "the node is busy: nothing was taken, send the report again")
+		d.busy(w, "the node is busy: nothing was taken, send the report again")
 		return
 	case err != nil:
-		busy(w, "the node is shutting down: nothing was taken, send the report again")
+		d.busy(w, "the node is shutting down: nothing was taken, send the report again")
 		return
 	}
 	late := time.NewTimer(d.cfg.MaxWait)
 	defer late.Stop()
 	select {
 	case got := <-judged:
-		answerReport(w, got)
+		d.answerReport(w, got)
 	case <-late.C:
-		busy(w, "the report was taken and is not committed yet: send it again to hear what became of it")
+		d.busy(w, "the report was taken and is not committed yet: send it again to hear what became of it")
 	case <-r.Context().Done(): // the client has gone and will send it again
 	}
 }
@@ -120,12 +124,12 @@ type sink chan ingest.Reply
 // Done implements ingest.Sink.
 func (s sink) Done(_ uint64, r ingest.Reply) { s <- r }
 
-func answerReport(w http.ResponseWriter, got ingest.Reply) {
+func (d *door) answerReport(w http.ResponseWriter, got ingest.Reply) {
 	m := reply{Code: got.Code.String(), Height: got.Height, Text: got.Text}
 	if !got.ID.IsZero() {
 		m.Report = got.ID.String()
 	}
-	answer(w, Status(got.Code), m)
+	d.answer(w, Status(got.Code), m)
 }
 
 // origin is the one that ingest knows a device's requests by. It belongs to the device and not to the connection, because
@@ -147,7 +151,7 @@ func (d *door) enrol(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	raw, ok := body(w, r, maxEnrolBytes)
+	raw, ok := d.body(w, r, maxEnrolBytes)
 	if !ok {
 		return
 	}
@@ -156,23 +160,23 @@ func (d *door) enrol(w http.ResponseWriter, r *http.Request) {
 		Key   []byte `json:"key"` // standard base64 (RFC 4648 §4)
 	}
 	if err := json.Unmarshal(raw, &in); err != nil || in.Suite == "" || len(in.Key) == 0 {
-		refuse(w, lamppost.CodeBadTx, `the body is not {"suite":"ed25519","key":"<base64>"}`)
+		d.refuse(w, lamppost.CodeBadTx, `the body is not {"suite":"ed25519","key":"<base64>"}`)
 		return
 	}
 	network, epoch, err := d.cfg.Enrol(r.Context(), device, in.Suite, in.Key)
 	var refusal *lamppost.Refusal
 	switch {
 	case err == nil:
-		answer(w, http.StatusOK, struct {
+		d.answer(w, http.StatusOK, struct {
 			Network  string `json:"network"`
 			KeyEpoch uint32 `json:"key_epoch"`
 		}{network, epoch})
 	case errors.As(err, &refusal):
-		refuse(w, refusal.Code, refusal.Text)
+		d.refuse(w, refusal.Code, refusal.Text)
 	case r.Context().Err() != nil: // the client has gone
 	default:
 		d.cfg.Log.Error("http: enrolling a device", "device", device, "err", err)
-		answer(w, http.StatusInternalServerError, reply{Code: codeInternal, Text: "the node could not enrol the device; its log says why"})
+		d.answer(w, http.StatusInternalServerError, reply{Code: codeInternal, Text: "the node could not enrol the device; its log says why"})
 	}
 }
 
@@ -184,27 +188,27 @@ func (d *door) logIn(w http.ResponseWriter, r *http.Request) (device lamppost.De
 		cert = r.TLS.VerifiedChains[0][0]
 	}
 	if !given && cert == nil {
-		unauthorized(w, "log in with the device id and its token (HTTP basic authentication)")
+		d.unauthorized(w, "log in with the device id and its token (HTTP basic authentication)")
 		return "", false
 	}
 	who := attempt{addressOf(r.RemoteAddr), user[:min(len(user), lamppost.MaxNameBytes)]}
 	if wait := d.failed.wait(who, d.cfg.Now()); wait > 0 {
 		w.Header().Set("Retry-After", fmt.Sprint(int(wait/time.Second)+1))
-		answer(w, http.StatusTooManyRequests, reply{Code: codeTooMany, Text: "too many wrong tokens for this device from this address"})
+		d.answer(w, http.StatusTooManyRequests, reply{Code: codeTooMany, Text: "too many wrong tokens for this device from this address"})
 		return "", false
 	}
 	device, err := d.cfg.Auth(user, password, cert)
 	if err != nil {
 		d.failed.count(who, d.cfg.Now())
 		d.cfg.Log.Warn("http: log-in refused", "user", user, "remote", r.RemoteAddr, "err", err)
-		unauthorized(w, "the device id or its token is wrong")
+		d.unauthorized(w, "the device id or its token is wrong")
 		return "", false
 	}
 	return device, true
 }
 
 // body reads at most limit bytes, or answers the request itself.
-func body(w http.ResponseWriter, r *http.Request, limit int64) (raw []byte, ok bool) {
+func (d *door) body(w http.ResponseWriter, r *http.Request, limit int64) (raw []byte, ok bool) {
 	rc := http.NewResponseController(w)
 	rc.SetReadDeadline(time.Now().Add(readTimeout)) // not every writer has deadlines: then the server's hold
 	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
@@ -212,9 +216,9 @@ func body(w http.ResponseWriter, r *http.Request, limit int64) (raw []byte, ok b
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		refuse(w, lamppost.CodeTooLarge, fmt.Sprintf("the body is over the limit of %d bytes", limit))
+		d.refuse(w, lamppost.CodeTooLarge, fmt.Sprintf("the body is over the limit of %d bytes", limit))
 	case err != nil: // not a judgement of the report, so none of its codes
-		answer(w, http.StatusRequestTimeout, reply{Code: codeIncomplete, Text: "the body did not come whole"})
+		d.answer(w, http.StatusRequestTimeout, reply{Code: codeIncomplete, Text: "the body did not come whole"})
 	}
 	return raw, err == nil
 }

@@ -20,6 +20,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
+
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/device"
 	"github.com/lamppost/lamppost/internal/ingest"
@@ -97,17 +99,38 @@ func decode(t *testing.T, w *httptest.ResponseRecorder) reply {
 	return r
 }
 
-// Each code comes with its documented status, its name, and the report's id; only busy ones ask to come again.
+// counted says whether a code was counted once; if not, it was never.
+func counted(t *testing.T, m *httpd.Metrics, code string) bool {
+	t.Helper()
+	var out dto.Metric
+	if err := m.Refused.WithLabelValues(code).Write(&out); err != nil {
+		t.Fatal(err)
+	}
+	switch n := out.GetCounter().GetValue(); n {
+	case 0, 1:
+		return n == 1
+	default:
+		t.Fatalf("%s: counted %v times", code, n)
+		return false
+	}
+}
+
+// Each code comes with its documented status, its name, and the report's id; only busy ones ask to come again. Refusals are
+// counted.
 func TestReportCodes(t *testing.T) {
 	t.Parallel()
 	f := &fake{judge: func(raw []byte) ingest.Reply {
 		return ingest.Reply{Code: lamppost.Code(raw[0]), ID: lamppost.ReportID{7}, Text: "said why"}
 	}}
-	h := httpd.Handler(httpd.Config{Auth: auth, Submit: f})
+	m := httpd.NewMetrics(nil)
+	h := httpd.Handler(httpd.Config{Auth: auth, Submit: f, Metrics: m})
 	for i, name := range lamppost.CodeNames() {
 		code := lamppost.Code(i)
 		w := post(h, "/v1/report", bytes.NewReader([]byte{byte(i)}), nil)
 		got := decode(t, w)
+		if counted(t, m, name) != !code.Accepted() {
+			t.Errorf("%s: counted as refused: %v", name, code.Accepted())
+		}
 		if w.Code != httpd.Status(code) || got.Code != name || got.Text != "said why" || got.Report != (lamppost.ReportID{7}).String() {
 			t.Errorf("%s: status %d, %+v", name, w.Code, got)
 		}
@@ -185,8 +208,8 @@ func TestBusy(t *testing.T) {
 // Bodies up to the limit of a report reach ingest, larger ones and broken ones do not.
 func TestBody(t *testing.T) {
 	t.Parallel()
-	f := accepting()
-	h := httpd.Handler(httpd.Config{Auth: auth, Submit: f})
+	f, m := accepting(), httpd.NewMetrics(nil)
+	h := httpd.Handler(httpd.Config{Auth: auth, Submit: f, Metrics: m})
 	if w := post(h, "/v1/report", bytes.NewReader(make([]byte, lamppost.MaxReportBytes)), nil); w.Code != 200 {
 		t.Errorf("the largest report: status %d", w.Code)
 	}
@@ -195,6 +218,9 @@ func TestBody(t *testing.T) {
 	}
 	if w := post(h, "/v1/report", io.MultiReader(strings.NewReader("x"), broken{}), nil); w.Code != 408 || decode(t, w).Code != "incomplete" {
 		t.Errorf("a broken body: status %d, %s", w.Code, w.Body)
+	}
+	if !counted(t, m, "too_large") || !counted(t, m, "incomplete") {
+		t.Error("bodies that were not taken are not counted")
 	}
 	for _, path := range []string{"/v1/report", "/v1/enrol"} {
 		w := httptest.NewRecorder()
