@@ -34,6 +34,9 @@ type Config struct {
 	// TLSCert and TLSKey are PEM files for both doors. They are read again when they change.
 	TLSCert string `yaml:"tls_cert"`
 	TLSKey  string `yaml:"tls_key"`
+	// TLSClientCA is a PEM file of certificate authorities: a device whose certificate one of them signed, with the device's
+	// id as common name, needs no password. Others are let in as before. It is read again when it changes.
+	TLSClientCA string `yaml:"tls_client_ca"`
 
 	// Linger is the longest time a report waits for others before its segment is signed; default 25ms.
 	Linger time.Duration `yaml:"linger"`
@@ -86,6 +89,9 @@ func (c *Config) Check() error {
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return errors.New("tls_cert and tls_key belong together: give both or neither")
+	}
+	if c.TLSClientCA != "" && c.TLSCert == "" {
+		return errors.New("tls_client_ca means nothing without tls_cert and tls_key: a device shows its certificate to a node that shows its own")
 	}
 	for _, addr := range []string{c.HTTP, c.MQTT} {
 		if err := c.checkAddress(addr); err != nil {

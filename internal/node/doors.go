@@ -8,10 +8,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"runtime/debug"
-	"sync"
 	"syscall"
 	"time"
 
@@ -40,7 +38,7 @@ func (n *Node) openFrontDoors() (err error) {
 	})
 	var cert *tls.Config
 	if n.cfg.TLSCert != "" {
-		if cert, err = reloading(n.cfg.TLSCert, n.cfg.TLSKey); err != nil {
+		if cert, err = serverTLS(&n.cfg); err != nil {
 			return err
 		}
 	}
@@ -70,7 +68,8 @@ func (n *Node) openWeb() error {
 		Store: n.store, Order: n.Order, Checkpoint: n.Checkpoint, Status: n.engine.Status,
 		Network: n.cfg.Network, Member: n.cfg.Member, Quorum: 1, Now: n.now, Speed: n.cfg.Speed, Version: version(),
 		AdminToken: n.token, Live: n.live, Devices: n.devices, MQTT: n.MQTTAddr(), HTTP: n.URL(),
-		Doors:   httpd.Handler(httpd.Config{Auth: n.devices.Authenticate, Submit: n.in, Enrol: n.enrol}),
+		Doors: httpd.Handler(httpd.Config{Auth: n.devices.Authenticate, Submit: n.in, Enrol: n.enrol, Log: n.cfg.Log,
+			Metrics: httpd.NewMetrics(n.registry)}),
 		Front:   dashboard.Handler(),
 		Metrics: promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{}), Log: n.cfg.Log,
 	})
@@ -111,35 +110,6 @@ func listen(what, flag, addr string, cert *tls.Config) (net.Listener, error) {
 		return tls.NewListener(l, cert), nil
 	}
 	return l, nil
-}
-
-// reloading returns a TLS configuration that reads its certificate again when the file has changed, so that renewing it
-// needs no restart. A device may show a certificate of its own; whether it is good is for the front door to say.
-func reloading(certFile, keyFile string) (*tls.Config, error) {
-	var mu sync.Mutex
-	var current *tls.Certificate
-	var changed time.Time
-	load := func() (*tls.Certificate, error) {
-		mu.Lock()
-		defer mu.Unlock()
-		info, err := os.Stat(certFile)
-		if err != nil || current != nil && info.ModTime().Equal(changed) {
-			return current, err
-		}
-		pair, err := tls.LoadX509KeyPair(certFile, keyFile)
-		if err != nil {
-			if current != nil {
-				return current, nil // half written: the old one serves until the new one is whole
-			}
-			return nil, fmt.Errorf("reading the TLS certificate %q and its key %q: %w", certFile, keyFile, err)
-		}
-		current, changed = &pair, info.ModTime()
-		return current, nil
-	}
-	if _, err := load(); err != nil {
-		return nil, err
-	}
-	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return load() }}, nil
 }
 
 func version() string {
