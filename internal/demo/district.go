@@ -46,12 +46,18 @@ type district struct {
 	pairs      []pair // who is invoiced by whom every day
 }
 
+const (
+	street = "Kastanienallee"
+	house  = "Kastanienallee 7"
+)
+
 // A machineSpec is a device and what it measures.
 type machineSpec struct {
 	id        lamppost.DeviceID
 	owner     lamppost.PartyID
 	name      string
-	site      string
+	site      string // what it stands in
+	place     string // where in it, as a bill says it
 	safety    lamppost.SafetyClass
 	model     model
 	registers []registerSpec
@@ -96,7 +102,7 @@ func (d *district) addLamp(i int, power, light *tariff.Tariff) {
 	id := fmt.Sprintf("lamp-%02d", i+1)
 	d.machines = append(d.machines, machineSpec{
 		id: lamppost.DeviceID(id), owner: lampOwner, name: fmt.Sprintf("Street lamp %d", i+1),
-		site: fmt.Sprintf("Kastanienallee, pole %d", i+1), safety: lamppost.Public, model: newLamp(d.week, i),
+		site: street, place: fmt.Sprintf("%s, pole %d", street, i+1), safety: lamppost.Public, model: newLamp(d.week, i),
 		registers: []registerSpec{
 			{registerEnergy, power.RegisterUnit, d.edges(power)},
 			{registerLight, light.RegisterUnit, d.edges(light)},
@@ -112,7 +118,7 @@ func (d *district) addFlat(i int, t *tariff.Tariff) {
 	d.pairs = append(d.pairs, pair{landlord, tenant})
 	d.machines = append(d.machines, machineSpec{
 		id: lamppost.DeviceID(id), owner: landlord, name: fmt.Sprintf("Meter of flat %d", i+1),
-		site: fmt.Sprintf("Kastanienallee 7, flat %d", i+1), safety: lamppost.Essential, model: newFlat(d.week, i),
+		site: house, place: fmt.Sprintf("%s, flat %d", house, i+1), safety: lamppost.Essential, model: newFlat(d.week, i),
 		registers: []registerSpec{{registerEnergy, t.RegisterUnit, d.edges(t)}},
 	})
 	d.supply(id, registerEnergy, t, tenant)
@@ -122,7 +128,7 @@ func (d *district) addFlat(i int, t *tariff.Tariff) {
 func (d *district) supply(device, register string, t *tariff.Tariff, buyer lamppost.PartyID) {
 	m := &d.machines[len(d.machines)-1]
 	id := device + "-" + register
-	d.points = append(d.points, lamppost.PointBody{ID: id, Device: m.id, Register: register, Unit: t.RegisterUnit, Place: m.site})
+	d.points = append(d.points, lamppost.PointBody{ID: id, Device: m.id, Register: register, Unit: t.RegisterUnit, Place: m.place})
 	d.agreements = append(d.agreements, lamppost.AgreementBody{ID: id, Seller: t.Seller, Buyer: buyer, Point: id, Tariff: t.ID,
 		From: d.week.From()})
 }
