@@ -1,0 +1,428 @@
+package replica_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+	"pgregory.net/rapid"
+
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/audit"
+	"github.com/lamppost/lamppost/internal/archive"
+	"github.com/lamppost/lamppost/internal/kv"
+	"github.com/lamppost/lamppost/internal/ledger/ledgertest"
+	"github.com/lamppost/lamppost/internal/replica"
+	"github.com/lamppost/lamppost/internal/tilelog"
+)
+
+// blocks makes a chain: the founding block and n more.
+func blocks(n int, draw func(n int) int) []*lamppost.Block {
+	t := ledgertest.NewTraffic(ledgertest.New("net"), draw)
+	chain := []*lamppost.Block{block(1, t.Now, t.Found()...)}
+	for len(chain) < n+1 {
+		t.Wait()
+		h := lamppost.Height(len(chain) + 1)
+		t.Now = max(t.Now, chain[h-2].Time+1)
+		var txs []*lamppost.Transaction
+		for range 1 + draw(5) {
+			txs = append(txs, t.Next())
+		}
+		chain = append(chain, block(h, t.Now, txs...))
+		if draw(8) == 0 {
+			chain[h-1].Txs = append(chain[h-1].Txs, []byte("no transaction"))
+		}
+		if draw(8) == 0 {
+			chain[h-1].Evidence = []lamppost.Evidence{{Member: "m1", Height: h - 1, Kind: 1}}
+		}
+	}
+	return chain
+}
+
+func block(h lamppost.Height, at lamppost.TimeMS, txs ...*lamppost.Transaction) *lamppost.Block {
+	b := &lamppost.Block{Height: h, Time: at, Cursor: lamppost.Cursor(h), Proposer: "m1"}
+	for _, tx := range txs {
+		b.Txs = append(b.Txs, tx.Append(nil))
+	}
+	return b
+}
+
+func seeded(seed uint64) func(n int) int { return rand.New(rand.NewPCG(seed, 0)).IntN }
+
+// fatal is what *testing.T and *rapid.T have in common.
+type fatal interface {
+	Helper()
+	Fatalf(format string, args ...any)
+	Errorf(format string, args ...any)
+}
+
+func open(t fatal, store kv.Store) *replica.Replica {
+	t.Helper()
+	r, err := replica.Open(replica.Config{Store: store})
+	if err != nil {
+		t.Fatalf("Open = %v", err)
+	}
+	return r
+}
+
+func apply(t fatal, r *replica.Replica, b *lamppost.Block) *lamppost.Result {
+	t.Helper()
+	if err := r.Accept(b); err != nil {
+		t.Fatalf("Accept(block %d) = %v", b.Height, err)
+	}
+	res, err := r.Apply(b)
+	if err != nil {
+		t.Fatalf("Apply(block %d) = %v", b.Height, err)
+	}
+	return res
+}
+
+func commit(t fatal, r *replica.Replica) {
+	t.Helper()
+	if _, err := r.Commit(); err != nil {
+		t.Fatalf("Commit = %v", err)
+	}
+}
+
+// dump is all that a store holds.
+func dump(t fatal, store kv.Reader) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := store.Scan([]byte{0}, nil, func(k, v []byte) error { fmt.Fprintf(&b, "%q = %x\n", k, v); return nil }); err != nil {
+		t.Fatalf("Scan = %v", err)
+	}
+	return b.String()
+}
+
+// diff returns the first lines in which two dumps differ.
+func diff(a, b string) string {
+	x, y := bytes.Split([]byte(a), []byte("\n")), bytes.Split([]byte(b), []byte("\n"))
+	for i := range min(len(x), len(y)) {
+		if !bytes.Equal(x[i], y[i]) {
+			return fmt.Sprintf("%.300s\nand\n%.300s", x[i], y[i])
+		}
+	}
+	return fmt.Sprintf("%d and %d lines", len(x), len(y))
+}
+
+// The same blocks give the same roots, the same results and, byte for byte, the same store: whether each is committed
+// alone or several together, and wherever the replica is opened again. Replaying the archive into an empty store does too.
+func TestSameBlocksSameStore(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		draw := func(n int) int { return rapid.IntRange(0, n-1).Draw(t, "") }
+		chain := blocks(1+draw(12), draw)
+		one, many, again := kv.NewMem(), kv.NewMem(), kv.NewMem()
+		single, grouped, reopened := open(t, one), open(t, many), open(t, again)
+		for _, b := range chain {
+			a, c, d := apply(t, single, b), apply(t, grouped, b), apply(t, reopened, b)
+			if a.Root != c.Root || a.Root != d.Root || a.Size != c.Size || a.Size != d.Size {
+				t.Fatalf("block %d: roots %v, %v grouped, %v reopened", b.Height, a.Root, c.Root, d.Root)
+			}
+			if !slices.Equal(a.IDs, c.IDs) || fmt.Sprint(a.Outcomes) != fmt.Sprint(c.Outcomes) {
+				t.Fatalf("block %d: outcomes %v, grouped %v", b.Height, a.Outcomes, c.Outcomes)
+			}
+			commit(t, single)
+			commit(t, reopened)
+			if draw(3) == 0 {
+				commit(t, grouped)
+			}
+			if draw(2) == 0 {
+				reopened = open(t, again)
+			}
+		}
+		commit(t, grouped)
+		if a, b := dump(t, one), dump(t, many); a != b {
+			t.Fatalf("grouped commits: %s", diff(a, b))
+		}
+		if a, b := dump(t, one), dump(t, again); a != b {
+			t.Fatalf("reopening: %s", diff(a, b))
+		}
+		checkup, err := replica.Fsck(context.Background(), one, func(_, _ lamppost.Height) {})
+		if err != nil || len(checkup.Faults) > 0 || checkup.Root != single.Last().Root {
+			t.Fatalf("Fsck = %+v, %v; root is %v", checkup, err, single.Last().Root)
+		}
+	})
+}
+
+// An empty block changes neither root nor log, and blocks that do not follow are refused without a trace.
+func TestBlocksFollow(t *testing.T) {
+	t.Parallel()
+	store := kv.NewMem()
+	r := open(t, store)
+	chain := blocks(3, seeded(1))
+	res := apply(t, r, chain[0])
+	commit(t, r)
+	for name, b := range map[string]*lamppost.Block{
+		"again": chain[0], "a gap": chain[2], "no later time": {Height: 2, Time: chain[0].Time, Txs: chain[1].Txs},
+	} {
+		if _, err := r.Apply(b); err == nil || r.Accept(b) == nil {
+			t.Errorf("%s: block %d was taken after block 1", name, b.Height)
+		}
+	}
+	before := dump(t, store)
+	commit(t, r)
+	if after := dump(t, store); after != before {
+		t.Errorf("Commit of nothing wrote: %s", diff(before, after))
+	}
+	if got := apply(t, r, &lamppost.Block{Height: 2, Time: chain[0].Time}); got.Root != res.Root || got.Size != res.Size {
+		t.Errorf("an empty block: root %v size %d, was %v size %d", got.Root, got.Size, res.Root, res.Size)
+	}
+	got := apply(t, r, &lamppost.Block{Height: 3, Time: chain[0].Time + 1, Evidence: []lamppost.Evidence{{Member: "m1", Height: 1, Kind: 1}}})
+	if got.Root == res.Root || got.Size != res.Size+1 {
+		t.Errorf("a block with evidence only left the log as it was")
+	}
+}
+
+// Every write fails once, with and without being written after all. Then the store holds a whole number of blocks, at
+// least those whose Commit returned; the log continues every checkpoint published before; fsck finds nothing; and going
+// on gives the very store that an undisturbed replica has.
+func TestFailedWrites(t *testing.T) {
+	t.Parallel()
+	const writes = 7
+	chain := blocks(writes-1, seeded(2))
+	want := kv.NewMem()
+	undisturbed := open(t, want)
+	for _, b := range chain {
+		apply(t, undisturbed, b)
+		commit(t, undisturbed)
+	}
+	for at := range writes {
+		for _, fault := range []kv.Fault{kv.Fails, kv.FailsWritten} {
+			t.Run(fmt.Sprintf("write %d %v", at, fault), func(t *testing.T) {
+				t.Parallel()
+				store := kv.NewFaulty(kv.NewMem(), func(n int) kv.Fault {
+					if n == at {
+						return fault
+					}
+					return kv.Works
+				})
+				r := open(t, store)
+				type published struct {
+					size int64
+					root lamppost.Hash
+				}
+				var checkpoints []published
+				for r.Last().Height < lamppost.Height(len(chain)) {
+					b := chain[r.Last().Height]
+					res := apply(t, r, b)
+					if _, err := r.Commit(); err == nil {
+						checkpoints = append(checkpoints, published{res.Size, res.Root})
+						continue
+					} else if !errors.Is(err, kv.ErrInjected) {
+						t.Fatalf("Commit = %v", err)
+					}
+					if last := r.Last().Height; last != b.Height-1 {
+						t.Errorf("after a failed write the replica shows height %d, want %d", last, b.Height-1)
+					}
+					if _, err := r.Commit(); err == nil {
+						t.Error("Commit after a failed write succeeded")
+					}
+					store.Reopen()
+					r = open(t, store)
+					durable := b.Height - 1
+					if fault == kv.FailsWritten {
+						durable = b.Height
+					}
+					if last := r.Last(); last.Height != durable || last.Cursor != lamppost.Cursor(durable) {
+						t.Errorf("opened at height %d, cursor %d; want %d", last.Height, last.Cursor, durable)
+					}
+					for _, p := range checkpoints {
+						if root, err := tilelog.RootAt(store, p.size); err != nil || lamppost.Hash(root) != p.root {
+							t.Errorf("the log at size %d has root %v (%v), published was %v", p.size, root, err, p.root)
+						}
+					}
+					fsck(t, store)
+				}
+				if a, b := dump(t, want), dump(t, store); a != b {
+					t.Errorf("in the end: %s", diff(a, b))
+				}
+			})
+		}
+	}
+}
+
+func fsck(t *testing.T, store kv.Reader, want ...string) {
+	t.Helper()
+	c, err := replica.Fsck(context.Background(), store, func(_, _ lamppost.Height) {})
+	if err != nil {
+		t.Fatalf("Fsck = %v", err)
+	}
+	if len(want) == 0 && len(c.Faults) > 0 {
+		t.Errorf("Fsck finds %+v in a sound store", c.Faults)
+	}
+	for _, w := range want {
+		if !slices.ContainsFunc(c.Faults, func(f replica.Fault) bool { return bytes.Contains([]byte(f.Where+": "+f.What), []byte(w)) }) {
+			t.Errorf("Fsck does not say %q, but %+v", w, c.Faults)
+		}
+	}
+}
+
+// Fsck finds whatever is changed in the store and says where.
+func TestFsckFinds(t *testing.T) {
+	t.Parallel()
+	sound := kv.NewMem()
+	r := open(t, sound)
+	for _, b := range blocks(12, seeded(3)) {
+		apply(t, r, b)
+		commit(t, r)
+	}
+	fsck(t, sound)
+	at := func(kind string, h, i byte) []byte {
+		k := append([]byte(kind), 0, 0, 0, 0, 0, 0, 0, h)
+		if kind != "aB" && kind[0] == 'a' {
+			k = append(k, 0, 0, 0, i)
+		}
+		return k
+	}
+	last := func(raw []byte) []byte { raw[len(raw)-1] ^= 1; return raw }
+	for name, c := range map[string]struct {
+		key    []byte
+		change func([]byte) []byte // nil: delete
+		want   []string
+	}{
+		"a body's signature":      {at("aT", 1, 2), func(b []byte) []byte { return last(b[:len(b)-1]) }, []string{"block 1"}},
+		"a body's seed":           {at("aT", 1, 2), func(b []byte) []byte { b[4] ^= 1; return b }, []string{"leaf 2 (block 1)"}},
+		"a body is missing":       {at("aT", 1, 2), nil, []string{"block 1: transaction 2 of block 1"}},
+		"an outcome":              {at("aR", 1, 3), func(b []byte) []byte { return append(b, 0, 9, 0) }, []string{"transaction 3 of block 1: the archived outcome"}},
+		"a digest of writes":      {at("aR", 1, 3), func(b []byte) []byte { b[0] ^= 1; return b }, []string{"archive: the value of key"}},
+		"a result is missing":     {at("aR", 1, 3), nil, []string{"transaction 3 of block 1"}},
+		"a block is missing":      {at("aB", 2, 0), nil, []string{"block 2"}},
+		"a block's time":          {at("aB", 1, 0), func(b []byte) []byte { b[10] ^= 1; return b }, []string{"leaf"}},
+		"a leaf":                  {at("tl", 4, 0), last, []string{"leaf 4 (block 1)", `log: the value of key "tl\x00\x00\x00\x00\x00\x00\x00\x04"`}},
+		"a leaf is missing":       {at("tl", 4, 0), nil, []string{"leaf 4 (block 1)", `log: key "tl\x00\x00\x00\x00\x00\x00\x00\x04" is missing`}},
+		"a hash of the log":       {at("th", 4, 0), last, []string{"log: the value of key"}},
+		"a party":                 {[]byte("sPp1"), last, []string{`state: the value of key "sPp1"`}},
+		"a party is missing":      {[]byte("sPp1"), nil, []string{`state: key "sPp1" is missing`}},
+		"a party of nobody":       {[]byte("sPmallory"), func([]byte) []byte { return []byte("x") }, []string{`state: key "sPmallory" does not follow`}},
+		"money out of thin air":   {[]byte("sAp0\x00CHF"), func([]byte) []byte { return []byte{0, 0, 0, 0, 0, 15, 66, 64} }, []string{"accounts: balances in CHF sum to 1.00", `key "sAp0\x00CHF" does not follow`}},
+		"a number was taken back": {[]byte("sQd0"), last, []string{`state: the value of key "sQd0"`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store := kv.NewMem()
+			var all, one kv.Batch
+			err := sound.Scan([]byte{0}, nil, func(k, v []byte) error { all.Set(k, v); return nil })
+			if err != nil || store.Apply(&all) != nil {
+				t.Fatal("copying the store")
+			}
+			old, err := store.Get(c.key)
+			if err != nil && c.change == nil {
+				t.Fatalf("the store has no %q", c.key)
+			}
+			if c.change == nil {
+				one.Delete(c.key)
+			} else {
+				one.Set(c.key, c.change(old))
+			}
+			if err := store.Apply(&one); err != nil {
+				t.Fatal(err)
+			}
+			fsck(t, store, c.want...)
+		})
+	}
+}
+
+// Fsck ends with its context.
+func TestFsckEnds(t *testing.T) {
+	t.Parallel()
+	store := kv.NewMem()
+	r := open(t, store)
+	apply(t, r, blocks(1, seeded(4))[0])
+	commit(t, r)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := replica.Fsck(ctx, store, func(_, _ lamppost.Height) {}); !errors.Is(err, context.Canceled) {
+		t.Errorf("Fsck = %v", err)
+	}
+}
+
+// A Decision that is asked for later is the one that was made, and the archive gives back what was ordered.
+func TestDecidedAndArchive(t *testing.T) {
+	t.Parallel()
+	store := kv.NewMem()
+	var events []lamppost.Height
+	r, err := replica.Open(replica.Config{Store: store, Committed: func(ev *replica.Event) {
+		if last := ev.Block.Height; len(ev.Txs) != len(ev.Block.Txs) || len(ev.Result.Outcomes) != len(ev.Txs) {
+			t.Errorf("event of block %d: %d transactions, %d outcomes", last, len(ev.Txs), len(ev.Result.Outcomes))
+		}
+		events = append(events, ev.Block.Height)
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	orders := 0
+	chain := blocks(20, seeded(5))
+	for _, b := range chain {
+		res := apply(t, r, b)
+		commit(t, r)
+		for i, raw := range b.Txs {
+			rec, err := archive.Get(store, b.Height, uint32(i))
+			if err != nil || !bytes.Equal(rec.Raw, raw) || len(rec.Outcomes) != len(res.Outcomes[i]) {
+				t.Fatalf("archive: transaction %d of block %d: %d bytes, %d outcomes, %v", i, b.Height, len(rec.Raw), len(rec.Outcomes), err)
+			}
+			for j, o := range rec.Outcomes {
+				if want := res.Outcomes[i][j]; o.Code != want.Code || !bytes.Equal(o.Data, want.Data) {
+					t.Errorf("archive: outcome %d is %+v, want %+v", j, o, want)
+				}
+			}
+			d, ok := r.Decided(res.IDs[i])
+			if o := res.Outcomes[i][0]; ok && o.Code == lamppost.CodeOK && len(res.Outcomes[i]) == 1 && d.Height == b.Height {
+				orders++
+				if d.Index != uint32(i) || d.Outcomes[0].Code != o.Code || !bytes.Equal(d.Outcomes[0].Data, o.Data) {
+					t.Errorf("Decided = %+v, want transaction %d of block %d", d, i, b.Height)
+				}
+			}
+		}
+	}
+	if len(events) != len(chain) || !slices.IsSorted(events) || orders < 10 {
+		t.Errorf("events %v of %d blocks, %d orders found again", events, len(chain), orders)
+	}
+	if _, err := archive.Get(store, 2, 4000); !errors.Is(err, archive.ErrAbsent) {
+		t.Errorf("Get of nothing = %v, want ErrAbsent", err)
+	}
+	if _, err := archive.GetBlock(store, 99); !errors.Is(err, archive.ErrAbsent) {
+		t.Errorf("GetBlock of nothing = %v, want ErrAbsent", err)
+	}
+}
+
+// signer makes the member's key into a signed note's, which is the same key in another coat.
+func signer(t *testing.T, net *ledgertest.Network) note.Signer {
+	t.Helper()
+	vkey := audit.VerifierKey(net.ID, net.GenesisBody().Members[0])
+	v, err := note.NewVerifier(vkey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := note.NewSigner(fmt.Sprintf("PRIVATE+KEY+%s+%08x+%s", v.Name(), v.KeyHash(),
+		base64.StdEncoding.EncodeToString(append([]byte{1}, net.Key.Seed()...))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// checkpoint signs the log as it stands.
+func checkpoint(t *testing.T, net *ledgertest.Network, store kv.Reader) (string, int64) {
+	t.Helper()
+	l, err := tilelog.Open(store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := lamppost.Checkpoint{Origin: lamppost.Origin(net.ID, net.Member), Size: l.Size(), Root: lamppost.Hash(l.Root())}
+	signed, err := lamppost.SignCheckpoint(c, signer(t, net))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if root, err := tilelog.RootAt(store, l.Size()); err != nil || root != tlog.Hash(c.Root) {
+		t.Fatalf("root at the end %v (%v), log says %v", root, err, c.Root)
+	}
+	return string(signed), l.Size()
+}
