@@ -48,7 +48,7 @@ func twoInvoices(t *testing.T) []tariff.Invoice {
 		}
 		inv, err := tariff.Bill(tariff.InvoiceOrder{Number: fmt.Sprintf("hausverwaltung-%06d", 3+12*i), IssuedMS: day.To,
 			InvoiceBody: lamppost.InvoiceBody{Seller: landlord, Buyer: a.Buyer, Currency: currency, From: day.From, To: day.To}},
-			[]tariff.Supply{{Agreement: a, Device: m.id, Register: registerEnergy, Unit: "Wh", Place: m.site, Tariff: *terms, Edges: edges}})
+			[]tariff.Supply{{Agreement: a, Device: m.id, Register: registerEnergy, Unit: "Wh", Place: m.place, Tariff: *terms, Edges: edges}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -47,7 +47,7 @@ type Store struct {
 
 // Open opens the store in the folder dir and creates both if they are not there. A store that was not closed is
 // recovered first. Creating the folder is durable when Open returns.
-func Open(dir string, o Options) (*Store, error) { return openFS(vfs.Default, dir, o) }
+func Open(dir string, o Options) (*Store, error) { return openFS(frugal{vfs.Default}, dir, o) }
 
 func openFS(disk vfs.FS, dir string, o Options) (*Store, error) {
 	if err := makeDir(disk, dir); err != nil {
@@ -219,3 +219,24 @@ func (r reader) Scan(from, to []byte, fn func(key, val []byte) error) (err error
 	}
 	return nil // an error of the iterator itself comes out of Close
 }
+
+// A frugal file system reserves no space ahead: the library would take 70 MB for each of up to five write ahead logs,
+// in use or kept for reuse, however little is written.
+type frugal struct{ vfs.FS }
+
+// Create implements vfs.FS.
+func (f frugal) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	file, err := f.FS.Create(name, c)
+	return frugalFile{file}, err
+}
+
+// ReuseForWrite implements vfs.FS.
+func (f frugal) ReuseForWrite(old, new string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	file, err := f.FS.ReuseForWrite(old, new, c)
+	return frugalFile{file}, err
+}
+
+type frugalFile struct{ vfs.File }
+
+// Preallocate implements vfs.File.
+func (frugalFile) Preallocate(int64, int64) error { return nil }
