@@ -47,8 +47,9 @@ type twin struct {
 
 // A series is the readings of one name of one device.
 type series struct {
-	last lamppost.Reading // its strings are the series' own
-	ring ring
+	first lamppost.Reading // earliest: what is counted begins there; its name is not kept
+	last  lamppost.Reading // its strings are the series' own
+	ring  ring
 }
 
 // NewLive returns an empty Live.
@@ -178,9 +179,14 @@ func (l *Live) take(t *twin, x *lamppost.Reading) {
 		}
 		s = &series{}
 		s.last.Name, s.last.Unit = strings.Clone(x.Name), strings.Clone(x.Unit)
+		s.first = lamppost.Reading{Time: x.Time, Kind: x.Kind, Unit: s.last.Unit, Value: x.Value}
 		t.series = append(t.series, s)
 		l.series++
 	} else if x.Time < s.last.Time {
+		if x.Time < s.first.Time { // reports of one device may come in any order
+			l.grow(x, &s.first)
+			s.first.Time, s.first.Value = x.Time, x.Value
+		}
 		return
 	} else {
 		l.grow(&s.last, x)
