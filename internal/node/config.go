@@ -84,6 +84,9 @@ func (c *Config) Check() error {
 	if c.Data == "" {
 		return errors.New("a node needs a folder for its data: say --data DIR")
 	}
+	if err := c.checkNames(); err != nil {
+		return err
+	}
 	if c.Publish < 0 || c.Publish > time.Second || c.Linger < 0 || c.Linger > time.Minute {
 		return errors.New("publish is at most 1s and linger at most 1m, and neither is negative")
 	}
@@ -93,10 +96,26 @@ func (c *Config) Check() error {
 	if c.TLSClientCA != "" && c.TLSCert == "" {
 		return errors.New("tls_client_ca means nothing without tls_cert and tls_key: a device shows its certificate to a node that shows its own")
 	}
+	if c.HTTP == "off" {
+		return errors.New("the HTTP door cannot be off: people and verbs use it too; 127.0.0.1 keeps it on this machine")
+	}
 	for _, addr := range []string{c.HTTP, c.MQTT} {
 		if err := c.checkAddress(addr); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// checkNames looks at the names where there are any: those of a network that exists stand in its chain.
+func (c *Config) checkNames() error {
+	if c.Network != "" {
+		if err := lamppost.CheckName("network", c.Network); err != nil {
+			return err
+		}
+	}
+	if c.Member != "" {
+		return lamppost.CheckName("member", string(c.Member))
 	}
 	return nil
 }

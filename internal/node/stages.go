@@ -18,10 +18,11 @@ func (s *stages) add(name string, part func(context.Context) error) {
 }
 
 // run returns when all parts have ended: after ctx is done, or after one of them has failed or ended on its own. It
-// returns the first failure.
+// returns the first failure, also where that came of stopping.
 func (s *stages) run(ctx context.Context) error {
-	var once sync.Once
+	var mu sync.Mutex // guards failure
 	var failure error
+	var once sync.Once
 	ended := make(chan struct{})
 	done := make([]chan struct{}, len(s.parts))
 	cancels := make([]context.CancelFunc, len(s.parts))
@@ -30,13 +31,14 @@ func (s *stages) run(ctx context.Context) error {
 		done[i], cancels[i] = make(chan struct{}), cancel
 		go func() {
 			defer close(done[i])
-			err := part(partCtx)
-			once.Do(func() {
-				if err != nil {
+			if err := part(partCtx); err != nil {
+				mu.Lock()
+				if failure == nil {
 					failure = fmt.Errorf("%s: %w", s.names[i], err)
 				}
-				close(ended)
-			})
+				mu.Unlock()
+			}
+			once.Do(func() { close(ended) })
 		}()
 	}
 	select {

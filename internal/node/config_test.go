@@ -1,0 +1,118 @@
+package node_test
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lamppost/lamppost/internal/node"
+)
+
+// docs/node.yaml shows every setting, and says of each what is true.
+func TestExampleConfig(t *testing.T) {
+	t.Parallel()
+	var got node.Config
+	must(t, got.ReadConfig("../../docs/node.yaml"))
+	want := node.Config{Data: "/var/lib/lamppost", Network: "house-7", Member: "cellar", HTTP: "0.0.0.0:8443", MQTT: "0.0.0.0:8883",
+		TLSCert: "/etc/lamppost/cert.pem", TLSKey: "/etc/lamppost/key.pem", TLSClientCA: "/etc/lamppost/devices-ca.pem",
+		Linger: 25 * time.Millisecond, Publish: 500 * time.Millisecond}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("read %+v, want %+v", got, want)
+	}
+	for i := range reflect.TypeFor[node.Config]().NumField() {
+		field := reflect.TypeFor[node.Config]().Field(i)
+		if field.Tag.Get("yaml") != "-" && reflect.ValueOf(got).Field(i).IsZero() {
+			t.Errorf("the example says nothing of %q", field.Tag.Get("yaml"))
+		}
+	}
+	must(t, got.Check())
+}
+
+// Defaults are those the comments and the example promise.
+func TestDefaults(t *testing.T) {
+	t.Parallel()
+	c := node.Config{Data: "x"}
+	must(t, c.Check())
+	if c.HTTP != "127.0.0.1:8080" || c.MQTT != "127.0.0.1:1883" || c.Publish != 500*time.Millisecond || c.Now == nil || c.Log == nil || c.Speed != 1 {
+		t.Errorf("defaults %+v", c)
+	}
+}
+
+// A file with a mistake in it is refused, with the place; nothing is guessed.
+func TestReadConfig(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		text string
+		want []string // of the error; none: it is good
+	}{
+		{"", nil},
+		{" \n# nothing but a comment\n", nil},
+		{"data: x\n", nil},
+		{"data: x\nport: 80\n", []string{"port", "[2:"}},
+		{"data: x\ntls-cert: y\n", []string{"tls-cert", "[2:"}},
+		{"data: x\nspeed: 100\n", []string{"speed"}}, // for programs only
+		{"linger: soon\n", []string{`"soon"`}},
+		{"data: [a, b]\n", []string{"[1:"}},
+		{"data: x\ndata: y\n", []string{"data", "[2:"}},
+		{"data: x\n  http: y\n", []string{"[1:"}},
+	} {
+		path := filepath.Join(t.TempDir(), "node.yaml")
+		must(t, os.WriteFile(path, []byte(c.text), 0o600))
+		err := new(node.Config).ReadConfig(path)
+		if c.want == nil && err != nil {
+			t.Errorf("%q: %v", c.text, err)
+		}
+		for _, word := range c.want {
+			if err == nil || !strings.Contains(err.Error(), word) || !strings.Contains(err.Error(), path) {
+				t.Errorf("%q: error %v, want the file's name and %q", c.text, err, word)
+			}
+		}
+	}
+	missing := filepath.Join(t.TempDir(), "none.yaml")
+	if err := new(node.Config).ReadConfig(missing); err == nil || !strings.Contains(err.Error(), "is not there") {
+		t.Errorf("a file that is not there: %v", err)
+	}
+}
+
+// What contradicts itself, or would talk in the clear to other machines, is refused in words that say what to change.
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		change func(*node.Config)
+		want   string // of the error; empty: it is good
+	}{
+		{func(*node.Config) {}, ""},
+		{func(c *node.Config) { c.Data = "" }, "--data"},
+		{func(c *node.Config) { c.MQTT = "off" }, ""},
+		{func(c *node.Config) { c.HTTP = "off" }, "cannot be off"},
+		{func(c *node.Config) { c.HTTP = "[::1]:80" }, ""},
+		{func(c *node.Config) { c.HTTP = "localhost:80" }, ""},
+		{func(c *node.Config) { c.HTTP = "127.0.0.1" }, "not host:port"},
+		{func(c *node.Config) { c.MQTT = "1883" }, "not host:port"},
+		{func(c *node.Config) { c.HTTP = ":8080" }, "tls_cert"},
+		{func(c *node.Config) { c.HTTP = "0.0.0.0:8080" }, "tls_cert"},
+		{func(c *node.Config) { c.MQTT = "192.0.2.7:1883" }, "tls_cert"},
+		{func(c *node.Config) { c.MQTT = "meters.example:1883" }, "tls_cert"},
+		{func(c *node.Config) { c.HTTP, c.TLSCert, c.TLSKey = ":8443", "c", "k" }, ""},
+		{func(c *node.Config) { c.TLSCert = "c" }, "belong together"},
+		{func(c *node.Config) { c.TLSKey = "k" }, "belong together"},
+		{func(c *node.Config) { c.TLSClientCA = "ca" }, "tls_client_ca"},
+		{func(c *node.Config) { c.TLSClientCA, c.TLSCert, c.TLSKey = "ca", "c", "k" }, ""},
+		{func(c *node.Config) { c.Publish = 2 * time.Second }, "publish"},
+		{func(c *node.Config) { c.Publish = -1 }, "publish"},
+		{func(c *node.Config) { c.Linger = time.Hour }, "linger"},
+		{func(c *node.Config) { c.Linger = -1 }, "linger"},
+		{func(c *node.Config) { c.Network = "my network" }, "network"},
+		{func(c *node.Config) { c.Member = "node/1" }, "member"},
+	} {
+		cfg := node.Config{Data: "x"}
+		c.change(&cfg)
+		err := cfg.Check()
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%+v: error %v, want %q", cfg, err, c.want)
+		}
+	}
+}

@@ -1,0 +1,18 @@
+package node
+
+import "context"
+
+// A Part is one of the parts that RunStages runs.
+type Part struct {
+	Name string
+	Run  func(context.Context) error
+}
+
+// RunStages runs parts as Run does with a node's.
+func RunStages(ctx context.Context, parts ...Part) error {
+	var s stages
+	for _, p := range parts {
+		s.add(p.Name, p.Run)
+	}
+	return s.run(ctx)
+}
