@@ -70,7 +70,7 @@ var library = map[string]struct{ code, tests string }{
 	"github.com/chromedp/cdproto":             {tests: "internal/dashboard internal/demo cmd/lamppost"},
 	"github.com/cockroachdb/pebble/v2":        {code: "internal/kv/pebble"},
 	"github.com/cometbft/cometbft":            {code: "internal/consensus/comet"},
-	"github.com/eclipse/paho.golang":          {code: "device/devicemqtt", tests: "internal/ingest/mqttd"},
+	"github.com/eclipse/paho.golang":          {code: "device/devicemqtt", tests: "internal/ingest/mqttd internal/node"},
 	"github.com/eclipse/paho.mqtt.golang":     {tests: "device/devicemqtt internal/ingest/mqttd internal/node"},
 	"github.com/fxamacker/cbor/v2":            {code: "."},
 	"github.com/goccy/go-yaml":                {code: "internal/node"},
