@@ -152,6 +152,47 @@ func TestSameBlocksSameStore(t *testing.T) {
 	})
 }
 
+// Apply is total: transactions with a few bytes changed, cut off or grown are refused or not, and never stop the replica;
+// what they give is the same again, and fsck, which parses them anew, agrees.
+func TestApplyIsTotal(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		draw := func(n int) int { return rapid.IntRange(0, n-1).Draw(t, "") }
+		chain := blocks(6, draw)
+		store := kv.NewMem()
+		r := open(t, store)
+		for _, b := range chain {
+			for i := range b.Txs {
+				if b.Height > 1 || i > 0 {
+					b.Txs[i] = bend(b.Txs[i], draw)
+				}
+			}
+			apply(t, r, b)
+			commit(t, r)
+		}
+		checkup, err := replica.Fsck(context.Background(), store, func(_, _ lamppost.Height) {})
+		if err != nil || len(checkup.Faults) > 0 || checkup.Root != r.Last().Root {
+			t.Fatalf("Fsck = %+v, %v; root is %v", checkup, err, r.Last().Root)
+		}
+	})
+}
+
+// bend changes a transaction's bytes, mostly where lengths and types stand.
+func bend(raw []byte, draw func(n int) int) []byte {
+	raw = slices.Clone(raw)
+	switch draw(5) {
+	case 0:
+		raw = raw[:1+draw(len(raw)-1)]
+	case 1:
+		raw = append(raw, byte(draw(256)))
+	case 2:
+		raw[draw(min(len(raw), 40))] = byte(draw(256))
+	case 3:
+		raw[draw(len(raw))] ^= 1 << draw(8)
+	}
+	return raw
+}
+
 // An empty block changes neither root nor log, and blocks that do not follow are refused without a trace.
 func TestBlocksFollow(t *testing.T) {
 	t.Parallel()
@@ -303,6 +344,8 @@ func TestFsckFinds(t *testing.T) {
 		"a party is missing":      {[]byte("sPp1"), nil, []string{`state: key "sPp1" is missing`}},
 		"a party of nobody":       {[]byte("sPmallory"), func([]byte) []byte { return []byte("x") }, []string{`state: key "sPmallory" does not follow`}},
 		"money out of thin air":   {[]byte("sAp0\x00CHF"), func([]byte) []byte { return []byte{0, 0, 0, 0, 0, 15, 66, 64} }, []string{"accounts: balances in CHF sum to 1.00", `key "sAp0\x00CHF" does not follow`}},
+		"the position's time":     {[]byte("mR"), func(b []byte) []byte { b[15] ^= 1; return b }, []string{"position: the last block's time"}},
+		"the position's height":   {[]byte("mR"), func(b []byte) []byte { b[7]--; return b }, []string{"does not follow from the blocks"}},
 		"a number was taken back": {[]byte("sQd0"), last, []string{`state: the value of key "sQd0"`}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -55,6 +55,9 @@ func Fsck(ctx context.Context, store kv.Reader, progress func(at, last lamppost.
 		}
 		progress(h, old.Height)
 	}
+	if at := fresh.Last().Time; at != old.Time {
+		c.fault("position", "the last block's time is %d ms, the store says %d ms", at, old.Time)
+	}
 	if err := c.compare(mem); err != nil {
 		return c.found, err
 	}
