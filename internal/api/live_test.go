@@ -75,13 +75,13 @@ func TestRebuild(t *testing.T) {
 		h.submit(h.report("meter", 0, energy(at, 11_000+int64(i)*7), power(at, float64(i))))
 	}
 	before := answers(h)
-	live := api.NewLive()
+	live := api.NewLive(1)
 	must(t, live.Rebuild(h.store, h.rep.Last().Height, 1000))
 	h.serve(live)
 	if after := answers(h); after != before {
 		t.Errorf("rebuilt:\n%s\nobserved:\n%s", after, before)
 	}
-	live = api.NewLive()
+	live = api.NewLive(1)
 	must(t, live.Rebuild(h.store, h.rep.Last().Height, 2))
 	h.serve(live)
 	var s api.Status
@@ -260,13 +260,13 @@ func BenchmarkObserve(b *testing.B) {
 			for i := range events {
 				evs = append(evs, segmentEvent(b, lamppost.TimeMS(1_700_000_000_000+i*60_000), reports, names))
 			}
-			live := api.NewLive()
+			live := api.NewLive(1)
 			b.ReportAllocs()
 			b.ResetTimer()
 			for i := range b.N {
 				if i%events == 0 && i > 0 { // times must rise, or the rings would have nothing to do
 					b.StopTimer()
-					live = api.NewLive()
+					live = api.NewLive(1)
 					live.Observe(evs[0])
 					b.StartTimer()
 				}
