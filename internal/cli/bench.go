@@ -19,7 +19,7 @@ func benchCmd() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(benchIngestCmd())
+	cmd.AddCommand(benchIngestCmd(), benchVerifyCmd())
 	return cmd
 }
 
