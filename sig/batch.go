@@ -29,7 +29,8 @@ type Item struct {
 // the z stay, since the signatures were fixed before they were drawn. Fewer than 2^11 sums are asked of one draw, hence
 // the bound of 2^-117.
 //
-// Claims of one key share one point A, with the sum of their zk: a batch of few keys costs three quarters of one of different keys.
+// Claims of one key share one point A, with the sum of their zk: a batch of few keys costs three quarters of one of
+// different keys.
 type Verifier struct {
 	claims  []claim
 	random  [16 * MaxBatch]byte
