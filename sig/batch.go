@@ -127,13 +127,13 @@ func (v *Verifier) decide(ok []bool) {
 		return
 	}
 	total := v.sum(v.claims)
-	if !v.settled(v.claims, ok, &total) {
+	if !settled(v.claims, ok, &total) {
 		v.search(v.claims, ok, &total, 0)
 	}
 }
 
 // settled writes the verdicts of the claims and reports true if their sum says that all hold.
-func (v *Verifier) settled(claims []claim, ok []bool, sum *curve.EdwardsPoint) bool {
+func settled(claims []claim, ok []bool, sum *curve.EdwardsPoint) bool {
 	if !sum.IsSmallOrder() {
 		return false
 	}
@@ -156,7 +156,7 @@ func (v *Verifier) search(claims []claim, ok []bool, total *curve.EdwardsPoint, 
 	left := v.sum(claims[:half])
 	var right curve.EdwardsPoint
 	right.Sub(total, &left)
-	leftHolds, rightHolds := v.settled(claims[:half], ok, &left), v.settled(claims[half:], ok, &right)
+	leftHolds, rightHolds := settled(claims[:half], ok, &left), settled(claims[half:], ok, &right)
 	if !leftHolds && !rightHolds {
 		forks++
 	}
