@@ -140,8 +140,6 @@ func (h *house) found() {
 
 func (h *house) now() lamppost.TimeMS { return lamppost.TimeMS(h.clock.Load()) }
 
-func (h *house) set(at string) { h.clock.Store(int64(ms(h.t, at))) }
-
 func (h *house) seed() (s lamppost.Seed) {
 	sum := sha256.Sum256(binary.BigEndian.AppendUint64([]byte("seed"), h.nonce.Add(1)))
 	copy(s[:], sum[:])
