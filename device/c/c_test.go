@@ -788,6 +788,27 @@ func life(h *harness, verb string, reports int, seen map[uint64]bool, cuts *int)
 	return true
 }
 
+// TestTakeOver cuts the power while numbers are begun over those of another device: nothing of them comes back.
+func TestTakeOver(t *testing.T) {
+	t.Parallel()
+	h := start(t)
+	for _, how := range []string{"nothing", "erased", "half", "torn", "garbage", "after"} {
+		for at := range 3 {
+			h.tell("restart")
+			h.setSlots(slot(8, 1, 3, 128, "net/lamp-18"), slot(9, 1, 3, 192, "net/lamp-18"))
+			h.tell("cut %d %s", at, how)
+			if code, _ := h.call("begin"); (code == codeOK) != (at == 2) {
+				t.Fatalf("%s at write %d: code %d", how, at, code)
+			}
+			h.tell("restart")
+			h.want("begin", codeOK)
+			if _, r := h.must(energy(1)); r.Seq.N != 1 && r.Seq.N != reserve+1 {
+				t.Fatalf("%s at write %d: number %d, want 1, or %d if a slot was lost", how, at, r.Seq.N, reserve+1)
+			}
+		}
+	}
+}
+
 // TestWornFlash protects against flash that says it wrote and did not: no number is used that is not in a slot, and the
 // next try may succeed.
 func TestWornFlash(t *testing.T) {
@@ -804,7 +825,7 @@ func TestWornFlash(t *testing.T) {
 }
 
 // TestSize protects the devices with little flash: code and constants stay below 4 KiB, and the library asks for nothing but
-// what every compiler may assume.
+// what every compiler may assume. The figures are those of gcc 12; other versions may take a tenth more.
 func TestSize(t *testing.T) {
 	t.Parallel()
 	object := filepath.Join(t.TempDir(), "lamppost.o")
@@ -819,8 +840,12 @@ func TestSize(t *testing.T) {
 	if _, err := fmt.Sscan(line, &text, &data, &bss); err != nil {
 		t.Fatalf("size says %q: %v", out, err)
 	}
-	if text > romLimit || text < 1000 || data+bss != 0 {
-		t.Errorf("%d bytes of code and constants, %d of data, want at most %d and none", text, data+bss, romLimit)
+	limit := romLimit
+	if version, err := exec.CommandContext(t.Context(), "gcc", "-dumpversion").Output(); err != nil || !strings.HasPrefix(string(version), "12") {
+		limit += limit / 10
+	}
+	if text > limit || text < 1000 || data+bss != 0 {
+		t.Errorf("%d bytes of code and constants, %d of data, want at most %d and none", text, data+bss, limit)
 	}
 	out, err = exec.CommandContext(t.Context(), "nm", "-u", object).CombinedOutput()
 	if err != nil {

@@ -27,11 +27,13 @@ static size_t length(const char *s, size_t most);
  * at the next start.
  */
 
-static const uint8_t slot_magic[4] = {'l', 'p', 'n', '1'};
+/* The words of a slot. */
+enum { MAGIC, GENERATION, EPOCH, BOOT, RESERVED_HIGH, RESERVED_LOW, IDENTITY, SUM, WORDS };
+
+static const uint32_t slot_magic = 0x6c706e31;
 
 struct slot {
-    uint64_t reserved;
-    uint32_t generation, epoch, boot, identity;
+    uint32_t word[WORDS];
     int ok;
 };
 
@@ -50,14 +52,6 @@ static uint32_t identity(const struct lamppost *l) {
     return crc32c(crc, l->device, length(l->device, LAMPPOST_ID_BYTES));
 }
 
-static void set32(uint8_t *p, uint32_t v) {
-    p[0] = (uint8_t)(v >> 24), p[1] = (uint8_t)(v >> 16), p[2] = (uint8_t)(v >> 8), p[3] = (uint8_t)v;
-}
-
-static uint32_t get32(const uint8_t *p) {
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
 static int same(const uint8_t *a, const uint8_t *b, size_t n) {
     while (n > 0 && *a == *b) a++, b++, n--;
     return n == 0;
@@ -65,14 +59,16 @@ static int same(const uint8_t *a, const uint8_t *b, size_t n) {
 
 static int read_slot(const struct lamppost *l, unsigned i, struct slot *s) {
     uint8_t b[LAMPPOST_SLOT_BYTES];
+    size_t at;
     if (l->port.read(l->port.ctx, i, b) != 0) return LAMPPOST_STORAGE;
-    s->generation = get32(b + 4);
-    s->epoch = get32(b + 8);
-    s->boot = get32(b + 12);
-    s->reserved = (uint64_t)get32(b + 16) << 32 | get32(b + 20);
-    s->identity = get32(b + 24);
-    s->ok = same(b, slot_magic, 4) && get32(b + 28) == crc32c(0, b, 28);
+    for (at = 0; at < sizeof b; at++) s->word[at / 4] = s->word[at / 4] << 8 | b[at];
+    s->ok = s->word[MAGIC] == slot_magic && s->word[SUM] == crc32c(0, b, sizeof b - 4);
     return LAMPPOST_OK;
+}
+
+static void set_word(uint8_t *b, int word, uint32_t v) {
+    int i;
+    for (i = 3; i >= 0; i--, v >>= 8) b[4 * word + i] = (uint8_t)v;
 }
 
 /* Makes a reservation durable in the slot that does not hold the last one. After an error the next try goes to the same
@@ -80,15 +76,14 @@ static int read_slot(const struct lamppost *l, unsigned i, struct slot *s) {
 static int reserve(struct lamppost *l, uint64_t reserved) {
     uint8_t b[LAMPPOST_SLOT_BYTES], again[LAMPPOST_SLOT_BYTES];
     uint32_t generation = l->generation + 1;
-    size_t i;
-    for (i = 0; i < 4; i++) b[i] = slot_magic[i];
-    set32(b + 4, generation);
-    set32(b + 8, l->seq_epoch);
-    set32(b + 12, l->boot);
-    set32(b + 16, (uint32_t)(reserved >> 32));
-    set32(b + 20, (uint32_t)reserved);
-    set32(b + 24, identity(l));
-    set32(b + 28, crc32c(0, b, 28));
+    set_word(b, MAGIC, slot_magic);
+    set_word(b, GENERATION, generation);
+    set_word(b, EPOCH, l->seq_epoch);
+    set_word(b, BOOT, l->boot);
+    set_word(b, RESERVED_HIGH, (uint32_t)(reserved >> 32));
+    set_word(b, RESERVED_LOW, (uint32_t)reserved);
+    set_word(b, IDENTITY, identity(l));
+    set_word(b, SUM, crc32c(0, b, sizeof b - 4));
     if (generation == 0 || l->port.write(l->port.ctx, generation & 1, b) != 0) return LAMPPOST_STORAGE;
     if (l->port.read(l->port.ctx, generation & 1, again) != 0 || !same(b, again, sizeof b)) return LAMPPOST_STORAGE;
     l->generation = generation;
@@ -98,21 +93,23 @@ static int reserve(struct lamppost *l, uint64_t reserved) {
 
 /* Continues from the newest slot. If the other cannot be read, it may have held the reservation after this one. */
 static int load(struct lamppost *l, const struct slot *newest, int both_ok) {
-    if (newest->identity != identity(l)) return LAMPPOST_OTHER;
-    if (newest->epoch > l->seq_epoch) return LAMPPOST_EPOCH;
-    l->generation = newest->generation;
-    l->boot = newest->boot + 1;
-    l->reserved = newest->epoch == l->seq_epoch ? newest->reserved : 0;
+    const uint32_t *word = newest->word;
+    if (word[IDENTITY] != identity(l)) return LAMPPOST_OTHER;
+    if (word[EPOCH] > l->seq_epoch) return LAMPPOST_EPOCH;
+    l->generation = word[GENERATION];
+    l->boot = word[BOOT] + 1;
+    l->reserved = word[EPOCH] == l->seq_epoch ? (uint64_t)word[RESERVED_HIGH] << 32 | word[RESERVED_LOW] : 0;
     if (!both_ok) l->reserved += LAMPPOST_RESERVE;
     l->next = l->reserved + 1;
     l->open = 1;
     return LAMPPOST_OK;
 }
 
-/* Both slots are written before a number is used: one that cannot be read later was lost, and is not merely new. */
-static int begin(struct lamppost *l, uint32_t generation) {
+/* Both slots are written before a number is used: nothing of another device is left, and one that cannot be read later was
+ * lost and is not merely new. */
+static int begin(struct lamppost *l) {
     int err;
-    l->generation = generation;
+    l->generation = 0;
     l->boot = 0;
     l->next = 1;
     if ((err = reserve(l, 0)) == LAMPPOST_OK) err = reserve(l, 0);
@@ -122,17 +119,19 @@ static int begin(struct lamppost *l, uint32_t generation) {
 }
 
 static int start(struct lamppost *l, int may_begin) {
-    struct slot slot[2];
+    struct slot slot[2] = {{{0}, 0}, {{0}, 0}};
     const struct slot *newest;
+    unsigned i;
     int err;
     l->open = 0;
     if (!check_id(l->network) || !check_id(l->device)) return LAMPPOST_BAD_INPUT;
-    if ((err = read_slot(l, 0, &slot[0])) != LAMPPOST_OK || (err = read_slot(l, 1, &slot[1])) != LAMPPOST_OK) return err;
-    newest = &slot[!slot[0].ok || (slot[1].ok && slot[1].generation > slot[0].generation)];
+    for (i = 0; i < 2; i++)
+        if ((err = read_slot(l, i, &slot[i])) != LAMPPOST_OK) return err;
+    newest = &slot[!slot[0].ok || (slot[1].ok && slot[1].word[GENERATION] > slot[0].word[GENERATION])];
     if (!newest->ok) err = LAMPPOST_NO_NUMBERS;
     else err = load(l, newest, slot[0].ok && slot[1].ok);
     if (!may_begin || (err != LAMPPOST_NO_NUMBERS && err != LAMPPOST_OTHER)) return err;
-    return begin(l, newest->ok ? newest->generation : 0);
+    return begin(l);
 }
 
 int lamppost_open(struct lamppost *l) { return start(l, 0); }
@@ -184,6 +183,11 @@ static void put_text(struct writer *w, const char *s) {
     put(w, s, n);
 }
 
+static void put_field(struct writer *w, uint8_t label, const char *s) {
+    put_byte(w, label);
+    put_text(w, s);
+}
+
 static void put_decimal(struct writer *w, int64_t mantissa, int exponent) {
     if (exponent != 0) {
         put(w, "\xc4\x82", 2); /* tag 4, array of 2 */
@@ -214,15 +218,12 @@ static void put_key_id(struct writer *w, const struct lamppost *l) {
 }
 
 static void put_header(struct writer *w, const struct lamppost *l, const struct lamppost_report *r) {
+    const uint64_t numbers[6] = {l->seq_epoch, l->next, r->billing, r->time_quality, l->boot, r->mono};
+    size_t i;
     put(w, "\xa3\x01\x26\x04", 4); /* map of 3; 1: -7, ES256; 4: key id */
     put_key_id(w, l);
     put(w, "\x3a\x00\x01\x00\x00\x86", 6); /* -65537: array of 6 */
-    put_head(w, UINT, l->seq_epoch);
-    put_head(w, UINT, l->next);
-    put_head(w, UINT, r->billing);
-    put_head(w, UINT, r->time_quality);
-    put_head(w, UINT, l->boot);
-    put_head(w, UINT, r->mono);
+    for (i = 0; i < 6; i++) put_head(w, UINT, numbers[i]);
 }
 
 static int same_text(const char *a, const char *b) {
@@ -251,14 +252,14 @@ static void put_record(struct writer *w, struct shape s, const struct lamppost_r
     int first = r == base, later = r->seconds != base->seconds || r->ms != base->ms;
     put_byte(w, (uint8_t)(MAP + 1 + !s.name + !s.unit + later + first + (first && s.name) + (first && s.unit) +
                           (r->kind == LAMPPOST_INTERVAL) + (r->quality != LAMPPOST_MEASURED)));
-    if (!s.name) put_byte(w, 0x00), put_text(w, r->name);
-    if (!s.unit) put_byte(w, 0x01), put_text(w, r->unit);
+    if (!s.name) put_field(w, 0x00, r->name);
+    if (!s.unit) put_field(w, 0x01, r->unit);
     put_byte(w, r->kind == LAMPPOST_REGISTER ? 0x05 : 0x02); /* sum, value */
     put_decimal(w, r->mantissa, r->exponent);
     if (later) put_byte(w, 0x06), put_time(w, r->seconds - base->seconds, r->ms - base->ms);
-    if (first && s.name) put_byte(w, 0x21), put_text(w, r->name);
+    if (first && s.name) put_field(w, 0x21, r->name);
     if (first) put_byte(w, 0x22), put_time(w, r->seconds, r->ms);
-    if (first && s.unit) put_byte(w, 0x23), put_text(w, r->unit);
+    if (first && s.unit) put_field(w, 0x23, r->unit);
     if (r->kind == LAMPPOST_INTERVAL) put(w, "\x61k\x01", 3);
     if (r->quality != LAMPPOST_MEASURED) put(w, "\x61q", 2), put_byte(w, r->quality);
 }
