@@ -29,6 +29,10 @@ type Reply struct {
 	ID     lamppost.ReportID // zero where the bytes could not be read
 	Height lamppost.Height   // of the first commit, where it is accepted
 	Text   string            // for people, of a refusal
+
+	// Of a report that went into a segment: when it was received, and the segment's number.
+	Received lamppost.TimeMS
+	Segment  lamppost.Seq
 }
 
 // A Sink receives replies. Done is called once for every submitted report, from ingest's goroutines, in no order; it
