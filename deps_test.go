@@ -49,10 +49,11 @@ var uses = map[string]string{
 	"internal/dashboard": "",
 	"internal/node": ". audit sig internal/api internal/consensus internal/consensus/solo internal/dashboard internal/ingest " +
 		"internal/ingest/httpd internal/ingest/mqttd internal/kv internal/kv/pebble internal/ledger internal/replica internal/tilelog",
+	"internal/gateway":       ". sig internal/consensus internal/ingest internal/ingest/httpd internal/ingest/mqttd internal/kv internal/kv/pebble",
 	"internal/demo":          ". audit device device/devicemqtt sig tariff internal/api internal/consensus internal/node",
 	"internal/demo/data/gen": "",
 	"internal/measure":       ". sig internal/api internal/node",
-	"internal/cli": ". audit device sig tariff internal/api internal/demo internal/kv/pebble internal/measure internal/node " +
+	"internal/cli": ". audit device sig tariff internal/api internal/demo internal/gateway internal/kv/pebble internal/measure internal/node " +
 		"internal/replica",
 	"cmd/lamppost": "internal/cli",
 }

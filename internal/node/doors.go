@@ -31,6 +31,9 @@ func (n *Node) openFrontDoors() (err error) {
 	if n.devices, err = api.OpenDevices(n.store, n.Order); err != nil {
 		return err
 	}
+	if n.gateways, err = api.OpenGateways(n.store, n.Order, n.cfg.Network, n.cfg.Member, n.devices); err != nil {
+		return err
+	}
 	n.in = ingest.New(ingest.Config{
 		Network: n.cfg.Network, Gateway: n.cfg.Member, Key: n.key, Epoch: uint32(n.now() / 1000),
 		Propose: n.engine, KeyOf: n.rep.Key, Now: n.now, Salts: func(b []byte) { rand.Read(b) }, // never fails
@@ -67,9 +70,9 @@ func (n *Node) openWeb() error {
 	server, err := api.New(api.Config{
 		Store: n.store, Order: n.Order, Checkpoint: n.Checkpoint, Status: n.engine.Status,
 		Network: n.cfg.Network, Member: n.cfg.Member, Quorum: 1, Now: n.now, Speed: n.cfg.Speed, Version: version(),
-		AdminToken: n.token, Live: n.live, Devices: n.devices, MQTT: n.MQTTAddr(), HTTP: n.URL(),
+		AdminToken: n.token, Live: n.live, Devices: n.devices, Gateways: n.gateways, MQTT: n.MQTTAddr(), HTTP: n.URL(),
 		Doors: httpd.Handler(httpd.Config{Auth: n.devices.Authenticate, Submit: n.in, Enrol: n.enrol, Log: n.cfg.Log,
-			Metrics: httpd.NewMetrics(n.registry)}),
+			Gateways: gatewayDoor{n.gateways, n}, Metrics: httpd.NewMetrics(n.registry)}),
 		Front:   dashboard.Handler(),
 		Metrics: promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{}), Log: n.cfg.Log,
 	})

@@ -46,7 +46,8 @@ type Node struct {
 	web    *http.Server
 	live   *api.Live
 
-	devices *api.Devices
+	devices  *api.Devices
+	gateways *api.Gateways
 
 	key       *sig.PrivateKey
 	signer    note.Signer
