@@ -118,6 +118,8 @@ func (c *Core) read(batch []Item) {
 			c.refuse(it, e.id, lamppost.CodeForbidden, "this connection is another device's")
 		case !known:
 			c.refuse(it, e.id, lamppost.CodeUnknown, "no device of this name is enrolled")
+		case key == nil:
+			c.refuse(it, e.id, lamppost.CodeForbidden, "another gateway vouches for this device")
 		case epoch != r.KeyEpoch || key.Suite() != r.Suite():
 			c.refuse(it, e.id, lamppost.CodeBadSignature, "signed with a key that is not the device's current one")
 		default:
