@@ -15,7 +15,7 @@ const (
 
 	segmentBytes = 256 << 10 // of reports in a segment; small enough for a slow uplink to carry in a few seconds
 	maxQueue     = 4096      // reports waiting to be checked
-	maxRejected  = 1 << 10   // segments set aside, which the upstream will never take
+	maxRejected  = 64        // segments set aside, which the upstream will never take
 
 	askTimeout   = time.Minute // for one request to the upstream
 	minBackoff   = 250 * time.Millisecond
