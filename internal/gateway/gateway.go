@@ -73,20 +73,20 @@ const memTableBytes = 8 << 20
 
 // A Gateway is one running process on site.
 type Gateway struct {
-	cfg    Config
-	store  *pebble.Store
-	key    *sig.PrivateKey
-	id     identity
-	fleet  *fleet
-	keep   *keep
-	up     *upstream
-	way    *forwarder
-	in     *ingest.Ingest
-	web    *http.Server
-	mqtt   *mqttd.Server
-	ended  chan struct{}
-	httpL  net.Listener
-	mqttL  net.Listener
+	cfg   Config
+	store *pebble.Store
+	key   *sig.PrivateKey
+	id    identity
+	fleet *fleet
+	keep  *keep
+	up    *upstream
+	way   *forwarder
+	in    *ingest.Ingest
+	web   *http.Server
+	mqtt  *mqttd.Server
+	ended chan struct{}
+	httpL net.Listener
+	mqttL net.Listener
 }
 
 // identity is what a gateway is, since its registration.
