@@ -151,10 +151,10 @@ func (r *Receipt) finding() *Finding {
 	} else {
 		f.add("%s transaction of %s stands in block %d: %s", r.Transaction.Type, r.Transaction.Signer, r.Height, r.Outcome)
 	}
-	f.DoesNotProve = []string{
+	f.DoesNotProve = append(f.DoesNotProve,
 		"that a measured value is right: only who signed it and what became of it",
 		"that nothing happened afterwards",
-	}
+	)
 	return f
 }
 
@@ -206,7 +206,7 @@ func (r *BareReport) Encode() []byte { return encode(r) }
 func (r *BareReport) finding() *Finding {
 	f := r.evidence.finding(KindReport)
 	f.Readings = len(r.Report.Readings)
-	f.add("report %d with %s signed by device %s (%s)", r.Report.Number, plural(f.Readings, "reading"), r.Report.Device.ID, r.Report.Assurance)
+	f.add("report %d with %s of device %s (%s)", r.Report.Number, plural(f.Readings, "reading"), r.Report.Device.ID, r.Report.Assurance)
 	f.DoesNotProve = []string{
 		"that the ledger took the report: a receipt does",
 		"that a measured value is right: only who signed it",

@@ -266,7 +266,7 @@ func (s *Statement) finding() *Finding {
 		}
 		f.add("%s", words)
 	}
-	f.add("%s signed by %s", plural(len(s.evidence.Reports), "report"), strings.Join(s.evidence.devices(), ", "))
+	f.add("%s of %s", plural(len(s.evidence.Reports), "report"), strings.Join(s.evidence.devices(), ", "))
 	s.evidence.addAssurances(f)
 	f.DoesNotProve = append(f.DoesNotProve,
 		"that these are all invoices of the party, or that one was paid",

@@ -34,6 +34,9 @@ func (s *Server) getDevices(w http.ResponseWriter, _ *http.Request) error {
 			list.Devices = append(list.Devices, d)
 		}
 		list.Pending = s.cfg.Devices.pending(func(id lamppost.DeviceID) bool { return enrolled[id] })
+		if s.cfg.Seen != nil {
+			list.Pending = addSeen(list.Pending, s.cfg.Seen())
+		}
 		return nil
 	})
 	if err != nil {
@@ -62,6 +65,9 @@ func balancesOf(view ledger.View) (map[lamppost.PartyID]map[string]lamppost.Micr
 func (s *Server) device(view ledger.View, b *lamppost.DeviceBody, balances map[lamppost.PartyID]map[string]lamppost.Micro) (Device, error) {
 	d := Device{ID: b.ID, Name: b.Name, Site: b.Site, Owner: b.Owner, Safety: b.Safety.String(), Suite: b.Suite.String(),
 		Assurance: b.Assurance.String(), Balance: balances[lamppost.PartyID(b.ID)]}
+	if b.Assurance.Wrapped() {
+		d.Suite = "" // it has no key
+	}
 	if d.Balance == nil {
 		d.Balance = map[string]lamppost.Micro{}
 	}
