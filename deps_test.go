@@ -49,8 +49,11 @@ var uses = map[string]string{
 		"internal/tilelog",
 	"internal/dashboard": "",
 	"internal/node": ". audit sig internal/api internal/consensus internal/consensus/solo internal/dashboard internal/ingest " +
-		"internal/ingest/httpd internal/ingest/mapping internal/ingest/mqttd internal/kv internal/kv/pebble internal/ledger internal/replica internal/tilelog",
-	"internal/gateway":       ". sig internal/consensus internal/ingest internal/ingest/httpd internal/ingest/mqttd internal/kv internal/kv/pebble",
+		"internal/ingest/httpd internal/ingest/mapping internal/ingest/mqttd internal/kv internal/kv/pebble internal/ledger internal/replica " +
+		"internal/tilelog",
+	"internal/gateway": ". sig internal/consensus internal/ingest internal/ingest/httpd internal/ingest/mqttd internal/kv internal/kv/pebble",
+	"internal/sim": ". audit sig internal/archive internal/consensus internal/consensus/solo internal/ingest internal/kv " +
+		"internal/ledger internal/ledger/ledgertest internal/replica internal/tilelog",
 	"internal/demo":          ". audit device device/devicemqtt sig tariff internal/api internal/consensus internal/node",
 	"internal/demo/data/gen": "",
 	"internal/measure":       ". sig internal/api internal/node",
@@ -61,6 +64,7 @@ var uses = map[string]string{
 
 // testUses is what tests of public packages may import beyond uses.
 var testUses = map[string]string{
+	"device/c":          ". sig",
 	"device/devicemqtt": "sig",
 }
 
@@ -86,7 +90,7 @@ var library = map[string]struct{ code, tests string }{
 	"github.com/spf13/cobra":                  {code: "internal/cli"},
 	"github.com/veraison/go-cose":             {tests: "."},
 	"github.com/x448/float16":                 {code: "."},
-	"golang.org/x/mod":                        {code: ". audit internal/api internal/node internal/tilelog", tests: "internal/dashboard"},
+	"golang.org/x/mod":                        {code: ". audit internal/api internal/node internal/sim internal/tilelog", tests: "internal/dashboard internal/replica"},
 	"pgregory.net/rapid":                      {code: "internal/kv/kvtest", tests: everywhere},
 }
 

@@ -16,8 +16,8 @@ type Item struct {
 	Msg, Sig []byte
 }
 
-// A Verifier checks many signatures at once. The zero value is ready. It keeps its buffers (about 0.4 MB once it has
-// seen a full batch), so reuse it; it serves one goroutine at a time.
+// A Verifier checks many signatures at once. The zero value is ready. It keeps its buffers (about 0.5 MB once it has
+// seen a full batch, four times that after a full half-aggregate), so reuse it; it serves one goroutine at a time.
 //
 // The Ed25519 claims of a batch are checked by one equation instead of one each. With z random and z·x short for the
 // sum of every claim's z times its x, all of them hold only if
@@ -25,15 +25,19 @@ type Item struct {
 //	8(z·R + zk·A - zs·B) = 0
 //
 // and if some do not, at most one draw of the z in 2^128 makes it zero all the same (Bellare, Garay, Rabin 1998). With
-// no z, a forgery too high in s and another too low by as much would cancel. A failed equation is bisected; the z
-// stay, since the signatures were fixed before they were drawn. Fewer than 2^11 equations are asked of one draw, hence
+// no z, a forgery too high in s and another too low by as much would cancel. A batch whose sum is not zero is bisected;
+// the z stay, since the signatures were fixed before they were drawn. Fewer than 2^11 sums are asked of one draw, hence
 // the bound of 2^-117.
+//
+// Claims of one key share one point A, with the sum of their zk: a batch of few keys costs three quarters of one of
+// different keys.
 type Verifier struct {
-	claims []claim
-	random [16 * MaxBatch]byte
-	budget int // claims that equations may still cover
+	claims  []claim
+	random  [16 * MaxBatch]byte
+	covered int // claims that the sums of this batch cover together, each as often as it is summed
+	keys    keyTable
 
-	// The operands of the equation being checked: sum of scalars[i]·points[i].
+	// The operands of the sum being made: scalars[i]·points[i] of each i.
 	base    scalar.Scalar
 	scalars []*scalar.Scalar
 	points  []*curve.EdwardsPoint
@@ -54,20 +58,23 @@ func (v *Verifier) Verify(items []Item, ok []bool) int {
 
 // batch checks at most MaxBatch items: Ed25519 together, the others one by one.
 func (v *Verifier) batch(items []Item, ok []bool) int {
-	v.claims = v.claims[:0]
+	v.reset()
 	for i := range items {
 		ok[i] = false
 		switch key := items[i].Key; {
 		case key == nil:
 		case key.suite == EdDSA:
-			v.add(i, &items[i])
+			if c := v.add(key); c.read(key, items[i].Msg, items[i].Sig) {
+				c.at = i
+			} else {
+				v.claims = v.claims[:len(v.claims)-1]
+			}
 		default:
 			ok[i] = key.Verify(items[i].Msg, items[i].Sig)
 		}
 	}
 	v.weigh()
-	v.budget = searchBudget * len(v.claims)
-	v.settle(v.claims, ok, false)
+	v.decide(ok)
 
 	good := 0
 	for _, valid := range ok {
@@ -78,8 +85,15 @@ func (v *Verifier) batch(items []Item, ok []bool) int {
 	return good
 }
 
-// add takes an Ed25519 item in as a claim, or leaves it refused.
-func (v *Verifier) add(at int, item *Item) {
+// reset forgets the batch before.
+func (v *Verifier) reset() {
+	v.claims = v.claims[:0]
+	v.keys.reset()
+	v.covered = 0
+}
+
+// add makes room for a claim of the key, to be read or taken off again.
+func (v *Verifier) add(key *PublicKey) *claim {
 	n := len(v.claims)
 	if n < cap(v.claims) {
 		v.claims = v.claims[:n+1]
@@ -87,10 +101,8 @@ func (v *Verifier) add(at int, item *Item) {
 		v.claims = append(v.claims, claim{})
 	}
 	c := &v.claims[n]
-	c.at = at
-	if !c.read(item.Key, item.Msg, item.Sig) {
-		v.claims = v.claims[:n]
-	}
+	c.group = v.keys.group(key)
+	return c
 }
 
 // weigh draws every claim's z, after all claims are known. A z of zero would leave its claim out; that is one of the
@@ -103,65 +115,93 @@ func (v *Verifier) weigh() {
 	rand.Read(random) // never fails: the program stops if the system has no randomness
 	for i := range v.claims {
 		c := &v.claims[i]
-		var z [scalar.ScalarSize]byte
-		copy(z[:], random[16*i:16*i+16])
-		if _, err := c.z.SetBits(z[:]); err != nil {
-			panic(fmt.Sprintf("sig: 128-bit scalar refused: %v", err))
-		}
+		c.weigh(random[16*i : 16*i+16])
 		c.zs.Mul(&c.z, &c.s)
-		c.zk.Mul(&c.z, &c.k)
 	}
 }
 
-// settle writes the verdicts of the claims and reports whether all hold. suspect says that one of them is known not to,
-// so that the equation need not be asked; it never decides a verdict.
-func (v *Verifier) settle(claims []claim, ok []bool, suspect bool) bool {
-	if len(claims) < minBatch || len(claims) > v.budget {
-		return settleSingly(claims, ok)
+// decide writes the verdicts of the batch.
+func (v *Verifier) decide(ok []bool) {
+	if len(v.claims) < minBatch {
+		settleSingly(v.claims, ok)
+		return
 	}
-	if !suspect {
-		v.budget -= len(claims)
-		if v.equation(claims) {
-			for i := range claims {
-				ok[claims[i].at] = true
-			}
-			return true
-		}
+	total := v.sum(v.claims)
+	if !settled(v.claims, ok, &total) {
+		v.search(v.claims, ok, &total, 0)
+	}
+}
+
+// settled writes the verdicts of the claims and reports true if their sum says that all hold.
+func settled(claims []claim, ok []bool, sum *curve.EdwardsPoint) bool {
+	if !sum.IsSmallOrder() {
+		return false
+	}
+	for i := range claims {
+		ok[claims[i].at] = true
+	}
+	return true
+}
+
+// search writes the verdicts of claims of which some does not hold. The sum of the right half is what the left one
+// leaves of the total, so that finding one culprit among n covers n/2 + n/4 + … claims, wherever it is. forks counts the
+// halvings on the way here that found culprits at both sides: after some, whoever is left is checked alone. That others
+// hold never decides against a claim.
+func (v *Verifier) search(claims []claim, ok []bool, total *curve.EdwardsPoint, forks int) {
+	if len(claims) <= maxSingly || forks >= maxForks {
+		settleSingly(claims, ok)
+		return
 	}
 	half := len(claims) / 2
-	left := v.settle(claims[:half], ok, false)
-	right := v.settle(claims[half:], ok, left) // if the culprit is not at the left, it is at the right
-	return left && right
+	left := v.sum(claims[:half])
+	var right curve.EdwardsPoint
+	right.Sub(total, &left)
+	leftHolds, rightHolds := settled(claims[:half], ok, &left), settled(claims[half:], ok, &right)
+	if !leftHolds && !rightHolds {
+		forks++
+	}
+	if !leftHolds {
+		v.search(claims[:half], ok, &left, forks)
+	}
+	if !rightHolds {
+		v.search(claims[half:], ok, &right, forks)
+	}
 }
 
 // settleSingly writes the verdicts of the claims after checking each alone.
-func settleSingly(claims []claim, ok []bool) bool {
-	all := true
+func settleSingly(claims []claim, ok []bool) {
 	for i := range claims {
-		c := &claims[i]
-		ok[c.at] = c.holds()
-		all = all && ok[c.at]
+		ok[claims[i].at] = claims[i].holds()
 	}
-	return all
 }
 
-// equation checks the claims together. A key that signed several of them could be one point with the sum of their zk
-// here; nothing else would change.
-func (v *Verifier) equation(claims []claim) bool {
+// sum returns z·R + zk·A - zs·B of the claims, which has small order if all hold.
+func (v *Verifier) sum(claims []claim) curve.EdwardsPoint {
+	v.covered += len(claims)
 	v.base.Zero()
+	for i := range claims {
+		v.base.Add(&v.base, &claims[i].zs)
+	}
+	return v.combine(claims)
+}
+
+// combine returns z·R + zk·A of the claims, less v.base times B. Where keys have torsion, adding up zk modulo l changes
+// the sum by a point of small order, which nothing here distinguishes from zero.
+func (v *Verifier) combine(claims []claim) (sum curve.EdwardsPoint) {
 	v.scalars, v.points = v.scalars[:0], v.points[:0]
+	v.keys.clearSums()
 	for i := range claims {
 		c := &claims[i]
-		v.base.Add(&v.base, &c.zs)
-		v.scalars = append(v.scalars, &c.z, &c.zk)
-		v.points = append(v.points, &c.R, c.A)
+		v.scalars = append(v.scalars, &c.z)
+		v.points = append(v.points, &c.R)
+		v.keys.add(c)
 	}
+	v.scalars, v.points = v.keys.appendTo(v.scalars, v.points)
 	v.base.Neg(&v.base)
 	v.scalars = append(v.scalars, &v.base)
 	v.points = append(v.points, curve.ED25519_BASEPOINT_POINT)
-
-	var sum curve.EdwardsPoint
-	return sum.MultiscalarMulVartime(v.scalars, v.points).IsSmallOrder()
+	sum.MultiscalarMulVartime(v.scalars, v.points)
+	return sum
 }
 
 // VerifyAll does what [Verifier.Verify] does with up to so many workers at once, and returns when all are done. Fewer

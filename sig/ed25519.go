@@ -18,10 +18,11 @@ type claim struct {
 	s scalar.Scalar
 	k scalar.Scalar // SHA-512(R ‖ A ‖ msg) mod l, over the bytes as they were sent
 
-	// For batches: a random 128-bit z and the products it goes into.
+	// For batches and half-aggregates: a 128-bit z and the products it goes into.
 	z, zs, zk scalar.Scalar
 
-	at int // where the verdict belongs
+	group int32 // its key's number in the Verifier's table
+	at    int   // where the verdict belongs
 }
 
 // read takes sig apart. It reports false if no equation can make sig valid.
@@ -29,17 +30,20 @@ func (c *claim) read(key *PublicKey, msg, sig []byte) bool {
 	if len(sig) != signatureSize || !scalar.ScMinimalVartime(sig[32:]) { // RFC 8032 §5.1.7: s < l
 		return false
 	}
-	var r curve.CompressedEdwardsY
-	copy(r[:], sig[:32])
-	// SetCompressedY decodes as ZIP-215 says: y may be p or more, and x = 0 may carry a sign.
-	if _, err := c.R.SetCompressedY(&r); err != nil {
-		return false
-	}
 	if _, err := c.s.SetBits(sig[32:]); err != nil {
 		return false
 	}
+	return c.readR(key, msg, sig[:32])
+}
+
+// readR fills in all but s. It reports false if r is no point.
+func (c *claim) readR(key *PublicKey, msg, r []byte) bool {
+	// SetCompressedY decodes as ZIP-215 says: y may be p or more, and x = 0 may carry a sign.
+	if _, err := c.R.SetCompressedY((*curve.CompressedEdwardsY)(r)); err != nil {
+		return false
+	}
 	h := sha512.New()
-	h.Write(sig[:32])
+	h.Write(r)
 	h.Write(key.raw)
 	h.Write(msg)
 	var sum [sha512.Size]byte
@@ -49,6 +53,16 @@ func (c *claim) read(key *PublicKey, msg, sig []byte) bool {
 	}
 	c.A = key.point
 	return true
+}
+
+// weigh sets z to 16 bytes, little-endian, and zk. It leaves zs, which half-aggregates have no s for.
+func (c *claim) weigh(z []byte) {
+	var wide [scalar.ScalarSize]byte
+	copy(wide[:], z)
+	if _, err := c.z.SetBits(wide[:]); err != nil {
+		panic(fmt.Sprintf("sig: 128-bit scalar refused: %v", err))
+	}
+	c.zk.Mul(&c.z, &c.k)
 }
 
 // holds checks the claim's own equation.

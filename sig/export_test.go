@@ -6,5 +6,8 @@ var DecodeZIP215 = decodeEd25519
 // ES256HalfOrder is the largest s that is valid.
 const ES256HalfOrder = es256HalfOrder
 
-// Covered returns how many claims the equations over v's last batch have covered; n was the number of its claims.
-func (v *Verifier) Covered(n int) int { return searchBudget*n - v.budget }
+// Covered returns how many claims the sums over v's last batch have covered together.
+func (v *Verifier) Covered() int { return v.covered }
+
+// Keys returns how many different keys v's last batch had.
+func (v *Verifier) Keys() int { return len(v.keys.keys) }

@@ -23,6 +23,9 @@ const (
 	// but one bad signature then costs four times as much to find.
 	MaxBatch = 1024
 
+	// MaxAggregate is how many signatures a half-aggregate may hold: as many as a segment has reports.
+	MaxAggregate = 4096
+
 	// minBatch is the fewest claims checked by one equation. At 4 an equation costs 14 µs a claim, a single check 21 µs;
 	// at 2 they cost the same.
 	minBatch = 4
@@ -30,11 +33,14 @@ const (
 	// minShare is the fewest items that [VerifyAll] gives to one worker: smaller batches cost more than a second core saves.
 	minShare = 64
 
-	// searchBudget bounds the search for culprits: the equations over a batch of n may cover searchBudget × n claims in
-	// all, the first equation included; what is left undecided then is checked singly. One culprit needs at most 3n. With
-	// more than a few, single checks are cheaper than further equations; and whoever floods us with forgeries makes a batch
-	// about twice as dear as checking each signature alone (a budget of 4 made it 2.5 times, one of 6 over 3).
-	searchBudget = 3
+	// maxSingly is how many suspects are checked one by one rather than halved again: at 4 or 16 a search costs the same.
+	maxSingly = 8
+
+	// maxForks is how often a search may find culprits in both halves, on the way down to any of them, before it checks
+	// singly. So the sums over a batch of n cover less than 2n claims for one culprit, 2.5n in a flood of forgeries, and
+	// 3.5n at the very worst. A flood costs 1.7 times what checking each alone does; with 2 forks it would be 1.5 times, but
+	// four culprits would cost half as much again as they do.
+	maxForks = 3
 
 	// maxKeyDraws is how often [GenerateKey] draws before it calls the randomness broken. A P-256 draw fails once in 2^32.
 	maxKeyDraws = 8

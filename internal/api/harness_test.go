@@ -81,7 +81,7 @@ func ms(t testing.TB, s string) lamppost.TimeMS {
 
 func newHouse(t testing.TB) *house {
 	t.Helper()
-	h := &house{t: t, store: &turns{Store: kv.NewMem()}, live: api.NewLive(), number: map[lamppost.DeviceID]uint64{}}
+	h := &house{t: t, store: &turns{Store: kv.NewMem()}, live: api.NewLive(1), number: map[lamppost.DeviceID]uint64{}}
 	h.clock.Store(int64(ms(t, "2026-11-01T00:00:00Z")))
 	seed := sha256.Sum256([]byte("member"))
 	var err error
@@ -139,8 +139,6 @@ func (h *house) found() {
 }
 
 func (h *house) now() lamppost.TimeMS { return lamppost.TimeMS(h.clock.Load()) }
-
-func (h *house) set(at string) { h.clock.Store(int64(ms(h.t, at))) }
 
 func (h *house) seed() (s lamppost.Seed) {
 	sum := sha256.Sum256(binary.BigEndian.AppendUint64([]byte("seed"), h.nonce.Add(1)))

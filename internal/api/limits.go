@@ -37,6 +37,7 @@ const (
 	// A device counts as online for three of its usual pauses between reports, within these bounds.
 	minOnlineMS     lamppost.TimeMS = 60 * 1000
 	maxOnlineMS     lamppost.TimeMS = 25 * 3600 * 1000
+	slackMS                         = 2000           // wall time from a report's coming until it shows, at most
 	unknownOnlineMS lamppost.TimeMS = 15 * 60 * 1000 // after a single report
 
 	tokenBytes = 16  // random bytes of a device's token

@@ -17,6 +17,8 @@ import (
 // allocation once a device's series are known. Readers copy what they need in short turns. All methods may be called
 // concurrently.
 type Live struct {
+	slack lamppost.TimeMS // on the node's clock, for what is under way
+
 	mu     sync.Mutex // guards everything below
 	twins  map[lamppost.DeviceID]*twin
 	order  []*twin // as they came, for reading in turns
@@ -52,9 +54,9 @@ type series struct {
 	ring  ring
 }
 
-// NewLive returns an empty Live.
-func NewLive() *Live {
-	l := &Live{twins: map[lamppost.DeviceID]*twin{}, subs: map[*subscription]struct{}{}}
+// NewLive returns an empty Live for a clock that runs speed times as fast as the wall's.
+func NewLive(speed float64) *Live {
+	l := &Live{slack: lamppost.TimeMS(slackMS * speed), twins: map[lamppost.DeviceID]*twin{}, subs: map[*subscription]struct{}{}}
 	l.totals.billed = map[string]lamppost.Micro{}
 	return l
 }
@@ -162,12 +164,12 @@ func (t *twin) seen(at lamppost.TimeMS) {
 }
 
 // online says whether a device still reports as often as it used to.
-func (t *twin) online(now lamppost.TimeMS) bool {
+func (t *twin) online(now, slack lamppost.TimeMS) bool {
 	patience := unknownOnlineMS
 	if t.pause > 0 {
 		patience = min(maxOnlineMS, max(minOnlineMS, 3*t.pause))
 	}
-	return t.received != 0 && now-t.received <= patience
+	return t.received != 0 && now-t.received <= patience+slack
 }
 
 // take makes a reading its series' last one, unless a later one is known.
@@ -264,7 +266,7 @@ func (l *Live) readings(id lamppost.DeviceID, now lamppost.TimeMS) (readings []R
 		readings = append(readings, Reading{Name: s.last.Name, Unit: s.last.Unit, Value: text(&s.last), Kind: kindName(s.last.Kind),
 			Quality: s.last.Quality.String(), Time: s.last.Time})
 	}
-	return readings, t.received, t.online(now)
+	return readings, t.received, t.online(now, l.slack)
 }
 
 func kindName(k lamppost.Kind) string {
@@ -335,7 +337,7 @@ func (l *Live) countOnline(all []*twin, now lamppost.TimeMS) (n int) {
 		all = all[len(some):]
 		l.mu.Lock()
 		for _, t := range some {
-			if t.online(now) {
+			if t.online(now, l.slack) {
 				n++
 			}
 		}

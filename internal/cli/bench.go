@@ -13,13 +13,14 @@ import (
 
 func benchCmd() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "bench",
-		Short: "Measure this program on this machine",
-		Long:  "Measure this program on this machine. docs/performance.md tells what was measured where.",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Use:     "bench",
+		Short:   "Measure this program on this machine",
+		Example: "  lamppost bench ingest --for 10s --json",
+		Long:    "Measure this program on this machine. docs/performance.md tells what was measured where.",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(benchIngestCmd())
+	cmd.AddCommand(benchIngestCmd(), benchVerifyCmd())
 	return cmd
 }
 
@@ -64,6 +65,7 @@ starts; the clients run in the same process, on the same cores.`,
 	f.IntVar(&o.Most, "most", 150_000, "reports a second to sign for in advance, where there is no --rate")
 	f.StringVar(&suite, "suite", "ed25519", "ed25519 or es256")
 	f.StringVar(&o.Dir, "dir", "", "where to make the node's folder (default: the system's temporary folder)")
+	f.StringVar(&o.Profile, "cpuprofile", "", "file for a CPU profile of the sending, clients included")
 	f.BoolVar(&asJSON, "json", false, "print one JSON object")
 	return cmd
 }

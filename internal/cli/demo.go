@@ -1,6 +1,9 @@
 package cli
 
 import (
+	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,7 +26,7 @@ Ctrl-C ends earlier, with the same summary.`,
   lamppost demo --for 2m --data ./demo --open`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o.Out = cmd.OutOrStdout()
+			o.Out, o.Command = cmd.OutOrStdout(), calledAs()
 			return demo.Run(cmd.Context(), o)
 		},
 	}
@@ -33,6 +36,14 @@ Ctrl-C ends earlier, with the same summary.`,
 	f.StringVar(&o.Scenario, "scenario", "district", "what to show: district")
 	f.BoolVar(&o.Open, "open", false, "open the dashboard in a browser")
 	return cmd
+}
+
+// calledAs is how people run this program again: one that go run has built is gone afterwards.
+func calledAs() string {
+	if path, err := os.Executable(); err == nil && strings.Contains(filepath.ToSlash(path), "/go-build") {
+		return "go run ./cmd/lamppost"
+	}
+	return "lamppost"
 }
 
 // startDemoNode opens a node as serve does, on free ports and the demo's clock.

@@ -22,7 +22,7 @@ func Main(args []string) int {
 	context.AfterFunc(ctx, stop)
 	root := rootCmd()
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return 0
 	}
@@ -32,6 +32,7 @@ func Main(args []string) int {
 		code = exit.Code
 	} else if isUsage(err) {
 		code = ExitUsage
+		err = fmt.Errorf("%s\n`%s --help` shows how", strings.TrimSpace(err.Error()), cmd.CommandPath())
 	}
 	if text := err.Error(); text != "" {
 		fmt.Fprintln(os.Stderr, "lamppost: "+strings.TrimPrefix(text, "lamppost: "))

@@ -42,7 +42,7 @@ type View interface {
 	// CheckTx refuses decided ids and all that Prepare drops for its content. Advisory: the state may be stale.
 	CheckTx(tx []byte) error
 	// Decided returns where an id was first decided, until it expires. A segment's id is not kept: a second time, its
-	// reports are all duplicates.
+	// reports are all duplicates. Nor is that of a refused order, which leaves no trace in the state and may be tried again.
 	Decided(id lamppost.TxID) (Decision, bool)
 }
 

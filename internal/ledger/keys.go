@@ -16,7 +16,7 @@ import (
 //
 //	sN                                  genesis
 //	sP <party>                          PartyBody          sD <device>                 DeviceBody
-//	sQ <device>                         sequence state     sI <device> 0 <n mod 32>    id of a recent report
+//	sQ <device>                         sequence state     sI <device> 0 <slot>        id of a recent report
 //	sH <device> 0 <key epoch>           where the key was enrolled
 //	sF <device>                         why quarantined    sE <device> 0 <reg> 0 <t>   edge: register at a quarter hour
 //	sO <point>                          PointBody          sT <tariff> 0 <version>     tariff.Tariff
@@ -41,9 +41,9 @@ func key(kind byte, parts ...string) []byte {
 
 func genesisKey() []byte { return key('N') }
 
-func recentKey(b []byte, id lamppost.DeviceID, n uint64) []byte {
+func recentKey(b []byte, id lamppost.DeviceID, slot uint8) []byte {
 	b = append(append(b, prefix, 'I'), id...)
-	return append(b, 0, byte(n%lamppost.RecentIDs))
+	return append(b, 0, slot)
 }
 
 func edgeKey(id lamppost.DeviceID, register string, t lamppost.TimeMS) []byte {

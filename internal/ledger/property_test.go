@@ -141,7 +141,7 @@ type naive struct {
 	high        uint64
 	missing     map[uint64]bool
 	lost        uint64
-	slots       [lamppost.RecentIDs]slot
+	recent      []slot // the last 32 accepted
 	quarantined bool
 }
 
@@ -167,7 +167,10 @@ func (m *naive) runs() (n int, lowest []uint64) {
 
 // judge says what becomes of a report, and remembers it.
 func (m *naive) judge(seq lamppost.Seq, raw string, h lamppost.Height) (lamppost.Code, lamppost.Height) {
-	kept := m.slots[seq.N%lamppost.RecentIDs]
+	var kept slot
+	if i := slices.IndexFunc(m.recent, func(s slot) bool { return s.seq == seq }); i >= 0 {
+		kept = m.recent[i]
+	}
 	switch {
 	case m.quarantined:
 		return lamppost.CodeQuarantined, 0
@@ -175,7 +178,7 @@ func (m *naive) judge(seq lamppost.Seq, raw string, h lamppost.Height) (lamppost
 		return lamppost.CodeTooOld, 0
 	case seq.Epoch == m.epoch && seq.N <= m.high && !m.missing[seq.N]:
 		switch {
-		case kept.seq != seq || kept.raw == "":
+		case kept.raw == "":
 			return lamppost.CodeTooOld, 0
 		case kept.raw == raw:
 			return lamppost.CodeDuplicate, kept.height
@@ -198,7 +201,8 @@ func (m *naive) judge(seq lamppost.Seq, raw string, h lamppost.Height) (lamppost
 			delete(m.missing, x)
 		}
 	}
-	m.slots[seq.N%lamppost.RecentIDs] = slot{seq, raw, h}
+	m.recent = append(m.recent, slot{seq, raw, h})
+	m.recent = m.recent[max(0, len(m.recent)-lamppost.RecentIDs):]
 	return lamppost.CodeOK, 0
 }
 

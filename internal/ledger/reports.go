@@ -220,31 +220,42 @@ func (s *State) seenBefore(d *device, seq lamppost.Seq, short [16]byte) (lamppos
 	return outcome(lamppost.CodeReused, "another report with this number was committed before"), nil
 }
 
-// recent finds what is kept of a number: first among those not committed yet, then in the store.
+// recent finds what is kept of a number: first among what is not committed yet, then in the store, in the slots that the
+// former leaves alone.
 func (s *State) recent(d *device, seq lamppost.Seq) (recent, error) {
+	var fresh uint32
 	if d.round == s.round {
 		for i := len(d.taken) - 1; i >= 0; i-- {
-			if t := &d.taken[i]; t.seq.N%lamppost.RecentIDs == seq.N%lamppost.RecentIDs {
-				return match(*t, seq)
+			switch t := &d.taken[i]; {
+			case fresh>>t.slot&1 == 1: // overwritten since
+			case t.seq == seq:
+				return *t, nil
+			default:
+				fresh |= 1 << t.slot
 			}
 		}
 	}
-	raw, err := s.store.Get(recentKey(nil, d.body.ID, seq.N))
-	if err != nil {
-		return recent{}, err
-	}
-	r, err := decodeRecent(raw)
-	if err != nil {
-		return recent{}, err
-	}
-	return match(r, seq)
+	return findRecent(s.store, d.body.ID, seq, fresh)
 }
 
-func match(r recent, seq lamppost.Seq) (recent, error) {
-	if r.seq != seq {
-		return recent{}, kv.ErrNotFound
+// findRecent looks for a number in the stored slots but those in the mask without.
+func findRecent(r kv.Reader, id lamppost.DeviceID, seq lamppost.Seq, without uint32) (recent, error) {
+	found, err := recent{}, error(kv.ErrNotFound)
+	scanned := r.Scan(recentKey(nil, id, 0), recentKey(nil, id, lamppost.RecentIDs), func(key, val []byte) error {
+		x, bad := decodeRecent(val)
+		if bad != nil {
+			return bad
+		}
+		if x.seq == seq && without>>key[len(key)-1]&1 == 0 {
+			found, err = x, nil
+			return kv.ErrStop
+		}
+		return nil
+	})
+	if scanned != nil {
+		return recent{}, scanned
 	}
-	return r, nil
+	return found, err
 }
 
 // take marks a report as committed. Its rated time is the device's latest time, held between the device's previous
@@ -259,6 +270,8 @@ func (s *State) take(d *device, r *lamppost.Report, it *lamppost.SegmentItem, t 
 	if d.round != s.round {
 		d.round, d.taken, d.written = s.round, d.taken[:0], 0
 	}
+	t.slot = uint8(d.seq.count % lamppost.RecentIDs)
+	d.seq.count++
 	d.taken = append(d.taken, t)
 	if !d.dirty {
 		d.dirty = true
@@ -297,13 +310,9 @@ func (s *State) writeDevices() {
 		buf = append(append(buf[:0], prefix, 'Q'), d.body.ID...)
 		val = d.seq.append(val[:0])
 		s.writes = appendWrite(s.writes, buf, val)
-		var slots uint32 // of several numbers that share a slot only the last one stays
-		for i := len(d.taken) - 1; i >= d.written; i-- {
-			if bit := uint32(1) << (d.taken[i].seq.N % lamppost.RecentIDs); slots&bit == 0 {
-				slots |= bit
-				buf, val = recentKey(buf[:0], d.body.ID, d.taken[i].seq.N), d.taken[i].append(val[:0])
-				s.writes = appendWrite(s.writes, buf, val)
-			}
+		for i := max(d.written, len(d.taken)-lamppost.RecentIDs); i < len(d.taken); i++ { // older ones are overwritten
+			buf, val = recentKey(buf[:0], d.body.ID, d.taken[i].slot), d.taken[i].append(val[:0])
+			s.writes = appendWrite(s.writes, buf, val)
 		}
 		d.written, d.dirty = len(d.taken), false
 	}

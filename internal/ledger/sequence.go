@@ -17,6 +17,7 @@ type sequence struct {
 	gaps  []gap // ascending, not adjacent, at most lamppost.MaxGaps
 	rated lamppost.TimeMS
 	lost  uint64 // numbers given up because there were too many gaps
+	count uint64 // reports accepted
 }
 
 // A gap is the interval [from, to] of numbers not seen yet.
@@ -108,12 +109,13 @@ func (q *sequence) open() (n uint64) {
 	return n
 }
 
-// append encodes the sequence: epoch, high, rated, lost, then the gaps as distances; all unsigned varints.
+// append encodes the sequence: epoch, high, rated, lost, count, then the gaps as distances; all unsigned varints.
 func (q *sequence) append(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(q.epoch))
 	b = binary.AppendUvarint(b, q.high)
 	b = binary.AppendUvarint(b, uint64(q.rated))
 	b = binary.AppendUvarint(b, q.lost)
+	b = binary.AppendUvarint(b, q.count)
 	last := uint64(0)
 	for _, g := range q.gaps {
 		b = binary.AppendUvarint(b, g.from-last)
@@ -136,7 +138,7 @@ func decodeSequence(b []byte) (sequence, error) {
 		b = b[n:]
 		return v
 	}
-	q := sequence{epoch: uint32(next()), high: next(), rated: lamppost.TimeMS(next()), lost: next()}
+	q := sequence{epoch: uint32(next()), high: next(), rated: lamppost.TimeMS(next()), lost: next(), count: next()}
 	last := uint64(0)
 	for len(b) > 0 && len(q.gaps) <= lamppost.MaxGaps {
 		g := gap{from: last + next()}
@@ -150,9 +152,10 @@ func decodeSequence(b []byte) (sequence, error) {
 	return q, nil
 }
 
-// A recent is what is kept of one of a device's last 32 numbers: enough to tell an honest resend from a second report
-// and to find the first.
+// A recent is what is kept of one of the last 32 reports accepted of a device, whatever their numbers: enough to tell an
+// honest resend from a second report and to find the first. They take turns in 32 slots.
 type recent struct {
+	slot   uint8 // not encoded: part of the key
 	seq    lamppost.Seq
 	id     [16]byte // lamppost.RecentID
 	height lamppost.Height

@@ -208,16 +208,9 @@ func (v View) Sequence(id lamppost.DeviceID) (high lamppost.Seq, missing, lost u
 	return lamppost.Seq{Epoch: q.epoch, N: q.high}, q.open(), q.lost, err
 }
 
-// Recent says where one of a device's last 32 numbers was committed, or kv.ErrNotFound.
+// Recent says where one of the last 32 reports accepted of a device was committed, or kv.ErrNotFound.
 func (v View) Recent(id lamppost.DeviceID, seq lamppost.Seq) (Place, uint32, error) {
-	raw, err := v.Get(recentKey(nil, id, seq.N))
-	if err != nil {
-		return Place{}, 0, err
-	}
-	r, err := decodeRecent(raw)
-	if err == nil && r.seq != seq {
-		err = kv.ErrNotFound
-	}
+	r, err := findRecent(v, id, seq, 0)
 	return Place{r.height, r.tx}, r.report, err
 }
 

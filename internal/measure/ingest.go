@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/pprof"
 	"sync"
 	"syscall"
 	"time"
@@ -31,6 +32,7 @@ type IngestOptions struct {
 	Most      int           // reports a second to sign for, where Rate is 0
 	Suite     sig.Suite
 	Dir       string // where the node's folder is made; it is removed afterwards
+	Profile   string // file for a CPU profile of the sending; empty: none
 
 	Progress func(done, all int64, what string)
 }
@@ -100,9 +102,14 @@ func ingest(ctx context.Context, n *node.Node, o IngestOptions, dir string) (*In
 	}
 	runtime.GC() // the load's memory is no part of the measurement
 	before, height, diskBefore := cpuSeconds(), n.Status().Height, diskBytes(dir)
+	stopProfile, err := profile(o.Profile)
+	if err != nil {
+		return nil, err
+	}
 	start := time.Now()
 	sendAll(ctx, clients, o, start)
 	elapsed := time.Since(start).Seconds()
+	stopProfile()
 	res := &IngestResult{Transport: o.Transport, Suite: o.Suite.String(), Devices: o.Devices, ReadingsPerReport: o.Readings,
 		OfferedPerS: o.Rate, Seconds: elapsed, Fsync: true, Cores: runtime.GOMAXPROCS(0),
 		CPUSeconds: cpuSeconds() - before, Blocks: int64(n.Status().Height - height)}
@@ -199,6 +206,24 @@ func sendAll(ctx context.Context, clients []*client, o IngestOptions, start time
 		})
 	}
 	wg.Wait()
+}
+
+// profile starts a CPU profile into a file, if there is one, and returns what ends it.
+func profile(path string) (stop func(), err error) {
+	if path == "" {
+		return func() {}, nil
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, err
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		f.Close()
+	}, nil
 }
 
 // cpuSeconds is what the process has used, in user and kernel.

@@ -127,7 +127,7 @@ func (n *Node) openKeys() error {
 
 // openReplica continues the chain, or founds the network.
 func (n *Node) openReplica() (err error) {
-	n.live = api.NewLive()
+	n.live = api.NewLive(n.cfg.Speed)
 	n.rep, err = replica.Open(replica.Config{Store: n.store, Committed: n.live.Observe,
 		Checked: func(id lamppost.TxID) bool { return n.in != nil && n.in.Checked(id) }})
 	if err != nil {

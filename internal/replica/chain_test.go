@@ -118,7 +118,7 @@ func TestSameBlocksSameStore(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		draw := func(n int) int { return rapid.IntRange(0, n-1).Draw(t, "") }
-		chain := blocks(1+draw(12), draw)
+		chain := blocks(1+draw(9), draw)
 		one, many, again := kv.NewMem(), kv.NewMem(), kv.NewMem()
 		single, grouped, reopened := open(t, one), open(t, many), open(t, again)
 		for _, b := range chain {
@@ -158,7 +158,7 @@ func TestApplyIsTotal(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		draw := func(n int) int { return rapid.IntRange(0, n-1).Draw(t, "") }
-		chain := blocks(6, draw)
+		chain := blocks(4, draw)
 		store := kv.NewMem()
 		r := open(t, store)
 		for _, b := range chain {

@@ -21,6 +21,8 @@ type device struct {
 	*ledgertest.Device
 	last    uint64
 	wh      int64
+	edge    lamppost.TimeMS           // the next quarter hour to report
+	atEdge  map[lamppost.TimeMS]int64 // the register at those before
 	outbox  []*parcel
 	rotated bool // its key was changed, or may have been
 }
@@ -49,8 +51,14 @@ func (d *device) measure(w *world) {
 	d.wh += int64(w.rng.IntN(500))
 	r := lamppost.Report{Seq: lamppost.Seq{N: d.last}, TimeQuality: lamppost.TimeSynchronised,
 		Readings: []lamppost.Reading{ledgertest.Power(w.now, int64(w.rng.IntN(100)))}}
-	if w.chance(3) {
+	if d.edge <= w.now || w.chance(4) {
 		r.Flags, r.Readings = lamppost.FlagBilling, []lamppost.Reading{ledgertest.Energy(w.now, d.wh)}
+		for ; d.edge <= w.now; d.edge += lamppost.EdgeMS {
+			if _, known := d.atEdge[d.edge]; !known {
+				d.atEdge[d.edge] = d.wh
+			}
+			r.Readings = append(r.Readings, ledgertest.Energy(d.edge, d.atEdge[d.edge]))
+		}
 	}
 	raw := d.Sign(r)
 	w.promise.signed[reportID(w, raw)] = &signed{device: d.ID, number: d.last}
@@ -135,6 +143,7 @@ func (d *device) hear(w *world, number uint64, r *ingest.Reply) {
 			w.violate("honest report %d of %s was refused: %v %s", number, d.ID, r.Code, r.Text)
 		}
 		w.result.Refused++
+		d.edge = ledgertest.Start // its quarter hours are perhaps lost: report them all again
 		w.promise.signed[reportID(w, d.outbox[i].raw)].refused = true
 	}
 	w.note("%s knows: report %d is %v", d.ID, number, r.Code)
@@ -159,8 +168,9 @@ func (d door) Done(number uint64, r ingest.Reply) {
 
 // An office orders: payments, invoices, new keys. It repeats what it got no answer to.
 type office struct {
-	open []*order
-	made int
+	open   []*order
+	made   int
+	billed [3]lamppost.TimeMS // by buyer: until when
 }
 
 // An order is one intention of the office.
@@ -188,7 +198,7 @@ func (w *world) found() {
 		if i == 3 {
 			suite = sig.ES256
 		}
-		d := &device{Device: w.net.NewDevice(lamppost.DeviceID(fmt.Sprint("d", i)), suite)}
+		d := &device{Device: w.net.NewDevice(lamppost.DeviceID(fmt.Sprint("d", i)), suite), edge: w.now, atEdge: map[lamppost.TimeMS]int64{}}
 		w.devices = append(w.devices, d)
 		point := fmt.Sprint("o", i)
 		add(w.net.Order(w.now+hour, lamppost.TxDevice, d.Body("p0")))
@@ -234,9 +244,10 @@ func (f *office) order(w *world) {
 			}
 		}
 	case 1, 2, 3, 4:
-		from := w.now / lamppost.EdgeMS * lamppost.EdgeMS
-		o.typ, o.body = lamppost.TxInvoice, lamppost.InvoiceBody{Seller: "p0", Buyer: party(1 + w.rng.IntN(2)), Currency: "EUR",
-			From: from - lamppost.EdgeMS*lamppost.TimeMS(1+w.rng.IntN(3)), To: from}
+		buyer := 1 + w.rng.IntN(2)
+		from, to := max(ledgertest.Start, f.billed[buyer]), (w.now-ledgertest.Hour/2)/lamppost.EdgeMS*lamppost.EdgeMS
+		o.typ, o.body = lamppost.TxInvoice, lamppost.InvoiceBody{Seller: "p0", Buyer: party(buyer), Currency: "EUR", From: from, To: to}
+		o.after = func() { f.billed[buyer] = to; w.result.Invoices++ }
 	default:
 		o.typ, o.body = lamppost.TxTransfer, lamppost.TransferBody{From: party(w.rng.IntN(3)), To: party(w.rng.IntN(3)), Currency: "EUR",
 			Amount: lamppost.Micro(1+w.rng.IntN(9)) * lamppost.MicroUnit, Memo: fmt.Sprint("intention ", f.made)}

@@ -44,8 +44,8 @@ const (
 
 // A Result is what happened in a run that kept every rule.
 type Result struct {
-	Blocks, Reports, Resent, Refused, Orders, Crashes, Faults, Checkpoints int
-	Root                                                                   lamppost.Hash
+	Blocks, Reports, Resent, Refused, Orders, Invoices, Crashes, Faults, Checkpoints int
+	Root                                                                             lamppost.Hash
 }
 
 const (
@@ -125,7 +125,7 @@ func (w *world) note(format string, args ...any) {
 // step lets one thing happen.
 func (w *world) step() {
 	w.now += lamppost.TimeMS(w.rng.IntN(50))
-	switch n := w.rng.IntN(100); {
+	switch n := w.rng.IntN(102); {
 	case n < 18:
 		w.devices[w.rng.IntN(len(w.devices))].measure(w)
 	case n < 38:
@@ -140,12 +140,12 @@ func (w *world) step() {
 		w.office.order(w)
 	case n < 95:
 		w.node.publish(w)
-	case n < 96:
+	case n < 98:
 		w.now += ledgertest.Hour / 4
-	case n < 97:
+	case n < 99:
 		w.node.skew = lamppost.TimeMS(w.rng.IntN(4000) - 2000)
 		w.note("the node's clock is off by %d ms", w.node.skew)
-	case n < 99:
+	case n < 101:
 		w.disk.plan(w)
 	default:
 		w.crash("killed")

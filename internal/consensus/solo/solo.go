@@ -8,6 +8,7 @@ package solo
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -236,7 +237,7 @@ func (e *Engine) pick(b *lamppost.Block) (picked []*Proposal, err error) {
 			i, ok = at[&tx[0]]
 		}
 		if !ok || chosen[i] {
-			return nil, fmt.Errorf("Prepare chose a transaction that it was not given, or one twice")
+			return nil, errors.New("choosing transactions: the app named one that it was not given, or one twice")
 		}
 		chosen[i], last = true, max(last, i)
 		picked = append(picked, e.waiting[i])

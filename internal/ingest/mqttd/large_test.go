@@ -179,3 +179,22 @@ func TestTooLargeShutdown(t *testing.T) {
 		took(t, start, 0)
 	})
 }
+
+// The packet after one that was too large has its own time.
+func TestTooLargeThenQuiet(t *testing.T) {
+	t.Parallel()
+	for keepalive, quiet := range map[uint16]time.Duration{10: 14 * time.Second, 0: 1000 * time.Hour} {
+		bubble(t, newFake(), nil, func(t *testing.T, d *door, dial func() *raw) {
+			c := dial()
+			c.login(5, "m1", "c", func(pk *packets.Packet) { pk.Connect.Keepalive = keepalive })
+			p := publishPacket(5, 1, ownTopic, 1, make([]byte, 70_000))
+			c.send(p[:30_000]...)
+			time.Sleep(14 * time.Second)
+			c.send(p[30_000:]...)
+			c.want(packets.Puback)
+			time.Sleep(quiet)
+			c.send(packets.Pingreq<<4, 0)
+			c.want(packets.Pingresp)
+		})
+	}
+}
