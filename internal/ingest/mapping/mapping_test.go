@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -72,6 +73,26 @@ func TestBuiltin(t *testing.T) {
 				t.Errorf("%s: %+v", c.topic, r)
 			}
 		}
+	}
+}
+
+// The file in docs/devices.md is a good one, and reads what it says.
+func TestDocumentedFile(t *testing.T) {
+	t.Parallel()
+	doc, err := os.ReadFile("../../../docs/devices.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(doc), "```yaml\n")
+	text, _, _ = strings.Cut(text, "```")
+	set := parse(t, text)
+	_, m, ok := set.Match("heating/boiler/state")
+	if !ok || !set.Bridge("z2m") {
+		t.Fatal("the example maps no heat meter, or has no bridge")
+	}
+	readings, err := m.Read([]byte(`{"total": {"mwh": 12.5}, "flow": [0.75]}`), at)
+	if got := words(readings); err != nil || got != "heat 12500000 Wh register, flow 0.75 m3/h" {
+		t.Errorf("read %q, %v", got, err)
 	}
 }
 
