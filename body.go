@@ -1,6 +1,12 @@
 package lamppost
 
-import "github.com/lamppost/lamppost/sig"
+import (
+	"crypto/sha256"
+	"fmt"
+	"strings"
+
+	"github.com/lamppost/lamppost/sig"
+)
 
 // The bodies of transactions: what an operator tells the ledger. Each is deterministic CBOR, a map with small integer
 // keys so that fields can be added; docs/formats.md has the tables. Names, addresses and other free text live only in
@@ -21,9 +27,13 @@ const (
 	TxAgreement TxType = 7 // AgreementBody
 	TxInvoice   TxType = 8 // InvoiceBody; its outcome holds the tariff.Invoice
 	TxTransfer  TxType = 9 // TransferBody
+
+	TxGateway TxType = 10 // GatewayBody: who may sign segments beside the members
+	TxRevoke  TxType = 11 // RevokeBody: a device's key that counts no longer
 )
 
-var txTypeNames = [...]string{"block", "genesis", "segment", "party", "device", "point", "tariff", "agreement", "invoice", "transfer"}
+var txTypeNames = [...]string{"block", "genesis", "segment", "party", "device", "point", "tariff", "agreement", "invoice", "transfer",
+	"gateway", "revoke"}
 
 // String returns the type's name in messages and the API.
 func (t TxType) String() string {
@@ -38,6 +48,8 @@ type GenesisBody struct {
 	Network string   `cbor:"1,keyasint" json:"network"`
 	Rules   uint32   `cbor:"2,keyasint" json:"rules"` // version of the rules of the ledger
 	Members []Member `cbor:"3,keyasint" json:"members"`
+	// AdmitUnsigned lets devices be enrolled whose reports nobody vouches for. Off: such an order is refused.
+	AdmitUnsigned bool `cbor:"4,keyasint,omitempty" json:"admit_unsigned,omitempty"`
 }
 
 // A Member is an organisation's seat: its key signs transactions, segments and, as a signed note's key, checkpoints.
@@ -64,8 +76,71 @@ type DeviceBody struct {
 	Name     string      `cbor:"6,keyasint,omitempty" json:"name,omitempty"`
 	Site     string      `cbor:"7,keyasint,omitempty" json:"site,omitempty"`
 	Safety   SafetyClass `cbor:"8,keyasint" json:"safety"`
-	// Salt hides the ids kept for the sequence rule: 16 random bytes.
+	// Salt hides the ids kept for the sequence rule, and a vouched key: 16 random bytes.
 	Salt []byte `cbor:"9,keyasint" json:"-"`
+	// Assurance says how the device's reports are vouched for; where it is not the device itself, Gateway says who does.
+	// Then Suite and Key are: of GatewayVouched HMAC256 and the [KeyCommitment] of the shared key; of ChannelAuthenticated
+	// and Unsigned 0 and empty.
+	Assurance Assurance `cbor:"10,keyasint,omitempty" json:"assurance,omitempty"`
+	Gateway   MemberID  `cbor:"11,keyasint,omitempty" json:"gateway,omitempty"` // a member's id or a gateway's
+}
+
+// An Assurance says how a device's reports are vouched for, from its enrolment to the last line of a bill. The numbers
+// are part of the format and in no order of trust.
+type Assurance uint8
+
+// Assurances; the zero value is what the device's own key gives.
+const (
+	DeviceSigned         Assurance = iota // the device signs with a key that nobody else has
+	MeterSigned                           // reserved: evidence that a foreign meter signed, kept as it came
+	GatewayVouched                        // an HMAC key shared with a gateway, which says that it checked
+	ChannelAuthenticated                  // no key; a gateway knew the device by its connection, and signed what it brought
+	Unsigned                              // no key, known by nothing but the name it gave; a gateway signed what came
+)
+
+var assuranceNames = [...]string{"device-signed", "meter-signed", "gateway-vouched", "channel-authenticated", "unsigned"}
+
+// String returns the assurance's name, as interfaces and documents show it.
+func (a Assurance) String() string {
+	if int(a) < len(assuranceNames) {
+		return assuranceNames[a]
+	}
+	return "unknown"
+}
+
+// ParseAssurance reads the form that String writes.
+func ParseAssurance(s string) (Assurance, error) {
+	for i, name := range assuranceNames {
+		if s == name {
+			return Assurance(i), nil
+		}
+	}
+	return 0, fmt.Errorf("%q is not an assurance: %s", clip(s), strings.Join(assuranceNames[:], ", "))
+}
+
+// Wrapped reports whether reports of this assurance are signed by a gateway in place of the device ([FlagWrapped]).
+func (a Assurance) Wrapped() bool { return a == ChannelAuthenticated || a == Unsigned }
+
+// KeyCommitment is H(0x19 ‖ salt ‖ key): what the ledger keeps of an HMAC key, which must not stand there itself. The salt
+// is the enrolment's.
+func KeyCommitment(salt, key []byte) Hash {
+	return sha256.Sum256(append(append([]byte{domainKey}, salt...), key...))
+}
+
+// GatewayBody registers a gateway: its key signs segments, and reports of devices that have no key. It is signed by the
+// member who answers for it.
+type GatewayBody struct {
+	ID     MemberID `cbor:"1,keyasint" json:"id"`
+	Member MemberID `cbor:"2,keyasint" json:"member"`
+	Key    []byte   `cbor:"3,keyasint" json:"key"` // Ed25519, 32 bytes
+}
+
+// RevokeBody ends a device's key and all before it: reports signed with them are refused from then on. What was committed
+// before stays as it is and can be proven.
+type RevokeBody struct {
+	Device   DeviceID `cbor:"1,keyasint" json:"device"`
+	KeyEpoch uint32   `cbor:"2,keyasint" json:"key_epoch"`
+	Reason   string   `cbor:"3,keyasint" json:"reason"`
 }
 
 // A SafetyClass says what the guard must never let a contract or a bill do to a device (architecture.md §7).

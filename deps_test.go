@@ -41,20 +41,23 @@ var uses = map[string]string{
 	"internal/consensus/consensustest": ". internal/consensus",
 	"internal/consensus/solo":          ". internal/consensus",
 	"internal/replica":                 ". sig tariff internal/archive internal/consensus internal/kv internal/ledger internal/tilelog",
-	"internal/ingest":                  ". sig internal/consensus",
+	"internal/ingest":                  ". sig internal/consensus internal/kv",
+	"internal/ingest/mapping":          ". internal/ingest",
 	"internal/ingest/mqttd":            ". internal/ingest",
 	"internal/ingest/httpd":            ". sig internal/ingest",
 	"internal/api": ". audit sig tariff internal/archive internal/consensus internal/kv internal/ledger internal/replica " +
 		"internal/tilelog",
 	"internal/dashboard": "",
 	"internal/node": ". audit sig internal/api internal/consensus internal/consensus/solo internal/dashboard internal/ingest " +
-		"internal/ingest/httpd internal/ingest/mqttd internal/kv internal/kv/pebble internal/ledger internal/replica internal/tilelog",
+		"internal/ingest/httpd internal/ingest/mapping internal/ingest/mqttd internal/kv internal/kv/pebble internal/ledger internal/replica " +
+		"internal/tilelog",
+	"internal/gateway": ". sig internal/consensus internal/ingest internal/ingest/httpd internal/ingest/mqttd internal/kv internal/kv/pebble",
 	"internal/sim": ". audit sig internal/archive internal/consensus internal/consensus/solo internal/ingest internal/kv " +
 		"internal/ledger internal/ledger/ledgertest internal/replica internal/tilelog",
 	"internal/demo":          ". audit device device/devicemqtt sig tariff internal/api internal/consensus internal/node",
 	"internal/demo/data/gen": "",
 	"internal/measure":       ". sig internal/api internal/node",
-	"internal/cli": ". audit device sig tariff internal/api internal/demo internal/kv/pebble internal/measure internal/node " +
+	"internal/cli": ". audit device sig tariff internal/api internal/demo internal/gateway internal/kv/pebble internal/measure internal/node " +
 		"internal/replica",
 	"cmd/lamppost": "internal/cli",
 }
@@ -76,7 +79,7 @@ var library = map[string]struct{ code, tests string }{
 	"github.com/eclipse/paho.golang":          {code: "device/devicemqtt", tests: "internal/ingest/mqttd internal/node"},
 	"github.com/eclipse/paho.mqtt.golang":     {tests: "device/devicemqtt internal/ingest/mqttd internal/node"},
 	"github.com/fxamacker/cbor/v2":            {code: "."},
-	"github.com/goccy/go-yaml":                {code: "internal/node"},
+	"github.com/goccy/go-yaml":                {code: "internal/node internal/ingest/mapping"},
 	"github.com/hashicorp/raft":               {code: "internal/consensus/raft"},
 	"github.com/hashicorp/raft-wal":           {code: "internal/consensus/raft"},
 	"github.com/mochi-mqtt/server/v2":         {code: "internal/ingest/mqttd", tests: "device/devicemqtt"},

@@ -110,6 +110,14 @@ func TestNamesDocumented(t *testing.T) {
 			t.Errorf("docs/formats.md has no %q", text)
 		}
 	}
+	for a := lamppost.DeviceSigned; a <= lamppost.Unsigned; a++ {
+		if row := fmt.Sprintf("| %d | `%s` |", a, a); !strings.Contains(doc, row) {
+			t.Errorf("docs/formats.md has no row %q", row)
+		}
+		if again, err := lamppost.ParseAssurance(a.String()); err != nil || again != a {
+			t.Errorf("%s is read as %s, %v", a, again, err)
+		}
+	}
 	for _, p := range []lamppost.Purpose{lamppost.PurposeReport, lamppost.PurposeSegment, lamppost.PurposeTx} {
 		if text := fmt.Sprintf("`%q`", p); !strings.Contains(doc, text) {
 			t.Errorf("docs/formats.md has no %q", text)
@@ -125,6 +133,7 @@ func TestFieldsDocumented(t *testing.T) {
 		"### genesis": {"body.go", "GenesisBody"}, "| key | member field |": {"body.go", "Member"}, "### party": {"body.go", "PartyBody"},
 		"### device": {"body.go", "DeviceBody"}, "### point": {"body.go", "PointBody"}, "### tariff": {"tariff/tariff.go", "Tariff"},
 		"### agreement": {"body.go", "AgreementBody"}, "### invoice": {"body.go", "InvoiceBody"}, "### transfer": {"body.go", "TransferBody"},
+		"### gateway": {"body.go", "GatewayBody"}, "### revoke": {"body.go", "RevokeBody"},
 		"| key | evidence field |": {"block.go", "Evidence"}, "| key | proof field |": {"proof.go", "Proof"},
 		"| key | tx field |": {"proof.go", "TxProof"}, "| key | block field |": {"proof.go", "BlockProof"},
 		"| key | report field |": {"proof.go", "ReportProof"},

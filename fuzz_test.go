@@ -168,14 +168,19 @@ func FuzzLeaf(f *testing.F) {
 // bodies returns a new value of every type of order body, and of what stands inside of outcomes and hashes.
 func bodies() []any {
 	return []any{new(lamppost.GenesisBody), new(lamppost.PartyBody), new(lamppost.DeviceBody), new(lamppost.PointBody), new(lamppost.AgreementBody),
-		new(lamppost.InvoiceBody), new(lamppost.TransferBody), new([]lamppost.Member), new([]lamppost.Evidence), new(lamppost.Decimal)}
+		new(lamppost.InvoiceBody), new(lamppost.TransferBody), new(lamppost.GatewayBody), new(lamppost.RevokeBody), new([]lamppost.Member), new([]lamppost.Evidence), new(lamppost.Decimal)}
 }
 
 func sampleBodies() []any {
 	return []any{
 		lamppost.GenesisBody{Network: network, Rules: 1, Members: []lamppost.Member{{ID: "north", Key: make([]byte, 32)}}},
+		lamppost.GenesisBody{Network: network, Rules: 1, Members: []lamppost.Member{}, AdmitUnsigned: true},
 		lamppost.PartyBody{ID: "acme", Name: "Acme GmbH", CreditLimit: 1},
 		lamppost.DeviceBody{ID: "lamp-17", Owner: "acme", Suite: -8, Key: make([]byte, 32), KeyEpoch: 1, Name: "n", Site: "s", Safety: lamppost.Public, Salt: make([]byte, 16)},
+		lamppost.DeviceBody{ID: "fan", Owner: "acme", Suite: 5, Key: make([]byte, 32), Salt: make([]byte, 16), Assurance: lamppost.GatewayVouched, Gateway: "gw-1"},
+		lamppost.DeviceBody{ID: "plug", Owner: "acme", Salt: make([]byte, 16), Assurance: lamppost.Unsigned, Gateway: "gw-1"},
+		lamppost.GatewayBody{ID: "gw-1", Member: "north", Key: make([]byte, 32)},
+		lamppost.RevokeBody{Device: "lamp-17", KeyEpoch: 1, Reason: "stolen"},
 		lamppost.PointBody{ID: "p1", Device: "lamp-17", Register: "energy", Unit: "Wh", Place: "Quay 3"},
 		lamppost.AgreementBody{ID: "a1", Seller: "acme", Buyer: "city", Point: "p1", Tariff: "t1", From: 1, To: 2},
 		lamppost.InvoiceBody{Seller: "acme", Buyer: "city", Currency: "EUR", From: 1, To: 2},

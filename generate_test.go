@@ -109,7 +109,7 @@ func drawReport(t *rapid.T) *lamppost.Report {
 	return &lamppost.Report{
 		Device: lamppost.DeviceID(drawName(t, "device")), KeyEpoch: rapid.Uint32().Draw(t, "key epoch"),
 		Seq:   lamppost.Seq{Epoch: rapid.Uint32().Draw(t, "epoch"), N: rapid.Uint64Range(1, math.MaxInt64).Draw(t, "n")},
-		Flags: uint32(rapid.IntRange(0, 1).Draw(t, "flags")), TimeQuality: lamppost.TimeQuality(rapid.IntRange(0, 3).Draw(t, "time quality")),
+		Flags: uint32(rapid.IntRange(0, 3).Draw(t, "flags")), TimeQuality: lamppost.TimeQuality(rapid.IntRange(0, 3).Draw(t, "time quality")),
 		BootID: rapid.Uint32().Draw(t, "boot id"), MonoMS: rapid.Uint64Range(0, math.MaxInt64).Draw(t, "mono"),
 		Readings: drawReadings(t),
 	}
@@ -153,7 +153,7 @@ func drawTx(t *rapid.T, keys []*sig.PrivateKey) *lamppost.Transaction {
 		return tx
 	}
 	o := lamppost.Order{
-		Type:         rapid.SampledFrom([]lamppost.TxType{1, 3, 4, 5, 6, 7, 8, 9, 23, 24, 255}).Draw(t, "type"),
+		Type:         rapid.SampledFrom([]lamppost.TxType{1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 23, 24, 255}).Draw(t, "type"),
 		ExpiryHeight: lamppost.Height(rapid.Uint64Range(0, math.MaxInt64).Draw(t, "expiry height")),
 		ExpiryTime:   drawMS(t, "expiry"), Nonce: drawSalt(t, "nonce"), Body: drawBytes(t, "body", 0, 60),
 	}

@@ -21,8 +21,10 @@ type Seq struct {
 const (
 	// FlagBilling marks a billing report: register values at UTC quarter hours, kept as edges for bills.
 	FlagBilling = 1 << 0
+	// FlagWrapped marks a report of a device without a key: a gateway made it of what the device said and signed it.
+	FlagWrapped = 1 << 1
 	// flagsKnown are the flags this version gives a meaning; reports with others are refused.
-	flagsKnown = FlagBilling
+	flagsKnown = FlagBilling | FlagWrapped
 )
 
 // A Report is what a device signs: a numbered pack of readings. Its strings and slices alias the bytes it was decoded
@@ -48,6 +50,9 @@ func (r *Report) Signature() []byte { return r.env.signature }
 
 // Billing reports whether this is a billing report.
 func (r *Report) Billing() bool { return r.Flags&FlagBilling != 0 }
+
+// Wrapped reports whether a gateway signed this in place of the device.
+func (r *Report) Wrapped() bool { return r.Flags&FlagWrapped != 0 }
 
 // Decode reads one report, reusing r.Readings. It checks form and limits, not the signature.
 func (r *Report) Decode(raw []byte) error {

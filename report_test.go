@@ -104,7 +104,7 @@ func TestSignReportRefuses(t *testing.T) {
 		"slash in device":   func(r *lamppost.Report) { r.Device = "a/1" },
 		"number 0":          func(r *lamppost.Report) { r.Seq.N = 0 },
 		"number of 64 bits": func(r *lamppost.Report) { r.Seq.N = 1 << 63 },
-		"unknown flag":      func(r *lamppost.Report) { r.Flags = 2 },
+		"unknown flag":      func(r *lamppost.Report) { r.Flags = 4 },
 		"time quality":      func(r *lamppost.Report) { r.TimeQuality = 4 },
 		"no readings":       func(r *lamppost.Report) { r.Readings = nil },
 		"too many":          func(r *lamppost.Report) { r.Readings = make([]lamppost.Reading, lamppost.MaxReadings+1) },

@@ -40,6 +40,7 @@ const (
 	domainSeed    = 0x16
 	domainRecent  = 0x17
 	domainVerdict = 0x18
+	domainKey     = 0x19
 )
 
 // LeafHash is H(0x00 ‖ salt ‖ received ‖ report with its signature), received as eight bytes big-endian.

@@ -17,6 +17,7 @@ const (
 	PurposeReport  Purpose = "report"
 	PurposeSegment Purpose = "segment"
 	PurposeTx      Purpose = "transaction"
+	PurposeCustody Purpose = "custody" // a gateway's receipt for a report it holds
 )
 
 // An envelope is a COSE_Sign1 (RFC 9052 §4.2) or, for HMAC, a COSE_Mac0 (§6.2), with everything in the protected

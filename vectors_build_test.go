@@ -331,6 +331,10 @@ func buildReports(t testing.TB) (vs []vector) {
 	sign(sig.EdDSA, "billing", billingReport())
 	sign(sig.ES256, "gauges", gaugeReport())
 	sign(sig.HMAC256, "largest header", largestHeader())
+	wrapped := billingReport()
+	wrapped.Flags |= lamppost.FlagWrapped
+	vs = append(vs, vector{name: "wrapped by the gateway gw-1", kind: "report", given: given(sig.EdDSA, "gw-1"), expect: "ok",
+		raw: want(lamppost.SignReport(&wrapped, network, keyOf(t, sig.EdDSA, "gw-1")))(t)})
 	vs = append(vs, badHeaders(t)...)
 	vs = append(vs, badEnvelopes(t)...)
 	vs = append(vs, badPayloads(t)...)
@@ -403,7 +407,7 @@ func badHeaders(t testing.TB) (vs []vector) {
 		{"n is 2^63", `a3 01 27 ` + kid + `3a00010000 86 00 1b8000000000000000 00 03 00 00`},
 		{"n of 16 in two bytes", `a3 01 27 ` + kid + `3a00010000 86 00 1810 00 03 00 00`},
 		{"epoch of 33 bits", `a3 01 27 ` + kid + `3a00010000 86 1b0000000100000000 01 00 03 00 00`},
-		{"unknown flag", `a3 01 27 ` + kid + `3a00010000 86 00 01 02 03 00 00`},
+		{"unknown flag", `a3 01 27 ` + kid + `3a00010000 86 00 01 04 03 00 00`},
 		{"flag of bit 31", `a3 01 27 ` + kid + `3a00010000 86 00 01 1a80000000 03 00 00`},
 		{"time quality 4", `a3 01 27 ` + kid + `3a00010000 86 00 01 00 04 00 00`},
 		{"boot id of 33 bits", `a3 01 27 ` + kid + `3a00010000 86 00 01 00 03 1b0000000100000000 00`},
@@ -540,7 +544,37 @@ func buildTransactions(t testing.TB) (vs []vector) {
 	add("transaction", "segment with verdicts", sig.EdDSA, segment.Append(nil), "ok")
 	add("transaction", "party", sig.EdDSA, order.Append(nil), "ok")
 	add("transaction", "party, es256", sig.ES256, es.Append(nil), "ok")
+	for _, o := range orderVectors(t) {
+		order := lamppost.Order{Type: o.t, ExpiryHeight: 1000, ExpiryTime: 1_800_000_600_000, Nonce: [16]byte([]byte("nonce of an orde")), Body: lamppost.Marshal(o.body)}
+		add("transaction", o.name, sig.EdDSA, want(lamppost.NewTx(network, order, "north", key, seed))(t).Append(nil), "ok")
+	}
 	return append(vs, badTransactions(t, segment, order)...)
+}
+
+type orderVector struct {
+	name string
+	t    lamppost.TxType
+	body any
+}
+
+// orderVectors are the orders that say who vouches for whom.
+func orderVectors(t testing.TB) []orderVector {
+	salt, shared := []byte("salt of a device"), seedOf(sig.HMAC256, "fan")
+	commitment := lamppost.KeyCommitment(salt, shared)
+	gw := keyOf(t, sig.EdDSA, "gw-1").Public().Bytes()
+	north := lamppost.Member{ID: "north", Key: keyOf(t, sig.EdDSA, "north").Public().Bytes()}
+	return []orderVector{
+		{"genesis that admits unsigned devices", lamppost.TxGenesis,
+			lamppost.GenesisBody{Network: network, Rules: 1, Members: []lamppost.Member{north}, AdmitUnsigned: true}},
+		{"gateway", lamppost.TxGateway, lamppost.GatewayBody{ID: "gw-1", Member: "north", Key: gw}},
+		{"device, gateway-vouched", lamppost.TxDevice, lamppost.DeviceBody{ID: "fan", Owner: "acme", Suite: sig.HMAC256, Key: commitment[:], KeyEpoch: 1,
+			Safety: lamppost.Ordinary, Salt: salt, Assurance: lamppost.GatewayVouched, Gateway: "gw-1"}},
+		{"device, channel-authenticated", lamppost.TxDevice, lamppost.DeviceBody{ID: "plug", Owner: "acme", KeyEpoch: 1, Safety: lamppost.Ordinary, Salt: salt,
+			Assurance: lamppost.ChannelAuthenticated, Gateway: "gw-1"}},
+		{"device, unsigned", lamppost.TxDevice, lamppost.DeviceBody{ID: "bulb", Owner: "acme", KeyEpoch: 1, Safety: lamppost.Ordinary, Salt: salt,
+			Assurance: lamppost.Unsigned, Gateway: "gw-1"}},
+		{"revoke", lamppost.TxRevoke, lamppost.RevokeBody{Device: "lamp-17", KeyEpoch: 2, Reason: "stolen with the lamp"}},
+	}
 }
 
 func vectorReport(t testing.TB, r lamppost.Report) []byte {

@@ -28,18 +28,20 @@ import (
 
 // A Finding is what a file was found to prove.
 type Finding struct {
-	Kind         string   `json:"kind"` // "statement/1", …
-	Network      string   `json:"network"`
-	Pinned       bool     `json:"pinned"` // false: it only agrees with itself
-	Size         int64    `json:"size"`   // of the log under the checkpoint
-	Root         string   `json:"root"`
-	Signers      []string `json:"signers"` // of the checkpoint
-	Members      []string `json:"members"` // keys whose signatures counted, as a pin writes them
-	Invoices     int      `json:"invoices"`
-	Lines        int      `json:"lines"`    // of the invoices
-	Readings     int      `json:"readings"` // that these or the report rest on
-	Summary      []string `json:"summary"`  // what was proven, in words
-	DoesNotProve []string `json:"does_not_prove"`
+	Kind     string   `json:"kind"` // "statement/1", …
+	Network  string   `json:"network"`
+	Pinned   bool     `json:"pinned"` // false: it only agrees with itself
+	Size     int64    `json:"size"`   // of the log under the checkpoint
+	Root     string   `json:"root"`
+	Signers  []string `json:"signers"` // of the checkpoint
+	Members  []string `json:"members"` // keys whose signatures counted, as a pin writes them
+	Invoices int      `json:"invoices"`
+	Lines    int      `json:"lines"`    // of the invoices
+	Readings int      `json:"readings"` // that these or the report rest on
+	// Assurances counts the accepted reports of the proof by how they are vouched for.
+	Assurances   map[string]int `json:"assurances,omitempty"`
+	Summary      []string       `json:"summary"` // what was proven, in words
+	DoesNotProve []string       `json:"does_not_prove"`
 }
 
 func (f *Finding) add(format string, args ...any) {

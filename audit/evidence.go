@@ -6,6 +6,7 @@ import (
 	"sort"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/sig"
 	"github.com/lamppost/lamppost/tariff"
 )
 
@@ -42,9 +43,10 @@ type Tx struct {
 	Outcome lamppost.Outcome // of a transaction that is not a segment
 	Order   lamppost.Order   // of a transaction that is not a segment
 
-	header lamppost.SegmentHeader
-	proof  *lamppost.TxProof
-	body   any // of a kind that has lookups, where the outcome is [lamppost.CodeOK]
+	header  lamppost.SegmentHeader
+	gateway *lamppost.GatewayBody // of a segment that is not signed by a member
+	proof   *lamppost.TxProof
+	body    any // of a kind that has lookups, where the outcome is [lamppost.CodeOK]
 }
 
 // String names the transaction in messages.
@@ -113,7 +115,40 @@ func (e *Evidence) checkSegment(t *Tx, s *lamppost.Signed) (err error) {
 	if len(t.proof.Outcome) > 0 || t.proof.OutcomeSalt != [lamppost.SaltBytes]byte{} {
 		return errors.New("a segment's outcomes stand with its reports")
 	}
+	if e.members.keys[t.Signer] == nil {
+		if t.gateway = e.Gateway(t.Signer, t.Leaf); t.gateway != nil {
+			return e.checkGateway(t, s)
+		}
+	}
 	return e.checkSigner(t, s, lamppost.PurposeSegment)
+}
+
+// checkGateway checks a segment of a gateway that a member registered.
+func (e *Evidence) checkGateway(t *Tx, s *lamppost.Signed) error {
+	key, err := sig.ParsePublicKey(sig.EdDSA, t.gateway.Key)
+	if err != nil {
+		return fmt.Errorf("the registered key of gateway %q cannot be read: %v", t.Signer, err)
+	}
+	if !s.Verify(e.Network, lamppost.PurposeSegment, key) {
+		return fmt.Errorf("it does not match the signature of gateway %q", t.Signer)
+	}
+	return nil
+}
+
+// gatewayKey returns the key of a member or registered gateway, or nil.
+func (e *Evidence) gatewayKey(id lamppost.MemberID, before int64) *sig.PublicKey {
+	if key := e.members.keys[id]; key != nil {
+		return key
+	}
+	b := e.Gateway(id, before)
+	if b == nil {
+		return nil
+	}
+	key, err := sig.ParsePublicKey(sig.EdDSA, b.Key)
+	if err != nil {
+		return nil
+	}
+	return key
 }
 
 func (e *Evidence) checkSigner(t *Tx, s *lamppost.Signed, p lamppost.Purpose) error {
@@ -182,6 +217,14 @@ func (e *Evidence) remember(i int) {
 		if b, ok := decode[lamppost.DeviceBody](raw); ok {
 			keep(b, bodyKey{kind: t.Type, id: string(b.ID)})
 		}
+	case lamppost.TxGateway:
+		if b, ok := decode[lamppost.GatewayBody](raw); ok && b.Member == t.Signer {
+			keep(b, bodyKey{kind: t.Type, id: string(b.ID)})
+		}
+	case lamppost.TxRevoke:
+		if b, ok := decode[lamppost.RevokeBody](raw); ok {
+			keep(b, bodyKey{kind: t.Type, id: string(b.Device)})
+		}
 	case lamppost.TxPoint:
 		if b, ok := decode[lamppost.PointBody](raw); ok {
 			keep(b, bodyKey{kind: t.Type, id: b.ID})
@@ -217,6 +260,21 @@ func latest[B any](e *Evidence, k bodyKey, before int64) *B {
 // Agreement and Tariff.
 func (e *Evidence) Party(id lamppost.PartyID, before int64) *lamppost.PartyBody {
 	return latest[lamppost.PartyBody](e, bodyKey{kind: lamppost.TxParty, id: string(id)}, before)
+}
+
+// Gateway returns a registered gateway, see [Evidence.Party]. Members, who are gateways too, are not among these.
+func (e *Evidence) Gateway(id lamppost.MemberID, before int64) *lamppost.GatewayBody {
+	return latest[lamppost.GatewayBody](e, bodyKey{kind: lamppost.TxGateway, id: string(id)}, before)
+}
+
+// revoked reports whether the proof shows that a device's key was revoked before a leaf.
+func (e *Evidence) revoked(id lamppost.DeviceID, epoch uint32, before int64) bool {
+	for _, i := range e.bodies[bodyKey{kind: lamppost.TxRevoke, id: string(id)}] {
+		if t := &e.Txs[i]; t.Leaf < before && t.body.(*lamppost.RevokeBody).KeyEpoch >= epoch {
+			return true
+		}
+	}
+	return false
 }
 
 // Device returns a device's enrolment, see [Evidence.Party].

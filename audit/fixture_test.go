@@ -36,6 +36,8 @@ type world struct {
 	numbers map[lamppost.DeviceID]uint64
 	signed  map[reg][]tariff.Edge
 	spoil   func(*lamppost.BlockLeaf) // of the blocks from now on
+	gateway *seat                     // who packs the segments from now on; nil: the first member
+	flags   map[lamppost.DeviceID]uint32
 }
 
 type seat struct {
@@ -54,7 +56,7 @@ const energy = "energy"
 func newWorld(t testing.TB, network string, members ...lamppost.MemberID) *world {
 	t.Helper()
 	w := &world{t: t, network: network, now: ms(t, "2026-10-01T00:00:00Z"), keys: map[lamppost.DeviceID]*sig.PrivateKey{},
-		numbers: map[lamppost.DeviceID]uint64{}, signed: map[reg][]tariff.Edge{}}
+		numbers: map[lamppost.DeviceID]uint64{}, flags: map[lamppost.DeviceID]uint32{}, signed: map[reg][]tariff.Edge{}}
 	genesis := lamppost.GenesisBody{Network: network, Rules: 1}
 	for _, id := range members {
 		w.members = append(w.members, newSeat(t, network, id))
@@ -176,7 +178,7 @@ func (w *world) enrol(id lamppost.DeviceID, suite sig.Suite) {
 func (w *world) sign(id lamppost.DeviceID, readings ...lamppost.Reading) []byte {
 	w.t.Helper()
 	w.numbers[id]++
-	r := lamppost.Report{Device: id, KeyEpoch: 1, Seq: lamppost.Seq{N: w.numbers[id]}, Flags: lamppost.FlagBilling,
+	r := lamppost.Report{Device: id, KeyEpoch: 1, Seq: lamppost.Seq{N: w.numbers[id]}, Flags: lamppost.FlagBilling | w.flags[id],
 		TimeQuality: lamppost.TimeSynchronised, Readings: readings}
 	raw, err := lamppost.SignReport(&r, w.network, w.keys[id])
 	must(w.t, err)
@@ -199,7 +201,11 @@ func (w *world) segment(raws ...[]byte) {
 				Source: tariff.Source{Height: w.height + 1, Report: uint32(i), Record: uint32(j)}})
 		}
 	}
-	tx, err := lamppost.NewSegment(w.network, lamppost.Seq{N: uint64(w.height)}, readings, items, w.members[0].id, w.members[0].key, w.salt())
+	packer := w.members[0]
+	if w.gateway != nil {
+		packer = *w.gateway
+	}
+	tx, err := lamppost.NewSegment(w.network, lamppost.Seq{N: uint64(w.height)}, readings, items, packer.id, packer.key, w.salt())
 	must(w.t, err)
 	w.block(tx, outcomes)
 }

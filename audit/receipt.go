@@ -8,7 +8,6 @@ import (
 	"fmt"
 
 	"github.com/lamppost/lamppost"
-	"github.com/lamppost/lamppost/sig"
 	"github.com/lamppost/lamppost/tariff"
 )
 
@@ -126,7 +125,7 @@ func showReport(r *lamppost.Report, network string, device *lamppost.DeviceBody)
 		s.ID = r.ID(network).String()
 	}
 	if device != nil {
-		s.Device.Name, s.Assurance = device.Name, Assurance(device.Suite)
+		s.Device.Name, s.Assurance = device.Name, device.Assurance.String()
 	}
 	for i := range r.Readings {
 		x := &r.Readings[i]
@@ -148,13 +147,14 @@ func (r *Receipt) finding() *Finding {
 		f.Readings = len(r.Report.Readings)
 		f.add("report %d of device %s with %s stands in block %d: %s", r.Report.Number, r.Report.Device.ID,
 			plural(f.Readings, "reading"), r.Height, r.Outcome)
+		r.evidence.addAssurances(f)
 	} else {
 		f.add("%s transaction of %s stands in block %d: %s", r.Transaction.Type, r.Transaction.Signer, r.Height, r.Outcome)
 	}
-	f.DoesNotProve = []string{
+	f.DoesNotProve = append(f.DoesNotProve,
 		"that a measured value is right: only who signed it and what became of it",
 		"that nothing happened afterwards",
-	}
+	)
 	return f
 }
 
@@ -185,11 +185,15 @@ func NewBareReport(raw []byte, p *lamppost.Proof, pin *Pin) (*BareReport, error)
 	if device == nil {
 		return nil, fmt.Errorf("report: the enrolment of device %s is not in the proof", r.Device)
 	}
-	key, err := sig.ParsePublicKey(device.Suite, device.Key)
+	key, err := e.enrolledKey(device, maxLogSize)
 	if err != nil {
-		return nil, fmt.Errorf("report: the enrolled key of device %s: %w", r.Device, err)
+		return nil, fmt.Errorf("report %d %w", r.Seq.N, err)
 	}
-	if device.KeyEpoch != r.KeyEpoch || !r.Verify(e.Network, key) {
+	if device.Assurance == lamppost.GatewayVouched {
+		return nil, fmt.Errorf("report %d of device %s is vouched for by gateway %s: outside of the log it proves nothing, a receipt does",
+			r.Seq.N, r.Device, device.Gateway)
+	}
+	if device.KeyEpoch != r.KeyEpoch || r.Wrapped() != device.Assurance.Wrapped() || !r.Verify(e.Network, key) {
 		return nil, fmt.Errorf("report %d does not match the signature of device %s", r.Seq.N, r.Device)
 	}
 	return &BareReport{KindReport, e.Network, showReport(&r, e.Network, device), e.signed(),
@@ -202,7 +206,7 @@ func (r *BareReport) Encode() []byte { return encode(r) }
 func (r *BareReport) finding() *Finding {
 	f := r.evidence.finding(KindReport)
 	f.Readings = len(r.Report.Readings)
-	f.add("report %d with %s signed by device %s (%s)", r.Report.Number, plural(f.Readings, "reading"), r.Report.Device.ID, r.Report.Assurance)
+	f.add("report %d with %s of device %s (%s)", r.Report.Number, plural(f.Readings, "reading"), r.Report.Device.ID, r.Report.Assurance)
 	f.DoesNotProve = []string{
 		"that the ledger took the report: a receipt does",
 		"that a measured value is right: only who signed it",

@@ -20,18 +20,9 @@ type Report struct {
 	// The rest is only there for a report that was accepted; others may have been refused for any of it.
 	ID     lamppost.ReportID
 	Signed lamppost.Report
-	Device *lamppost.DeviceBody // its enrolment
-}
+	Device *lamppost.DeviceBody // its enrolment, which says how the report is vouched for
 
-// Assurance says how a device's reports are vouched for, in the words of a bill.
-func Assurance(suite sig.Suite) string {
-	switch suite {
-	case sig.EdDSA, sig.ES256:
-		return "device-signed"
-	case sig.HMAC256:
-		return "gateway-vouched" // whoever can check such a tag can also make it
-	}
-	return "unsigned"
+	vouched bool // a MAC: that its gateway signed the segment is all there is
 }
 
 // A reportFault is a report that does not hold. The statement that uses it adds the line.
@@ -62,8 +53,8 @@ func (e *Evidence) checkReports() error {
 	e.places = make(map[tariff.Source]int, len(items))
 	for i := range e.Reports {
 		r := &e.Reports[i]
-		if r.Outcome.Code.Accepted() && !ok[i] {
-			return e.fault(i, fmt.Sprintf("does not match the signature of device %s", r.Signed.Device))
+		if r.Outcome.Code.Accepted() && !ok[i] && !r.vouched {
+			return e.fault(i, fmt.Sprintf("does not match the signature of %s", r.signer()))
 		}
 		if err := e.placeReport(i); err != nil {
 			return e.fault(i, err.Error())
@@ -98,12 +89,13 @@ func (e *Evidence) readReport(i int, item *sig.Item) error {
 	if err := r.Signed.Decode(p.Report); err != nil {
 		return fmt.Errorf("cannot be read: %v", err)
 	}
-	key, err := e.deviceKey(r)
+	key, err := e.reportKey(r)
 	if err != nil {
 		return err
 	}
-	if key.Suite() != r.Signed.Suite() {
-		return nil // leaves item empty: its signature is by another algorithm than the enrolled one
+	if r.vouched || key.Suite() != r.Signed.Suite() {
+		r.ID = r.Signed.ID(e.Network)
+		return nil // leaves item empty: there is nothing to check, or it is by another algorithm than the enrolled one
 	}
 	message := r.Signed.AppendToBeSigned(nil, e.Network)
 	r.ID = r.Signed.ID(e.Network)
@@ -111,17 +103,53 @@ func (e *Evidence) readReport(i int, item *sig.Item) error {
 	return nil
 }
 
-// deviceKey finds the key that was enrolled for the device before the report's segment.
-func (e *Evidence) deviceKey(r *Report) (*sig.PublicKey, error) {
-	if r.Device = e.Device(r.Signed.Device, r.Tx.Leaf); r.Device == nil {
+// signer names whose signature a report bears.
+func (r *Report) signer() string {
+	if r.Device != nil && r.Device.Assurance.Wrapped() {
+		return fmt.Sprintf("gateway %s", r.Device.Gateway)
+	}
+	return fmt.Sprintf("device %s", r.Signed.Device)
+}
+
+// reportKey finds what a report is checked with: the key that was enrolled for the device before the report's segment, or
+// that of the gateway which signs in its place. Where the gateway's word is all there is, the report is marked as vouched.
+func (e *Evidence) reportKey(r *Report) (*sig.PublicKey, error) {
+	d := e.Device(r.Signed.Device, r.Tx.Leaf)
+	if r.Device = d; d == nil {
 		return nil, fmt.Errorf("has no enrolment of device %s in the proof before it", r.Signed.Device)
 	}
-	if r.Device.KeyEpoch != r.Signed.KeyEpoch {
-		return nil, fmt.Errorf("is signed under key %d of device %s, enrolled is key %d", r.Signed.KeyEpoch, r.Signed.Device, r.Device.KeyEpoch)
+	if d.KeyEpoch != r.Signed.KeyEpoch {
+		return nil, fmt.Errorf("is signed under key %d of device %s, enrolled is key %d", r.Signed.KeyEpoch, r.Signed.Device, d.KeyEpoch)
 	}
-	key, err := sig.ParsePublicKey(r.Device.Suite, r.Device.Key)
+	if e.revoked(d.ID, d.KeyEpoch, r.Tx.Leaf) {
+		return nil, fmt.Errorf("is signed under key %d of device %s, which was revoked before", d.KeyEpoch, d.ID)
+	}
+	if r.Signed.Wrapped() != d.Assurance.Wrapped() {
+		return nil, fmt.Errorf("is of device %s, which is enrolled as %s, and it says of itself that it is not", d.ID, d.Assurance)
+	}
+	if d.Assurance != lamppost.DeviceSigned && r.Tx.Signer != d.Gateway {
+		return nil, fmt.Errorf("came by gateway %s, device %s is enrolled with gateway %s", r.Tx.Signer, d.ID, d.Gateway)
+	}
+	r.vouched = d.Assurance == lamppost.GatewayVouched && r.Signed.Suite() == sig.HMAC256
+	return e.enrolledKey(d, r.Tx.Leaf)
+}
+
+// enrolledKey returns what a device's reports are signed with: its own key, or its gateway's; nil where it shares one.
+func (e *Evidence) enrolledKey(d *lamppost.DeviceBody, before int64) (*sig.PublicKey, error) {
+	switch {
+	case d.Assurance == lamppost.GatewayVouched:
+		return new(sig.PublicKey), nil // of no suite: nothing verifies
+	case d.Assurance.Wrapped():
+		if key := e.gatewayKey(d.Gateway, before); key != nil {
+			return key, nil
+		}
+		return nil, fmt.Errorf("is of device %s, whose gateway %s is not in the proof", d.ID, d.Gateway)
+	case d.Assurance != lamppost.DeviceSigned:
+		return nil, fmt.Errorf("is of device %s, whose assurance %q is not known here", d.ID, d.Assurance)
+	}
+	key, err := sig.ParsePublicKey(d.Suite, d.Key)
 	if err != nil {
-		return nil, fmt.Errorf("is of device %s, whose enrolled key cannot be read: %v", r.Signed.Device, err)
+		return nil, fmt.Errorf("is of device %s, whose enrolled key cannot be read: %v", d.ID, err)
 	}
 	return key, nil
 }

@@ -236,7 +236,7 @@ func (r *lineRenderer) interval(span [2]*tariff.Edge) Interval {
 func (r *lineRenderer) value(x *tariff.Edge) *Value {
 	v := &Value{Time: stamp(r.t.Zone, x.Time), Value: x.Value.String(), Unit: r.s.Unit, Quality: x.Quality.String()}
 	if report := r.e.Report(x.Source); report != nil {
-		v.Assurance = Assurance(report.Device.Suite)
+		v.Assurance = report.Device.Assurance.String()
 	}
 	return v
 }
@@ -266,13 +266,14 @@ func (s *Statement) finding() *Finding {
 		}
 		f.add("%s", words)
 	}
-	f.add("%s signed by %s", plural(len(s.evidence.Reports), "report"), strings.Join(s.evidence.devices(), ", "))
-	f.DoesNotProve = []string{
+	f.add("%s of %s", plural(len(s.evidence.Reports), "report"), strings.Join(s.evidence.devices(), ", "))
+	s.evidence.addAssurances(f)
+	f.DoesNotProve = append(f.DoesNotProve,
 		"that these are all invoices of the party, or that one was paid",
 		"that the log has no later terms or earlier readings: only that the members, who see all of it, agreed on these",
 		"that a meter measured right: only that its device signed these values",
 		"that place and names are true: only that the network's members recorded them",
-	}
+	)
 	return f
 }
 
@@ -283,11 +284,42 @@ func (e *Evidence) devices() []string {
 	for i := range e.Reports {
 		if d := e.Reports[i].Device; d != nil && !seen[d.ID] {
 			seen[d.ID] = true
-			names = append(names, fmt.Sprintf("device %s (%s)", d.ID, Assurance(d.Suite)))
+			names = append(names, fmt.Sprintf("device %s (%s)", d.ID, d.Assurance))
 		}
 	}
 	if len(names) == 0 {
 		return []string{"no device"}
 	}
 	return names
+}
+
+// addAssurances counts the accepted reports by how they are vouched for, and says whose word has to be taken.
+func (e *Evidence) addAssurances(f *Finding) {
+	f.Assurances = map[string]int{}
+	by := map[lamppost.Assurance]int{}
+	for i := range e.Reports {
+		if d := e.Reports[i].Device; d != nil {
+			by[d.Assurance]++
+			f.Assurances[d.Assurance.String()]++
+		}
+	}
+	var words []string
+	for a := lamppost.DeviceSigned; a <= lamppost.Unsigned; a++ {
+		if n := by[a]; n > 0 {
+			words = append(words, fmt.Sprintf("%d %s", n, a))
+		}
+		if n := by[a]; n > 0 && notProven[a] != "" {
+			f.DoesNotProve = append(f.DoesNotProve, fmt.Sprintf("that %s (%s) %s", plural(n, "report"), a, notProven[a]))
+		}
+	}
+	if len(words) > 0 {
+		f.add("reports by how they are vouched for: %s", strings.Join(words, ", "))
+	}
+}
+
+// notProven says what is left open where a device does not sign itself.
+var notProven = [...]string{
+	lamppost.GatewayVouched:       "came from their device: a gateway says so, which could have made them itself",
+	lamppost.ChannelAuthenticated: "came from their device: a gateway says that its connection brought them",
+	lamppost.Unsigned:             "came from their device: anybody who reached the gateway could have used its name",
 }

@@ -43,10 +43,13 @@ type Config struct {
 	Version    string
 	AdminToken string
 
-	Live    *Live
-	Devices *Devices
-	MQTT    string // where devices connect, as told to the operator; empty: not offered
-	HTTP    string
+	Live     *Live
+	Devices  *Devices
+	Gateways *Gateways // nil: this node takes none
+	// Seen lists devices that spoke without a key and are not enrolled. Nil: nobody can.
+	Seen func() []PendingDevice
+	MQTT string // where devices connect, as told to the operator; empty: not offered
+	HTTP string
 
 	Doors   http.Handler // /v1/: checks its devices itself; nil: absent
 	Front   http.Handler // the dashboard's files, without any data: public; nil: absent
@@ -108,6 +111,8 @@ func (s *Server) routes() []route {
 		{"GET /api/devices/{id}", closed, s.getDevice},
 		{"GET /api/devices/{id}/series", closed, s.getSeries},
 		{"POST /api/devices/{id}/token", closed, s.postToken},
+		{"POST /api/devices/{id}/adopt", closed, s.postAdoption},
+		{"POST /api/gateways", closed, s.postGateway},
 		{"GET /api/log", closed, s.getLog},
 		{"GET /api/log/proof", closed, s.getLogProof},
 		{"GET /api/parties", closed, s.getParties},

@@ -354,3 +354,58 @@ func TestEnrolment(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 }
+
+// An HMAC key is shared with this node and enrolled by a digest: the ledger, the log and the API never show it, after a
+// restart it is still known, and a new token takes a new key.
+func TestEnrolShared(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.devices.VouchAs("north")
+	h.ok(201, "POST", "/api/parties", `{"id":"owner"}`, nil)
+	h.ok(201, "POST", "/api/devices", `{"id":"fan","owner":"owner"}`, nil)
+	one, two := bytes.Repeat([]byte{1}, 32), bytes.Repeat([]byte{2}, 32)
+	enrol := func(key []byte) (uint32, error) {
+		return h.devices.Enrol(context.Background(), "fan", sig.HMAC256, key)
+	}
+	check := func(key []byte, epoch uint32, known bool) {
+		t.Helper()
+		v, ok := h.rep.Vouch("fan")
+		if !ok || v.Epoch != epoch || v.Assurance != lamppost.GatewayVouched || v.Gateway != "north" || v.Key != nil {
+			t.Fatalf("on the ledger: %+v, %t", v, ok)
+		}
+		k := h.devices.SharedKey("fan", v.Epoch, v.Salt, v.Commitment)
+		if got := k != nil && bytes.Equal(k.Bytes(), key); got != known {
+			t.Errorf("the key is known: %t, want %t", got, known)
+		}
+	}
+	for range 2 { // again is the same
+		if epoch, err := enrol(one); epoch != 1 || err != nil {
+			t.Fatalf("enrolled with epoch %d, %v", epoch, err)
+		}
+	}
+	check(one, 1, true)
+	check(two, 1, false)
+	if _, err := enrol(two); err == nil {
+		t.Error("a token enrols two keys")
+	}
+	check(one, 1, true)
+	h.serve(h.live)
+	h.devices.VouchAs("north")
+	check(one, 1, true)
+	must(t, h.store.Scan([]byte{0}, nil, func(k, v []byte) error {
+		if bytes.Contains(v, one) && string(k) != "nKfan" {
+			t.Errorf("the key stands under %q", k)
+		}
+		return nil
+	}))
+	var d api.DeviceDetail
+	h.ok(200, "GET", "/api/devices/fan", nil, &d)
+	if d.Assurance != "gateway-vouched" || d.Suite != "hmac-sha256" {
+		t.Errorf("shown as %s, %s", d.Assurance, d.Suite)
+	}
+	h.ok(201, "POST", "/api/devices/fan/token", nil, nil)
+	if epoch, err := enrol(two); epoch != 2 || err != nil {
+		t.Errorf("enrolled with epoch %d, %v", epoch, err)
+	}
+	check(two, 2, true)
+}

@@ -5,7 +5,6 @@ import (
 	"net/http"
 
 	"github.com/lamppost/lamppost"
-	"github.com/lamppost/lamppost/audit"
 	"github.com/lamppost/lamppost/internal/kv"
 	"github.com/lamppost/lamppost/internal/ledger"
 )
@@ -35,6 +34,9 @@ func (s *Server) getDevices(w http.ResponseWriter, _ *http.Request) error {
 			list.Devices = append(list.Devices, d)
 		}
 		list.Pending = s.cfg.Devices.pending(func(id lamppost.DeviceID) bool { return enrolled[id] })
+		if s.cfg.Seen != nil {
+			list.Pending = addSeen(list.Pending, s.cfg.Seen())
+		}
 		return nil
 	})
 	if err != nil {
@@ -62,7 +64,10 @@ func balancesOf(view ledger.View) (map[lamppost.PartyID]map[string]lamppost.Micr
 // device joins what the ledger and the twin know of a device.
 func (s *Server) device(view ledger.View, b *lamppost.DeviceBody, balances map[lamppost.PartyID]map[string]lamppost.Micro) (Device, error) {
 	d := Device{ID: b.ID, Name: b.Name, Site: b.Site, Owner: b.Owner, Safety: b.Safety.String(), Suite: b.Suite.String(),
-		Assurance: audit.Assurance(b.Suite), Balance: balances[lamppost.PartyID(b.ID)]}
+		Assurance: b.Assurance.String(), Balance: balances[lamppost.PartyID(b.ID)]}
+	if b.Assurance.Wrapped() {
+		d.Suite = "" // it has no key
+	}
 	if d.Balance == nil {
 		d.Balance = map[string]lamppost.Micro{}
 	}

@@ -27,6 +27,8 @@ var shapes = map[string]reflect.Type{
 	"Invoice": reflect.TypeFor[tariff.Invoice](), "InvoiceDetail": reflect.TypeFor[api.Invoice](),
 	"Source": reflect.TypeFor[tariff.Source](), "Done": reflect.TypeFor[api.Done](), "NewDevice": reflect.TypeFor[api.NewDevice](),
 	"DeviceToken": reflect.TypeFor[api.DeviceToken](), "Block": reflect.TypeFor[api.Block](),
+	"Adoption":   reflect.TypeFor[api.Adoption](),
+	"NewGateway": reflect.TypeFor[api.NewGateway](), "GatewayToken": reflect.TypeFor[api.GatewayToken](),
 }
 
 // docs/api.md is the contract: its tables of routes, errors and fields are exactly what the code has, both ways.

@@ -47,9 +47,12 @@ type Devices struct {
 	store kv.Store
 	order Registrar
 
+	sharing sync.Mutex // held while an HMAC key is enrolled; before mu
 	writing sync.Mutex // held while a token is issued; before mu
 	mu      sync.RWMutex
 	tokens  map[lamppost.DeviceID]*issued
+	gateway lamppost.MemberID // as whom this node vouches; empty: for nobody
+	shared  map[lamppost.DeviceID]*sharedKey
 }
 
 // issued is what is kept of a token and of what was announced with it.
@@ -62,7 +65,8 @@ type issued struct {
 	Safety   lamppost.SafetyClass `cbor:"6,keyasint"`
 }
 
-// Keys of the node's own records begin with 'n'; those of tokens with "nT", followed by the device's id.
+// Keys of the node's own records begin with 'n'; those of tokens with "nT", of shared keys with "nK", followed by the
+// device's id.
 var (
 	tokenPrefix = []byte("nT")
 	tokenEnd    = []byte("nU")
@@ -70,7 +74,7 @@ var (
 
 // OpenDevices reads the tokens' hashes. The store is the node's; order makes TxDevice transactions.
 func OpenDevices(store kv.Store, order Registrar) (*Devices, error) {
-	d := &Devices{store: store, order: order, tokens: map[lamppost.DeviceID]*issued{}}
+	d := &Devices{store: store, order: order, tokens: map[lamppost.DeviceID]*issued{}, shared: map[lamppost.DeviceID]*sharedKey{}}
 	err := store.Scan(tokenPrefix, tokenEnd, func(key, val []byte) error {
 		t := new(issued)
 		if err := lamppost.Unmarshal(bytes.Clone(val), t); err != nil || len(t.Hash) != sha256.Size {
@@ -81,6 +85,9 @@ func OpenDevices(store kv.Store, order Registrar) (*Devices, error) {
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reading the devices' tokens: %w", err)
+	}
+	if err := d.loadShared(); err != nil {
+		return nil, fmt.Errorf("reading the keys shared with devices: %w", err)
 	}
 	return d, nil
 }
@@ -199,26 +206,33 @@ func (d *Devices) issue(id lamppost.DeviceID, t issued) (string, error) {
 	return token, nil
 }
 
-// Enrol registers an authenticated device's public key on the ledger and returns the key's epoch. A refusal is a
-// *lamppost.Refusal in the error's chain.
+// Enrol registers an authenticated device's public key on the ledger and returns the key's epoch. Of an HMAC key the
+// ledger gets only a digest; the key stays on this node, which vouches for the device, and the caller has made sure that
+// nobody could read it on the way. A refusal is a *lamppost.Refusal in the error's chain.
 func (d *Devices) Enrol(ctx context.Context, id lamppost.DeviceID, suite sig.Suite, key []byte) (epoch uint32, err error) {
 	t := d.known(id)
 	if t == nil {
 		return 0, lamppost.Refuse(lamppost.CodeUnknown, "device %q was not announced: POST /api/devices", clip(string(id)))
 	}
-	if suite == sig.HMAC256 { // it would stand in the archive for everybody to read
-		return 0, lamppost.Refuse(lamppost.CodeBadTx, "an HMAC key is a shared secret and never enrolled: use ed25519 or es256")
-	}
 	parsed, err := sig.ParsePublicKey(suite, key)
 	if err != nil {
 		return 0, lamppost.Refuse(lamppost.CodeBadTx, "the key of device %q: %v", id, err)
 	}
+	if suite == sig.HMAC256 {
+		d.sharing.Lock() // so that the key on disk is the one that is enrolled
+		defer d.sharing.Unlock()
+	}
 	if epoch, done, err := d.enrolled(id, t, parsed); done || err != nil {
 		return epoch, err
 	}
-	body := lamppost.DeviceBody{ID: id, Owner: t.Owner, Suite: suite, Key: parsed.Bytes(), KeyEpoch: t.KeyEpoch, Name: t.Name,
-		Site: t.Site, Safety: t.Safety, Salt: make([]byte, lamppost.SaltBytes)}
-	rand.Read(body.Salt)
+	body := t.body(id)
+	if suite == sig.HMAC256 {
+		if err := d.share(&body, parsed); err != nil {
+			return 0, err
+		}
+	} else {
+		body.Suite, body.Key = suite, parsed.Bytes()
+	}
 	if _, err := d.order.do(ctx, lamppost.TxDevice, body); err != nil {
 		// The same device may have asked twice at once: then the other request has enrolled this very key.
 		if epoch, done, again := d.enrolled(id, t, parsed); done && again == nil {
@@ -229,6 +243,14 @@ func (d *Devices) Enrol(ctx context.Context, id lamppost.DeviceID, suite sig.Sui
 	return t.KeyEpoch, nil
 }
 
+// body is the enrolment that was announced, without its key.
+func (t *issued) body(id lamppost.DeviceID) lamppost.DeviceBody {
+	b := lamppost.DeviceBody{ID: id, Owner: t.Owner, KeyEpoch: t.KeyEpoch, Name: t.Name, Site: t.Site, Safety: t.Safety,
+		Salt: make([]byte, lamppost.SaltBytes)}
+	rand.Read(b.Salt)
+	return b
+}
+
 // enrolled says whether a key is the device's already, or refuses one that its token is no longer good for.
 func (d *Devices) enrolled(id lamppost.DeviceID, t *issued, key *sig.PublicKey) (epoch uint32, done bool, err error) {
 	body, err := ledger.View{Reader: d.store}.Device(id)
@@ -237,7 +259,7 @@ func (d *Devices) enrolled(id lamppost.DeviceID, t *issued, key *sig.PublicKey) 
 		return 0, false, nil
 	case err != nil:
 		return 0, false, err
-	case body.Suite == key.Suite() && bytes.Equal(body.Key, key.Bytes()):
+	case body.Suite == key.Suite() && bytes.Equal(body.Key, onLedger(&body, key)):
 		return body.KeyEpoch, true, nil
 	case body.KeyEpoch >= t.KeyEpoch:
 		return 0, false, lamppost.Refuse(lamppost.CodeExists,

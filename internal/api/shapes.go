@@ -79,13 +79,24 @@ type Reading struct {
 	Time    lamppost.TimeMS `json:"time_ms"`
 }
 
-// A PendingDevice was announced and has not enrolled its key yet.
+// A PendingDevice was announced and has not enrolled its key yet, or speaks without a key and was not adopted.
 type PendingDevice struct {
 	ID     lamppost.DeviceID `json:"id"`
 	Name   string            `json:"name"`
 	Site   string            `json:"site"`
 	Owner  lamppost.PartyID  `json:"owner"`
 	Safety string            `json:"safety"`
+	Seen   lamppost.TimeMS   `json:"seen_ms"` // when it last spoke without a key; 0: it did not
+	Topic  string            `json:"topic"`   // where
+}
+
+// Adoption enrols a device that has no key, in POST /api/devices/{id}/adopt.
+type Adoption struct {
+	Owner     lamppost.PartyID `json:"owner"`
+	Name      string           `json:"name"`
+	Site      string           `json:"site"`
+	Safety    string           `json:"safety"`
+	Assurance string           `json:"assurance"` // channel-authenticated or unsigned
 }
 
 // DeviceDetail answers /api/devices/{id}.

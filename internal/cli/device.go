@@ -16,7 +16,7 @@ func deviceCmd() *cobra.Command {
 	f := &nodeFlags{}
 	return f.group("device", "Machines: announce, list and show them", `  lamppost device add lamp-7 --owner city --name "Lamp 7" --site "Main Street" --safety public
   lamppost device list
-  lamppost device show lamp-7`, deviceAddCmd(f), deviceTokenCmd(f), deviceListCmd(f), deviceShowCmd(f))
+  lamppost device show lamp-7`, deviceAddCmd(f), deviceAdoptCmd(f), deviceTokenCmd(f), deviceListCmd(f), deviceShowCmd(f))
 }
 
 func deviceAddCmd(f *nodeFlags) *cobra.Command {
@@ -47,6 +47,40 @@ its minimum, essential degrades only after notice, ordinary may stop.`,
 	cmd.Flags().StringVar(&d.Name, "name", "", "name for people")
 	cmd.Flags().StringVar(&d.Site, "site", "", "where it stands")
 	cmd.Flags().StringVar(&d.Safety, "safety", "essential", "life, public, essential or ordinary")
+	return require(cmd, "owner")
+}
+
+func deviceAdoptCmd(f *nodeFlags) *cobra.Command {
+	var a api.Adoption
+	var owner string
+	cmd := &cobra.Command{
+		Use:   "adopt ID --owner PARTY",
+		Short: "Enrol a device that does not sign and speaks by a mapping",
+		Long: `Enrol a device that does not sign and that the node understands by its mapping file; "device list" shows those that
+speak and are not adopted. The node signs in its place, and every bill says so.
+
+A channel-authenticated device logs in with a token of its own: announce it first with "device add". An unsigned one is
+brought by a bridge; only a network founded with --admit-unsigned takes it.`,
+		Example: `  lamppost device adopt plug-3 --owner landlord
+  lamppost device adopt kitchen-plug --owner landlord --assurance unsigned`,
+		Args: oneArg("the device's id, as its topic names it"),
+		RunE: f.run(func(n *remote, args []string) error {
+			a.Owner = lamppost.PartyID(owner)
+			var d api.DeviceDetail
+			raw, err := n.post("/api/devices/"+url.PathEscape(args[0])+"/adopt", a, &d)
+			if err != nil {
+				return err
+			}
+			return n.show(raw, func(w io.Writer) {
+				fmt.Fprintf(w, "Device %s is enrolled as %s; it belongs to %s.\n", d.ID, d.Assurance, d.Owner)
+			})
+		}),
+	}
+	cmd.Flags().StringVar(&owner, "owner", "", "the party it belongs to")
+	cmd.Flags().StringVar(&a.Name, "name", "", "name for people")
+	cmd.Flags().StringVar(&a.Site, "site", "", "where it stands")
+	cmd.Flags().StringVar(&a.Safety, "safety", "essential", "life, public, essential or ordinary")
+	cmd.Flags().StringVar(&a.Assurance, "assurance", "channel-authenticated", "channel-authenticated or unsigned")
 	return require(cmd, "owner")
 }
 
@@ -105,7 +139,11 @@ func printDevices(w io.Writer, all api.DeviceList) {
 		t.add(string(d.ID), d.Name, d.Site, string(d.Owner), d.Safety, state(d), when(d.Last), money(d.Balance))
 	}
 	for _, p := range all.Pending {
-		t.add(string(p.ID), p.Name, p.Site, string(p.Owner), p.Safety, "waits for its key", "", "")
+		waits := "waits for its key"
+		if p.Seen > 0 {
+			waits = "speaks on " + p.Topic + ", not adopted"
+		}
+		t.add(string(p.ID), p.Name, p.Site, string(p.Owner), p.Safety, waits, when(p.Seen), "")
 	}
 	t.print(w, "No devices yet. Announce one: lamppost device add ID --owner PARTY")
 }

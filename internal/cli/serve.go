@@ -58,6 +58,8 @@ admin.token. Only this machine can reach a node unless it is given an address an
 	f.StringVar(&flags.TLSCert, "tls-cert", "", "certificate for both doors, PEM")
 	f.StringVar(&flags.TLSKey, "tls-key", "", "its key, PEM")
 	f.StringVar(&flags.TLSClientCA, "tls-client-ca", "", "authorities, PEM: devices with their certificates need no password")
+	f.StringVar(&flags.Mapping, "mapping", "", "file that says what foreign JSON on MQTT topics means, for devices that do not sign")
+	f.BoolVar(&flags.AdmitUnsigned, "admit-unsigned", false, "let a new network enrol devices that nobody vouches for")
 	f.DurationVar(&flags.Linger, "linger", 0, "longest wait of a report for others (default 25ms)")
 	f.BoolVar(&check, "check", false, "check the configuration and end")
 	f.BoolVar(&asJSON, "log-json", false, "log in JSON")
@@ -70,7 +72,7 @@ func override(cmd *cobra.Command, cfg *node.Config, flags node.Config, member st
 	for name, fields := range map[string][2]*string{
 		"data": {&cfg.Data, &flags.Data}, "network": {&cfg.Network, &flags.Network}, "http": {&cfg.HTTP, &flags.HTTP},
 		"mqtt": {&cfg.MQTT, &flags.MQTT}, "tls-cert": {&cfg.TLSCert, &flags.TLSCert}, "tls-key": {&cfg.TLSKey, &flags.TLSKey},
-		"tls-client-ca": {&cfg.TLSClientCA, &flags.TLSClientCA},
+		"mapping": {&cfg.Mapping, &flags.Mapping}, "tls-client-ca": {&cfg.TLSClientCA, &flags.TLSClientCA},
 	} {
 		if set(name) {
 			*fields[0] = *fields[1]
@@ -78,6 +80,9 @@ func override(cmd *cobra.Command, cfg *node.Config, flags node.Config, member st
 	}
 	if set("member") {
 		cfg.Member = lamppost.MemberID(member)
+	}
+	if set("admit-unsigned") {
+		cfg.AdmitUnsigned = flags.AdmitUnsigned
 	}
 	if set("linger") {
 		cfg.Linger = flags.Linger

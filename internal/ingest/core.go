@@ -34,6 +34,7 @@ type Core struct {
 	items    []lamppost.SegmentItem
 	verifier sig.Verifier
 	raw      []byte
+	seq      lamppost.Seq // of the segment at hand
 }
 
 // An entry is a report between Pack and Reply.
@@ -78,7 +79,7 @@ func (c *Core) Reply(d consensus.Decision) {
 	for i := range c.entries {
 		e := &c.entries[i]
 		o := &d.Outcomes[i]
-		r := Reply{Code: o.Code, ID: e.id, Height: d.Height, Text: o.Text}
+		r := Reply{Code: o.Code, ID: e.id, Height: d.Height, Text: o.Text, Received: e.item.At, Segment: c.seq}
 		switch {
 		case o.Code == lamppost.CodeDuplicate && len(o.Data) == 8:
 			r.Height = lamppost.Height(binary.BigEndian.Uint64(o.Data))
@@ -117,6 +118,8 @@ func (c *Core) read(batch []Item) {
 			c.refuse(it, e.id, lamppost.CodeForbidden, "this connection is another device's")
 		case !known:
 			c.refuse(it, e.id, lamppost.CodeUnknown, "no device of this name is enrolled")
+		case key == nil:
+			c.refuse(it, e.id, lamppost.CodeForbidden, "another gateway vouches for this device")
 		case epoch != r.KeyEpoch || key.Suite() != r.Suite():
 			c.refuse(it, e.id, lamppost.CodeBadSignature, "signed with a key that is not the device's current one")
 		default:
@@ -167,8 +170,8 @@ func (c *Core) segment(number uint64) (*lamppost.Transaction, error) {
 		readings += c.entries[i].readings
 	}
 	seed := lamppost.Seed(c.salts[n*lamppost.SaltBytes:])
-	seq := lamppost.Seq{Epoch: c.cfg.Epoch, N: number}
-	return lamppost.NewSegment(c.cfg.Network, seq, readings, c.items, c.cfg.Gateway, c.cfg.Key, seed)
+	c.seq = lamppost.Seq{Epoch: c.cfg.Epoch, N: number}
+	return lamppost.NewSegment(c.cfg.Network, c.seq, readings, c.items, c.cfg.Gateway, c.cfg.Key, seed)
 }
 
 func (c *Core) refuse(it *Item, id lamppost.ReportID, code lamppost.Code, text string) {

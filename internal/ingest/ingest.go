@@ -29,6 +29,10 @@ type Reply struct {
 	ID     lamppost.ReportID // zero where the bytes could not be read
 	Height lamppost.Height   // of the first commit, where it is accepted
 	Text   string            // for people, of a refusal
+
+	// Of a report that went into a segment: when it was received, and the segment's number.
+	Received lamppost.TimeMS
+	Segment  lamppost.Seq
 }
 
 // A Sink receives replies. Done is called once for every submitted report, from ingest's goroutines, in no order; it
@@ -51,9 +55,11 @@ type Config struct {
 	Epoch   uint32 // of the segment numbers: changes with every start
 
 	Propose Proposer
-	KeyOf   func(lamppost.DeviceID) (key *sig.PublicKey, epoch uint32, ok bool)
-	Now     func() lamppost.TimeMS
-	Salts   func([]byte) // fills with random bytes
+	// KeyOf returns what a device's next report is checked with and its key epoch: the device's own key, the HMAC key that
+	// this gateway shares with it, or this gateway's own where it wraps; nil where another gateway vouches.
+	KeyOf func(lamppost.DeviceID) (key *sig.PublicKey, epoch uint32, ok bool)
+	Now   func() lamppost.TimeMS
+	Salts func([]byte) // fills with random bytes
 
 	Linger   time.Duration // longest wait for company; default 25 ms
 	Workers  int           // segments in the making at once; default 4

@@ -22,6 +22,7 @@ import (
 //	sO <point>                          PointBody          sT <tariff> 0 <version>     tariff.Tariff
 //	sG <agreement>                      AgreementBody      sB <agreement>              billed until
 //	sA <party> 0 <currency>             balance            sC <seller>                 last invoice number
+//	sW <gateway>                        GatewayBody        sR <device> 0 <key epoch>   RevokeBody
 //	sV <buyer> 0 <seller> 0 <number>    where its transaction stands
 //	sY <id>                             where a transaction was decided whose id is still remembered
 //	sX <expiry> <id>                    the same ids by when they may be forgotten
@@ -59,6 +60,10 @@ func txKey(expiry lamppost.TimeMS, id lamppost.TxID) []byte {
 
 func epochKey(id lamppost.DeviceID, epoch uint32) []byte {
 	return binary.BigEndian.AppendUint32(append(key('H', string(id)), 0), epoch)
+}
+
+func revokeKey(id lamppost.DeviceID, epoch uint32) []byte {
+	return binary.BigEndian.AppendUint32(append(key('R', string(id)), 0), epoch)
 }
 
 func idKey(id lamppost.TxID) []byte { return append(key('Y'), id[:]...) }

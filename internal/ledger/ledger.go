@@ -38,6 +38,8 @@ type State struct {
 	network    string
 	members    map[lamppost.MemberID]*member
 	memberList []lamppost.Member
+	gateways   map[lamppost.MemberID]*gateway
+	unsigned   bool // devices of assurance unsigned are admitted
 	parties    map[lamppost.PartyID]lamppost.PartyBody
 	devices    map[lamppost.DeviceID]*device
 	points     map[string]lamppost.PointBody
@@ -69,6 +71,7 @@ func Open(store kv.Reader) (*State, error) {
 	s := &State{
 		store:      store,
 		members:    map[lamppost.MemberID]*member{},
+		gateways:   map[lamppost.MemberID]*gateway{},
 		parties:    map[lamppost.PartyID]lamppost.PartyBody{},
 		devices:    map[lamppost.DeviceID]*device{},
 		points:     map[string]lamppost.PointBody{},
@@ -157,7 +160,7 @@ func (s *State) applyOrder(tx *lamppost.Transaction, id lamppost.TxID) (lamppost
 	case !errors.Is(err, kv.ErrNotFound):
 		return none, err
 	}
-	out, err := s.dispatch(o)
+	out, err := s.dispatch(tx)
 	if err != nil {
 		return none, err
 	}
@@ -166,12 +169,17 @@ func (s *State) applyOrder(tx *lamppost.Transaction, id lamppost.TxID) (lamppost
 	return out, s.forgetExpired()
 }
 
-func (s *State) dispatch(o *lamppost.Order) (out lamppost.Outcome, err error) {
+func (s *State) dispatch(tx *lamppost.Transaction) (out lamppost.Outcome, err error) {
+	o := &tx.Order
 	switch o.Type {
 	case lamppost.TxParty:
 		err = body(o, s.party)
 	case lamppost.TxDevice:
 		err = body(o, s.device)
+	case lamppost.TxGateway:
+		err = body(o, func(b lamppost.GatewayBody) error { return s.gateway(b, tx.Signed.Key) })
+	case lamppost.TxRevoke:
+		err = body(o, s.revoke)
 	case lamppost.TxPoint:
 		err = body(o, s.point)
 	case lamppost.TxTariff:
@@ -220,7 +228,7 @@ func (s *State) genesis(tx *lamppost.Transaction) error {
 		if m := members[tx.Signed.Key]; m == nil || !tx.Signed.Verify(b.Network, lamppost.PurposeTx, m.key) {
 			return lamppost.Refuse(lamppost.CodeBadSignature, "a genesis is signed by one of its members")
 		}
-		s.network, s.members, s.memberList = b.Network, members, b.Members
+		s.network, s.members, s.memberList, s.unsigned = b.Network, members, b.Members, b.AdmitUnsigned
 		s.put(genesisKey(), lamppost.Marshal(b))
 		return nil
 	})
@@ -262,9 +270,16 @@ func (s *State) Committed() {
 	s.staged = s.staged[:0]
 }
 
-// EachKey calls fn for every enrolled device.
-func (s *State) EachKey(fn func(id lamppost.DeviceID, key *sig.PublicKey, epoch uint32)) {
-	for id, d := range s.devices {
-		fn(id, d.key, d.body.KeyEpoch)
+// EachDevice calls fn for every enrolled device: with its key, which is nil where the ledger has none.
+func (s *State) EachDevice(fn func(b *lamppost.DeviceBody, key *sig.PublicKey)) {
+	for _, d := range s.devices {
+		fn(&d.body, d.key)
+	}
+}
+
+// EachGateway calls fn for every registered gateway.
+func (s *State) EachGateway(fn func(id lamppost.MemberID, key *sig.PublicKey)) {
+	for id, g := range s.gateways {
+		fn(id, g.key)
 	}
 }

@@ -67,12 +67,9 @@ func (s *State) device(b lamppost.DeviceBody) error {
 	if b.Safety > lamppost.Ordinary || len(b.Salt) != lamppost.SaltBytes {
 		return lamppost.Refuse(lamppost.CodeBadTx, "a device has a known safety class and a salt of %d bytes", lamppost.SaltBytes)
 	}
-	if b.Suite == sig.HMAC256 {
-		return lamppost.Refuse(lamppost.CodeBadTx, "an HMAC key is shared with a gateway and never enrolled on the ledger")
-	}
-	parsed, err := sig.ParsePublicKey(b.Suite, b.Key)
+	parsed, err := s.deviceKey(b)
 	if err != nil {
-		return lamppost.Refuse(lamppost.CodeBadTx, "key of %q: %v", b.ID, err)
+		return err
 	}
 	if old == nil {
 		old = &device{}
@@ -203,13 +200,15 @@ func (s *State) load() error {
 	if err := lamppost.Unmarshal(raw, &g); err != nil {
 		return err
 	}
-	s.network, s.memberList = g.Network, g.Members
+	s.network, s.memberList, s.unsigned = g.Network, g.Members, g.AdmitUnsigned
 	if s.members, err = parseMembers(g.Members); err != nil {
 		return err
 	}
 	return cmp.Or(
 		loadEach(s, 'P', func(b lamppost.PartyBody) error { s.parties[b.ID] = b; return nil }),
+		loadEach(s, 'W', s.loadGateway),
 		loadEach(s, 'D', func(b lamppost.DeviceBody) error { return s.loadDevice(b) }),
+		loadEach(s, 'R', s.loadRevoked),
 		loadEach(s, 'O', func(b lamppost.PointBody) error { s.points[b.ID] = b; return nil }),
 		loadEach(s, 'T', func(t tariff.Tariff) error { s.tariffs[t.ID] = append(s.tariffs[t.ID], t); return nil }),
 		loadEach(s, 'G', func(b lamppost.AgreementBody) error { s.addAgreement(b); return nil }),
@@ -229,11 +228,13 @@ func loadEach[B any](s *State, kind byte, fn func(b B) error) error {
 }
 
 func (s *State) loadDevice(b lamppost.DeviceBody) error {
-	parsed, err := sig.ParsePublicKey(b.Suite, b.Key)
-	if err != nil {
-		return err
+	d := &device{body: b}
+	if b.Assurance == lamppost.DeviceSigned {
+		var err error
+		if d.key, err = sig.ParsePublicKey(b.Suite, b.Key); err != nil {
+			return err
+		}
 	}
-	d := &device{body: b, key: parsed}
 	s.devices[b.ID] = d
 	switch raw, err := s.store.Get(key('Q', string(b.ID))); {
 	case err == nil:

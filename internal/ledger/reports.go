@@ -17,9 +17,10 @@ import (
 // A device is an enrolled device with what its next report is judged by.
 type device struct {
 	body        lamppost.DeviceBody
-	key         *sig.PublicKey
+	key         *sig.PublicKey // nil unless it signs itself
 	seq         sequence
 	quarantined string // why; empty: it is not
+	revoked     uint64 // key epochs below are revoked
 
 	// Since the last commit: the ids taken, and how many of them are already written.
 	round   uint64
@@ -35,6 +36,7 @@ type reportChecker struct {
 	signed  []byte  // the bytes every report signs, one after the other
 	ends    []int
 	items   []sig.Item
+	which   []int // by item: its report
 	ok      []bool
 	dirty   []*device
 }
@@ -51,7 +53,7 @@ func (s *State) applySegment(tx *lamppost.Transaction, checked bool) ([]lamppost
 		}
 		return outcomes, nil
 	}
-	s.verify(checked)
+	s.verify(tx.Header.Gateway, checked)
 	for i := range tx.Items {
 		out, err := s.applyReport(tx, i)
 		if err != nil {
@@ -91,8 +93,8 @@ func (s *State) checkSegment(tx *lamppost.Transaction, checked bool) *lamppost.R
 	if checked {
 		return nil
 	}
-	m := s.members[tx.Header.Gateway]
-	if m == nil || !tx.Signed.Verify(s.network, lamppost.PurposeSegment, m.key) {
+	key := s.segmentKey(tx.Header.Gateway)
+	if key == nil || !tx.Signed.Verify(s.network, lamppost.PurposeSegment, key) {
 		return lamppost.Refuse(lamppost.CodeBadSignature, "no gateway %q signed this segment for network %q", tx.Header.Gateway, s.network)
 	}
 	if lamppost.MerkleRoot(tx.Leaves()) != tx.Header.Root {
@@ -112,22 +114,27 @@ func (s *State) checkSegment(tx *lamppost.Transaction, checked bool) *lamppost.R
 
 // verify checks all signatures together; those that the caller checked before are taken as good. Whose key it is must
 // be asked in any case: since the caller looked, an earlier transaction may have given the device another key.
-func (s *State) verify(checked bool) {
+func (s *State) verify(gateway lamppost.MemberID, checked bool) {
 	c := &s.checker
 	n := len(c.ends)
+	segment := s.segmentKey(gateway)
 	c.ok = slices.Grow(c.ok[:0], n)[:n]
-	c.items = c.items[:0]
+	c.items, c.which = c.items[:0], c.which[:0]
 	for i := range n {
 		c.ok[i] = false
 		if c.refused[i] != nil {
 			continue
 		}
 		r := &c.reports[i]
-		if d := s.devices[r.Device]; d != nil && d.body.KeyEpoch == r.KeyEpoch && d.key.Suite() == r.Suite() {
-			c.ok[i] = true // of an unchecked one it stands for "in items" until the batch is back
-			if !checked {
-				c.items = append(c.items, sig.Item{Key: d.key, Msg: c.message(i), Sig: r.Signature()})
-			}
+		d := s.devices[r.Device]
+		if d == nil {
+			continue
+		}
+		how, key := d.prove(r, gateway, segment)
+		c.ok[i] = how != byNobody
+		if how == byOwnKey && !checked {
+			c.items = append(c.items, sig.Item{Key: key, Msg: c.message(i), Sig: r.Signature()})
+			c.which = append(c.which, i)
 		}
 	}
 	if len(c.items) == 0 {
@@ -135,11 +142,8 @@ func (s *State) verify(checked bool) {
 	}
 	good := make([]bool, len(c.items))
 	sig.VerifyAll(runtime.GOMAXPROCS(0), c.items, good)
-	for i, j := 0, 0; i < n; i++ {
-		if c.ok[i] {
-			c.ok[i] = good[j]
-			j++
-		}
+	for j, i := range c.which {
+		c.ok[i] = good[j]
 	}
 }
 
@@ -155,7 +159,7 @@ func (s *State) applyReport(tx *lamppost.Transaction, i int) (lamppost.Outcome, 
 	case d == nil:
 		return outcome(lamppost.CodeUnknown, "no device of this name is enrolled"), nil
 	case !c.ok[i]:
-		return outcome(lamppost.CodeBadSignature, "the signature is not that of the device's current key"), nil
+		return outcome(lamppost.CodeBadSignature, d.unproven(r)), nil
 	case d.quarantined != "":
 		return outcome(lamppost.CodeQuarantined, d.quarantined), nil
 	}

@@ -28,12 +28,15 @@ var rewrite = flag.Bool("rewrite", false, "write what the ledger says into testd
 //
 //	empty                                       begins with an empty ledger
 //	at TIME                                     TIME is 2026-01-01T00:00Z, without the date: that of Start, or +90s: from now
-//	genesis [rules=N] [members=0|2|twice]       again NAME                  show accounts|seq DEVICE|quarantine DEVICE|ids|edges DEVICE
-//	party ID [limit=N] [name=TEXT]              device ID OWNER [key=NAME] [epoch=N] [suite=S] [salt=N] [safety=N] [raw=HEX]
+//	genesis [rules=N] [members=0|2|twice] [unsigned]
+//	again NAME                                  show accounts|seq DEVICE|quarantine DEVICE|ids|edges DEVICE|gateways|keys DEVICE
+//	party ID [limit=N] [name=TEXT]              device ID OWNER [key=NAME] [epoch=N] [suite=S] [salt=N] [safety=N] [raw=HEX] [assurance=A] [gateway=ID]
+//	gateway ID [member=ID] [raw=HEX]            revoke DEVICE EPOCH [reason=TEXT]
 //	point ID DEVICE REGISTER [unit=U]           tariff ID VERSION SELLER PRICE FROM [currency=C] [unit=U]
 //	agreement ID SELLER BUYER POINT TARIFF FROM [to=TIME]
 //	transfer FROM TO AMOUNT [currency=C]        invoice SELLER BUYER FROM TO [currency=C]
-//	report DEVICE NUMBER [epoch=N] [synced] [billing] [as=NAME] [key=NAME] [keyepoch=N] [net=ID] [READING@TIME=VALUE …]
+//	report DEVICE NUMBER [epoch=N] [synced] [billing] [as=NAME] [key=NAME] [keyepoch=N] [net=ID] [via=GATEWAY] [wrapped=GATEWAY]
+//	       [READING@TIME=VALUE …]
 //	                                            reading names ending in "_g" are gauges, others registers in Wh
 //	junk                                        bytes that are no report
 //
@@ -120,14 +123,14 @@ func (d *desk) answer(question string) (said string) {
 	d.now += 1000
 	var out []string
 	var pack [][]byte
-	begun := false
+	via, begun := "", false
 	flush := func() {
 		if !begun && len(pack) > 0 {
 			begun = true
 			d.state.Begin(d.height, d.now)
 		}
 		if len(pack) > 0 {
-			out = append(out, d.apply(d.net.Segment(d.now, pack...))...)
+			out = append(out, d.apply(d.segment(via, pack))...)
 			pack = nil
 		}
 	}
@@ -144,6 +147,10 @@ func (d *desk) answer(question string) (said string) {
 			d.now = d.time(w.arg(0))
 			continue
 		case "report", "junk":
+			if w.or("via", "") != via {
+				flush()
+				via = w.or("via", "")
+			}
 			pack = append(pack, d.report(w))
 			continue
 		}
@@ -166,6 +173,17 @@ func (d *desk) answer(question string) (said string) {
 	}
 	d.open()
 	return strings.Join(out, "\n")
+}
+
+// segment packs reports as the member, or as a gateway.
+func (d *desk) segment(via string, reports [][]byte) *lamppost.Transaction {
+	if via == "" {
+		return d.net.Segment(d.now, reports...)
+	}
+	net := *d.net
+	net.Member, net.Key = lamppost.MemberID(via), ledgertest.Key(via, sig.EdDSA)
+	defer d.net.Salts(make([]byte, 64)) // net is a copy: draw on
+	return net.Segment(d.now, reports...)
 }
 
 func (d *desk) commit() {
@@ -294,6 +312,12 @@ func number(s string) int64 {
 	return n
 }
 
+func unhex(s string) []byte {
+	b, err := hex.DecodeString(s)
+	must(err)
+	return b
+}
+
 func money(s string) lamppost.Micro {
 	m, err := lamppost.ParseMicro(s)
 	must(err)
@@ -327,6 +351,15 @@ func (d *desk) body(w words) (lamppost.TxType, any) {
 		return lamppost.TxParty, lamppost.PartyBody{ID: party(0), Name: w.or("name", ""), CreditLimit: money(w.or("limit", "0"))}
 	case "device":
 		return lamppost.TxDevice, d.device(w)
+	case "gateway":
+		b := lamppost.GatewayBody{ID: lamppost.MemberID(w.arg(0)), Member: lamppost.MemberID(w.or("member", "m1")),
+			Key: ledgertest.Key(w.arg(0), sig.EdDSA).Public().Bytes()}
+		if raw, ok := w.opts["raw"]; ok {
+			b.Key = unhex(raw)
+		}
+		return lamppost.TxGateway, b
+	case "revoke":
+		return lamppost.TxRevoke, lamppost.RevokeBody{Device: lamppost.DeviceID(w.arg(0)), KeyEpoch: uint32(number(w.arg(1))), Reason: w.or("reason", "")}
 	case "point":
 		return lamppost.TxPoint, lamppost.PointBody{ID: w.arg(0), Device: lamppost.DeviceID(w.arg(1)), Register: w.arg(2), Unit: w.or("unit", "Wh")}
 	case "tariff":
@@ -359,7 +392,7 @@ func (d *desk) body(w words) (lamppost.TxType, any) {
 func (d *desk) genesis(w words) lamppost.GenesisBody {
 	g := d.net.GenesisBody()
 	g.Rules = uint32(number(w.or("rules", "1")))
-	g.Network = w.or("network", g.Network)
+	g.Network, g.AdmitUnsigned = w.or("network", g.Network), w.has("unsigned")
 	m2 := lamppost.Member{ID: "m2", Key: ledgertest.Key("m2", sig.EdDSA).Public().Bytes()}
 	switch w.or("members", "1") {
 	case "0":
@@ -389,9 +422,17 @@ func (d *desk) device(w words) lamppost.DeviceBody {
 	b := dev.Body(lamppost.PartyID(w.arg(1)))
 	b.Salt = b.Salt[:number(w.or("salt", "16"))]
 	b.Safety = lamppost.SafetyClass(number(w.or("safety", "3")))
+	b.Assurance, err = lamppost.ParseAssurance(w.or("assurance", "device-signed"))
+	must(err)
+	switch b.Gateway = lamppost.MemberID(w.or("gateway", "")); {
+	case b.Assurance == lamppost.GatewayVouched && suite == sig.HMAC256:
+		sum := lamppost.KeyCommitment(b.Salt, b.Key)
+		b.Key = sum[:]
+	case b.Assurance.Wrapped() && w.or("suite", "") == "":
+		b.Suite, b.Key = 0, nil
+	}
 	if raw, ok := w.opts["raw"]; ok {
-		b.Key, err = hex.DecodeString(raw)
-		must(err)
+		b.Key = unhex(raw)
 	}
 	if d.devices[id] == nil || dev.Epoch > d.devices[id].Epoch {
 		d.devices[id] = dev
@@ -424,6 +465,10 @@ func (d *desk) report(w words) []byte {
 	}
 	if w.has("billing") {
 		r.Flags = lamppost.FlagBilling
+	}
+	if by, ok := w.opts["wrapped"]; ok {
+		dev.Key = ledgertest.Key(by, sig.EdDSA)
+		r.Flags |= lamppost.FlagWrapped
 	}
 	for _, p := range w.pairs {
 		r.Readings = append(r.Readings, d.reading(p))
@@ -489,6 +534,29 @@ func (d *desk) show(w words) (out []string) {
 		why, err := v.Quarantine(lamppost.DeviceID(w.arg(1)))
 		must(err)
 		out = append(out, fmt.Sprintf("%q", why))
+	case "gateways":
+		gateways, err := v.Gateways()
+		must(err)
+		for _, g := range gateways {
+			p, err := v.Where(lamppost.TxGateway, string(g.ID), 0)
+			must(err)
+			out = append(out, fmt.Sprintf("%s of %s, registered in block %d", g.ID, g.Member, p.Height))
+		}
+	case "keys":
+		body, err := v.Device(lamppost.DeviceID(w.arg(1)))
+		must(err)
+		for epoch := range body.KeyEpoch + 1 {
+			if p, err := v.Where(lamppost.TxDevice, w.arg(1), epoch); err == nil {
+				out = append(out, fmt.Sprintf("epoch %d enrolled in block %d", epoch, p.Height))
+			}
+		}
+		revoked, err := v.Revoked(body.ID)
+		must(err)
+		for _, b := range revoked {
+			p, err := v.Where(lamppost.TxRevoke, w.arg(1), b.KeyEpoch)
+			must(err)
+			out = append(out, fmt.Sprintf("epoch %d revoked in block %d: %s", b.KeyEpoch, p.Height, b.Reason))
+		}
 	case "ids":
 		n := 0
 		must(d.store.Scan([]byte("sY"), []byte("sZ"), func(_, _ []byte) error { n++; return nil }))

@@ -42,6 +42,16 @@ func (v View) Device(id lamppost.DeviceID) (lamppost.DeviceBody, error) {
 // Devices returns all devices by id.
 func (v View) Devices() ([]lamppost.DeviceBody, error) { return readAll[lamppost.DeviceBody](v, 'D') }
 
+// Gateways returns all registered gateways by id. Members, who are gateways too, are in the genesis.
+func (v View) Gateways() ([]lamppost.GatewayBody, error) {
+	return readAll[lamppost.GatewayBody](v, 'W')
+}
+
+// Revoked returns the revocations of a device's keys, by key epoch.
+func (v View) Revoked(id lamppost.DeviceID) ([]lamppost.RevokeBody, error) {
+	return readRange[lamppost.RevokeBody](v, append(key('R', string(id)), 0))
+}
+
 // Points returns all metering points by id.
 func (v View) Points() ([]lamppost.PointBody, error) { return readAll[lamppost.PointBody](v, 'O') }
 
@@ -108,8 +118,8 @@ func (v View) Decided(id lamppost.TxID) (Place, error) {
 	return decodePlace(raw)
 }
 
-// Where returns the place of the transaction that registered something: a party, point or agreement by id, a tariff by id
-// and version, a device by id and key epoch. It returns kv.ErrNotFound for what is not registered.
+// Where returns the place of the transaction that registered something: a party, gateway, point or agreement by id, a
+// tariff by id and version, a device or a revocation by device and key epoch. It returns kv.ErrNotFound for what is not registered.
 func (v View) Where(t lamppost.TxType, id string, version uint32) (Place, error) {
 	var k []byte
 	switch t {
@@ -121,6 +131,10 @@ func (v View) Where(t lamppost.TxType, id string, version uint32) (Place, error)
 		k = key('G', id)
 	case lamppost.TxTariff:
 		k = tariffKey(id, version)
+	case lamppost.TxGateway:
+		k = key('W', id)
+	case lamppost.TxRevoke:
+		k = revokeKey(lamppost.DeviceID(id), version)
 	case lamppost.TxDevice:
 		k = epochKey(lamppost.DeviceID(id), version)
 	default:
@@ -208,9 +222,10 @@ func read[B any](v View, key []byte) (b B, err error) {
 	return decodeBody[B](raw)
 }
 
-func readAll[B any](v View, kind byte) ([]B, error) {
+func readAll[B any](v View, kind byte) ([]B, error) { return readRange[B](v, key(kind)) }
+
+func readRange[B any](v View, from []byte) ([]B, error) {
 	var all []B
-	from := key(kind)
 	err := v.Scan(from, end(from), func(_, val []byte) error {
 		b, err := decodeBody[B](slices.Clone(val))
 		all = append(all, b)

@@ -38,6 +38,12 @@ type Config struct {
 	// id as common name, needs no password. Others are let in as before. It is read again when it changes.
 	TLSClientCA string `yaml:"tls_client_ca"`
 
+	// Mapping is a file that says what foreign JSON on MQTT topics means, for devices that do not sign. Empty: such messages
+	// are refused.
+	Mapping string `yaml:"mapping"`
+	// AdmitUnsigned lets a new network enrol devices that nobody vouches for. An existing network keeps what it was founded with.
+	AdmitUnsigned bool `yaml:"admit_unsigned"`
+
 	// Linger is the longest time a report waits for others before its segment is signed; default 25ms.
 	Linger time.Duration `yaml:"linger"`
 	// Publish is the time between checkpoints; default 500ms, at most 1s.

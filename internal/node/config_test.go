@@ -18,6 +18,7 @@ func TestExampleConfig(t *testing.T) {
 	must(t, got.ReadConfig("../../docs/node.yaml"))
 	want := node.Config{Data: "/var/lib/lamppost", Network: "house-7", Member: "cellar", HTTP: "0.0.0.0:8443", MQTT: "0.0.0.0:8883",
 		TLSCert: "/etc/lamppost/cert.pem", TLSKey: "/etc/lamppost/key.pem", TLSClientCA: "/etc/lamppost/devices-ca.pem",
+		Mapping: "/etc/lamppost/mapping.yaml", AdmitUnsigned: true,
 		Linger: 25 * time.Millisecond, Publish: 500 * time.Millisecond}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("read %+v, want %+v", got, want)

@@ -31,9 +31,13 @@ func (n *Node) openFrontDoors() (err error) {
 	if n.devices, err = api.OpenDevices(n.store, n.Order); err != nil {
 		return err
 	}
+	if n.gateways, err = api.OpenGateways(n.store, n.Order, n.cfg.Network, n.cfg.Member, n.devices); err != nil {
+		return err
+	}
+	n.devices.VouchAs(n.cfg.Member)
 	n.in = ingest.New(ingest.Config{
 		Network: n.cfg.Network, Gateway: n.cfg.Member, Key: n.key, Epoch: uint32(n.now() / 1000),
-		Propose: n.engine, KeyOf: n.rep.Key, Now: n.now, Salts: func(b []byte) { rand.Read(b) }, // never fails
+		Propose: n.engine, KeyOf: n.keyOf, Now: n.now, Salts: func(b []byte) { rand.Read(b) }, // never fails
 		Linger: n.cfg.Linger, Metrics: ingest.NewMetrics(n.registry),
 	})
 	var cert *tls.Config
@@ -50,8 +54,14 @@ func (n *Node) openFrontDoors() (err error) {
 			return err
 		}
 	}
-	n.mqtt, err = mqttd.New(mqttd.Config{Auth: n.devices.Authenticate, Submit: n.in, Log: n.cfg.Log, Metrics: mqttd.NewMetrics(n.registry)})
-	if err != nil {
+	if err := n.openMapping(); err != nil {
+		return err
+	}
+	door := mqttd.Config{Auth: n.devices.Authenticate, Submit: n.in, Log: n.cfg.Log, Metrics: mqttd.NewMetrics(n.registry)}
+	if n.foreign != nil {
+		door.Foreign = n.foreign
+	}
+	if n.mqtt, err = mqttd.New(door); err != nil {
 		return err
 	}
 	// The small verbs look here when they are given the data folder.
@@ -67,9 +77,9 @@ func (n *Node) openWeb() error {
 	server, err := api.New(api.Config{
 		Store: n.store, Order: n.Order, Checkpoint: n.Checkpoint, Status: n.engine.Status,
 		Network: n.cfg.Network, Member: n.cfg.Member, Quorum: 1, Now: n.now, Speed: n.cfg.Speed, Version: version(),
-		AdminToken: n.token, Live: n.live, Devices: n.devices, MQTT: n.MQTTAddr(), HTTP: n.URL(),
+		AdminToken: n.token, Live: n.live, Devices: n.devices, Gateways: n.gateways, Seen: n.seen, MQTT: n.MQTTAddr(), HTTP: n.URL(),
 		Doors: httpd.Handler(httpd.Config{Auth: n.devices.Authenticate, Submit: n.in, Enrol: n.enrol, Log: n.cfg.Log,
-			Metrics: httpd.NewMetrics(n.registry)}),
+			Gateways: gatewayDoor{n.gateways, n}, Metrics: httpd.NewMetrics(n.registry)}),
 		Front:   dashboard.Handler(),
 		Metrics: promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{}), Log: n.cfg.Log,
 	})
@@ -86,6 +96,9 @@ func (n *Node) enrol(ctx context.Context, id lamppost.DeviceID, suite string, ke
 	s, err := sig.ParseSuite(suite)
 	if err != nil {
 		return "", 0, lamppost.Refuse(lamppost.CodeBadTx, "%v", err)
+	}
+	if s == sig.HMAC256 && !n.private(ctx) {
+		return "", 0, lamppost.Refuse(lamppost.CodeForbidden, "a shared key goes only over TLS or from this machine")
 	}
 	epoch, err = n.devices.Enrol(ctx, id, s, key)
 	return n.cfg.Network, epoch, err

@@ -25,6 +25,7 @@ import (
 	"github.com/lamppost/lamppost/internal/consensus"
 	"github.com/lamppost/lamppost/internal/consensus/solo"
 	"github.com/lamppost/lamppost/internal/ingest"
+	"github.com/lamppost/lamppost/internal/ingest/mapping"
 	"github.com/lamppost/lamppost/internal/ingest/mqttd"
 	"github.com/lamppost/lamppost/internal/kv"
 	"github.com/lamppost/lamppost/internal/kv/pebble"
@@ -46,7 +47,9 @@ type Node struct {
 	web    *http.Server
 	live   *api.Live
 
-	devices *api.Devices
+	devices  *api.Devices
+	gateways *api.Gateways
+	foreign  *mapping.Door // nil: no mapping is configured
 
 	key       *sig.PrivateKey
 	signer    note.Signer
@@ -150,7 +153,7 @@ const recentBlocks = 2000
 
 // found commits the first block, a genesis with this node as the only member.
 func (n *Node) found() error {
-	body := lamppost.GenesisBody{Network: n.cfg.Network, Rules: 1,
+	body := lamppost.GenesisBody{Network: n.cfg.Network, Rules: 1, AdmitUnsigned: n.cfg.AdmitUnsigned,
 		Members: []lamppost.Member{{ID: n.cfg.Member, Key: n.key.Public().Bytes()}}}
 	tx, err := n.sign(lamppost.TxGenesis, body)
 	if err != nil {

@@ -40,7 +40,7 @@ type Event struct {
 }
 
 // A Replica implements consensus.App and consensus.View. The App's methods are called by one goroutine at a time; Key,
-// the View's methods and the proofs by any.
+// Vouch, GatewayKey, the View's methods and the proofs by any.
 type Replica struct {
 	cfg   Config
 	state *ledger.State
@@ -54,21 +54,40 @@ type Replica struct {
 	last lastBox
 }
 
-// A Key is what a device's next report must be signed with.
-type Key struct {
-	Key   *sig.PublicKey
-	Epoch uint32
+// A Vouch is what a device's next report must be shown by.
+type Vouch struct {
+	Key        *sig.PublicKey // of the device; nil where Gateway vouches
+	Epoch      uint32         // of the key
+	Assurance  lamppost.Assurance
+	Gateway    lamppost.MemberID
+	Commitment []byte // of an HMAC key, with Salt: see lamppost.KeyCommitment
+	Salt       []byte
 }
 
-// keyring holds the keys of all devices as of the last commit.
+func vouch(b *lamppost.DeviceBody, key *sig.PublicKey) Vouch {
+	v := Vouch{Key: key, Epoch: b.KeyEpoch, Assurance: b.Assurance, Gateway: b.Gateway}
+	if b.Assurance == lamppost.GatewayVouched {
+		v.Commitment, v.Salt = b.Key, b.Salt
+	}
+	return v
+}
+
+// keyring holds the keys of all devices and gateways as of the last commit.
 type keyring struct {
-	mu   sync.RWMutex
-	byID map[lamppost.DeviceID]Key
+	mu       sync.RWMutex
+	byID     map[lamppost.DeviceID]Vouch
+	gateways map[lamppost.MemberID]*sig.PublicKey
 }
 
-func (k *keyring) set(id lamppost.DeviceID, key Key) {
+func (k *keyring) set(id lamppost.DeviceID, v Vouch) {
 	k.mu.Lock()
-	k.byID[id] = key
+	k.byID[id] = v
+	k.mu.Unlock()
+}
+
+func (k *keyring) setGateway(id lamppost.MemberID, key *sig.PublicKey) {
+	k.mu.Lock()
+	k.gateways[id] = key
 	k.mu.Unlock()
 }
 
@@ -94,8 +113,12 @@ func Open(cfg Config) (*Replica, error) {
 		return nil, err
 	}
 	r.last.Root, r.last.Members = lamppost.Hash(r.log.Root()), r.state.Members()
-	r.keys.byID = map[lamppost.DeviceID]Key{}
-	r.state.EachKey(func(id lamppost.DeviceID, key *sig.PublicKey, epoch uint32) { r.keys.set(id, Key{key, epoch}) })
+	r.keys.byID, r.keys.gateways = map[lamppost.DeviceID]Vouch{}, map[lamppost.MemberID]*sig.PublicKey{}
+	r.state.EachDevice(func(b *lamppost.DeviceBody, key *sig.PublicKey) { r.keys.set(b.ID, vouch(b, key)) })
+	for _, m := range r.state.Members() {
+		r.keys.setGateway(m.ID, r.state.Member(m.ID))
+	}
+	r.state.EachGateway(r.keys.setGateway)
 	return r, nil
 }
 
@@ -135,12 +158,25 @@ func (r *Replica) position() (lamppost.Height, lamppost.TimeMS) {
 // Network is the network's id, empty before its genesis. It is called when no block is being applied.
 func (r *Replica) Network() string { return r.state.Network() }
 
-// Key returns an enrolled device's current key and its epoch.
-func (r *Replica) Key(id lamppost.DeviceID) (key *sig.PublicKey, epoch uint32, ok bool) {
+// Vouch returns what shows that a report is an enrolled device's.
+func (r *Replica) Vouch(id lamppost.DeviceID) (v Vouch, ok bool) {
 	r.keys.mu.RLock()
-	k, ok := r.keys.byID[id]
-	r.keys.mu.RUnlock()
-	return k.Key, k.Epoch, ok
+	defer r.keys.mu.RUnlock()
+	v, ok = r.keys.byID[id]
+	return v, ok
+}
+
+// Key returns an enrolled device's current key and its epoch. A device without a key of its own has none here.
+func (r *Replica) Key(id lamppost.DeviceID) (key *sig.PublicKey, epoch uint32, ok bool) {
+	v, ok := r.Vouch(id)
+	return v.Key, v.Epoch, ok && v.Key != nil
+}
+
+// GatewayKey returns the key that a member's or registered gateway's segments are signed with, or nil.
+func (r *Replica) GatewayKey(id lamppost.MemberID) *sig.PublicKey {
+	r.keys.mu.RLock()
+	defer r.keys.mu.RUnlock()
+	return r.keys.gateways[id]
 }
 
 // CheckTx implements consensus.View.
@@ -318,12 +354,36 @@ func (r *Replica) Commit() (forget lamppost.Cursor, err error) {
 // refreshKeys makes newly enrolled keys known to ingest.
 func (r *Replica) refreshKeys(ev *Event) {
 	for i, tx := range ev.Txs {
-		var b lamppost.DeviceBody
-		if tx.Type != lamppost.TxDevice || ev.Result.Outcomes[i][0].Code != lamppost.CodeOK || lamppost.Unmarshal(tx.Order.Body, &b) != nil {
+		if tx.Type == lamppost.TxSegment || ev.Result.Outcomes[i][0].Code != lamppost.CodeOK {
 			continue
 		}
-		if key, err := sig.ParsePublicKey(b.Suite, b.Key); err == nil {
-			r.keys.set(b.ID, Key{key, b.KeyEpoch})
+		switch tx.Type {
+		case lamppost.TxGenesis:
+			for _, m := range r.state.Members() {
+				r.keys.setGateway(m.ID, r.state.Member(m.ID))
+			}
+		case lamppost.TxGateway:
+			var b lamppost.GatewayBody
+			if lamppost.Unmarshal(tx.Order.Body, &b) == nil {
+				r.keys.setGateway(b.ID, r.state.Gateway(b.ID))
+			}
+		case lamppost.TxDevice:
+			r.refreshDevice(tx.Order.Body)
 		}
 	}
+}
+
+func (r *Replica) refreshDevice(body []byte) {
+	var b lamppost.DeviceBody
+	if lamppost.Unmarshal(body, &b) != nil {
+		return
+	}
+	var key *sig.PublicKey
+	if b.Assurance == lamppost.DeviceSigned {
+		var err error
+		if key, err = sig.ParsePublicKey(b.Suite, b.Key); err != nil {
+			return
+		}
+	}
+	r.keys.set(b.ID, vouch(&b, key))
 }

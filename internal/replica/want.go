@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/lamppost/lamppost"
@@ -10,7 +11,7 @@ import (
 	"github.com/lamppost/lamppost/tariff"
 )
 
-// WantReport lists what proves one report: itself, the enrolment of the key it is signed with, and its block's time.
+// WantReport lists what proves one report: itself, the enrolment of the key it is signed with, its gateway, and its block's time.
 func WantReport(r kv.Reader, s tariff.Source) (Want, error) {
 	w := Want{Txs: []ledger.Place{{Height: 1}}, Blocks: []lamppost.Height{s.Height}} // the genesis names the members
 	return w, w.addReport(r, s)
@@ -94,7 +95,15 @@ func (w *Want) add(r kv.Reader, t lamppost.TxType, id string, version uint32) er
 	return nil
 }
 
-// addReport adds a report, once, and the enrolment of its key.
+// addGateway adds the registration of a segment's gateway; members are in the genesis.
+func (w *Want) addGateway(r kv.Reader, id lamppost.MemberID) error {
+	if err := w.add(r, lamppost.TxGateway, string(id), 0); err != nil && !errors.Is(err, kv.ErrNotFound) {
+		return err
+	}
+	return nil
+}
+
+// addReport adds a report, once, the enrolment of its key and who packed it.
 func (w *Want) addReport(r kv.Reader, s tariff.Source) error {
 	s.Record = 0
 	for i := len(w.Reports) - 1; i >= 0 && i >= len(w.Reports)-64; i-- { // edges of one report come together
@@ -112,5 +121,8 @@ func (w *Want) addReport(r kv.Reader, s tariff.Source) error {
 		return fmt.Errorf("no report %d in transaction %d of block %d", s.Report, s.Tx, s.Height)
 	}
 	w.Reports = append(w.Reports, s)
+	if err := w.addGateway(r, tx.Signed.Key); err != nil {
+		return err
+	}
 	return w.add(r, lamppost.TxDevice, string(rep.Device), rep.KeyEpoch)
 }

@@ -42,13 +42,20 @@ type Config struct {
 	// *lamppost.Refusal is told to the device; others are logged. Nil: there is no enrolment here.
 	Enrol func(ctx context.Context, device lamppost.DeviceID, suite string, key []byte) (network string, keyEpoch uint32, err error)
 
+	// Gateways serves gateways on site. Nil: there are none here.
+	Gateways Gateways
+
+	// Custody returns the signed receipt for a report that is in a gateway's custody, nil where it is not. Nil: no receipts.
+	Custody func(ingest.Reply) []byte
+
 	MaxWait time.Duration    // for a report to be committed; 0: DefaultMaxWait
 	Now     func() time.Time // nil: time.Now
 	Log     *slog.Logger     // nil: nothing is logged
 	Metrics *Metrics         // nil: counted, but nowhere to be seen
 }
 
-// Handler answers POST /v1/report and POST /v1/enrol.
+// Handler answers POST /v1/report, POST /v1/enrol, and where there are Gateways, POST /v1/gateway, GET /v1/gateway/devices
+// and POST /v1/segments.
 func Handler(cfg Config) http.Handler {
 	if cfg.MaxWait == 0 {
 		cfg.MaxWait = DefaultMaxWait
@@ -62,18 +69,22 @@ func Handler(cfg Config) http.Handler {
 	if cfg.Metrics == nil {
 		cfg.Metrics = NewMetrics(nil)
 	}
-	d := &door{cfg: cfg, origins: map[lamppost.DeviceID]*ingest.Origin{}}
+	d := &door{cfg: cfg, origins: map[lamppost.DeviceID]*ingest.Origin{}, segments: make(chan struct{}, maxSegments)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/report", d.report)
 	if cfg.Enrol != nil {
 		mux.HandleFunc("POST /v1/enrol", d.enrol)
 	}
+	if cfg.Gateways != nil {
+		d.gatewayRoutes(mux)
+	}
 	return mux
 }
 
 type door struct {
-	cfg    Config
-	failed failures
+	cfg      Config
+	failed   failures
+	segments chan struct{} // holds one entry for each segment in the making
 
 	mu      sync.Mutex
 	origins map[lamppost.DeviceID]*ingest.Origin // of devices that have logged in: as many as there are devices
@@ -86,6 +97,8 @@ type reply struct {
 	Report string          `json:"report,omitempty"` // absent where the bytes could not be read
 	Height lamppost.Height `json:"height,omitempty"` // of the first commit
 	Text   string          `json:"text,omitempty"`
+	// Custody is a gateway's signed receipt, of a report that it holds and the ledger does not have yet.
+	Custody []byte `json:"custody,omitempty"`
 }
 
 // report takes one report and answers when it is judged.
@@ -128,6 +141,9 @@ func (d *door) answerReport(w http.ResponseWriter, got ingest.Reply) {
 	m := reply{Code: got.Code.String(), Height: got.Height, Text: got.Text}
 	if !got.ID.IsZero() {
 		m.Report = got.ID.String()
+	}
+	if d.cfg.Custody != nil {
+		m.Custody = d.cfg.Custody(got)
 	}
 	d.answer(w, Status(got.Code), m)
 }

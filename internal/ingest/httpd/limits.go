@@ -8,6 +8,9 @@ const (
 	readTimeout    = 30 * time.Second // for a body, after the request's header
 	maxEnrolBytes  = 4 << 10          // the body of an enrolment
 
+	maxSegments    = 8                // of gateways, in the making at once
+	maxSegmentWait = 30 * time.Second // for a segment to be committed, before its gateway is asked to send it again
+
 	// A device's token may be given wrongly so often from one address, then not be tried for the rest of the window.
 	maxFailures   = 10
 	failureWindow = time.Minute

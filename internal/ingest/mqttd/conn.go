@@ -1,6 +1,7 @@
 package mqttd
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -250,6 +251,9 @@ func (c *conn) publish(first byte, body []byte) error {
 	if err != nil {
 		return err
 	}
+	if p.foreign && c.srv.cfg.Foreign != nil {
+		return c.foreign(p, token)
+	}
 	if p.foreign {
 		c.Done(token, ingest.Reply{Code: lamppost.CodeForbidden, Text: "publish to " + c.topics.report + " only"})
 		return nil
@@ -266,6 +270,23 @@ func (c *conn) publish(first byte, body []byte) error {
 	if err != nil {
 		c.forget(token)
 		return fmt.Errorf("%w: %w", errNotTaken, err)
+	}
+	return nil
+}
+
+// foreign hands on a message that is not a report. It may be wrapped as one; the acknowledgement then is that report's.
+func (c *conn) foreign(p publish, token uint64) error {
+	ours := false
+	err := c.busy(func() (err error) {
+		ours, err = c.srv.cfg.Foreign.Publish(c.ctx, &c.origin, p.topic, bytes.Clone(p.payload), token, c)
+		return err
+	})
+	if err != nil {
+		c.forget(token)
+		return fmt.Errorf("%w: %w", errNotTaken, err)
+	}
+	if !ours {
+		c.Done(token, ingest.Reply{Code: lamppost.CodeForbidden, Text: "publish to " + c.topics.report + ", or to a topic that is mapped"})
 	}
 	return nil
 }

@@ -50,7 +50,7 @@ func (c *conn) connect() error {
 	c.version = pk.ProtocolVersion
 	c.mods = packets.Mods{MaxSize: pk.Properties.MaximumPacketSize,
 		DisallowProblemInfo: pk.Properties.RequestProblemInfoFlag && pk.Properties.RequestProblemInfo == 0}
-	code := validate(&pk)
+	code := validate(&pk, c.srv.cfg.Foreign != nil)
 	if code == packets.CodeSuccess {
 		if c.origin.Device, err = c.login(&pk, cert); err != nil {
 			code = errBadPassword
@@ -91,13 +91,13 @@ func (c *conn) handshake() (*x509.Certificate, error) {
 }
 
 // validate checks a CONNECT beyond what its decoder does.
-func validate(pk *packets.Packet) packets.Code {
+func validate(pk *packets.Packet, will bool) packets.Code {
 	switch code := pk.ConnectValidate(); {
 	case code == packets.ErrProtocolViolationProtocolVersion, code == packets.CodeSuccess && pk.ProtocolVersion < 4:
 		return errNoVersion
 	case code != packets.CodeSuccess:
 		return code
-	case pk.Connect.WillFlag:
+	case pk.Connect.WillFlag && !will:
 		return errNoWill
 	case pk.Properties.AuthenticationMethod != "":
 		return errNoAuth

@@ -37,12 +37,22 @@ type Submitter interface {
 	TrySubmit(from *ingest.Origin, raw []byte, token uint64, sink ingest.Sink) error
 }
 
+// A Foreign takes messages that are no reports; *mapping.Door is one. It returns false where the topic means nothing to it.
+// After true and nil, and only then, sink.Done(token) is called exactly once. It may wait.
+type Foreign interface {
+	Publish(ctx context.Context, from *ingest.Origin, topic string, message []byte, token uint64, sink ingest.Sink) (bool, error)
+}
+
 // Config is what a Server needs. Zero values of the limits mean the defaults of limits.go.
 type Config struct {
 	// Auth says which device a client is, or refuses it; required. cert is the client's certificate where TLS verified
 	// one, else nil. It is called by many goroutines at once and may take its time.
 	Auth   func(user, password string, cert *x509.Certificate) (lamppost.DeviceID, error)
 	Submit Submitter // required
+
+	// Foreign takes messages on other topics than a device's own. Then clients may have a will, which is ignored: foreign
+	// firmware cannot do without. Nil: such messages are refused.
+	Foreign Foreign
 
 	MaxConnections int           // open sockets; further ones are closed at once
 	MaxPacket      int           // bytes of one packet; a larger PUBLISH is refused, a larger packet of another type ends the connection

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/mochi-mqtt/server/v2/packets"
 )
@@ -16,7 +17,8 @@ type publish struct {
 	qos     byte
 	id      uint16 // 0 with QoS 0
 	payload []byte
-	foreign bool // not to this device's report topic
+	foreign bool   // not to this device's report topic
+	topic   string // where foreign; a copy
 }
 
 // parseReport reads the PUBLISH packets that make nearly all of the traffic: QoS 0 or 1, to the device's own report
@@ -67,7 +69,11 @@ func parsePublish(first byte, body []byte, version byte, topic string) (publish,
 	if version == 5 && pk.FixedHeader.Qos > 1 {
 		return publish{}, packets.ErrQosNotSupported // MQTT 5 §3.2.2.3.4: Maximum QoS 1 was announced
 	}
-	return publish{pk.FixedHeader.Qos, pk.PacketID, pk.Payload, pk.TopicName != topic}, nil
+	p := publish{qos: pk.FixedHeader.Qos, id: pk.PacketID, payload: pk.Payload, foreign: pk.TopicName != topic}
+	if p.foreign {
+		p.topic = strings.Clone(pk.TopicName)
+	}
+	return p, nil
 }
 
 // decode reads a packet that a client may send. The result aliases body. An error wraps or is a packets.Code.

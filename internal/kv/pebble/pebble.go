@@ -9,6 +9,7 @@
 package pebble
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -23,8 +24,11 @@ import (
 
 // Options are what an operator may want to change. The zero value is right for a node.
 type Options struct {
-	CacheBytes int64        // memory for blocks read from disk; 0 means DefaultCacheBytes
-	Logger     *slog.Logger // told of trouble only: disk errors, stalled writes; nil is silent
+	CacheBytes int64 // memory for blocks read from disk; 0 means DefaultCacheBytes
+	// MemTableBytes is how much is gathered in memory before it is written to a table; 0 means DefaultMemTableBytes. Up to four
+	// wait for the disk.
+	MemTableBytes uint64
+	Logger        *slog.Logger // told of trouble only: disk errors, stalled writes; nil is silent
 
 	// NoFsync makes Apply return before the disk has the batch: a power cut loses or tears the latest ones, in order.
 	// For tests that do not cut the power, where it saves most of the time.
@@ -33,6 +37,10 @@ type Options struct {
 
 // DefaultCacheBytes is the memory for blocks read from disk if Options says nothing.
 const DefaultCacheBytes = 64 << 20
+
+// DefaultMemTableBytes is what is gathered in memory if Options says nothing: several seconds of blocks, so that level 0
+// gets few and large files.
+const DefaultMemTableBytes = 64 << 20
 
 // A Store is a kv.Store in a folder.
 type Store struct {
@@ -155,6 +163,15 @@ func stage(batch *pebble.Batch, op kv.Op) error {
 func (s *Store) Snapshot() (kv.Snapshot, error) {
 	snap := s.db.NewSnapshot()
 	return snapshot{reader{snap}, snap}, nil
+}
+
+// Compact gives back the disk space of what was deleted from from ≤ key < to, and returns when that is done. It may run
+// beside everything else but Close.
+func (s *Store) Compact(from, to []byte) error {
+	if err := s.db.Compact(context.Background(), from, to, false); err != nil {
+		return fmt.Errorf("compacting from %q to %q: %w", from, to, err)
+	}
+	return nil
 }
 
 // Close implements kv.Store. After a failed Apply it leaves the folder locked until the process ends: the library's

@@ -12,9 +12,8 @@ import (
 // The load these settings are for: 1 to 10 MB/s in batches of one block, most of it bodies of up to 1 MiB that are
 // written once under ascending keys and seldom read, beside small state keys that are read for every transaction.
 const (
-	memtableBytes    = 64 << 20 // several seconds of blocks, so that level 0 gets few and large files
-	memtables        = 4        // filled ones that may wait for the disk before Apply does
-	bloomBitsPerKey  = 10       // 1 % of lookups of a missing key touch a file in vain
+	memtables        = 4  // filled ones that may wait for the disk before Apply does
+	bloomBitsPerKey  = 10 // 1 % of lookups of a missing key touch a file in vain
 	openFiles        = 1000
 	batchHeaderBytes = 12
 )
@@ -41,13 +40,16 @@ func settings(disk vfs.FS, lock *pebble.Lock, o Options) *pebble.Options {
 		FormatMajorVersion:          pebble.FormatTableFormatV6,
 		CacheSize:                   o.CacheBytes,
 		MaxOpenFiles:                openFiles,
-		MemTableSize:                memtableBytes,
+		MemTableSize:                o.MemTableBytes,
 		MemTableStopWritesThreshold: memtables,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
 		// WALBytesPerSync stays 0: every batch is synced as a whole, syncs in between only delay it.
 	}
 	if s.CacheSize == 0 {
 		s.CacheSize = DefaultCacheBytes
+	}
+	if s.MemTableSize == 0 {
+		s.MemTableSize = DefaultMemTableBytes
 	}
 	for i := range s.Levels {
 		s.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBitsPerKey)

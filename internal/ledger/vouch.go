@@ -1,0 +1,162 @@
+package ledger
+
+import (
+	"fmt"
+
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/sig"
+)
+
+// Who vouches for a report: the device by its key, or the gateway that its enrolment names. The class of a device is in
+// its enrolment, which is kept by key epoch, so that it is known of every old report too.
+
+// A gateway signs segments beside the members, and reports of devices without a key.
+type gateway struct {
+	body lamppost.GatewayBody
+	key  *sig.PublicKey
+}
+
+// gateway registers one. The member who signed answers for it.
+func (s *State) gateway(b lamppost.GatewayBody, signer lamppost.MemberID) error {
+	if err := lamppost.CheckName("gateway", string(b.ID)); err != nil {
+		return lamppost.Refuse(lamppost.CodeBadTx, "%v", err)
+	}
+	if s.segmentKey(b.ID) != nil {
+		return lamppost.Refuse(lamppost.CodeExists, "%q is a member or gateway already", b.ID)
+	}
+	if b.Member != signer {
+		return lamppost.Refuse(lamppost.CodeForbidden, "member %q signed for a gateway that %q shall answer for", signer, b.Member)
+	}
+	parsed, err := sig.ParsePublicKey(sig.EdDSA, b.Key)
+	if err != nil {
+		return lamppost.Refuse(lamppost.CodeBadTx, "key of gateway %q: %v", b.ID, err)
+	}
+	s.gateways[b.ID] = &gateway{body: b, key: parsed}
+	s.putBody(key('W', string(b.ID)), b)
+	return nil
+}
+
+func (s *State) loadGateway(b lamppost.GatewayBody) error {
+	parsed, err := sig.ParsePublicKey(sig.EdDSA, b.Key)
+	s.gateways[b.ID] = &gateway{body: b, key: parsed}
+	return err
+}
+
+// segmentKey returns the key that a member's or gateway's segments are signed with, or nil.
+func (s *State) segmentKey(id lamppost.MemberID) *sig.PublicKey {
+	if m := s.members[id]; m != nil {
+		return m.key
+	}
+	if g := s.gateways[id]; g != nil {
+		return g.key
+	}
+	return nil
+}
+
+// Gateway returns the key of a member or registered gateway, or nil.
+func (s *State) Gateway(id lamppost.MemberID) *sig.PublicKey { return s.segmentKey(id) }
+
+// deviceKey checks that suite, key and gateway fit the assurance, and returns the key, nil where the ledger has none.
+func (s *State) deviceKey(b lamppost.DeviceBody) (*sig.PublicKey, error) {
+	if b.Assurance == lamppost.DeviceSigned {
+		return ownKey(b)
+	}
+	vouched, wrapped := b.Assurance == lamppost.GatewayVouched, b.Assurance.Wrapped()
+	switch {
+	case !vouched && !wrapped:
+		return nil, lamppost.Refuse(lamppost.CodeBadTx, "assurance %q is not known to rules version %d", b.Assurance, Rules)
+	case s.segmentKey(b.Gateway) == nil:
+		return nil, lamppost.Refuse(lamppost.CodeUnknown, "no gateway %q to vouch for %q", b.Gateway, b.ID)
+	case vouched && (b.Suite != sig.HMAC256 || len(b.Key) != len(lamppost.Hash{})):
+		return nil, lamppost.Refuse(lamppost.CodeBadTx, "a gateway-vouched device has an HMAC key, and the ledger only the digest of it")
+	case wrapped && (b.Suite != 0 || len(b.Key) != 0):
+		return nil, lamppost.Refuse(lamppost.CodeBadTx, "a device of assurance %q has no key", b.Assurance)
+	case b.Assurance == lamppost.Unsigned && !s.unsigned:
+		return nil, lamppost.Refuse(lamppost.CodeForbidden, "network %q admits no unsigned devices", s.network)
+	}
+	return nil, nil
+}
+
+func ownKey(b lamppost.DeviceBody) (*sig.PublicKey, error) {
+	if b.Gateway != "" {
+		return nil, lamppost.Refuse(lamppost.CodeBadTx, "%q signs itself: no gateway vouches for it", b.ID)
+	}
+	if b.Suite == sig.HMAC256 {
+		return nil, lamppost.Refuse(lamppost.CodeBadTx, "an HMAC key is shared with a gateway and never enrolled on the ledger")
+	}
+	parsed, err := sig.ParsePublicKey(b.Suite, b.Key)
+	if err != nil {
+		return nil, lamppost.Refuse(lamppost.CodeBadTx, "key of %q: %v", b.ID, err)
+	}
+	return parsed, nil
+}
+
+// revoke ends a key epoch of a device and all before it.
+func (s *State) revoke(b lamppost.RevokeBody) error {
+	d := s.devices[b.Device]
+	switch {
+	case d == nil:
+		return lamppost.Refuse(lamppost.CodeUnknown, "no device %q whose key could be revoked", b.Device)
+	case b.KeyEpoch > d.body.KeyEpoch:
+		return lamppost.Refuse(lamppost.CodeUnknown, "%q has key epoch %d, not %d yet", b.Device, d.body.KeyEpoch, b.KeyEpoch)
+	case d.isRevoked(b.KeyEpoch):
+		return lamppost.Refuse(lamppost.CodeExists, "key epoch %d of %q is revoked", b.KeyEpoch, b.Device)
+	}
+	if err := checkText(b.Reason); err != nil {
+		return err
+	}
+	d.revoke(b.KeyEpoch)
+	s.putBody(revokeKey(b.Device, b.KeyEpoch), b)
+	return nil
+}
+
+func (s *State) loadRevoked(b lamppost.RevokeBody) error {
+	d := s.devices[b.Device]
+	if d == nil {
+		return fmt.Errorf("a key of %q is revoked, but the device is not there", b.Device)
+	}
+	d.revoke(b.KeyEpoch)
+	return nil
+}
+
+func (d *device) revoke(epoch uint32) { d.revoked = max(d.revoked, uint64(epoch)+1) }
+
+func (d *device) isRevoked(epoch uint32) bool { return uint64(epoch) < d.revoked }
+
+// proof says how a report in a segment of a gateway is shown to be the device's.
+type proof uint8
+
+const (
+	byNobody  proof = iota // it is not: another key, another gateway, or revoked
+	byOwnKey               // its signature is checked with the key returned
+	byGateway              // a MAC that the segment's gateway checked
+)
+
+// prove says what shows that a report is the device's, and with which key. segment is the key of the segment's gateway.
+func (d *device) prove(r *lamppost.Report, gateway lamppost.MemberID, segment *sig.PublicKey) (proof, *sig.PublicKey) {
+	if d.body.KeyEpoch != r.KeyEpoch || d.isRevoked(r.KeyEpoch) || d.body.Assurance.Wrapped() != r.Wrapped() {
+		return byNobody, nil
+	}
+	switch {
+	case d.body.Assurance == lamppost.DeviceSigned && d.key.Suite() == r.Suite():
+		return byOwnKey, d.key
+	case d.body.Gateway != gateway:
+		return byNobody, nil
+	case d.body.Assurance == lamppost.GatewayVouched && r.Suite() == sig.HMAC256:
+		return byGateway, nil
+	case d.body.Assurance.Wrapped() && r.Suite() == segment.Suite():
+		return byOwnKey, segment
+	}
+	return byNobody, nil
+}
+
+// unproven says for people why a report is not taken as the device's.
+func (d *device) unproven(r *lamppost.Report) string {
+	switch {
+	case d.isRevoked(r.KeyEpoch):
+		return "revoked: the key with this epoch counts no longer"
+	case d.body.Assurance != lamppost.DeviceSigned:
+		return "the report does not come by the gateway that vouches for the device, as its enrolment says"
+	}
+	return "the signature is not that of the device's current key"
+}

@@ -1,0 +1,69 @@
+package node
+
+import (
+	"context"
+	"errors"
+
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/api"
+	"github.com/lamppost/lamppost/internal/consensus"
+	"github.com/lamppost/lamppost/internal/ingest/httpd"
+)
+
+// A gatewayDoor is what the HTTP door asks on behalf of gateways on site.
+type gatewayDoor struct {
+	*api.Gateways
+	n *Node
+}
+
+// Fleet implements httpd.Gateways.
+func (d gatewayDoor) Fleet(id lamppost.MemberID) (httpd.Fleet, error) {
+	list, err := d.Gateways.Fleet(id)
+	if err != nil {
+		return httpd.Fleet{}, err
+	}
+	f := httpd.Fleet{Network: d.n.cfg.Network, Gateway: id, Devices: make([]httpd.FleetDevice, 0, len(list))}
+	for i := range list {
+		dev := httpd.FleetDevice{ID: list[i].ID, Token: list[i].Token}
+		if b := list[i].Body; b != nil {
+			dev.Suite, dev.Key, dev.KeyEpoch = b.Suite, b.Key, b.KeyEpoch
+		}
+		f.Devices = append(f.Devices, dev)
+	}
+	return f, nil
+}
+
+// Segment implements httpd.Gateways. What the ledger would refuse as a whole is refused here, where the gateway can tell
+// it from a judgement of its reports and keep them.
+func (d gatewayDoor) Segment(ctx context.Context, id lamppost.MemberID, raw []byte) (lamppost.Height, []lamppost.Outcome, error) {
+	tx, err := lamppost.ParseTransaction(raw)
+	if err != nil {
+		return 0, nil, lamppost.Refuse(lamppost.CodeBadTx, "%v", err)
+	}
+	if tx.Type != lamppost.TxSegment {
+		return 0, nil, lamppost.Refuse(lamppost.CodeBadTx, "a gateway delivers segments, not %q", tx.Type)
+	}
+	if len(raw) > lamppost.MaxSegmentBytes {
+		return 0, nil, lamppost.Refuse(lamppost.CodeTooLarge, "a segment of %d bytes is over the limit of %d", len(raw), lamppost.MaxSegmentBytes)
+	}
+	key := d.n.rep.GatewayKey(id)
+	if tx.Header.Gateway != id || key == nil || !tx.Signed.Verify(d.n.cfg.Network, lamppost.PurposeSegment, key) {
+		return 0, nil, lamppost.Refuse(lamppost.CodeForbidden, "gateway %q did not sign this segment for network %q with its registered key", id, d.n.cfg.Network)
+	}
+	if lamppost.MerkleRoot(tx.Leaves()) != tx.Header.Root {
+		return 0, nil, lamppost.Refuse(lamppost.CodeBadTx, "the reports are not those the gateway signed")
+	}
+	decision, err := d.n.engine.Propose(ctx, tx.ID(d.n.cfg.Network), raw)
+	if err != nil {
+		return 0, nil, busy(err)
+	}
+	return decision.Height, decision.Outcomes, nil
+}
+
+// busy tells a gateway to try again where the engine is busy or ends; other errors stay what they are.
+func busy(err error) error {
+	if errors.Is(err, consensus.ErrBusy) || errors.Is(err, consensus.ErrStopped) {
+		return lamppost.Refuse(lamppost.CodeBusy, "%v: send the segment again", err)
+	}
+	return err
+}

@@ -1,0 +1,82 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/api"
+	"github.com/lamppost/lamppost/internal/ingest"
+	"github.com/lamppost/lamppost/internal/ingest/mapping"
+	"github.com/lamppost/lamppost/internal/kv"
+	"github.com/lamppost/lamppost/internal/ledger"
+	"github.com/lamppost/lamppost/sig"
+)
+
+// keyOf is what a device's next report is checked with here: see ingest.Config.
+func (n *Node) keyOf(id lamppost.DeviceID) (key *sig.PublicKey, epoch uint32, ok bool) {
+	v, ok := n.rep.Vouch(id)
+	switch {
+	case !ok || v.Assurance == lamppost.DeviceSigned:
+		return v.Key, v.Epoch, ok
+	case v.Gateway != n.cfg.Member:
+		return nil, v.Epoch, true
+	case v.Assurance.Wrapped():
+		return n.key.Public(), v.Epoch, true
+	}
+	return n.devices.SharedKey(id, v.Epoch, v.Salt, v.Commitment), v.Epoch, true
+}
+
+// private reports whether nobody can have read a request on its way: it came over TLS or did not leave this machine.
+func (n *Node) private(request context.Context) bool {
+	addr, ok := request.Value(http.LocalAddrContextKey).(net.Addr)
+	if n.cfg.TLSCert != "" || !ok {
+		return n.cfg.TLSCert != ""
+	}
+	tcp, ok := addr.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
+}
+
+// known is the highest number that the ledger has of a device.
+func (n *Node) known(id lamppost.DeviceID) (lamppost.Seq, error) {
+	high, _, _, err := ledger.View{Reader: kv.Reader(n.store)}.Sequence(id)
+	return high, err
+}
+
+// openMapping reads the mapping file, where there is one.
+func (n *Node) openMapping() error {
+	if n.cfg.Mapping == "" {
+		return nil
+	}
+	text, err := os.ReadFile(n.cfg.Mapping)
+	if err != nil {
+		return fmt.Errorf("reading the mapping: %w", err)
+	}
+	set, err := mapping.Parse(text)
+	if err != nil {
+		return fmt.Errorf("%q: %w", n.cfg.Mapping, err)
+	}
+	n.foreign = mapping.NewDoor(mapping.Config{Set: set, Gateway: n.cfg.Member, Now: n.now,
+		Wrap: ingest.NewWrapper(ingest.WrapConfig{Network: n.cfg.Network, Key: n.key, Store: n.store, Submit: n.in,
+			BootID: uint32(n.now() / 1000), Known: n.known}),
+		Enrolled: func(id lamppost.DeviceID) (mapping.Enrolled, bool) {
+			v, ok := n.rep.Vouch(id)
+			return mapping.Enrolled{Assurance: v.Assurance, Gateway: v.Gateway, KeyEpoch: v.Epoch}, ok
+		}})
+	return nil
+}
+
+// seen lists devices that spoke without a key and are not enrolled.
+func (n *Node) seen() []api.PendingDevice {
+	if n.foreign == nil {
+		return nil
+	}
+	var list []api.PendingDevice
+	for _, s := range n.foreign.Seen() {
+		list = append(list, api.PendingDevice{ID: s.ID, Seen: s.Last, Topic: s.Topic})
+	}
+	return list
+}
