@@ -34,7 +34,7 @@ with a key of its own, holds them on disk, and hands them to its node in order, 
 With --ack custody an acknowledged report is durable here, and its device gets a signed receipt over HTTP; with --ack
 committed devices wait until the node has committed it. When the disk space of --hold-mib is used up, devices are told to
 try again. The first start needs the node, --id, and the token in LAMPPOST_GATEWAY_TOKEN.`,
-		Example: `  lamppost gateway-add cellar --data ./node
+		Example: `  lamppost gateway add cellar --data ./node
   LAMPPOST_GATEWAY_TOKEN=… lamppost gateway --upstream https://node.example:8443 --data ./gateway --id cellar
   lamppost gateway status --data ./gateway`,
 		Args: cobra.NoArgs,
@@ -55,7 +55,7 @@ try again. The first start needs the node, --id, and the token in LAMPPOST_GATEW
 	f := cmd.Flags()
 	f.StringVar(&cfg.Data, "data", "", "folder for the gateway's key and what it holds; made if it is not there")
 	f.StringVar(&cfg.Upstream, "upstream", "", "the node's address")
-	f.StringVar(&cfg.ID, "id", "", "the gateway's id, as gateway-add announced it; for the first start")
+	f.StringVar(&cfg.ID, "id", "", "the gateway's id, as gateway add announced it; for the first start")
 	f.StringVar(&cfg.HTTP, "http", "", "address for HTTP (default 127.0.0.1:8080)")
 	f.StringVar(&cfg.MQTT, "mqtt", "", `address for MQTT, or "off" (default 127.0.0.1:1883)`)
 	f.StringVar(&cfg.TLSCert, "tls-cert", "", "certificate for both doors, PEM")
@@ -63,7 +63,7 @@ try again. The first start needs the node, --id, and the token in LAMPPOST_GATEW
 	f.StringVar(&ack, "ack", "custody", "what an acknowledgement means: custody or committed")
 	f.Int64Var(&hold, "hold-mib", gateway.DefaultHold>>20, "MiB of reports to hold while the uplink is down")
 	f.DurationVar(&cfg.Linger, "linger", 0, "longest wait of a report for others (default 200ms)")
-	cmd.AddCommand(gatewayStatusCmd())
+	cmd.AddCommand(gatewayAddCmd(), gatewayStatusCmd())
 	return cmd
 }
 
@@ -173,10 +173,10 @@ func gatewayAddCmd() *cobra.Command {
 	f := &nodeFlags{}
 	var site string
 	cmd := &cobra.Command{
-		Use:   "gateway-add ID",
+		Use:   "add ID",
 		Short: "Announce a gateway on site and print its token, once",
-		Example: `  lamppost gateway-add cellar --data ./node
-  lamppost gateway-add cellar --site "Elm Street 5" --data ./node`,
+		Example: `  lamppost gateway add cellar --data ./node
+  lamppost gateway add cellar --site "Elm Street 5" --data ./node`,
 		Args: cobra.ExactArgs(1),
 		RunE: f.run(func(n *remote, args []string) error {
 			var t api.GatewayToken

@@ -246,7 +246,7 @@ func (g *Gateway) register(ctx context.Context) (err error) {
 		g.id.Token = g.cfg.Token
 	}
 	if g.id.ID == "" || g.id.Token == "" {
-		return errors.New("the first start needs the id and the token that lamppost gateway-add printed: --id ID and LAMPPOST_GATEWAY_TOKEN")
+		return errors.New("the first start needs the id and the token that lamppost gateway add printed: --id ID and LAMPPOST_GATEWAY_TOKEN")
 	}
 	g.up = &upstream{url: g.cfg.Upstream, id: string(g.id.ID), token: g.id.Token, client: g.cfg.Client}
 	public := g.key.Public().Bytes()

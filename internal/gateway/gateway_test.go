@@ -306,7 +306,7 @@ func TestConfig(t *testing.T) {
 			t.Errorf("configuration %d is taken: %+v", i, cfg)
 		}
 	}
-	if _, err := gateway.Open(t.Context(), gateway.Config{Data: dir, Upstream: "http://127.0.0.1:1", NoFsync: true}); err == nil || !strings.Contains(err.Error(), "gateway-add") {
+	if _, err := gateway.Open(t.Context(), gateway.Config{Data: dir, Upstream: "http://127.0.0.1:1", NoFsync: true}); err == nil || !strings.Contains(err.Error(), "gateway add") {
 		t.Errorf("a first start without a token says %v", err)
 	}
 }
