@@ -164,7 +164,7 @@ func enrol(t *testing.T, n *node.Node, verb func(...string) []string) string {
 	return token
 }
 
-// addTariff registers the example as it is printed, which must be valid for this to work. The sandbox's clock is not the
+// addTariff registers the example as it is printed, which must be valid for this to work. The test machine's clock is not the
 // node's, so the year is that of the test.
 func addTariff(t *testing.T, verb func(...string) []string) {
 	t.Helper()
