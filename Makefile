@@ -10,15 +10,23 @@ RACE     ?= -race# empty: without the race detector, which needs a C compiler
 CONCURRENT = ./device/... ./sig ./internal/api/... ./internal/consensus/... ./internal/ingest/... ./internal/kv \
 	./internal/node/... ./internal/replica/...
 
-.PHONY: build test check fmt vet lint race fuzz bench cover screenshots
+.PHONY: build test check fmt vet lint race fuzz bench cover screenshots small
 
 build:
 	$(GO) build -trimpath -o bin/ ./cmd/lamppost
 
+# The program for gateways on site: no C, and at most 40 MB on the boards they run on.
+small:
+	@for arch in arm64 arm; do \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch GOARM=7 $(GO) build -trimpath -ldflags '-s -w' -o bin/lamppost-linux-$$arch ./cmd/lamppost || exit 1; \
+		size=$$(wc -c < bin/lamppost-linux-$$arch); echo "linux/$$arch: $$size bytes"; \
+		if [ $$size -gt 40000000 ]; then echo "more than 40 MB"; exit 1; fi; \
+	done
+
 test:
 	$(GO) test ./...
 
-check: fmt vet lint race test
+check: fmt vet lint small race test
 
 fmt:
 	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "gofmt would change:"; echo "$$out"; exit 1; fi
