@@ -12,37 +12,52 @@ import (
 type Batch struct {
 	// Every change is encoded one after the other:
 	//
-	//	| 0 delete, 1 set | uvarint len(key) | key | uvarint len(val) | val |     (a delete ends after the key)
+	//	| 0 delete, 1 set, 2 delete range | uvarint len(key) | key | uvarint len(val) | val |
+	//
+	// A delete ends after the key; the value of a range is the key it ends before.
 	arena []byte
 	ops   int
 	err   error
 }
 
-// An Op is one change of a batch: Key is set to Val, or deleted. The slices are valid until the batch is changed.
+// An Op is one change of a batch: Key is set to Val, or deleted, or all keys from Key up to Val are. The slices are valid
+// until the batch is changed.
 type Op struct {
 	Key, Val []byte
-	Delete   bool
+	Do       Change
 }
 
+// A Change is what an Op does.
+type Change byte
+
+// The changes; their numbers are those of the batch's encoding.
 const (
-	opDelete = 0
-	opSet    = 1
+	Delete      Change = 0
+	Set         Change = 1
+	DeleteRange Change = 2
 )
 
 // Set makes val the value of key. Both are copied. A change beyond the limits is not recorded; see Err.
 func (b *Batch) Set(key, val []byte) {
-	if !b.fits(key, val) {
-		return
+	if b.fits(key, val) {
+		b.key(Set, key)
+		b.val(val)
 	}
-	b.key(opSet, key)
-	b.arena = binary.AppendUvarint(b.arena, uint64(len(val)))
-	b.arena = append(b.arena, val...)
 }
 
 // Delete removes key; it need not be there. The key is copied.
 func (b *Batch) Delete(key []byte) {
 	if b.fits(key, nil) {
-		b.key(opDelete, key)
+		b.key(Delete, key)
+	}
+}
+
+// DeleteRange removes all keys with from ≤ key < to, which may be none; later changes of the batch put keys there again. Both
+// bounds are copied.
+func (b *Batch) DeleteRange(from, to []byte) {
+	if b.fits(from, to) && b.fits(to, nil) {
+		b.key(DeleteRange, from)
+		b.val(to)
 	}
 }
 
@@ -65,9 +80,9 @@ func (b *Batch) Bytes() int { return len(b.arena) }
 func (b *Batch) All() iter.Seq[Op] {
 	return func(yield func(Op) bool) {
 		for rest := b.arena; len(rest) > 0; {
-			op := Op{Delete: rest[0] == opDelete}
+			op := Op{Do: Change(rest[0])}
 			op.Key, rest = cutField(rest[1:])
-			if !op.Delete {
+			if op.Do != Delete {
 				op.Val, rest = cutField(rest)
 			}
 			if !yield(op) {
@@ -77,11 +92,16 @@ func (b *Batch) All() iter.Seq[Op] {
 	}
 }
 
-func (b *Batch) key(kind byte, key []byte) {
-	b.arena = append(b.arena, kind)
+func (b *Batch) key(do Change, key []byte) {
+	b.arena = append(b.arena, byte(do))
 	b.arena = binary.AppendUvarint(b.arena, uint64(len(key)))
 	b.arena = append(b.arena, key...)
 	b.ops++
+}
+
+func (b *Batch) val(val []byte) {
+	b.arena = binary.AppendUvarint(b.arena, uint64(len(val)))
+	b.arena = append(b.arena, val...)
 }
 
 // fits keeps the first reason why a change was left out, so that callers can fill a batch without checking each step.

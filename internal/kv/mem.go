@@ -39,10 +39,13 @@ func (m *Mem) Apply(b *Batch) error {
 	defer m.mu.Unlock()
 	root := m.root.Load()
 	for op := range b.All() {
-		if op.Delete {
-			root = root.without(op.Key)
-		} else {
+		switch op.Do {
+		case Set:
 			root = root.with(newNode(op.Key, op.Val))
+		case Delete:
+			root = root.without(op.Key)
+		case DeleteRange:
+			root = root.withoutRange(op.Key, op.Val)
 		}
 	}
 	m.root.Store(root)
@@ -58,12 +61,8 @@ func (m *Mem) Close() error { return nil }
 type memSnapshot struct{ root *node }
 
 func (s memSnapshot) Get(key []byte) ([]byte, error) {
-	for n := s.root; n != nil; {
-		c := bytes.Compare(key, n.key)
-		if c == 0 {
-			return append([]byte{}, n.val...), nil
-		}
-		n = n.child(c)
+	if n := s.root.at(key); n != nil {
+		return append([]byte{}, n.val...), nil
 	}
 	return nil, ErrNotFound
 }
@@ -156,7 +155,29 @@ func (n *node) without(key []byte) *node {
 	return &up
 }
 
-// split returns the nodes below key and those above it; key itself is not in the tree.
+// withoutRange returns the tree without the keys with from ≤ key < to.
+func (n *node) withoutRange(from, to []byte) *node {
+	if bytes.Compare(from, to) >= 0 {
+		return n
+	}
+	below, rest := n.split(from)
+	_, above := rest.split(to)
+	return join(below, above)
+}
+
+// at returns the node of a key, or nil.
+func (n *node) at(key []byte) *node {
+	for n != nil {
+		c := bytes.Compare(key, n.key)
+		if c == 0 {
+			return n
+		}
+		n = n.child(c)
+	}
+	return nil
+}
+
+// split returns the nodes below key and the others.
 func (n *node) split(key []byte) (below, above *node) {
 	if n == nil {
 		return nil, nil

@@ -63,10 +63,13 @@ func (d *disk) tear(b *kv.Batch) {
 		if n++; n > b.Len()/2 {
 			break
 		}
-		if op.Delete {
-			half.Delete(op.Key)
-		} else {
+		switch op.Do {
+		case kv.Set:
 			half.Set(op.Key, op.Val)
+		case kv.Delete:
+			half.Delete(op.Key)
+		case kv.DeleteRange:
+			half.DeleteRange(op.Key, op.Val)
 		}
 	}
 	if err := d.mem.Apply(&half); err != nil {

@@ -23,6 +23,7 @@ func Run(t *testing.T, open Opener) {
 	for name, check := range map[string]func(*testing.T, Opener){
 		"Empty":            empty,
 		"LastWriteWins":    lastWriteWins,
+		"DeleteRange":      deleteRange,
 		"ScanRange":        scanRange,
 		"ScanEnds":         scanEnds,
 		"ScanWhileApplied": scanWhileApplied,
@@ -108,6 +109,22 @@ func lastWriteWins(t *testing.T, open Opener) {
 	}
 	apply(t, s, "a", "-", "a", "4", "c", "-", "nothing", "-")
 	wantContent(t, s, "a=4 d=")
+}
+
+// A range goes as a whole, but for what comes later in the batch; an empty one does nothing.
+func deleteRange(t *testing.T, open Opener) {
+	s := fresh(t, open)
+	apply(t, s, "a", "1", "b", "2", "b\x00", "3", "c", "4", "d", "5")
+	var b kv.Batch
+	b.Set([]byte("bb"), []byte("gone"))
+	b.DeleteRange([]byte("b"), []byte("d"))
+	b.Set([]byte("c"), []byte("new"))
+	b.DeleteRange([]byte("d"), []byte("d"))
+	b.DeleteRange([]byte("d"), []byte("a"))
+	if err := s.Apply(&b); err != nil {
+		t.Fatal(err)
+	}
+	wantContent(t, s, "a=1 c=new d=5")
 }
 
 func scanRange(t *testing.T, open Opener) {
@@ -373,10 +390,17 @@ func (m *machine) step(rt *rapid.T) {
 func (m *machine) apply(rt *rapid.T) {
 	var b kv.Batch
 	for range rapid.IntRange(0, 12).Draw(rt, "ops") {
-		key := rapid.StringOfN(rapid.RuneFrom([]rune("ab\x00")), 1, 3, -1).Draw(rt, "key")
-		if rapid.Bool().Draw(rt, "delete") {
+		keys := rapid.StringOfN(rapid.RuneFrom([]rune("ab\x00")), 1, 3, -1)
+		key := keys.Draw(rt, "key")
+		switch rapid.SampledFrom([]string{"set", "set", "set", "delete", "delete range"}).Draw(rt, "op") {
+		case "delete":
 			b.Delete([]byte(key))
 			delete(m.want, key)
+			continue
+		case "delete range":
+			to := keys.Draw(rt, "to")
+			b.DeleteRange([]byte(key), []byte(to))
+			maps.DeleteFunc(m.want, func(k, _ string) bool { return key <= k && k < to })
 			continue
 		}
 		val := rapid.StringN(0, 5, -1).Draw(rt, "val")

@@ -9,6 +9,7 @@
 package pebble
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -153,10 +154,17 @@ func (s *Store) commit(b *kv.Batch) (err error) {
 }
 
 func stage(batch *pebble.Batch, op kv.Op) error {
-	if op.Delete {
+	switch op.Do {
+	case kv.Delete:
 		return batch.Delete(op.Key, nil)
+	case kv.DeleteRange:
+		if bytes.Compare(op.Key, op.Val) >= 0 {
+			return nil // the library takes it for a damaged batch
+		}
+		return batch.DeleteRange(op.Key, op.Val, nil)
+	default:
+		return batch.Set(op.Key, op.Val, nil)
 	}
-	return batch.Set(op.Key, op.Val, nil)
 }
 
 // Snapshot implements kv.Store.
