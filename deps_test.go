@@ -58,7 +58,7 @@ var uses = map[string]string{
 	"internal/demo/data/gen": "",
 	"internal/measure":       ". sig internal/api internal/node",
 	"internal/cli": ". audit device sig tariff internal/api internal/demo internal/gateway internal/kv/pebble internal/measure internal/node " +
-		"internal/replica",
+		"internal/replica internal/tilelog",
 	"cmd/lamppost": "internal/cli",
 }
 
@@ -90,7 +90,7 @@ var library = map[string]struct{ code, tests string }{
 	"github.com/spf13/cobra":                  {code: "internal/cli"},
 	"github.com/veraison/go-cose":             {tests: "."},
 	"github.com/x448/float16":                 {code: "."},
-	"golang.org/x/mod":                        {code: ". audit internal/api internal/node internal/sim internal/tilelog", tests: "internal/dashboard internal/replica"},
+	"golang.org/x/mod":                        {code: ". audit internal/api internal/node internal/sim internal/tilelog", tests: "cmd/lamppost internal/dashboard internal/replica"},
 	"pgregory.net/rapid":                      {code: "internal/kv/kvtest", tests: everywhere},
 }
 

@@ -29,6 +29,7 @@ import (
 	"github.com/lamppost/lamppost/internal/replica"
 	"github.com/lamppost/lamppost/internal/tilelog"
 	"github.com/lamppost/lamppost/sig"
+	"golang.org/x/mod/sumdb/tlog"
 )
 
 var kills = flag.Int("kills", 6, "how often TestCrash kills the node")
@@ -296,12 +297,15 @@ func (c *crash) check() {
 	}
 	defer store.Close()
 	c.checkArchive(store)
+	files := tilelog.FS{FS: os.DirFS(filepath.Join(c.dir, "log"))}
 	for _, cp := range c.seen {
-		if root, err := tilelog.RootAt(store, cp.Size); err != nil || lamppost.Hash(root) != cp.Root {
+		last := c.seen[len(c.seen)-1]
+		tree := tilelog.NewTree(files, last.Size, tlog.Hash(last.Root))
+		if root, err := tree.RootAt(cp.Size); err != nil || lamppost.Hash(root) != cp.Root {
 			c.t.Errorf("checkpoint of size %d with root %s was seen; the log now has %v there (%v)", cp.Size, cp.Root, root, err)
 		}
 	}
-	found, err := replica.Fsck(context.Background(), store, func(_, _ lamppost.Height) {})
+	found, err := replica.Fsck(context.Background(), store, files, func(_, _ lamppost.Height) {})
 	if err != nil {
 		c.t.Fatal(err)
 	}

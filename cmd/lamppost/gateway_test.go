@@ -25,6 +25,7 @@ import (
 	"github.com/lamppost/lamppost/internal/gateway"
 	"github.com/lamppost/lamppost/internal/kv/pebble"
 	"github.com/lamppost/lamppost/internal/replica"
+	"github.com/lamppost/lamppost/internal/tilelog"
 	"github.com/lamppost/lamppost/sig"
 )
 
@@ -332,7 +333,7 @@ func (o *outage) check() {
 	if want := *rounds * outageDevices; o.sent != want || len(high) != outageDevices {
 		o.t.Errorf("%d reports of %d devices were acknowledged and found, want %d of %d", o.sent, len(high), want, outageDevices)
 	}
-	found, err := replica.Fsck(o.t.Context(), store, func(_, _ lamppost.Height) {})
+	found, err := replica.Fsck(o.t.Context(), store, tilelog.FS{FS: os.DirFS(filepath.Join(o.node.dir, "log"))}, func(_, _ lamppost.Height) {})
 	if err != nil {
 		o.t.Fatal(err)
 	}

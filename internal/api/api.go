@@ -22,9 +22,10 @@ import (
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/consensus"
 	"github.com/lamppost/lamppost/internal/kv"
+	"github.com/lamppost/lamppost/internal/tilelog"
 )
 
-// Config is what the node gives to its API. Store, Order, Checkpoint, Status, Now, AdminToken, Live and Devices are required.
+// Config is what the node gives to its API. Store, Order, Checkpoint, Status, Files, Now, AdminToken, Live and Devices are required.
 type Config struct {
 	Store kv.Store // read through snapshots
 
@@ -34,6 +35,8 @@ type Config struct {
 	// first it returns an error.
 	Checkpoint func() (note string, c lamppost.Checkpoint, published lamppost.TimeMS, err error)
 	Status     func() consensus.Status
+	// Files is where the log is published.
+	Files tilelog.Source
 
 	Network    string
 	Member     lamppost.MemberID
@@ -72,8 +75,8 @@ func New(cfg Config) (*Server, error) {
 	if len(cfg.AdminToken) < minTokenBytes {
 		return nil, errors.New("api: the administrator's token is shorter than 16 characters")
 	}
-	if cfg.Store == nil || cfg.Order == nil || cfg.Checkpoint == nil || cfg.Status == nil || cfg.Now == nil || cfg.Live == nil || cfg.Devices == nil {
-		return nil, errors.New("api: Store, Order, Checkpoint, Status, Now, Live and Devices are required")
+	if cfg.Store == nil || cfg.Order == nil || cfg.Checkpoint == nil || cfg.Status == nil || cfg.Files == nil || cfg.Now == nil || cfg.Live == nil || cfg.Devices == nil {
+		return nil, errors.New("api: Store, Order, Checkpoint, Status, Files, Now, Live and Devices are required")
 	}
 	if cfg.Speed == 0 {
 		cfg.Speed = 1
@@ -103,6 +106,7 @@ func (s *Server) routes() []route {
 		{"GET /healthz", public, s.getHealth},
 		{"GET /readyz", public, s.getReady},
 		{"GET /network.pin", public, s.getPin},
+		{"GET /log/{path...}", public, s.getLogFile},
 		{"GET /login", public, s.getLogin},
 		{"GET /api/status", closed, s.getStatus},
 		{"GET /api/events", closed, s.getEvents},

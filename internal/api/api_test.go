@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -408,4 +410,38 @@ func TestEnrolShared(t *testing.T) {
 		t.Errorf("enrolled with epoch %d, %v", epoch, err)
 	}
 	check(two, 2, true)
+}
+
+// The published log is served to everybody as C2SP tlog-tiles asks: tiles to be kept for ever, the checkpoint for a moment,
+// pages of any origin, and nothing else of the folder.
+func TestLogFiles(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	note, _, _, err := h.checkpoint()
+	must(t, err)
+	must(t, h.files.Put("tile/0/000.p/2.tmp", []byte("half")))
+	get := func(path string) *http.Response {
+		w := httptest.NewRecorder()
+		h.handler.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		return w.Result()
+	}
+	for path, want := range map[string]string{
+		"/log/checkpoint":           "200 public, max-age=1 text/plain; charset=utf-8 *",
+		"/log/tile/0/000.p/2":       "200 public, max-age=31536000, immutable application/octet-stream *",
+		"/log/tile/entries/000.p/2": "200 public, max-age=31536000, immutable application/octet-stream *",
+		"/log/tile/0/001":           "404 no-store application/json ",
+		"/log/tile/0/000.p/2.tmp":   "404 no-store application/json ",
+		"/log/":                     "404 no-store application/json ",
+	} {
+		r := get(path)
+		h := r.Header
+		got := fmt.Sprintf("%d %s %s %s", r.StatusCode, h.Get("Cache-Control"), h.Get("Content-Type"), h.Get("Access-Control-Allow-Origin"))
+		if got != want {
+			t.Errorf("%s: %q, want %q", path, got, want)
+		}
+	}
+	body, err := io.ReadAll(get("/log/checkpoint").Body)
+	if err != nil || string(body) != note {
+		t.Errorf("checkpoint %q, %v; want %q", body, err, note)
+	}
 }

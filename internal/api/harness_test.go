@@ -36,21 +36,25 @@ const (
 
 // A house is a real chain in memory behind a real API: replica, solo engine and log, on a clock that the test sets.
 type house struct {
-	t       testing.TB
-	store   *turns
-	live    *api.Live
-	rep     *replica.Replica
-	engine  *solo.Engine
-	devices *api.Devices
-	server  *api.Server
-	handler http.Handler
-	key     *sig.PrivateKey
-	signer  note.Signer
-	clock   atomic.Int64
-	held    atomic.Bool // no checkpoint is published
-	nonce   atomic.Uint64
-	number  map[lamppost.DeviceID]uint64
-	segment uint64
+	t        testing.TB
+	store    *turns
+	live     *api.Live
+	rep      *replica.Replica
+	engine   *solo.Engine
+	devices  *api.Devices
+	server   *api.Server
+	handler  http.Handler
+	key      *sig.PrivateKey
+	signer   note.Signer
+	verifier note.Verifier
+	files    tilelog.MemStorage
+
+	publishing sync.Mutex
+	clock      atomic.Int64
+	held       atomic.Bool // no checkpoint is published
+	nonce      atomic.Uint64
+	number     map[lamppost.DeviceID]uint64
+	segment    uint64
 }
 
 // turns lets the replica and the devices' tokens share a store.
@@ -87,9 +91,11 @@ func newHouse(t testing.TB) *house {
 	var err error
 	h.key, err = sig.NewPrivateKey(sig.EdDSA, seed[:])
 	must(t, err)
-	skey, _, err := note.GenerateKey(bytes.NewReader(seed[:]), lamppost.Origin(network, "north"))
+	skey, vkey, err := note.GenerateKey(bytes.NewReader(seed[:]), lamppost.Origin(network, "north"))
 	must(t, err)
 	h.signer, err = note.NewSigner(skey)
+	must(t, err)
+	h.verifier, err = note.NewVerifier(vkey)
 	must(t, err)
 	h.rep, err = replica.Open(replica.Config{Store: h.store, Committed: h.live.Observe})
 	must(t, err)
@@ -111,7 +117,7 @@ func (h *house) serve(live *api.Live) {
 	var err error
 	h.devices, err = api.OpenDevices(h.store, h.order)
 	must(h.t, err)
-	h.server, err = api.New(api.Config{Store: h.store, Order: h.order, Checkpoint: h.checkpoint, Status: h.engine.Status, Network: network,
+	h.server, err = api.New(api.Config{Store: h.store, Order: h.order, Checkpoint: h.checkpoint, Status: h.engine.Status, Files: &h.files, Network: network,
 		Member: "north", Now: h.now, Version: "test", AdminToken: adminToken, Live: live, Devices: h.devices,
 		Log:  slog.New(slog.NewTextHandler(testWriter{h.t}, nil)),
 		MQTT: "127.0.0.1:1883", HTTP: "http://127.0.0.1:8080",
@@ -167,10 +173,12 @@ func (h *house) checkpoint() (string, lamppost.Checkpoint, lamppost.TimeMS, erro
 	if h.held.Load() {
 		return "", lamppost.Checkpoint{}, 0, errors.New("held")
 	}
-	l, err := tilelog.Open(h.store)
+	h.publishing.Lock()
+	defer h.publishing.Unlock()
+	p := tilelog.Publisher{Origin: lamppost.Origin(network, "north"), Signer: h.signer, Verifier: h.verifier, Storage: &h.files}
+	signed, err := p.Publish(h.store)
 	must(h.t, err)
-	c := lamppost.Checkpoint{Origin: lamppost.Origin(network, "north"), Size: l.Size(), Root: lamppost.Hash(l.Root())}
-	signed, err := lamppost.SignCheckpoint(c, h.signer)
+	c, _, err := lamppost.OpenCheckpoint(signed, note.VerifierList(h.verifier))
 	must(h.t, err)
 	return string(signed), c, h.now(), nil
 }

@@ -166,7 +166,7 @@ func (s *Server) getLogProof(w http.ResponseWriter, req *http.Request) error {
 	}
 	var out LogProof
 	err = s.snapshot(func(r kv.Reader) (err error) {
-		out, err = prove(r, c, lamppost.Height(height), uint32(index))
+		out, err = prove(r, s.tree(c), lamppost.Height(height), uint32(index))
 		return err
 	})
 	if err != nil {
@@ -176,8 +176,13 @@ func (s *Server) getLogProof(w http.ResponseWriter, req *http.Request) error {
 	return writeJSON(w, http.StatusOK, out)
 }
 
+// tree reads the published log under a checkpoint.
+func (s *Server) tree(c lamppost.Checkpoint) *tilelog.Tree {
+	return tilelog.NewTree(s.cfg.Files, c.Size, tlog.Hash(c.Root))
+}
+
 // prove shows the leaf of a transaction, or with an index one past the last the block's own.
-func prove(r kv.Reader, c lamppost.Checkpoint, height lamppost.Height, index uint32) (LogProof, error) {
+func prove(r kv.Reader, tree *tilelog.Tree, height lamppost.Height, index uint32) (LogProof, error) {
 	blk, err := archive.GetBlock(r, height)
 	if errors.Is(err, archive.ErrAbsent) || err == nil && index > blk.Count {
 		return LogProof{}, notFound("no transaction %d in block %d", index, height)
@@ -186,19 +191,19 @@ func prove(r kv.Reader, c lamppost.Checkpoint, height lamppost.Height, index uin
 		return LogProof{}, err
 	}
 	at := blk.First + int64(index)
-	if at >= c.Size {
+	if at >= tree.Size() {
 		return LogProof{}, notReady(fmt.Sprintf("block %d is committed but not published yet: ask again in a second", height))
 	}
-	leaf, err := tilelog.Leaf(r, at)
+	leaf, err := tree.Leaf(at)
 	if err != nil {
 		return LogProof{}, err
 	}
-	path, err := tilelog.ProveRecord(r, c.Size, at)
+	path, err := tree.ProveRecord(at)
 	if err != nil {
 		return LogProof{}, err
 	}
-	out := LogProof{Leaf: hex.EncodeToString(leaf), LeafHash: lamppost.Hash(tlog.RecordHash(leaf)).String(), LeafIndex: at, Size: c.Size,
-		Root: c.Root.String(), Path: []string{}}
+	out := LogProof{Leaf: hex.EncodeToString(leaf), LeafHash: lamppost.Hash(tlog.RecordHash(leaf)).String(), LeafIndex: at, Size: tree.Size(),
+		Root: lamppost.Hash(tree.Root()).String(), Path: []string{}}
 	for _, h := range path {
 		out.Path = append(out.Path, lamppost.Hash(h).String())
 	}

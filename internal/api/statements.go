@@ -89,7 +89,7 @@ func (s *Server) proven(want func(kv.Reader) (replica.Want, error), file func(*l
 		if checkpointErr != nil {
 			return notReady("no checkpoint is published yet: ask again in a second")
 		}
-		proof, err := replica.Prove(r, s.cfg.Network, []string{note}, c.Size, what)
+		proof, err := replica.Prove(r, s.cfg.Network, []string{note}, s.tree(c), what)
 		if err != nil {
 			return unpublished(err)
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/kv/pebble"
 	"github.com/lamppost/lamppost/internal/replica"
+	"github.com/lamppost/lamppost/internal/tilelog"
 )
 
 func fsckCmd() *cobra.Command {
@@ -22,7 +23,7 @@ func fsckCmd() *cobra.Command {
 		Use:   "fsck --data DIR",
 		Short: "Check a data folder: derive everything again and compare",
 		Long: `Check a data folder whose node is stopped: replay every block from the archive with all signatures, and compare
-every leaf, root, register, account and key of the state with what the folder holds.
+every leaf, tile, root, register, account and key of the state with what the folder holds.
 
 Exit status: 0 all is well; 1 something does not fit, and is named; 2 wrong usage or an unreadable folder.`,
 		Example: "  lamppost fsck --data ./node",
@@ -38,7 +39,8 @@ Exit status: 0 all is well; 1 something does not fit, and is named; 2 wrong usag
 			}
 			defer store.Close()
 			bar := newProgress(cmd.ErrOrStderr())
-			found, err := replica.Fsck(cmd.Context(), store, func(at, last lamppost.Height) { bar.set(int64(at), int64(last), "blocks") })
+			files := tilelog.FS{FS: os.DirFS(filepath.Join(data, "log"))}
+			found, err := replica.Fsck(cmd.Context(), store, files, func(at, last lamppost.Height) { bar.set(int64(at), int64(last), "blocks") })
 			bar.end()
 			if err != nil {
 				return err

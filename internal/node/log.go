@@ -17,6 +17,7 @@ import (
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/audit"
+	"github.com/lamppost/lamppost/internal/kv"
 	"github.com/lamppost/lamppost/internal/tilelog"
 )
 
@@ -122,7 +123,7 @@ func (n *Node) publishNow() error {
 	if p := n.published.Load(); p != nil && p.Size == l.Size() {
 		return nil
 	}
-	signed, err := n.publisher.Publish(snap, l.Size())
+	signed, err := n.publisher.Publish(snap)
 	if err != nil {
 		return err
 	}
@@ -131,5 +132,20 @@ func (n *Node) publishNow() error {
 		return err
 	}
 	n.published.Store(&published{note: string(signed), Checkpoint: c, at: n.now()})
+	return n.trimLog(c.Size)
+}
+
+// trimLog takes leaves out of the store that stand in complete published tiles, whenever there is another one.
+func (n *Node) trimLog(size int64) error {
+	const tile = 256
+	if size/tile == n.trimmed {
+		return nil
+	}
+	var b kv.Batch
+	tilelog.Trim(&b, size)
+	if err := n.store.Apply(&b); err != nil {
+		return err
+	}
+	n.trimmed = size / tile
 	return nil
 }

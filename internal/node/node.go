@@ -56,6 +56,7 @@ type Node struct {
 	verifier  note.Verifier
 	publisher *tilelog.Publisher
 	published atomic.Pointer[published]
+	trimmed   int64 // complete tiles whose leaves are out of the store; of the goroutine that publishes
 	registry  *prometheus.Registry
 	token     string
 	founded   bool

@@ -145,7 +145,7 @@ func TestSameBlocksSameStore(t *testing.T) {
 		if a, b := dump(t, one), dump(t, again); a != b {
 			t.Fatalf("reopening: %s", diff(a, b))
 		}
-		checkup, err := replica.Fsck(context.Background(), one, func(_, _ lamppost.Height) {})
+		checkup, err := replica.Fsck(context.Background(), one, nowhere, func(_, _ lamppost.Height) {})
 		if err != nil || len(checkup.Faults) > 0 || checkup.Root != single.Last().Root {
 			t.Fatalf("Fsck = %+v, %v; root is %v", checkup, err, single.Last().Root)
 		}
@@ -170,7 +170,7 @@ func TestApplyIsTotal(t *testing.T) {
 			apply(t, r, b)
 			commit(t, r)
 		}
-		checkup, err := replica.Fsck(context.Background(), store, func(_, _ lamppost.Height) {})
+		checkup, err := replica.Fsck(context.Background(), store, nowhere, func(_, _ lamppost.Height) {})
 		if err != nil || len(checkup.Faults) > 0 || checkup.Root != r.Last().Root {
 			t.Fatalf("Fsck = %+v, %v; root is %v", checkup, err, r.Last().Root)
 		}
@@ -246,16 +246,12 @@ func TestFailedWrites(t *testing.T) {
 					return kv.Works
 				})
 				r := open(t, store)
-				type published struct {
-					size int64
-					root lamppost.Hash
-				}
-				var checkpoints []published
+				files := new(tilelog.MemStorage)
 				for r.Last().Height < lamppost.Height(len(chain)) {
 					b := chain[r.Last().Height]
-					res := apply(t, r, b)
+					apply(t, r, b)
 					if _, err := r.Commit(); err == nil {
-						checkpoints = append(checkpoints, published{res.Size, res.Root})
+						publish(t, ledgertest.New("net"), store, files)
 						continue
 					} else if !errors.Is(err, kv.ErrInjected) {
 						t.Fatalf("Commit = %v", err)
@@ -275,11 +271,7 @@ func TestFailedWrites(t *testing.T) {
 					if last := r.Last(); last.Height != durable || last.Cursor != lamppost.Cursor(durable) {
 						t.Errorf("opened at height %d, cursor %d; want %d", last.Height, last.Cursor, durable)
 					}
-					for _, p := range checkpoints {
-						if root, err := tilelog.RootAt(store, p.size); err != nil || lamppost.Hash(root) != p.root {
-							t.Errorf("the log at size %d has root %v (%v), published was %v", p.size, root, err, p.root)
-						}
-					}
+					publish(t, ledgertest.New("net"), store, files) // refuses what does not continue the last checkpoint
 					fsck(t, store)
 				}
 				if a, b := dump(t, want), dump(t, store); a != b {
@@ -292,7 +284,12 @@ func TestFailedWrites(t *testing.T) {
 
 func fsck(t *testing.T, store kv.Reader, want ...string) {
 	t.Helper()
-	c, err := replica.Fsck(context.Background(), store, func(_, _ lamppost.Height) {})
+	fsckWith(t, store, nowhere, want...)
+}
+
+func fsckWith(t *testing.T, store kv.Reader, files tilelog.Source, want ...string) {
+	t.Helper()
+	c, err := replica.Fsck(context.Background(), store, files, func(_, _ lamppost.Height) {})
 	if err != nil {
 		t.Fatalf("Fsck = %v", err)
 	}
@@ -339,7 +336,8 @@ func TestFsckFinds(t *testing.T) {
 		"a block's time":          {at("aB", 1, 0), func(b []byte) []byte { b[10] ^= 1; return b }, []string{"leaf"}},
 		"a leaf":                  {at("tl", 4, 0), last, []string{"leaf 4 (block 1)", `log: the value of key "tl\x00\x00\x00\x00\x00\x00\x00\x04"`}},
 		"a leaf is missing":       {at("tl", 4, 0), nil, []string{"leaf 4 (block 1)", `log: key "tl\x00\x00\x00\x00\x00\x00\x00\x04" is missing`}},
-		"a hash of the log":       {at("th", 4, 0), last, []string{"log: the value of key"}},
+		"the log's edge":          {[]byte("te"), last, []string{`log: the value of key "te"`}},
+		"a leaf beyond the end":   {at("tl", 255, 0), func([]byte) []byte { return []byte("x") }, []string{"does not follow from the blocks"}},
 		"a party":                 {[]byte("sPp1"), last, []string{`state: the value of key "sPp1"`}},
 		"a party is missing":      {[]byte("sPp1"), nil, []string{`state: key "sPp1" is missing`}},
 		"a party of nobody":       {[]byte("sPmallory"), func([]byte) []byte { return []byte("x") }, []string{`state: key "sPmallory" does not follow`}},
@@ -373,6 +371,70 @@ func TestFsckFinds(t *testing.T) {
 	}
 }
 
+// Fsck finds whatever is changed in the published files; leaves that stand there need not be in the store.
+func TestFsckFindsFiles(t *testing.T) {
+	t.Parallel()
+	store := kv.NewMem()
+	r := open(t, store)
+	for h := lamppost.Height(1); h <= 140; h++ {
+		apply(t, r, block(h, lamppost.TimeMS(h)*1000, ledgertest.New("net").Genesis())) // refused but the first
+		commit(t, r)
+	}
+	for name, c := range map[string]struct {
+		path   string
+		change func([]byte) []byte
+		want   []string
+	}{
+		"nothing":              {},
+		"a complete tile":      {"tile/0/000", func(b []byte) []byte { b[100] ^= 1; return b }, []string{"log/tile/0/000: its 8192 bytes"}},
+		"a complete bundle":    {"tile/entries/000", func(b []byte) []byte { return b[:len(b)-1] }, []string{"log/tile/entries/000: its"}},
+		"a partial tile":       {"tile/1/000.p/1", func(b []byte) []byte { b[0] ^= 1; return b }, []string{"log/tile/1/000.p/1"}},
+		"the checkpoint":       {"checkpoint", func(b []byte) []byte { return bytes.Replace(b, []byte("\n280\n"), []byte("\n279\n"), 1) }, []string{"log/checkpoint: it says size 279"}},
+		"no checkpoint at all": {"checkpoint", func(b []byte) []byte { return b[:20] }, []string{"log/checkpoint"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			files := new(tilelog.MemStorage)
+			publish(t, ledgertest.New("net"), store, files)
+			damaged := overlay{Source: files, path: c.path}
+			if c.change != nil {
+				data, err := files.Get(c.path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				damaged.data = c.change(data)
+			}
+			trimmed := kv.NewMem()
+			var b kv.Batch
+			must(t, store.Scan([]byte{0}, nil, func(k, v []byte) error { b.Set(k, v); return nil }))
+			tilelog.Trim(&b, 280)
+			must(t, trimmed.Apply(&b))
+			fsckWith(t, trimmed, damaged, c.want...)
+		})
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// overlay is a Source with one file replaced.
+type overlay struct {
+	tilelog.Source
+	path string
+	data []byte
+}
+
+func (o overlay) Get(path string) ([]byte, error) {
+	if path == o.path {
+		return o.data, nil
+	}
+	return o.Source.Get(path)
+}
+
 // Fsck ends with its context.
 func TestFsckEnds(t *testing.T) {
 	t.Parallel()
@@ -382,7 +444,7 @@ func TestFsckEnds(t *testing.T) {
 	commit(t, r)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := replica.Fsck(ctx, store, func(_, _ lamppost.Height) {}); !errors.Is(err, context.Canceled) {
+	if _, err := replica.Fsck(ctx, store, nowhere, func(_, _ lamppost.Height) {}); !errors.Is(err, context.Canceled) {
 		t.Errorf("Fsck = %v", err)
 	}
 }
@@ -452,20 +514,25 @@ func signer(t *testing.T, net *ledgertest.Network) note.Signer {
 	return s
 }
 
-// checkpoint signs the log as it stands.
-func checkpoint(t *testing.T, net *ledgertest.Network, store kv.Reader) (string, int64) {
+// nowhere is where nothing is published.
+var nowhere = new(tilelog.MemStorage)
+
+// publish publishes the log as it stands and returns the checkpoint.
+func publish(t *testing.T, net *ledgertest.Network, store kv.Reader, files tilelog.Storage) (string, *tilelog.Tree) {
 	t.Helper()
-	l, err := tilelog.Open(store)
+	key := signer(t, net)
+	verifier, err := note.NewVerifier(audit.VerifierKey(net.ID, net.GenesisBody().Members[0]))
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := lamppost.Checkpoint{Origin: lamppost.Origin(net.ID, net.Member), Size: l.Size(), Root: lamppost.Hash(l.Root())}
-	signed, err := lamppost.SignCheckpoint(c, signer(t, net))
+	p := tilelog.Publisher{Origin: key.Name(), Signer: key, Verifier: verifier, Storage: files}
+	signed, err := p.Publish(store)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if root, err := tilelog.RootAt(store, l.Size()); err != nil || root != tlog.Hash(c.Root) {
-		t.Fatalf("root at the end %v (%v), log says %v", root, err, c.Root)
+	c, _, err := lamppost.OpenCheckpoint(signed, note.VerifierList(verifier))
+	if err != nil {
+		t.Fatal(err)
 	}
-	return string(signed), l.Size()
+	return string(signed), tilelog.NewTree(files, c.Size, tlog.Hash(c.Root))
 }

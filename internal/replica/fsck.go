@@ -3,8 +3,11 @@ package replica
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
+	"strings"
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/archive"
@@ -32,10 +35,14 @@ type Checkup struct {
 const maxFaults = 100
 
 // Fsck replays the archive from block 1 into an empty replica, signatures included, and compares what comes out with
-// what the store holds: every leaf, every root, every key of the state. Balances must sum to zero in every currency.
-// progress is called after every block. An error means that the store could not be read; what does not fit is a Fault.
-func Fsck(ctx context.Context, store kv.Reader, progress func(at, last lamppost.Height)) (*Checkup, error) {
+// what the store holds and what is published in files: every leaf, every tile, every root, every key of the state.
+// Balances must sum to zero in every currency. progress is called after every block. An error means that the store could
+// not be read; what does not fit is a Fault.
+func Fsck(ctx context.Context, store kv.Reader, files tilelog.Source, progress func(at, last lamppost.Height)) (*Checkup, error) {
 	c := &checker{store: store, found: &Checkup{Faults: []Fault{}}}
+	if err := c.openLog(files); err != nil {
+		return c.found, err
+	}
 	old, err := readLast(store)
 	if err != nil {
 		return nil, err
@@ -58,6 +65,10 @@ func Fsck(ctx context.Context, store kv.Reader, progress func(at, last lamppost.
 	if at := fresh.Last().Time; at != old.Time {
 		c.fault("position", "the last block's time is %d ms, the store says %d ms", at, old.Time)
 	}
+	if c.log.Size() != c.head.Size || c.head.Size > 0 && lamppost.Hash(c.log.Root()) != c.head.Root {
+		c.fault("log/"+tilelog.CheckpointPath, "it says size %d and root %s; the blocks give %d leaves with root %s there",
+			c.head.Size, c.head.Root, c.log.Size(), lamppost.Hash(c.log.Root()))
+	}
 	if err := c.compare(mem); err != nil {
 		return c.found, err
 	}
@@ -67,6 +78,25 @@ func Fsck(ctx context.Context, store kv.Reader, progress func(at, last lamppost.
 type checker struct {
 	store kv.Reader
 	found *Checkup
+	head  lamppost.Checkpoint // what is published
+	log   *tilelog.Checker
+}
+
+// openLog reads what is published. Whose signature it is under is known when the replay has the members.
+func (c *checker) openLog(files tilelog.Source) error {
+	raw, err := files.Get(tilelog.CheckpointPath)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return err
+	default:
+		text, _, _ := strings.Cut(string(raw), "\n\n")
+		if c.head, err = lamppost.ParseCheckpoint(text + "\n"); err != nil {
+			c.fault("log/"+tilelog.CheckpointPath, "%v", err)
+		}
+	}
+	c.log = tilelog.NewChecker(files, c.head.Size, func(path, what string) { c.fault("log/"+path, "%s", what) })
+	return nil
 }
 
 func (c *checker) fault(where, format string, args ...any) {
@@ -117,15 +147,20 @@ func (c *checker) leaves(fresh kv.Reader, blk archive.Block) error {
 		if err != nil {
 			return err
 		}
-		if have, err := tilelog.Leaf(c.store, i); err != nil || !bytes.Equal(have, want) {
+		c.log.Add(want)
+		have, err := tilelog.Leaf(c.store, i)
+		if errors.Is(err, kv.ErrNotFound) && i < c.head.Size {
+			continue // it stands in the files
+		}
+		if err != nil || !bytes.Equal(have, want) {
 			c.fault(fmt.Sprintf("leaf %d (block %d)", i, blk.Height), "it does not commit to the archived body and result")
 		}
 	}
 	return nil
 }
 
-// compare walks both stores in step: state, log and archive must hold the same keys and values. The node's own records,
-// under 'n', are no part of the chain; the cursor in 'm' is the engine's.
+// compare walks both stores in step: state, log and archive must hold the same keys and values, but for leaves that are
+// published. The node's own records, under 'n', are no part of the chain; the cursor in 'm' is the engine's.
 func (c *checker) compare(fresh kv.Reader) error {
 	for _, area := range []struct{ prefix, name string }{{"s", "state"}, {"t", "log"}, {"a", "archive"}} {
 		from, to := []byte(area.prefix), []byte{area.prefix[0] + 1}
@@ -152,6 +187,9 @@ func (c *checker) compare(fresh kv.Reader) error {
 			return err
 		}
 		for k := range want {
+			if i, leaf := tilelog.LeafIndex([]byte(k)); leaf && i < c.head.Size {
+				continue
+			}
 			c.fault(area.name, "key %q is missing", k)
 		}
 	}

@@ -19,10 +19,10 @@ type Want struct {
 	Blocks  []lamppost.Height // for their times
 }
 
-// Prove gathers a proof from a consistent reader of the store, against checkpoints that cover size leaves of the log.
-// A transaction that is not published yet is a not_ready refusal.
-func Prove(r kv.Reader, network string, checkpoints []string, size int64, want Want) (*lamppost.Proof, error) {
-	p := prover{r: r, size: size, proof: &lamppost.Proof{Version: lamppost.ProofVersion, Network: network, Checkpoints: checkpoints},
+// Prove gathers a proof from a consistent reader of the store, against the checkpoints that sign the published tree. A
+// transaction that is not published yet is a not_ready refusal.
+func Prove(r kv.Reader, network string, checkpoints []string, tree *tilelog.Tree, want Want) (*lamppost.Proof, error) {
+	p := prover{r: r, tree: tree, proof: &lamppost.Proof{Version: lamppost.ProofVersion, Network: network, Checkpoints: checkpoints},
 		open: map[ledger.Place]*opened{}}
 	places := slices.Clone(want.Txs)
 	for _, s := range want.Reports {
@@ -51,7 +51,7 @@ func Prove(r kv.Reader, network string, checkpoints []string, size int64, want W
 			return nil, err
 		}
 	}
-	nodes, err := tilelog.Nodes(r, size, p.leaves)
+	nodes, err := tree.Nodes(p.leaves)
 	if err != nil {
 		return nil, fmt.Errorf("gathering the log's hashes: %w", err)
 	}
@@ -86,7 +86,7 @@ func compare[N lamppost.Height | uint32](a, b N) int {
 
 type prover struct {
 	r      kv.Reader
-	size   int64
+	tree   *tilelog.Tree
 	proof  *lamppost.Proof
 	open   map[ledger.Place]*opened
 	leaves []int64
@@ -110,7 +110,7 @@ func (p *prover) addTx(at ledger.Place) error {
 		return err
 	}
 	leaf := blk.First + int64(at.Index)
-	if leaf >= p.size {
+	if leaf >= p.tree.Size() {
 		return lamppost.Refuse(lamppost.CodeNotReady, "block %d is committed but not published yet: ask again in a second", at.Height)
 	}
 	tx := parse(rec.Raw)
@@ -145,10 +145,10 @@ func (p *prover) addBlock(h lamppost.Height) error {
 		return err
 	}
 	leaf := blk.First + int64(blk.Count)
-	if leaf >= p.size {
+	if leaf >= p.tree.Size() {
 		return lamppost.Refuse(lamppost.CodeNotReady, "block %d is committed but not published yet: ask again in a second", h)
 	}
-	raw, err := tilelog.Leaf(p.r, leaf)
+	raw, err := p.tree.Leaf(leaf)
 	if err != nil {
 		return err
 	}

@@ -10,8 +10,10 @@ import (
 	"github.com/lamppost/lamppost/internal/ledger"
 	"github.com/lamppost/lamppost/internal/ledger/ledgertest"
 	"github.com/lamppost/lamppost/internal/replica"
+	"github.com/lamppost/lamppost/internal/tilelog"
 	"github.com/lamppost/lamppost/sig"
 	"github.com/lamppost/lamppost/tariff"
+	"golang.org/x/mod/sumdb/tlog"
 )
 
 // billed is a network with two invoices between a seller and a buyer, over two versions of a tariff, an estimated edge
@@ -69,7 +71,7 @@ func TestStatementRoundTrip(t *testing.T) {
 	t.Parallel()
 	net, store, r := billed(t)
 	for grown := range 2 {
-		signed, size := checkpoint(t, net, store)
+		signed, tree := publish(t, net, store, new(tilelog.MemStorage))
 		snap, err := store.Snapshot()
 		if err != nil {
 			t.Fatal(err)
@@ -78,7 +80,7 @@ func TestStatementRoundTrip(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		proof, err := replica.Prove(snap, net.ID, []string{signed}, size, want)
+		proof, err := replica.Prove(snap, net.ID, []string{signed}, tree, want)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -110,13 +112,13 @@ func TestStatementRoundTrip(t *testing.T) {
 func TestReportRoundTrip(t *testing.T) {
 	t.Parallel()
 	net, store, _ := billed(t)
-	signed, size := checkpoint(t, net, store)
+	signed, tree := publish(t, net, store, new(tilelog.MemStorage))
 	for _, s := range []tariff.Source{{Height: 2, Report: 0}, {Height: 2, Report: 1}, {Height: 4, Report: 0}, {Height: 4, Report: 1}} {
 		want, err := replica.WantReport(store, s)
 		if err != nil {
 			t.Fatal(err)
 		}
-		proof, err := replica.Prove(store, net.ID, []string{signed}, size, want)
+		proof, err := replica.Prove(store, net.ID, []string{signed}, tree, want)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -137,7 +139,8 @@ func TestReportRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := replica.Prove(store, net.ID, nil, 12, want); !errors.As(err, &refusal) || refusal.Code != lamppost.CodeNotReady {
+	older := tilelog.NewTree(new(tilelog.MemStorage), 12, tlog.Hash{})
+	if _, err := replica.Prove(store, net.ID, nil, older, want); !errors.As(err, &refusal) || refusal.Code != lamppost.CodeNotReady {
 		t.Errorf("Prove of what is not published = %v, want not_ready", err)
 	}
 	if _, err := replica.WantStatement(store, "acme"); !errors.As(err, &refusal) || refusal.Code != lamppost.CodeNotReady {

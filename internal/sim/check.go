@@ -10,7 +10,6 @@ import (
 	"github.com/lamppost/lamppost/internal/ingest"
 	"github.com/lamppost/lamppost/internal/ledger"
 	"github.com/lamppost/lamppost/internal/replica"
-	"github.com/lamppost/lamppost/internal/tilelog"
 )
 
 // promises is what the node has said to the world, as the world remembers it.
@@ -120,7 +119,7 @@ func (w *world) checkStore() chain {
 		}
 	}
 	for _, p := range w.promise.checkpoints {
-		root, err := tilelog.RootAt(w.disk, p.Size)
+		root, err := w.tree(w.promise.checkpoints[len(w.promise.checkpoints)-1]).RootAt(p.Size)
 		if err != nil || lamppost.Hash(root) != p.Root {
 			w.violate("the log at size %d has root %v (%v), published was %v", p.Size, root, err, p.Root)
 		}
@@ -168,7 +167,7 @@ func (w *world) checkAll() {
 			w.violate("%s made %d reports; the ledger knows up to %d, %d missing, %d lost (%v)", d.ID, d.last, high.N, open, lost, err)
 		}
 	}
-	checkup, err := replica.Fsck(context.Background(), w.disk, func(_, _ lamppost.Height) {})
+	checkup, err := replica.Fsck(context.Background(), w.disk, w.files, func(_, _ lamppost.Height) {})
 	if err != nil || len(checkup.Faults) > 0 || checkup.Root != w.node.rep.Last().Root {
 		w.violate("replay: %+v, %v; the root is %v", checkup, err, w.node.rep.Last().Root)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/lamppost/lamppost/internal/consensus"
 	"github.com/lamppost/lamppost/internal/consensus/solo"
 	"github.com/lamppost/lamppost/internal/ingest"
+	"github.com/lamppost/lamppost/internal/kv"
 	"github.com/lamppost/lamppost/internal/replica"
 	"github.com/lamppost/lamppost/internal/tilelog"
 )
@@ -173,13 +174,9 @@ func (n *node) land(w *world, f flight) {
 
 // publish writes tiles and checkpoint and holds the new checkpoint against those before.
 func (n *node) publish(w *world) {
-	l, err := tilelog.Open(w.disk)
-	if err != nil {
-		w.violate("opening the log: %v", err)
-	}
 	signer, verifier := noteKey(w)
 	p := &tilelog.Publisher{Origin: lamppost.Origin(w.net.ID, w.net.Member), Signer: signer, Verifier: verifier, Storage: w.files}
-	signed, err := p.Publish(w.disk, l.Size())
+	signed, err := p.Publish(w.disk)
 	if errors.Is(err, errFile) {
 		w.note("publishing failed")
 		w.seePublished(verifier) // it may be there all the same
@@ -192,6 +189,17 @@ func (n *node) publish(w *world) {
 		w.violate("Publish returned another checkpoint than it wrote")
 	}
 	w.seePublished(verifier)
+	n.trim(w)
+}
+
+// trim takes out of the store what stands in complete tiles.
+func (n *node) trim(w *world) {
+	var b kv.Batch
+	tilelog.Trim(&b, w.promise.checkpoints[len(w.promise.checkpoints)-1].Size)
+	if err := w.disk.Apply(&b); err != nil {
+		w.note("trimming failed")
+		w.crash("a failed write")
+	}
 }
 
 // seePublished is a witness: every checkpoint that anybody could have seen must be the beginning of the next.
@@ -212,7 +220,7 @@ func (w *world) seePublished(verifier note.Verifier) {
 		if c.Size < old.Size {
 			w.violate("the published log shrank from %d to %d leaves", old.Size, c.Size)
 		}
-		proof, err := tilelog.ProveConsistency(w.disk, old.Size, c.Size)
+		proof, err := w.tree(c).ProveConsistency(old.Size)
 		if err == nil {
 			err = tlog.CheckTree(proof, c.Size, tlog.Hash(c.Root), old.Size, tlog.Hash(old.Root))
 		}
@@ -223,6 +231,11 @@ func (w *world) seePublished(verifier note.Verifier) {
 	w.result.Checkpoints++
 	w.note("published at size %d", c.Size)
 	w.promise.checkpoints = append(w.promise.checkpoints, c)
+}
+
+// tree reads what is published under a checkpoint.
+func (w *world) tree(c lamppost.Checkpoint) *tilelog.Tree {
+	return tilelog.NewTree(w.files, c.Size, tlog.Hash(c.Root))
 }
 
 // noteKey writes the member's key as a signed note's.

@@ -10,4 +10,7 @@ const (
 
 	// MaxProofLeaves is the most leaves that one pool of Nodes proves.
 	MaxProofLeaves = 1 << 16
+
+	// maxTreeFiles is how many files a Tree keeps, of up to 20 KiB where leaves are the ledger's.
+	maxTreeFiles = 1024
 )

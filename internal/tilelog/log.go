@@ -1,14 +1,16 @@
-// Package tilelog is an append-only Merkle log in the shape of RFC 6962, kept in the same kv store as everything else, so
-// that a block and its leaves become durable in one write; and its publication as static files that anyone can check
-// without asking us: C2SP tlog-tiles and one signed checkpoint.
+// Package tilelog is an append-only Merkle log in the shape of RFC 6962. It has two places: what was appended last stands
+// in the kv store with everything else, so that a block and its leaves become durable in one write; what is published
+// stands in static files that anyone can check without asking us, C2SP tlog-tiles under a signed checkpoint. A leaf is in
+// the store until it is in a complete published tile, and after that only there.
 //
 // It promises that what is published is never ahead of what is durable, that a checkpoint is never ahead of its tiles,
-// and that no checkpoint is signed that contradicts the one published before. It does not know what a leaf means, does
-// not order anything, and does not collect the signatures of other members or witnesses. The hash arithmetic is that of
-// golang.org/x/mod/sumdb/tlog, which is also what checks it in the tests.
+// that no checkpoint is signed that contradicts the one published before, and that what is read from tiles leads to the
+// root that was asked for. It does not know what a leaf means, does not order anything, and does not collect the
+// signatures of other members or witnesses. The hash arithmetic is that of golang.org/x/mod/sumdb/tlog, which is also
+// what checks it in the tests.
 //
-// Start reading at [Log] (appending), then [Publisher] (files), [ProveRecord] and [Nodes] (proofs). Checkpoints as such
-// are lamppost.Checkpoint, because auditors read them. Limits are in limits.go.
+// Start reading at [Log] (appending), then [Publisher] (files) and [Tree] (reading and proving what is published).
+// Checkpoints as such are lamppost.Checkpoint, because auditors read them. Limits are in limits.go.
 package tilelog
 
 import (
@@ -16,6 +18,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/bits"
 
 	"github.com/lamppost/lamppost/internal/kv"
 	"golang.org/x/mod/sumdb/tlog"
@@ -23,16 +26,14 @@ import (
 
 // Keys of the log in the store. Everything it keeps begins with keyPrefix, which no other user of the store may take.
 //
-//	t l <index, 8 bytes big-endian>          the leaf as it was appended
-//	t h <stored hash index, 8 bytes b.-e.>   a hash of the tree, numbered as by tlog.StoredHashIndex
-//	t m/size                                 format version (1), size of the log in 8 bytes big-endian
+//	t l <index, 8 bytes big-endian>   a leaf that is in no complete published tile, as it was appended
+//	t e                               format version (2), size of the log in 8 bytes big-endian, the hashes of its edge
 const (
 	keyPrefix = 't'
 	leafKind  = 'l'
-	hashKind  = 'h'
-	sizeKey   = "tm/size"
+	edgeKey   = "te"
 
-	formatVersion = 1
+	formatVersion = 2
 )
 
 // A Log appends leaves. It belongs to one goroutine: that of the replica. Between blocks it is what the store holds;
@@ -45,20 +46,17 @@ type Log struct {
 
 // Open reads the size and the right edge of the log in r. An empty store holds an empty log.
 func Open(r kv.Reader) (*Log, error) {
-	size, err := storedSize(r)
-	if err != nil {
-		return nil, err
-	}
 	l := new(Log)
-	if l.durable, err = readEdge(r, size); err != nil {
-		return nil, fmt.Errorf("opening log of size %d: %w", size, err)
+	var err error
+	if l.durable, err = storedEdge(r); err != nil {
+		return nil, fmt.Errorf("opening the log: %w", err)
 	}
 	l.staged.copyFrom(&l.durable)
 	return l, nil
 }
 
-// Append stages leaves at the end of the log: the leaves, the hashes that they complete and the new size go into b. A leaf
-// may be empty and has at most MaxLeafBytes; if one is too long, nothing is staged.
+// Append stages leaves at the end of the log: the leaves and the new edge go into b. A leaf may be empty and has at most
+// MaxLeafBytes; if one is too long, nothing is staged.
 func (l *Log) Append(b *kv.Batch, leaves ...[]byte) error {
 	for i, leaf := range leaves {
 		if len(leaf) > MaxLeafBytes {
@@ -69,14 +67,11 @@ func (l *Log) Append(b *kv.Batch, leaves ...[]byte) error {
 		return fmt.Errorf("appending %d leaves: the log would have more than %d", len(leaves), int64(MaxSize))
 	}
 	for _, leaf := range leaves {
-		key := logKey(leafKind, l.staged.size)
+		key := leafKey(l.staged.size)
 		b.Set(key[:], leaf)
-		l.staged.add(b, tlog.RecordHash(leaf))
+		l.staged.add(tlog.RecordHash(leaf))
 	}
-	var val [9]byte
-	val[0] = formatVersion
-	binary.BigEndian.PutUint64(val[1:], uint64(l.staged.size))
-	b.Set([]byte(sizeKey), val[:])
+	b.Set([]byte(edgeKey), l.staged.append(nil))
 	return nil
 }
 
@@ -92,6 +87,23 @@ func (l *Log) Size() int64 { return l.staged.size }
 // Root returns the root over all leaves, staged ones included; of none it is the hash of nothing.
 func (l *Log) Root() tlog.Hash { return l.staged.root() }
 
+// Leaf returns a leaf that is still in the store, or an error that wraps kv.ErrNotFound.
+func Leaf(r kv.Reader, index int64) ([]byte, error) {
+	key := leafKey(index)
+	leaf, err := r.Get(key[:])
+	if err != nil {
+		return nil, fmt.Errorf("reading leaf %d of the log: %w", index, err)
+	}
+	return leaf, nil
+}
+
+// Trim stages the removal of leaves that need not be in the store any more, once a checkpoint of so many leaves is
+// published: those in complete tiles.
+func Trim(b *kv.Batch, published int64) {
+	from, to := leafKey(0), leafKey(published&^(tileWidth-1))
+	b.DeleteRange(from[:], to[:])
+}
+
 // An edge is what is needed of a tree to append to it: the roots of the complete subtrees it consists of, the largest
 // first. There is one for every bit set in the size; for size 6:
 //
@@ -104,19 +116,14 @@ type edge struct {
 	hashes []tlog.Hash
 }
 
-// add appends a leaf and stages the hashes it completes: its own, and one for every subtree that it fills. They are the
-// next in tlog's numbering, because that numbers hashes in the order in which they can be known.
-func (e *edge) add(b *kv.Batch, h tlog.Hash) {
-	index := tlog.StoredHashCount(e.size)
-	stageHash(b, index, h)
+// add appends a leaf's hash: it is joined with every subtree that it makes complete.
+func (e *edge) add(h tlog.Hash) {
+	last := len(e.hashes) - 1
 	for n := e.size; n&1 == 1; n >>= 1 {
-		last := len(e.hashes) - 1
 		h = tlog.NodeHash(e.hashes[last], h)
-		e.hashes = e.hashes[:last]
-		index++
-		stageHash(b, index, h)
+		last--
 	}
-	e.hashes = append(e.hashes, h)
+	e.hashes = append(e.hashes[:last+1], h)
 	e.size++
 }
 
@@ -137,63 +144,47 @@ func (e *edge) copyFrom(other *edge) {
 	e.hashes = append(e.hashes[:0], other.hashes...)
 }
 
-func readEdge(r kv.Reader, size int64) (edge, error) {
-	e := edge{size: size}
-	var start int64 // first leaf of the subtree
-	for level := 62; level >= 0; level-- {
-		if size>>level&1 == 0 {
-			continue
-		}
-		h, err := readHash(r, tlog.StoredHashIndex(level, start>>level))
-		if err != nil {
-			return edge{}, err
-		}
-		e.hashes = append(e.hashes, h)
-		start += 1 << level
+func (e *edge) append(b []byte) []byte {
+	b = binary.BigEndian.AppendUint64(append(b, formatVersion), uint64(e.size))
+	for i := range e.hashes {
+		b = append(b, e.hashes[i][:]...)
+	}
+	return b
+}
+
+// storedEdge reads the edge in r; a store without one holds an empty log.
+func storedEdge(r kv.Reader) (e edge, err error) {
+	val, err := r.Get([]byte(edgeKey))
+	if errors.Is(err, kv.ErrNotFound) {
+		return e, nil
+	}
+	if err != nil {
+		return e, fmt.Errorf("reading the edge of the log: %w", err)
+	}
+	if len(val) < 9 || val[0] != formatVersion {
+		return e, fmt.Errorf("reading the edge of the log: %x is not of format %d", val[:min(len(val), 9)], formatVersion)
+	}
+	e.size = int64(binary.BigEndian.Uint64(val[1:]))
+	val = val[9:]
+	if e.size < 0 || e.size > MaxSize || len(val) != tlog.HashSize*bits.OnesCount64(uint64(e.size)) {
+		return e, fmt.Errorf("reading the edge of the log: %d bytes of hashes do not fit size %d", len(val), e.size)
+	}
+	for ; len(val) > 0; val = val[tlog.HashSize:] {
+		e.hashes = append(e.hashes, tlog.Hash(val[:tlog.HashSize]))
 	}
 	return e, nil
 }
 
-func stageHash(b *kv.Batch, index int64, h tlog.Hash) {
-	key := logKey(hashKind, index)
-	b.Set(key[:], h[:])
-}
-
-func readHash(r kv.Reader, index int64) (tlog.Hash, error) {
-	var h tlog.Hash
-	key := logKey(hashKind, index)
-	val, err := r.Get(key[:])
-	if err != nil {
-		return h, fmt.Errorf("reading hash %d of the log: %w", index, err)
-	}
-	if len(val) != len(h) {
-		return h, fmt.Errorf("reading hash %d of the log: %d bytes", index, len(val))
-	}
-	copy(h[:], val)
-	return h, nil
-}
-
-// storedSize returns the size that the store holds; 0 if it holds no log.
-func storedSize(r kv.Reader) (int64, error) {
-	val, err := r.Get([]byte(sizeKey))
-	if errors.Is(err, kv.ErrNotFound) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, fmt.Errorf("reading size of the log: %w", err)
-	}
-	if len(val) != 9 || val[0] != formatVersion {
-		return 0, fmt.Errorf("reading size of the log: %x is not of format %d", val, formatVersion)
-	}
-	size := binary.BigEndian.Uint64(val[1:])
-	if size > MaxSize {
-		return 0, fmt.Errorf("reading size of the log: %d is more than %d", size, int64(MaxSize))
-	}
-	return int64(size), nil
-}
-
-func logKey(kind byte, index int64) (key [10]byte) {
-	key[0], key[1] = keyPrefix, kind
+func leafKey(index int64) (key [10]byte) {
+	key[0], key[1] = keyPrefix, leafKind
 	binary.BigEndian.PutUint64(key[2:], uint64(index))
 	return key
+}
+
+// LeafIndex says whether a key of the store is that of a leaf, and of which.
+func LeafIndex(key []byte) (index int64, ok bool) {
+	if len(key) != len(leafKey(0)) || key[0] != keyPrefix || key[1] != leafKind {
+		return 0, false
+	}
+	return int64(binary.BigEndian.Uint64(key[2:])), true
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"strings"
 	"testing"
 
 	"github.com/lamppost/lamppost/internal/kv"
@@ -117,53 +116,30 @@ func wantLog(t rapid.TB, when string, l *tilelog.Log, leaves [][]byte) {
 	}
 }
 
-// Stored hashes are in tlog's numbering, value for value, so every function of that package works on them.
-func TestStoredHashesAreThoseOfTlog(t *testing.T) {
-	t.Parallel()
-	const n = 600
-	s, leaves := newLog(t, n)
-	var want []tlog.Hash
-	reader := tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
-		var list []tlog.Hash
-		for _, i := range indexes {
-			list = append(list, want[i])
-		}
-		return list, nil
-	})
-	for i, leaf := range leaves {
-		more, err := tlog.StoredHashes(int64(i), leaf, reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		want = append(want, more...)
+// publish publishes all of s in memory and returns the tree.
+func publish(t testing.TB, s kv.Reader) (mapStorage, *tilelog.Tree) {
+	t.Helper()
+	files := mapStorage{}
+	if _, err := newPublisher(t, files).Publish(s); err != nil {
+		t.Fatal(err)
 	}
-	var got []tlog.Hash
-	err := s.Scan([]byte("th"), []byte("ti"), func(_, val []byte) error {
-		got = append(got, tlog.Hash(val))
-		return nil
-	})
-	if err != nil || len(got) != len(want) {
-		t.Fatalf("%d stored hashes, %v; want %d", len(got), err, len(want))
-	}
-	for i := range want {
-		if got[i] != want[i] {
-			t.Fatalf("stored hash %d is %v, want %v", i, got[i], want[i])
-		}
-	}
+	l := open(t, s)
+	return files, tilelog.NewTree(files, l.Size(), l.Root())
 }
 
-// Every leaf of every small tree is proved, and so is every pair of sizes; a proof fits no other leaf.
+// Every leaf of every small tree is read and proved, and so is every pair of sizes; a proof fits no other leaf.
 func TestProofs(t *testing.T) {
 	t.Parallel()
 	const n = 40
-	s, leaves := newLog(t, n)
 	for size := int64(1); size <= n; size++ {
-		root := naiveRoot(leaves[:size])
-		if got, err := tilelog.RootAt(s, size); err != nil || got != root {
-			t.Fatalf("RootAt(%d) = %v, %v; want %v", size, got, err, root)
-		}
+		s, leaves := newLog(t, int(size))
+		_, tree := publish(t, s)
+		root := naiveRoot(leaves)
 		for i := range size {
-			p, err := tilelog.ProveRecord(s, size, i)
+			if got, err := tree.Leaf(i); err != nil || !bytes.Equal(got, leaves[i]) {
+				t.Fatalf("Leaf(%d) of %d = %q, %v; want %q", i, size, got, err, leaves[i])
+			}
+			p, err := tree.ProveRecord(i)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -174,8 +150,14 @@ func TestProofs(t *testing.T) {
 				t.Fatalf("leaf %d of %d: the proof fits another leaf", i, size)
 			}
 		}
-		for old := int64(1); old <= size; old++ {
-			p, err := tilelog.ProveConsistency(s, old, size)
+		for old := int64(0); old <= size; old++ {
+			if got, err := tree.RootAt(old); err != nil || got != naiveRoot(leaves[:old]) {
+				t.Fatalf("RootAt(%d) = %v, %v; want %v", old, got, err, naiveRoot(leaves[:old]))
+			}
+			if old == 0 {
+				continue
+			}
+			p, err := tree.ProveConsistency(old)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -186,14 +168,49 @@ func TestProofs(t *testing.T) {
 	}
 }
 
+// A tree reads on after more was published, and where partial tiles have given way to complete ones.
+func TestTreeOfAnOlderCheckpoint(t *testing.T) {
+	t.Parallel()
+	s := kv.NewMem()
+	l := open(t, s)
+	p := newPublisher(t, openDir(t, t.TempDir()))
+	var old *tilelog.Tree
+	for i := range 700 {
+		appendBlock(t, s, l, leafText(i))
+		if i == 299 || i == 699 {
+			if _, err := p.Publish(s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if i == 299 {
+			old = tilelog.NewTree(p.Storage, l.Size(), l.Root())
+		}
+	}
+	for i := range int64(300) {
+		if got, err := old.Leaf(i); err != nil || !bytes.Equal(got, leafText(int(i))) {
+			t.Fatalf("Leaf(%d) = %q, %v", i, got, err)
+		}
+	}
+}
+
 // A pool reproduces the proof of each of its leaves, holds nothing twice and nothing it does not need.
 func TestNodes(t *testing.T) {
 	t.Parallel()
-	s, leaves := newLog(t, 700)
+	type log struct {
+		tree   *tilelog.Tree
+		leaves [][]byte
+	}
+	logs := map[int]log{}
+	for _, size := range []int{1, 2, 255, 256, 257, 700} {
+		s, leaves := newLog(t, size)
+		_, tree := publish(t, s)
+		logs[size] = log{tree, leaves}
+	}
 	rapid.Check(t, func(t *rapid.T) {
-		size := rapid.Int64Range(1, 700).Draw(t, "size")
+		l := logs[rapid.SampledFrom([]int{1, 2, 255, 256, 257, 700}).Draw(t, "size")]
+		size := l.tree.Size()
 		indexes := rapid.SliceOfN(rapid.Int64Range(0, size-1), 1, 30).Draw(t, "indexes")
-		nodes, err := tilelog.Nodes(s, size, indexes)
+		nodes, err := l.tree.Nodes(indexes)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -220,7 +237,7 @@ func TestNodes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := tlog.CheckRecord(p, size, naiveRoot(leaves[:size]), i, tlog.RecordHash(leaves[i])); err != nil {
+			if err := tlog.CheckRecord(p, size, naiveRoot(l.leaves), i, tlog.RecordHash(l.leaves[i])); err != nil {
 				t.Fatalf("leaf %d of %d: %v", i, size, err)
 			}
 		}
@@ -234,17 +251,17 @@ func TestNodes(t *testing.T) {
 func TestProofsRefuse(t *testing.T) {
 	t.Parallel()
 	s, _ := newLog(t, 5)
+	_, tree := publish(t, s)
 	for name, call := range map[string]func() error{
-		"size beyond the log":     func() error { _, err := tilelog.ProveRecord(s, 6, 0); return err },
-		"leaf beyond the size":    func() error { _, err := tilelog.ProveRecord(s, 4, 4); return err },
-		"negative leaf":           func() error { _, err := tilelog.ProveRecord(s, 4, -1); return err },
-		"negative size":           func() error { _, err := tilelog.RootAt(s, -1); return err },
-		"old beyond new":          func() error { _, err := tilelog.ProveConsistency(s, 5, 4); return err },
-		"from nothing":            func() error { _, err := tilelog.ProveConsistency(s, 0, 4); return err },
-		"new beyond the log":      func() error { _, err := tilelog.ProveConsistency(s, 1, 6); return err },
-		"one of many leaves":      func() error { _, err := tilelog.Nodes(s, 5, []int64{0, 5}); return err },
-		"too many leaves":         func() error { _, err := tilelog.Nodes(s, 5, make([]int64, tilelog.MaxProofLeaves+1)); return err },
-		"no such leaf to be read": func() error { _, err := tilelog.Leaf(s, 5); return err },
+		"leaf beyond the size":    func() error { _, err := tree.ProveRecord(5); return err },
+		"negative leaf":           func() error { _, err := tree.ProveRecord(-1); return err },
+		"negative size":           func() error { _, err := tree.RootAt(-1); return err },
+		"root beyond the size":    func() error { _, err := tree.RootAt(6); return err },
+		"old beyond new":          func() error { _, err := tree.ProveConsistency(6); return err },
+		"from nothing":            func() error { _, err := tree.ProveConsistency(0); return err },
+		"one of many leaves":      func() error { _, err := tree.Nodes([]int64{0, 5}); return err },
+		"too many leaves":         func() error { _, err := tree.Nodes(make([]int64, tilelog.MaxProofLeaves+1)); return err },
+		"no such leaf to be read": func() error { _, err := tree.Leaf(5); return err },
 	} {
 		if err := call(); err == nil {
 			t.Errorf("%s: no error", name)
@@ -252,6 +269,72 @@ func TestProofsRefuse(t *testing.T) {
 	}
 	if _, err := tilelog.Leaf(s, 5); !errors.Is(err, kv.ErrNotFound) {
 		t.Errorf("Leaf(5) = %v, want kv.ErrNotFound inside", err)
+	}
+}
+
+// Goal: no bit of a published file can change without whoever reads it hearing of it. Method: flip bits all over the
+// files, one at a time, and read everything.
+func TestDamagedFilesAreNeverRead(t *testing.T) {
+	t.Parallel()
+	s, leaves := newLog(t, 300)
+	files, tree := publish(t, s)
+	delete(files, tilelog.CheckpointPath)
+	for path, good := range files {
+		for at := 0; at < 8*len(good); at += 1 + len(good)/4 {
+			bad := []byte(good)
+			bad[at/8] ^= 1 << (at % 8)
+			files[path] = string(bad)
+			tree := tilelog.NewTree(files, tree.Size(), tree.Root())
+			failed := false
+			for i, want := range leaves {
+				got, err := tree.Leaf(int64(i))
+				failed = failed || err != nil
+				if err == nil && !bytes.Equal(got, want) {
+					t.Fatalf("%s, bit %d flipped: leaf %d is read as %q", path, at, i, got)
+				}
+			}
+			if !failed {
+				t.Errorf("%s, bit %d flipped: nobody noticed", path, at)
+			}
+		}
+		files[path] = good
+	}
+}
+
+// What is in complete published tiles can go from the store; the log goes on as before.
+func TestTrim(t *testing.T) {
+	t.Parallel()
+	s := kv.NewMem()
+	l := open(t, s)
+	files := mapStorage{}
+	var leaves [][]byte
+	for _, n := range []int{255, 1, 1, 600, 3} {
+		var block [][]byte
+		for range n {
+			block = append(block, leafText(len(leaves)+len(block)))
+		}
+		leaves = append(leaves, block...)
+		appendBlock(t, s, l, block...)
+		if _, err := newPublisher(t, files).Publish(s); err != nil {
+			t.Fatal(err)
+		}
+		var b kv.Batch
+		tilelog.Trim(&b, l.Size())
+		if err := s.Apply(&b); err != nil {
+			t.Fatal(err)
+		}
+		l = open(t, s)
+		wantLog(t, "trimmed", l, leaves)
+		first := l.Size() &^ 255
+		if _, err := tilelog.Leaf(s, first-1); first > 0 && !errors.Is(err, kv.ErrNotFound) {
+			t.Errorf("leaf %d of %d is still in the store: %v", first-1, l.Size(), err)
+		}
+		if _, err := tilelog.Leaf(s, first); first < l.Size() && err != nil {
+			t.Errorf("leaf %d of %d: %v", first, l.Size(), err)
+		}
+	}
+	if size := audit(t, files, newPublisher(t, nil).Verifier); size != l.Size() {
+		t.Errorf("published size %d, want %d", size, l.Size())
 	}
 }
 
@@ -269,22 +352,29 @@ func TestAppendTooLong(t *testing.T) {
 	}
 }
 
-// A store that lost a part of the log is found out when it is opened, not when a wrong root has been signed.
+// An edge that is not whole is found out when it is opened, not when a wrong root has been signed.
 func TestOpenDamaged(t *testing.T) {
 	t.Parallel()
-	for key, val := range map[string]string{
-		"tm/size":                            "\x01\x00\x00\x00\x00\x00\x00\x00\x0b", // one leaf more than there is
-		"tm/size ":                           "",
-		"th\x00\x00\x00\x00\x00\x00\x00\x0e": "short", // the hash over the first 8 of 10 leaves
+	s, _ := newLog(t, 10)
+	good, err := s.Get([]byte("te"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, val := range map[string][]byte{
+		"empty":            {},
+		"another version":  append([]byte{1}, good[1:]...),
+		"a hash is short":  good[:len(good)-1],
+		"a hash is absent": good[:len(good)-32],
+		"another size":     append([]byte("\x02\x00\x00\x00\x00\x00\x00\x00\x0b"), good[9:]...),
+		"negative size":    append([]byte("\x02\xff\xff\xff\xff\xff\xff\xff\xff"), good[9:]...),
 	} {
-		s, _ := newLog(t, 10)
 		var b kv.Batch
-		b.Set([]byte(strings.TrimRight(key, " ")), []byte(val))
+		b.Set([]byte("te"), val)
 		if err := s.Apply(&b); err != nil {
 			t.Fatal(err)
 		}
 		if l, err := tilelog.Open(s); err == nil {
-			t.Errorf("key %q damaged: opened with size %d", key, l.Size())
+			t.Errorf("%s: opened with size %d", name, l.Size())
 		}
 	}
 }

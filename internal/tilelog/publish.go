@@ -2,7 +2,6 @@ package tilelog
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,19 +13,13 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-const (
-	// tileHeight is the height of a tile in C2SP tlog-tiles: 2⁸ hashes or entries wide.
-	tileHeight = 8
-
-	// CheckpointPath is where a log's latest signed checkpoint is published.
-	CheckpointPath = "checkpoint"
-)
+// CheckpointPath is where a log's latest signed checkpoint is published.
+const CheckpointPath = "checkpoint"
 
 // A Storage is where a log is published: a folder that a web server serves, or an object store. Paths are relative, with
 // forward slashes. One Publisher uses it.
 type Storage interface {
-	// Get returns what is at path, or an error that wraps fs.ErrNotExist.
-	Get(path string) ([]byte, error)
+	Source
 
 	// Put writes data at path, durably when it returns. Writing the same bytes again is fine; other bytes are an error,
 	// because what is published under a path never changes. After an error, anything from nothing to everything was done.
@@ -51,7 +44,7 @@ type ConflictError struct {
 	Published []byte    // the signed checkpoint that is published
 	Size      int64     // its size
 	Stored    int64     // size of the log in the store
-	Root      tlog.Hash // root in the store at the published size, if the store has as many leaves
+	Root      tlog.Hash // root in the store at that size, if it has as many leaves as are published
 }
 
 // Error says which of the two cases it is.
@@ -60,8 +53,8 @@ func (e *ConflictError) Error() string {
 		return fmt.Sprintf("published checkpoint has size %d, but the log in the store has only %d leaves: "+
 			"the store is older than what was signed; nothing is published", e.Size, e.Stored)
 	}
-	return fmt.Sprintf("published checkpoint of size %d has another root than the log in the store (%v): "+
-		"they have different histories; nothing is published", e.Size, e.Root)
+	return fmt.Sprintf("the log in the store (size %d, root %v) does not continue the published checkpoint of size %d: "+
+		"they have different histories; nothing is published", e.Stored, e.Root, e.Size)
 }
 
 // A Publisher writes one member's log to a Storage and signs its checkpoints. It keeps nothing between calls: what is
@@ -74,99 +67,107 @@ type Publisher struct {
 	Storage  Storage
 }
 
-// Publish brings the Storage to the first size leaves of the log in r and returns the signed checkpoint. It does nothing
-// but return the published checkpoint if that has this size already.
+// Publish brings the Storage to all leaves of the log in r and returns the signed checkpoint. It does nothing but return
+// the published checkpoint if that has this size already.
 //
 // The order is: bundles and tiles that are new since the published checkpoint, each durable; then the checkpoint. A crash
 // between any two steps leaves the old checkpoint with all its files, and files that the next call writes again with the
 // same bytes. A *ConflictError (errors.As) means that publishing must stop; any other error is one of r or the Storage,
 // and calling again is right.
-func (p *Publisher) Publish(r kv.Reader, size int64) ([]byte, error) {
-	root, err := RootAt(r, size)
-	if err != nil {
-		return nil, fmt.Errorf("publishing log at size %d: %w", size, err)
-	}
-	old, from, err := p.published(r)
+func (p *Publisher) Publish(r kv.Reader) ([]byte, error) {
+	stored, err := storedEdge(r)
 	if err != nil {
 		return nil, err
 	}
-	if size < from {
-		return nil, fmt.Errorf("publishing log at size %d: already published at size %d", size, from)
+	old, tree, err := p.published()
+	if err != nil {
+		return nil, err
 	}
-	if old != nil && size == from {
+	if err := continues(r, old, tree, &stored); err != nil {
+		return nil, err
+	}
+	from := tree.size
+	if old != nil && stored.size == from {
 		// The call that wrote it may have failed right after: it is there, but is it durable?
 		if err := p.Storage.PutCheckpoint(old, old); err != nil {
-			return nil, fmt.Errorf("publishing checkpoint of size %d again: %w", size, err)
+			return nil, fmt.Errorf("publishing checkpoint of size %d again: %w", from, err)
 		}
 		return old, nil
 	}
-	if err := p.writeTiles(r, from, size); err != nil {
-		return nil, fmt.Errorf("publishing log from size %d to %d: %w", from, size, err)
+	tree.put = p.put
+	if err := eachLeaf(r, from, stored.size, tree.add); err != nil {
+		return nil, fmt.Errorf("publishing log from size %d to %d: %w", from, stored.size, err)
 	}
-	signed, err := p.sign(lamppost.Checkpoint{Origin: p.Origin, Size: size, Root: lamppost.Hash(root)})
+	if err := tree.flush(from); err != nil {
+		return nil, fmt.Errorf("publishing log from size %d to %d: %w", from, stored.size, err)
+	}
+	signed, err := p.sign(lamppost.Checkpoint{Origin: p.Origin, Size: stored.size, Root: lamppost.Hash(stored.root())})
 	if err != nil {
 		return nil, err
 	}
 	if err := p.Storage.PutCheckpoint(old, signed); err != nil {
-		return nil, fmt.Errorf("publishing checkpoint of size %d: %w", size, err)
+		return nil, fmt.Errorf("publishing checkpoint of size %d: %w", stored.size, err)
 	}
 	return signed, nil
 }
 
-// published returns the signed checkpoint in the Storage, nil if there is none, and its size, after checking that it is
-// ours and that the log in r continues it.
-func (p *Publisher) published(r kv.Reader) (signed []byte, size int64, err error) {
+// published returns the signed checkpoint in the Storage, nil if there is none, and the right edge of its tree, after
+// checking that the one is ours and that the other leads to it.
+func (p *Publisher) published() (signed []byte, tree *frontier, err error) {
 	signed, err = p.Storage.Get(CheckpointPath)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, 0, nil
+		return nil, new(frontier), nil
 	}
 	if err != nil {
-		return nil, 0, fmt.Errorf("reading published checkpoint: %w", err)
+		return nil, nil, fmt.Errorf("reading published checkpoint: %w", err)
 	}
 	c, _, err := lamppost.OpenCheckpoint(signed, note.VerifierList(p.Verifier))
 	if err != nil {
-		return nil, 0, fmt.Errorf("reading published checkpoint, which should be by %q: %w", p.Origin, err)
+		return nil, nil, fmt.Errorf("reading published checkpoint, which should be by %q: %w", p.Origin, err)
 	}
-	stored, err := storedSize(r)
-	if err != nil {
-		return nil, 0, err
+	if tree, err = readFrontier(p.Storage, c.Size); err != nil {
+		return nil, nil, fmt.Errorf("reading what is published at size %d: %w", c.Size, err)
 	}
-	if stored < c.Size {
-		return nil, 0, &ConflictError{Published: signed, Size: c.Size, Stored: stored}
+	if e := tree.edge(); e.root() != tlog.Hash(c.Root) {
+		return nil, nil, fmt.Errorf("the published tiles do not lead to the checkpoint of size %d: they are damaged, lamppost fsck says where", c.Size)
 	}
-	root, err := RootAt(r, c.Size)
-	if err != nil {
-		return nil, 0, err
-	}
-	if root != tlog.Hash(c.Root) {
-		return nil, 0, &ConflictError{Published: signed, Size: c.Size, Stored: stored, Root: root}
-	}
-	return signed, c.Size, nil
+	return signed, tree, nil
 }
 
-// writeTiles writes what a tree of size to has and one of size from had not: entry bundles beside the tiles of level 0.
-func (p *Publisher) writeTiles(r kv.Reader, from, to int64) error {
-	for _, t := range tlog.NewTiles(tileHeight, from, to) {
-		if t.L == 0 {
-			bundle, err := readBundle(r, t)
-			if err != nil {
-				return err
-			}
-			entries := t
-			entries.L = -1
-			if err := p.put(entries, bundle); err != nil {
-				return err
-			}
-		}
-		data, err := tlog.ReadTileData(t, hashes(r))
-		if err != nil {
-			return err
-		}
-		if err := p.put(t, data); err != nil {
-			return err
-		}
+// continues checks that the log in the store goes on where the published one ends: that its further leaves make the
+// stored edge of the published one.
+func continues(r kv.Reader, published []byte, tree *frontier, stored *edge) error {
+	conflict := &ConflictError{Published: published, Size: tree.size, Stored: stored.size}
+	if stored.size < tree.size {
+		return conflict
 	}
-	return nil
+	conflict.Root = stored.root()
+	e := tree.edge()
+	err := eachLeaf(r, tree.size, stored.size, func(leaf []byte) error {
+		e.add(tlog.RecordHash(leaf))
+		return nil
+	})
+	if err == nil && e.root() != conflict.Root {
+		return conflict
+	}
+	return err
+}
+
+// eachLeaf calls fn for the leaves from ≤ index < to of the store, in order.
+func eachLeaf(r kv.Reader, from, to int64, fn func(leaf []byte) error) error {
+	first, end := leafKey(from), leafKey(to)
+	next := from
+	err := r.Scan(first[:], end[:], func(key, leaf []byte) error {
+		if want := leafKey(next); !bytes.Equal(key, want[:]) {
+			return fmt.Errorf("leaf %d is missing in the store", next)
+		}
+		next++
+		return fn(leaf)
+	})
+	if err == nil && next != to {
+		err = fmt.Errorf("leaf %d is missing in the store", next)
+	}
+	return err
 }
 
 // put writes a tile. With one block a second, partial versions would fill the disk with 1.6 GB a day, so they go as
@@ -177,7 +178,7 @@ func (p *Publisher) put(t tlog.Tile, data []byte) error {
 	if err := p.Storage.Put(path, data); err != nil {
 		return err
 	}
-	if trimmer, ok := p.Storage.(Trimmer); ok && t.W == 1<<tileHeight {
+	if trimmer, ok := p.Storage.(Trimmer); ok && t.W == tileWidth {
 		return trimmer.Trim(path)
 	}
 	return nil
@@ -196,33 +197,6 @@ func (p *Publisher) sign(c lamppost.Checkpoint) ([]byte, error) {
 		return nil, fmt.Errorf("reading back the checkpoint just signed: %+v, want %+v", got, c)
 	}
 	return signed, nil
-}
-
-// readBundle returns the entries of a tile of level 0, each as two bytes of length, big-endian, and the leaf (C2SP
-// tlog-tiles, "Log entries").
-func readBundle(r kv.Reader, t tlog.Tile) ([]byte, error) {
-	first := t.N << tileHeight
-	from, to := logKey(leafKind, first), logKey(leafKind, first+int64(t.W))
-	var bundle bytes.Buffer
-	n := 0
-	err := r.Scan(from[:], to[:], func(key, leaf []byte) error {
-		if want := logKey(leafKind, first+int64(n)); !bytes.Equal(key, want[:]) {
-			return fmt.Errorf("leaf %d is missing", first+int64(n))
-		}
-		var length [2]byte
-		binary.BigEndian.PutUint16(length[:], uint16(len(leaf))) // at most MaxLeafBytes: Append saw to it
-		bundle.Write(length[:])
-		bundle.Write(leaf)
-		n++
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("reading leaves from %d: %w", first, err)
-	}
-	if n != t.W {
-		return nil, fmt.Errorf("reading leaves from %d: %d found, want %d", first, n, t.W)
-	}
-	return bundle.Bytes(), nil
 }
 
 // tilePath returns where a tile is published. C2SP tlog-tiles has tlog's paths without the height, and calls the data

@@ -190,7 +190,7 @@ func live(t testing.TB, s kv.Store, d *tilelog.DirStorage) error {
 		t.Fatal(err)
 	}
 	if l.Size() > 0 {
-		if _, err := p.Publish(s, l.Size()); err != nil {
+		if _, err := p.Publish(s); err != nil {
 			return err
 		}
 	}
@@ -211,7 +211,7 @@ func live(t testing.TB, s kv.Store, d *tilelog.DirStorage) error {
 			return err
 		}
 		l.Committed()
-		if _, err := p.Publish(s, l.Size()); err != nil {
+		if _, err := p.Publish(s); err != nil {
 			return err
 		}
 	}
@@ -427,7 +427,7 @@ syncdir .`},
 		for i := range block.leaves {
 			appendBlock(t, s, l, leafText(first+i))
 		}
-		if _, err := p.Publish(s, l.Size()); err != nil {
+		if _, err := p.Publish(s); err != nil {
 			t.Fatal(err)
 		}
 		if got := "\n" + strings.Join(d.order, "\n"); got != block.want {
@@ -443,11 +443,17 @@ syncdir .`},
 // published in three steps of unequal size, the way a log grows.
 func TestSpecificationExample(t *testing.T) {
 	t.Parallel()
-	s, _ := newLog(t, 70_000)
+	s := kv.NewMem()
+	l := open(t, s)
 	storage := mapStorage{}
 	p := newPublisher(t, storage)
 	for _, size := range []int64{65_535, 65_536, 70_000} {
-		if _, err := p.Publish(s, size); err != nil {
+		var block [][]byte
+		for i := l.Size(); i < size; i++ {
+			block = append(block, leafText(int(i)))
+		}
+		appendBlock(t, s, l, block...)
+		if _, err := p.Publish(s); err != nil {
 			t.Fatal(err)
 		}
 		if got := audit(t, storage, p.Verifier); got != size {
@@ -490,7 +496,7 @@ func TestPublishConflict(t *testing.T) {
 	published := func() (mapStorage, string) {
 		s, _ := newLog(t, 300)
 		storage := mapStorage{}
-		if _, err := newPublisher(t, storage).Publish(s, 300); err != nil {
+		if _, err := newPublisher(t, storage).Publish(s); err != nil {
 			t.Fatal(err)
 		}
 		return storage, storage["checkpoint"]
@@ -506,16 +512,15 @@ func TestPublishConflict(t *testing.T) {
 	shorter, _ := newLog(t, 299)
 	for name, c := range map[string]struct {
 		store *kv.Mem
-		size  int64
 		says  string
 	}{
-		"older store":                    {shorter, 299, "older than what was signed"},
-		"another history":                {other(301), 301, "different histories"},
-		"another history, the same size": {other(300), 300, "different histories"},
+		"older store":                    {shorter, "older than what was signed"},
+		"another history":                {other(301), "different histories"},
+		"another history, the same size": {other(300), "different histories"},
 	} {
 		storage, checkpoint := published()
 		before := maps.Clone(storage)
-		_, err := newPublisher(t, storage).Publish(c.store, c.size)
+		_, err := newPublisher(t, storage).Publish(c.store)
 		var conflict *tilelog.ConflictError
 		if !errors.As(err, &conflict) || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: Publish = %v, want a %T that says %q", name, err, conflict, c.says)
@@ -538,19 +543,35 @@ func TestPublishRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	published := func(change func(mapStorage)) mapStorage {
+		storage := mapStorage{}
+		five, _ := newLog(t, 5)
+		if _, err := newPublisher(t, storage).Publish(five); err != nil {
+			t.Fatal(err)
+		}
+		change(storage)
+		return storage
+	}
 	for name, c := range map[string]struct {
 		storage mapStorage
-		size    int64
 		says    string
 	}{
-		"beyond the store":       {mapStorage{}, 11, "no tree of size 11"},
-		"checkpoint of another":  {mapStorage{"checkpoint": string(foreign)}, 10, "net/member"},
-		"checkpoint damaged":     {mapStorage{"checkpoint": "net/member\n"}, 10, "malformed"},
-		"other tile published":   {mapStorage{"tile/0/000.p/10": "x"}, 10, "other bytes"},
-		"other bundle published": {mapStorage{"tile/entries/000.p/10": "x"}, 10, "other bytes"},
+		"checkpoint of another":  {mapStorage{"checkpoint": string(foreign)}, "net/member"},
+		"checkpoint damaged":     {mapStorage{"checkpoint": "net/member\n"}, "malformed"},
+		"other tile published":   {mapStorage{"tile/0/000.p/10": "x"}, "other bytes"},
+		"other bundle published": {mapStorage{"tile/entries/000.p/10": "x"}, "other bytes"},
+		"tile gone":              {published(func(m mapStorage) { delete(m, "tile/0/000.p/5") }), "does not exist"},
+		"tile short":             {published(func(m mapStorage) { m["tile/0/000.p/5"] = "x" }), "has 1 bytes, not 5 hashes"},
+		"bundle short":           {published(func(m mapStorage) { m["tile/entries/000.p/5"] = "\x00\x06leaf 0" }), "entry 1: the bundle ends before it"},
+		"tile and bundle of other leaves": {published(func(m mapStorage) {
+			other := kv.NewMem()
+			appendBlock(t, other, open(t, other), []byte("a"), []byte("b"), []byte("c"), []byte("d"), []byte("e"))
+			files, _ := publish(t, other)
+			m["tile/0/000.p/5"], m["tile/entries/000.p/5"] = files["tile/0/000.p/5"], files["tile/entries/000.p/5"]
+		}), "do not lead to the checkpoint"},
 	} {
 		checkpoint := c.storage["checkpoint"]
-		_, err := newPublisher(t, c.storage).Publish(s, c.size)
+		_, err := newPublisher(t, c.storage).Publish(s)
 		if err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: Publish = %v, want an error that says %q", name, err, c.says)
 		}
@@ -558,16 +579,18 @@ func TestPublishRefuses(t *testing.T) {
 			t.Errorf("%s: the checkpoint was replaced", name)
 		}
 	}
-	p := newPublisher(t, mapStorage{})
-	if _, err := p.Publish(s, 10); err != nil {
+	gap, _ := newLog(t, 10)
+	var b kv.Batch
+	b.Delete([]byte("tl\x00\x00\x00\x00\x00\x00\x00\x07"))
+	if err := gap.Apply(&b); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.Publish(s, 9); err == nil {
-		t.Error("a smaller size than published: no error")
+	if _, err := newPublisher(t, mapStorage{}).Publish(gap); err == nil || !strings.Contains(err.Error(), "leaf 7 is missing") {
+		t.Errorf("a leaf is missing: Publish = %v", err)
 	}
-	p = newPublisher(t, mapStorage{})
+	p := newPublisher(t, mapStorage{})
 	p.Signer = otherSigner(t)
-	if _, err := p.Publish(s, 10); err == nil {
+	if _, err := p.Publish(s); err == nil {
 		t.Error("signed with the key of another member: no error")
 	}
 	if len(p.Storage.(mapStorage)["checkpoint"]) != 0 {
@@ -593,7 +616,7 @@ func otherSigner(t testing.TB) note.Signer {
 func TestPublishedCheckpoint(t *testing.T) {
 	t.Parallel()
 	s, leaves := newLog(t, 257)
-	signed, err := newPublisher(t, mapStorage{}).Publish(s, 257)
+	signed, err := newPublisher(t, mapStorage{}).Publish(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -653,7 +676,7 @@ func BenchmarkPublish(b *testing.B) {
 	for b.Loop() {
 		n := int(l.Size())
 		appendBlock(b, s, l, leafText(n), leafText(n+1))
-		if _, err := p.Publish(s, l.Size()); err != nil {
+		if _, err := p.Publish(s); err != nil {
 			b.Fatal(err)
 		}
 	}
