@@ -17,6 +17,7 @@ import (
 	"github.com/lamppost/lamppost/audit"
 	"github.com/lamppost/lamppost/internal/api"
 	"github.com/lamppost/lamppost/internal/consensus"
+	"github.com/lamppost/lamppost/internal/tilelog"
 	"github.com/lamppost/lamppost/sig"
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -419,7 +420,7 @@ func TestLogFiles(t *testing.T) {
 	h := newHouse(t)
 	note, _, _, err := h.checkpoint()
 	must(t, err)
-	must(t, h.files.Put("tile/0/000.p/2.tmp", []byte("half")))
+	must(t, h.files.Put(tilelog.File{Path: "tile/0/000.p/2.tmp", Data: []byte("half")}))
 	get := func(path string) *http.Response {
 		w := httptest.NewRecorder()
 		h.handler.ServeHTTP(w, httptest.NewRequest("GET", path, nil))

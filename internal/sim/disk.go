@@ -6,6 +6,7 @@ import (
 	"io/fs"
 
 	"github.com/lamppost/lamppost/internal/kv"
+	"github.com/lamppost/lamppost/internal/tilelog"
 )
 
 // A disk is the node's store. What was applied survives a crash; a planned fault makes the next write fail, done or not.
@@ -116,11 +117,16 @@ func (f *files) Get(path string) ([]byte, error) {
 }
 
 // Put implements tilelog.Storage.
-func (f *files) Put(path string, data []byte) error {
-	if old, ok := f.data[path]; ok && string(old) != string(data) {
-		f.w.violate("published file %q is written again with other bytes", path)
+func (f *files) Put(list ...tilelog.File) error {
+	for _, x := range list {
+		if old, ok := f.data[x.Path]; ok && string(old) != string(x.Data) {
+			f.w.violate("published file %q is written again with other bytes", x.Path)
+		}
+		if err := f.write(x.Path, x.Data); err != nil {
+			return err
+		}
 	}
-	return f.write(path, data)
+	return nil
 }
 
 // PutCheckpoint implements tilelog.Storage.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 )
 
@@ -48,23 +49,25 @@ func (d *DirStorage) Get(path string) ([]byte, error) {
 }
 
 // Put implements Storage.
-func (d *DirStorage) Put(path string, data []byte) error {
+func (d *DirStorage) Put(files ...File) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	have, err := d.Get(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return d.replace(path, data)
-	case err != nil:
-		return err
-	case !bytes.Equal(have, data):
-		return fmt.Errorf("publishing %q: another version of %d bytes is published already, this one has %d bytes", path, len(have), len(data))
+	var fresh []File
+	for _, f := range files {
+		have, err := d.Get(f.Path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			fresh = append(fresh, f)
+		case err != nil:
+			return err
+		case !bytes.Equal(have, f.Data):
+			return fmt.Errorf("publishing %q: another version of %d bytes is published already, this one has %d bytes", f.Path, len(have), len(f.Data))
+		}
 	}
-	// We may have died after the rename and before the folder was synced.
-	if err := d.makeDir(parent(path)); err != nil {
+	if err := d.replace(fresh...); err != nil {
 		return err
 	}
-	return d.syncDir(parent(path))
+	return d.syncDirs(files) // of those that were there too: we may have died after the rename and before that
 }
 
 // PutCheckpoint implements Storage.
@@ -81,7 +84,10 @@ func (d *DirStorage) PutCheckpoint(old, new []byte) error {
 	if bytes.Equal(old, new) {
 		return d.syncDir(".")
 	}
-	return d.replace(CheckpointPath, new)
+	if err := d.replace(File{CheckpointPath, new}); err != nil {
+		return err
+	}
+	return d.syncDir(".")
 }
 
 // Trim implements Trimmer. It is not synced: partial versions that come back after a power cut do no harm.
@@ -95,33 +101,48 @@ func (d *DirStorage) Trim(path string) error {
 	return d.around("trim", path, func() error { return os.RemoveAll(d.file(path) + ".p") })
 }
 
-// replace puts data at path, whole or not at all, and durably. Its temporary file has a fixed name, so what a crash left
-// of it is overwritten by the next attempt instead of staying for ever.
-func (d *DirStorage) replace(path string, data []byte) error {
-	if err := d.makeDir(parent(path)); err != nil {
-		return err
+// replace puts files at their paths, each whole or not at all. Their temporary files have fixed names, so what a crash left
+// of one is overwritten by the next attempt instead of staying for ever. All are written before the first is synced: the
+// disk then writes many at once. The caller syncs the folders.
+func (d *DirStorage) replace(files ...File) error {
+	for _, f := range files {
+		if err := d.makeDir(parent(f.Path)); err != nil {
+			return err
+		}
 	}
-	tmp := path + ".tmp"
-	if err := d.around("write", tmp, func() error { return d.writeSynced(tmp, data) }); err != nil {
-		return err
+	open := make([]*os.File, 0, len(files))
+	defer func() {
+		for _, f := range open {
+			f.Close()
+		}
+	}()
+	for _, f := range files {
+		err := d.around("write", tmp(f.Path), func() error {
+			file, err := os.OpenFile(d.file(tmp(f.Path)), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+			if err == nil {
+				open = append(open, file)
+				_, err = file.Write(f.Data)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
 	}
-	if err := d.around("rename", path, func() error { return os.Rename(d.file(tmp), d.file(path)) }); err != nil {
-		return err
+	for i, f := range files {
+		if err := d.around("sync", tmp(f.Path), open[i].Sync); err != nil {
+			return err
+		}
 	}
-	return d.syncDir(parent(path))
+	for _, f := range files {
+		if err := d.around("rename", f.Path, func() error { return os.Rename(d.file(tmp(f.Path)), d.file(f.Path)) }); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-func (d *DirStorage) writeSynced(path string, data []byte) error {
-	f, err := os.OpenFile(d.file(path), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = d.around("sync", path, f.Sync)
-	}
-	return errors.Join(err, f.Close())
-}
+func tmp(path string) string { return path + ".tmp" }
 
 // makeDir creates a folder and those above it, each durable before the next. One that is there already is made durable
 // all the same, once: we may have died after it was made and before that.
@@ -141,6 +162,25 @@ func (d *DirStorage) makeDir(path string) error {
 		return err
 	}
 	d.durable[path] = true
+	return nil
+}
+
+// syncDirs makes the names of files durable.
+func (d *DirStorage) syncDirs(files []File) error {
+	var done []string
+	for _, f := range files {
+		dir := parent(f.Path)
+		if slices.Contains(done, dir) {
+			continue
+		}
+		if err := d.makeDir(dir); err != nil {
+			return err
+		}
+		if err := d.syncDir(dir); err != nil {
+			return err
+		}
+		done = append(done, dir)
+	}
 	return nil
 }
 

@@ -21,7 +21,7 @@ type frontier struct {
 	size   int64
 	bundle []byte // two bytes of length, big-endian, and the leaf, one after the other (C2SP tlog-tiles, "Log entries")
 	levels [maxLevels + 1][]tlog.Hash
-	put    func(t tlog.Tile, data []byte) error // takes what is complete, or to be flushed; level -1 is a bundle
+	put    func(t tlog.Tile, data []byte) error // takes and may keep what is complete, or flushed; level -1 is a bundle
 }
 
 // readFrontier reads the right edge of a published tree. Its entries are checked against its hashes; whether these lead to
@@ -103,12 +103,12 @@ func (f *frontier) push(l int, h tlog.Hash) error {
 	root := subtree(f.levels[l])
 	f.levels[l] = f.levels[l][:0]
 	if l == 0 {
-		f.bundle = f.bundle[:0]
+		f.bundle = make([]byte, 0, cap(f.bundle))
 	}
 	return f.push(l+1, root)
 }
 
-// flush puts the incomplete tiles that a tree of size from had not, or had with fewer hashes.
+// flush puts the incomplete tiles that a tree of size from had not, or had with fewer hashes. Nothing is added afterwards.
 func (f *frontier) flush(from int64) error {
 	for l := range f.levels {
 		if len(f.levels[l]) == 0 || from>>(tileHeight*l) == f.size>>(tileHeight*l) {

@@ -11,6 +11,9 @@ const (
 	// MaxProofLeaves is the most leaves that one pool of Nodes proves.
 	MaxProofLeaves = 1 << 16
 
+	// maxPutBytes is about how much is handed to a Storage at a time: some 200 tiles and bundles of the ledger's leaves.
+	maxPutBytes = 4 << 20
+
 	// maxTreeFiles is how many files a Tree keeps, of up to 20 KiB where leaves are the ledger's.
 	maxTreeFiles = 1024
 )

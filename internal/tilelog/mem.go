@@ -28,13 +28,15 @@ func (m *MemStorage) Get(path string) ([]byte, error) {
 }
 
 // Put implements Storage.
-func (m *MemStorage) Put(path string, data []byte) error {
+func (m *MemStorage) Put(files ...File) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if have, ok := m.files[path]; ok && !bytes.Equal(have, data) {
-		return fmt.Errorf("publishing %q: another version is published already", path)
+	for _, f := range files {
+		if have, ok := m.files[f.Path]; ok && !bytes.Equal(have, f.Data) {
+			return fmt.Errorf("publishing %q: another version is published already", f.Path)
+		}
+		m.set(f.Path, f.Data)
 	}
-	m.set(path, data)
 	return nil
 }
 

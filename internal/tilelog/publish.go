@@ -21,14 +21,21 @@ const CheckpointPath = "checkpoint"
 type Storage interface {
 	Source
 
-	// Put writes data at path, durably when it returns. Writing the same bytes again is fine; other bytes are an error,
-	// because what is published under a path never changes. After an error, anything from nothing to everything was done.
-	Put(path string, data []byte) error
+	// Put writes files, all of them durable when it returns. Writing the same bytes again is fine; other bytes are an
+	// error, because what is published under a path never changes. After an error, anything from nothing to everything was
+	// done.
+	Put(files ...File) error
 
 	// PutCheckpoint replaces the checkpoint old, nil if there is none yet, by new, durably when it returns. If
 	// something else than old is there, it is an error and nothing changes. After any other error either may be there.
 	// Replacing it by itself makes sure that it is durable.
 	PutCheckpoint(old, new []byte) error
+}
+
+// A File is what is published at a path.
+type File struct {
+	Path string
+	Data []byte
 }
 
 // A Trimmer is a Storage that can remove what a complete file has made superfluous.
@@ -94,11 +101,7 @@ func (p *Publisher) Publish(r kv.Reader) ([]byte, error) {
 		}
 		return old, nil
 	}
-	tree.put = p.put
-	if err := eachLeaf(r, from, stored.size, tree.add); err != nil {
-		return nil, fmt.Errorf("publishing log from size %d to %d: %w", from, stored.size, err)
-	}
-	if err := tree.flush(from); err != nil {
+	if err := p.write(r, tree, stored.size); err != nil {
 		return nil, fmt.Errorf("publishing log from size %d to %d: %w", from, stored.size, err)
 	}
 	signed, err := p.sign(lamppost.Checkpoint{Origin: p.Origin, Size: stored.size, Root: lamppost.Hash(stored.root())})
@@ -170,16 +173,47 @@ func eachLeaf(r kv.Reader, from, to int64, fn func(leaf []byte) error) error {
 	return err
 }
 
-// put writes a tile. With one block a second, partial versions would fill the disk with 1.6 GB a day, so they go as
-// soon as the complete tile is durable, which C2SP tlog-tiles allows ("Partial Tiles"). It is done before the checkpoint
-// that needs the complete tile: so a crash in between leaves nothing behind, because the next call does both again.
-func (p *Publisher) put(t tlog.Tile, data []byte) error {
-	path := tilePath(t)
-	if err := p.Storage.Put(path, data); err != nil {
+// write publishes the tiles and bundles by which the tree grows to size.
+func (p *Publisher) write(r kv.Reader, tree *frontier, size int64) error {
+	from := tree.size
+	var files []File
+	pending := 0
+	tree.put = func(t tlog.Tile, data []byte) error {
+		files = append(files, File{tilePath(t), data})
+		if pending += len(data); pending < maxPutBytes {
+			return nil
+		}
+		err := p.put(files)
+		files, pending = nil, 0
 		return err
 	}
-	if trimmer, ok := p.Storage.(Trimmer); ok && t.W == tileWidth {
-		return trimmer.Trim(path)
+	if err := eachLeaf(r, from, size, tree.add); err != nil {
+		return err
+	}
+	if err := tree.flush(from); err != nil {
+		return err
+	}
+	return p.put(files)
+}
+
+// put writes files. With one block a second, partial versions would fill the disk with 1.6 GB a day, so they go as
+// soon as the complete tile is durable, which C2SP tlog-tiles allows ("Partial Tiles"). It is done before the checkpoint
+// that needs the complete tile: so a crash in between leaves nothing behind, because the next call does both again.
+func (p *Publisher) put(files []File) error {
+	if len(files) == 0 {
+		return nil
+	}
+	if err := p.Storage.Put(files...); err != nil {
+		return err
+	}
+	trimmer, ok := p.Storage.(Trimmer)
+	for i := 0; ok && i < len(files); i++ {
+		if strings.Contains(files[i].Path, ".p/") {
+			continue
+		}
+		if err := trimmer.Trim(files[i].Path); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -161,11 +161,13 @@ func (m mapStorage) Get(path string) ([]byte, error) {
 	return []byte(data), nil
 }
 
-func (m mapStorage) Put(path string, data []byte) error {
-	if have, ok := m[path]; ok && have != string(data) {
-		return fmt.Errorf("%q has other bytes", path)
+func (m mapStorage) Put(files ...tilelog.File) error {
+	for _, f := range files {
+		if have, ok := m[f.Path]; ok && have != string(f.Data) {
+			return fmt.Errorf("%q has other bytes", f.Path)
+		}
+		m[f.Path] = string(f.Data)
 	}
-	m[path] = string(data)
 	return nil
 }
 
@@ -380,41 +382,41 @@ mkdir tile/entries
 syncdir tile
 mkdir tile/entries/000.p
 syncdir tile/entries
-write tile/entries/000.p/1.tmp
-sync tile/entries/000.p/1.tmp
-rename tile/entries/000.p/1
-syncdir tile/entries/000.p
 mkdir tile/0
 syncdir tile
 mkdir tile/0/000.p
 syncdir tile/0
+write tile/entries/000.p/1.tmp
 write tile/0/000.p/1.tmp
+sync tile/entries/000.p/1.tmp
 sync tile/0/000.p/1.tmp
+rename tile/entries/000.p/1
 rename tile/0/000.p/1
+syncdir tile/entries/000.p
 syncdir tile/0/000.p
 write checkpoint.tmp
 sync checkpoint.tmp
 rename checkpoint
 syncdir .`},
 		{255, `
-write tile/entries/000.tmp
-sync tile/entries/000.tmp
-rename tile/entries/000
-syncdir tile/entries
-trim tile/entries/000
-write tile/0/000.tmp
-sync tile/0/000.tmp
-rename tile/0/000
-syncdir tile/0
-trim tile/0/000
 mkdir tile/1
 syncdir tile
 mkdir tile/1/000.p
 syncdir tile/1
+write tile/entries/000.tmp
+write tile/0/000.tmp
 write tile/1/000.p/1.tmp
+sync tile/entries/000.tmp
+sync tile/0/000.tmp
 sync tile/1/000.p/1.tmp
+rename tile/entries/000
+rename tile/0/000
 rename tile/1/000.p/1
+syncdir tile/entries
+syncdir tile/0
 syncdir tile/1/000.p
+trim tile/entries/000
+trim tile/0/000
 write checkpoint.tmp
 sync checkpoint.tmp
 rename checkpoint
@@ -632,15 +634,16 @@ func TestPublishedCheckpoint(t *testing.T) {
 func TestDirStorage(t *testing.T) {
 	t.Parallel()
 	d := openDir(t, filepath.Join(t.TempDir(), "new", "folder"))
+	put := func(path, data string) error { return d.Put(tilelog.File{Path: path, Data: []byte(data)}) }
 	steps := []struct {
 		name string
 		err  error
 		ok   bool
 	}{
-		{"put", d.Put("tile/0/000", []byte("a")), true},
-		{"put the same again", d.Put("tile/0/000", []byte("a")), true},
-		{"put other bytes", d.Put("tile/0/000", []byte("b")), false},
-		{"put outside", d.Put("../x", []byte("b")), false},
+		{"put", put("tile/0/000", "a"), true},
+		{"put the same again", put("tile/0/000", "a"), true},
+		{"put other bytes", put("tile/0/000", "b"), false},
+		{"put outside", put("../x", "b"), false},
 		{"trim outside", d.Trim("../x"), false},
 		{"trim what has no partial versions", d.Trim("tile/0/000"), true},
 		{"first checkpoint from another", d.PutCheckpoint([]byte("x"), []byte("1")), false},
