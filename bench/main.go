@@ -3,24 +3,34 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"time"
+
+	"k8s.io/klog/v2"
+
+	"github.com/lamppost/lamppost/bench/log"
 )
 
 const usage = `usage: go -C bench run . mlav [--json] [--for 2s]
+       go -C bench run . log  [--json] [--dir DIR] [--leaves 1000000] [--rounds 3]
 
-  mlav   identity-based batch signatures on BLS12-381, one core
+  mlav   identity-based batch signatures on BLS12-381, one core; compare with "lamppost bench verify"
+  log    durable, integrated, provable leaves a second: Lamppost's log and Tessera's on a POSIX file system
 
-Compare with "lamppost bench verify"; see bench/method.md.
+See bench/method.md.
 `
 
 func main() {
-	if err := run(os.Args[1:], os.Stdout); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
 		if !errors.Is(err, flag.ErrHelp) {
 			fmt.Fprintln(os.Stderr, "bench:", err)
 		}
@@ -28,26 +38,77 @@ func main() {
 	}
 }
 
-func run(args []string, out io.Writer) error {
-	if len(args) == 0 || args[0] != "mlav" {
+func run(ctx context.Context, args []string, out io.Writer) error {
+	commands := map[string]func(context.Context, []string, io.Writer) error{"mlav": runMLAV, "log": runLog}
+	if len(args) == 0 || commands[args[0]] == nil {
 		fmt.Fprint(os.Stderr, usage)
 		return flag.ErrHelp
 	}
-	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
+	return commands[args[0]](ctx, args[1:], out)
+}
+
+// newFlags returns the flags that every command has.
+func newFlags(name string) (*flag.FlagSet, *bool) {
+	flags := flag.NewFlagSet(name, flag.ContinueOnError)
 	flags.Usage = func() { fmt.Fprint(os.Stderr, usage) }
-	asJSON := flags.Bool("json", false, "print JSON")
-	atLeast := flags.Duration("for", 2*time.Second, "how long to repeat each row")
-	if err := flags.Parse(args[1:]); err != nil {
+	return flags, flags.Bool("json", false, "print JSON")
+}
+
+func parse(flags *flag.FlagSet, args []string) error {
+	if err := flags.Parse(args); err != nil {
 		return flag.ErrHelp // it was said already
 	}
 	if flags.NArg() > 0 {
 		return fmt.Errorf("unexpected %q", flags.Arg(0))
+	}
+	return nil
+}
+
+func runMLAV(_ context.Context, args []string, out io.Writer) error {
+	flags, asJSON := newFlags("mlav")
+	atLeast := flags.Duration("for", 2*time.Second, "how long to repeat each row")
+	if err := parse(flags, args); err != nil {
+		return err
 	}
 	res, err := measureMLAV(*atLeast, []int{1, 10, 100, 1000})
 	if err != nil {
 		return err
 	}
 	return res.print(out, *asJSON)
+}
+
+func runLog(ctx context.Context, args []string, out io.Writer) error {
+	flags, asJSON := newFlags("log")
+	parent := flags.String("dir", "", "an existing folder on the disk to measure; default the system's for temporary files")
+	load := log.Load{LeafBytes: 100, Window: 1 << 16}
+	flags.IntVar(&load.Leaves, "leaves", 1_000_000, "leaves in a run")
+	rounds := flags.Int("rounds", 3, "runs of each")
+	if err := parse(flags, args); err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp(*parent, "bench-log")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	klog.LogToStderr(false) // Tessera's
+	klog.SetOutput(io.Discard)
+	c, err := log.Compare(ctx, dir, load, *rounds)
+	if err != nil {
+		return err
+	}
+	if *asJSON {
+		return printJSON(out, c)
+	}
+	_, err = fmt.Fprintf(out, "Lamppost %.0f leaves/s %.0f\nTessera  %.0f leaves/s %.0f (%s)\nratio    %.2f\n",
+		c.Lamppost, c.LamppostRuns, c.Peer, c.PeerRuns, c.PeerSetting, c.Ratio)
+	return err
+}
+
+func printJSON(out io.Writer, v any) error {
+	enc := json.NewEncoder(out)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
 }
 
 // A result has the shape of "lamppost bench verify".
@@ -70,9 +131,7 @@ type row struct {
 
 func (r *result) print(out io.Writer, asJSON bool) error {
 	if asJSON {
-		enc := json.NewEncoder(out)
-		enc.SetIndent("", "  ")
-		return enc.Encode(r)
+		return printJSON(out, r)
 	}
 	fmt.Fprintf(out, "%-20s %-7s %6s %6s %12s %10s\n", "suite", "mode", "n", "keys", "µs/signature", "bytes/sig")
 	for _, x := range r.Rows {

@@ -132,20 +132,20 @@ func (n *Node) publishNow() error {
 		return err
 	}
 	n.published.Store(&published{note: string(signed), Checkpoint: c, at: n.now()})
-	return n.trimLog(c.Size)
+	return n.trimLog(c)
 }
 
 // trimLog takes leaves out of the store that stand in complete published tiles, whenever there is another one.
-func (n *Node) trimLog(size int64) error {
+func (n *Node) trimLog(c lamppost.Checkpoint) error {
 	const tile = 256
-	if size/tile == n.trimmed {
+	if c.Size/tile == n.trimmed {
 		return nil
 	}
 	var b kv.Batch
-	tilelog.Trim(&b, size)
+	tilelog.Trim(&b, c)
 	if err := n.store.Apply(&b); err != nil {
 		return err
 	}
-	n.trimmed = size / tile
+	n.trimmed = c.Size / tile
 	return nil
 }

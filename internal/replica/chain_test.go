@@ -395,7 +395,7 @@ func TestFsckFindsFiles(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			files := new(tilelog.MemStorage)
-			publish(t, ledgertest.New("net"), store, files)
+			_, tree := publish(t, ledgertest.New("net"), store, files)
 			damaged := overlay{Source: files, path: c.path}
 			if c.change != nil {
 				data, err := files.Get(c.path)
@@ -407,7 +407,7 @@ func TestFsckFindsFiles(t *testing.T) {
 			trimmed := kv.NewMem()
 			var b kv.Batch
 			must(t, store.Scan([]byte{0}, nil, func(k, v []byte) error { b.Set(k, v); return nil }))
-			tilelog.Trim(&b, 280)
+			tilelog.Trim(&b, lamppost.Checkpoint{Size: tree.Size(), Root: lamppost.Hash(tree.Root())})
 			must(t, trimmed.Apply(&b))
 			fsckWith(t, trimmed, damaged, c.want...)
 		})

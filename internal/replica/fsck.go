@@ -173,6 +173,9 @@ func (c *checker) compare(fresh kv.Reader) error {
 			return err
 		}
 		err = c.store.Scan(from, to, func(k, v []byte) error {
+			if tilelog.Private(k) {
+				return nil
+			}
 			w, ok := want[string(k)]
 			switch {
 			case !ok:

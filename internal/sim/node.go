@@ -195,7 +195,7 @@ func (n *node) publish(w *world) {
 // trim takes out of the store what stands in complete tiles.
 func (n *node) trim(w *world) {
 	var b kv.Batch
-	tilelog.Trim(&b, w.promise.checkpoints[len(w.promise.checkpoints)-1].Size)
+	tilelog.Trim(&b, w.promise.checkpoints[len(w.promise.checkpoints)-1])
 	if err := w.disk.Apply(&b); err != nil {
 		w.note("trimming failed")
 		w.crash("a failed write")

@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"math/bits"
 
+	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/kv"
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -28,10 +29,12 @@ import (
 //
 //	t l <index, 8 bytes big-endian>   a leaf that is in no complete published tile, as it was appended
 //	t e                               format version (2), size of the log in 8 bytes big-endian, the hashes of its edge
+//	t p                               size in 8 bytes big-endian and root of a checkpoint that was published from this store
 const (
 	keyPrefix = 't'
 	leafKind  = 'l'
 	edgeKey   = "te"
+	ownKey    = "tp"
 
 	formatVersion = 2
 )
@@ -97,11 +100,25 @@ func Leaf(r kv.Reader, index int64) ([]byte, error) {
 	return leaf, nil
 }
 
-// Trim stages the removal of leaves that need not be in the store any more, once a checkpoint of so many leaves is
-// published: those in complete tiles.
-func Trim(b *kv.Batch, published int64) {
-	from, to := leafKey(0), leafKey(published&^(tileWidth-1))
+// Trim stages what may follow when a checkpoint of this log is published: leaves in complete tiles need not be in the store
+// any more, and the store remembers that this checkpoint is of its own log.
+func Trim(b *kv.Batch, c lamppost.Checkpoint) {
+	from, to := leafKey(0), leafKey(c.Size&^(tileWidth-1))
 	b.DeleteRange(from[:], to[:])
+	b.Set([]byte(ownKey), append(binary.BigEndian.AppendUint64(nil, uint64(c.Size)), c.Root[:]...))
+}
+
+// own says whether the published tree is known to be the beginning of the log in r.
+func own(r kv.Reader, published *edge) (bool, error) {
+	val, err := r.Get([]byte(ownKey))
+	if errors.Is(err, kv.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("reading what was published: %w", err)
+	}
+	root := published.root()
+	return string(val) == string(append(binary.BigEndian.AppendUint64(nil, uint64(published.size)), root[:]...)), nil
 }
 
 // An edge is what is needed of a tree to append to it: the roots of the complete subtrees it consists of, the largest
@@ -188,3 +205,6 @@ func LeafIndex(key []byte) (index int64, ok bool) {
 	}
 	return int64(binary.BigEndian.Uint64(key[2:])), true
 }
+
+// Private says whether a key is about what this store has published, which its leaves do not say.
+func Private(key []byte) bool { return string(key) == ownKey }

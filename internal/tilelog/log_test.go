@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/kv"
 	"github.com/lamppost/lamppost/internal/tilelog"
 	"golang.org/x/mod/sumdb/tlog"
@@ -319,7 +320,7 @@ func TestTrim(t *testing.T) {
 			t.Fatal(err)
 		}
 		var b kv.Batch
-		tilelog.Trim(&b, l.Size())
+		tilelog.Trim(&b, lamppost.Checkpoint{Size: l.Size(), Root: lamppost.Hash(l.Root())})
 		if err := s.Apply(&b); err != nil {
 			t.Fatal(err)
 		}

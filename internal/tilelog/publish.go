@@ -104,6 +104,9 @@ func (p *Publisher) Publish(r kv.Reader) ([]byte, error) {
 	if err := p.write(r, tree, stored.size); err != nil {
 		return nil, fmt.Errorf("publishing log from size %d to %d: %w", from, stored.size, err)
 	}
+	if e := tree.edge(); e.root() != stored.root() {
+		return nil, fmt.Errorf("publishing log at size %d: its leaves do not lead to its root: the store is damaged, lamppost fsck says where", stored.size)
+	}
 	signed, err := p.sign(lamppost.Checkpoint{Origin: p.Origin, Size: stored.size, Root: lamppost.Hash(stored.root())})
 	if err != nil {
 		return nil, err
@@ -137,8 +140,8 @@ func (p *Publisher) published() (signed []byte, tree *frontier, err error) {
 	return signed, tree, nil
 }
 
-// continues checks that the log in the store goes on where the published one ends: that its further leaves make the
-// stored edge of the published one.
+// continues checks that the log in the store goes on where the published one ends: that the store remembers having
+// published it, or that its further leaves make the stored edge of the published one.
 func continues(r kv.Reader, published []byte, tree *frontier, stored *edge) error {
 	conflict := &ConflictError{Published: published, Size: tree.size, Stored: stored.size}
 	if stored.size < tree.size {
@@ -146,6 +149,9 @@ func continues(r kv.Reader, published []byte, tree *frontier, stored *edge) erro
 	}
 	conflict.Root = stored.root()
 	e := tree.edge()
+	if ours, err := own(r, &e); ours || err != nil {
+		return err
+	}
 	err := eachLeaf(r, tree.size, stored.size, func(leaf []byte) error {
 		e.add(tlog.RecordHash(leaf))
 		return nil

@@ -537,6 +537,51 @@ func TestPublishConflict(t *testing.T) {
 	}
 }
 
+// Goal: a store that remembers what it published is trusted to continue it, but a leaf that changed in it since is not
+// signed, and neither is another store with a memory of its own.
+func TestPublishDamagedStore(t *testing.T) {
+	t.Parallel()
+	s, files := kv.NewMem(), mapStorage{}
+	l := open(t, s)
+	step := func(s kv.Store, l *tilelog.Log, files tilelog.Storage, n int) {
+		t.Helper()
+		for range n {
+			appendBlock(t, s, l, leafText(int(l.Size())))
+		}
+		if _, err := newPublisher(t, files).Publish(s); err != nil {
+			t.Fatal(err)
+		}
+		var b kv.Batch
+		tilelog.Trim(&b, lamppost.Checkpoint{Size: l.Size(), Root: lamppost.Hash(l.Root())})
+		if err := s.Apply(&b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	step(s, l, files, 10)
+	step(s, l, files, 5)
+	appendBlock(t, s, l, leafText(15))
+	var b kv.Batch
+	b.Set([]byte("tl\x00\x00\x00\x00\x00\x00\x00\x0f"), []byte("leaf 5"))
+	if err := s.Apply(&b); err != nil {
+		t.Fatal(err)
+	}
+	before := files["checkpoint"]
+	if _, err := newPublisher(t, files).Publish(s); err == nil || !strings.Contains(err.Error(), "do not lead to its root") {
+		t.Errorf("a changed leaf: Publish = %v", err)
+	}
+	other := kv.NewMem()
+	ol := open(t, other)
+	appendBlock(t, other, ol, []byte("other"))
+	step(other, ol, mapStorage{}, 20)
+	var conflict *tilelog.ConflictError
+	if _, err := newPublisher(t, files).Publish(other); !errors.As(err, &conflict) {
+		t.Errorf("another store: Publish = %v, want a conflict", err)
+	}
+	if files["checkpoint"] != before {
+		t.Error("a checkpoint was signed all the same")
+	}
+}
+
 // What else can be wrong with what is published, or with what is asked, is an error, and nothing is overwritten.
 func TestPublishRefuses(t *testing.T) {
 	t.Parallel()
