@@ -126,6 +126,28 @@ func FuzzSegmentHeader(f *testing.F) {
 	})
 }
 
+func FuzzThinSegment(f *testing.F) {
+	seedVectors(f, "thin-segment")
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var thin *lamppost.ThinSegment
+		var err error
+		bounded(t, raw, 16, func() { thin, err = lamppost.ParseThinSegment(raw) })
+		if err != nil {
+			return
+		}
+		if !bytes.Equal(thin.Append(nil), raw) {
+			t.Errorf("accepted, but not what would be written: %x", raw)
+		}
+		for i := range thin.Header.Count {
+			if k, path, _, ok := thin.Report(i); ok {
+				if err := lamppost.CheckMerklePath(k.LeafHash(), int(i), int(thin.Header.Count), path, thin.Header.Root); err != nil {
+					t.Errorf("report %d: %v", i, err)
+				}
+			}
+		}
+	})
+}
+
 func FuzzProof(f *testing.F) {
 	seedVectors(f, "proof")
 	f.Fuzz(func(t *testing.T, raw []byte) {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -540,6 +541,7 @@ func buildTransactions(t testing.TB) (vs []vector) {
 	add("segment-header", "header of three reports", sig.EdDSA, segment.SignedRaw, "ok")
 	vs = append(vs, badSegmentHeaders(t)...)
 	add("transaction", "segment of three reports", sig.EdDSA, segment.Append(nil), "ok")
+	vs = append(vs, thinVectors(t, segment)...)
 	segment.Verdicts = []byte("verdicts are opaque here")
 	add("transaction", "segment with verdicts", sig.EdDSA, segment.Append(nil), "ok")
 	add("transaction", "party", sig.EdDSA, order.Append(nil), "ok")
@@ -586,6 +588,43 @@ func signedBody(t testing.TB, purpose string, payload []byte) []byte {
 	protected := append(cborHex(`a2 01 27 04`), byteString([]byte("north"))...)
 	signature := want(keyOf(t, sig.EdDSA, "north").Sign(toBeSigned(sig.EdDSA, network, purpose, protected, payload)))(t)
 	return envelope(`d2`, protected, payload, signature)
+}
+
+// thinVectors are what is left of a segment of three reports.
+func thinVectors(t testing.TB, segment *lamppost.Transaction) (vs []vector) {
+	outcomes := []lamppost.Outcome{{}, {Code: lamppost.CodeDuplicate, Data: []byte{0, 0, 0, 0, 0, 0, 0, 9}}, {Code: lamppost.CodeBadReport}}
+	add := func(name, expect string, t *lamppost.ThinSegment) {
+		vs = append(vs, vector{name: name, kind: "thin-segment", raw: t.Append(nil), expect: expect})
+	}
+	thin := func(kept ...int) *lamppost.ThinSegment {
+		return lamppost.Thin(segment, outcomes, lamppost.Hash{31: 1}, func(i int) bool { return slices.Contains(kept, i) })
+	}
+	add("all kept", "ok", thin(0, 1, 2))
+	add("the second is gone", "ok", thin(0, 2))
+	add("the first two are gone: one hash stands for both", "ok", thin(2))
+	add("header only", "ok", thin())
+	bad := func(name, expect string, change func(*lamppost.ThinSegment)) {
+		t := thin(0, 2)
+		change(t)
+		add(name, expect, t)
+	}
+	bad("a kept report was changed", "refused: not those the gateway signed", func(t *lamppost.ThinSegment) { t.Kept[0].Report = []byte("x") })
+	bad("a hash was changed", "refused: not those the gateway signed", func(t *lamppost.ThinSegment) { t.ReportNodes[0][0] ^= 1 })
+	bad("a hash too many", "refused: do not make a tree", func(t *lamppost.ThinSegment) {
+		t.ReportNodes = append(t.ReportNodes, lamppost.Hash{})
+		t.OutcomeNodes = append(t.OutcomeNodes, lamppost.Hash{})
+	})
+	bad("a hash is missing", "refused: do not make a tree", func(t *lamppost.ThinSegment) { t.ReportNodes, t.OutcomeNodes = nil, nil })
+	bad("trees of different shapes", "refused: different shapes", func(t *lamppost.ThinSegment) { t.OutcomeNodes = nil })
+	bad("a report twice", "refused: out of order", func(t *lamppost.ThinSegment) { t.Kept[1] = t.Kept[0] })
+	bad("a report beyond the last", "refused: not among 3", func(t *lamppost.ThinSegment) { t.Kept[1].Index = 3 })
+	bad("an outcome that is none", "refused: outcome", func(t *lamppost.ThinSegment) { t.Kept[1].Outcome = []byte{0x80} })
+	bad("hashes and no report", "refused: of which nothing is kept", func(t *lamppost.ThinSegment) { t.Kept = nil })
+	raw := thin().Append(nil)
+	vs = append(vs, vector{name: "header only, with a digest of writes", kind: "thin-segment",
+		raw:    bytes.Replace(raw, []byte{0x40, 0x80, 0x40, 0x40}, append(append([]byte{0x58, 32}, make([]byte, 32)...), 0x80, 0x40, 0x40), 1),
+		expect: "refused: the digest of the writes"})
+	return append(vs, vector{name: "thin segment of version 2", kind: "thin-segment", raw: append([]byte{raw[0], 2}, raw[2:]...), expect: "refused: expected the integer 1, got 2"})
 }
 
 func badSegmentHeaders(t testing.TB) (vs []vector) {

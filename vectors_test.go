@@ -205,6 +205,8 @@ func readVector(v *vector) ([]string, error) {
 		return readSegmentHeader(v)
 	case "transaction":
 		return readTransaction(v)
+	case "thin-segment":
+		return readThin(v.raw)
 	case "leaf":
 		l, err := lamppost.ParseLeaf(v.raw)
 		return []string{field("tx", l.Type), field("height", l.Height), field("index", l.Index), field("body", l.Body),
@@ -354,6 +356,22 @@ func readTransaction(v *vector) ([]string, error) {
 	o := &tx.Order
 	return append(fields, field("expiry_height", o.ExpiryHeight), field("expiry_ms", o.ExpiryTime), fmt.Sprintf("nonce: %x", o.Nonce),
 		fmt.Sprintf("body: %x", o.Body)), same(nil, v.raw, tx.Append(nil))
+}
+
+func readThin(raw []byte) ([]string, error) {
+	t, err := lamppost.ParseThinSegment(raw)
+	if err != nil {
+		return nil, err
+	}
+	fields := append(headerFields(t.Header), field("body_digest", t.BodyDigest()))
+	if digest, ok := t.ResultDigest(); ok {
+		fields = append(fields, field("result_digest", digest))
+	}
+	for i := range t.Kept {
+		k := &t.Kept[i]
+		fields = append(fields, fmt.Sprintf("kept: %d received %d ms, leaf %s, outcome %x", k.Index, k.Received, k.LeafHash(), k.Outcome))
+	}
+	return fields, same(nil, raw, t.Append(nil))
 }
 
 func readProof(raw []byte) ([]string, error) {
