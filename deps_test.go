@@ -34,6 +34,7 @@ var uses = map[string]string{
 	"internal/kv/kvtest":               "internal/kv",
 	"internal/kv/pebble":               "internal/kv",
 	"internal/archive":                 ". internal/kv",
+	"internal/archive/dir":             "",
 	"internal/tilelog":                 ". internal/kv",
 	"internal/ledger":                  ". sig tariff internal/kv",
 	"internal/ledger/ledgertest":       ". sig tariff",
@@ -48,7 +49,7 @@ var uses = map[string]string{
 	"internal/api": ". audit sig tariff internal/archive internal/consensus internal/kv internal/ledger internal/replica " +
 		"internal/tilelog",
 	"internal/dashboard": "",
-	"internal/node": ". audit sig internal/api internal/consensus internal/consensus/solo internal/dashboard internal/ingest " +
+	"internal/node": ". audit sig internal/api internal/archive internal/archive/dir internal/consensus internal/consensus/solo internal/dashboard internal/ingest " +
 		"internal/ingest/httpd internal/ingest/mapping internal/ingest/mqttd internal/kv internal/kv/pebble internal/ledger internal/replica " +
 		"internal/tilelog",
 	"internal/gateway": ". sig internal/consensus internal/ingest internal/ingest/httpd internal/ingest/mqttd internal/kv internal/kv/pebble",
@@ -57,7 +58,7 @@ var uses = map[string]string{
 	"internal/demo":          ". audit device device/devicemqtt sig tariff internal/api internal/consensus internal/node",
 	"internal/demo/data/gen": "",
 	"internal/measure":       ". sig internal/api internal/node",
-	"internal/cli": ". audit device sig tariff internal/api internal/demo internal/gateway internal/kv/pebble internal/measure internal/node " +
+	"internal/cli": ". audit device sig tariff internal/api internal/archive internal/archive/dir internal/demo internal/gateway internal/kv/pebble internal/measure internal/node " +
 		"internal/replica internal/tilelog",
 	"cmd/lamppost": "internal/cli",
 }
@@ -80,6 +81,7 @@ var library = map[string]struct{ code, tests string }{
 	"github.com/eclipse/paho.mqtt.golang":     {tests: "device/devicemqtt internal/ingest/mqttd internal/node"},
 	"github.com/fxamacker/cbor/v2":            {code: "."},
 	"github.com/goccy/go-yaml":                {code: "internal/node internal/ingest/mapping"},
+	"github.com/klauspost/compress":           {code: "internal/archive"},
 	"github.com/hashicorp/raft":               {code: "internal/consensus/raft"},
 	"github.com/hashicorp/raft-wal":           {code: "internal/consensus/raft"},
 	"github.com/mochi-mqtt/server/v2":         {code: "internal/ingest/mqttd", tests: "device/devicemqtt"},

@@ -10,7 +10,7 @@ import (
 // A ThinSegment is what is left of a committed segment when some of its reports are gone, pruned or erased: the signed
 // header, the reports that were kept, and the hashes that stand for the others in both trees. It still leads to the
 // segment's leaf in the log, and each kept report to the header. The transaction's seed is not in it: with the seed, guesses
-// at what was erased could be tested against the digest of the state writes.
+// at what was erased could be tested against the digest of the state writes. One goroutine uses it.
 type ThinSegment struct {
 	Signed   []byte          // COSE_Sign1 of the header
 	Salt     [SaltBytes]byte // of the body
@@ -24,6 +24,8 @@ type ThinSegment struct {
 	OutcomeNodes []Hash
 
 	Header SegmentHeader // Signed, read
+
+	reportTree, outcomeTree *thinTree // made when first needed
 }
 
 // A KeptReport is a report of a ThinSegment with its outcome.
@@ -47,7 +49,7 @@ func Thin(tx *Transaction, outcomes []Outcome, writes Hash, keep func(i int) boo
 // Thin returns what is left when only the kept reports for which keep says so stay.
 func (t *ThinSegment) Thin(keep func(*KeptReport) bool) *ThinSegment {
 	out := *t
-	out.Kept = nil
+	out.Kept, out.reportTree, out.outcomeTree = nil, nil, nil
 	stay := make([]bool, len(t.Kept))
 	for i := range t.Kept {
 		if stay[i] = keep(&t.Kept[i]); stay[i] {
@@ -226,16 +228,22 @@ func (t *ThinSegment) Report(i uint32) (k *KeptReport, path, outcomePath []Hash,
 	return &t.Kept[at], t.reports().path(int(i)), t.outcomes().path(int(i)), true
 }
 
-func (t *ThinSegment) reports() thinTree {
-	return t.tree(t.ReportNodes, func(k *KeptReport) Hash { return k.LeafHash() })
+func (t *ThinSegment) reports() *thinTree {
+	if t.reportTree == nil {
+		t.reportTree = t.tree(t.ReportNodes, func(k *KeptReport) Hash { return k.LeafHash() })
+	}
+	return t.reportTree
 }
 
-func (t *ThinSegment) outcomes() thinTree {
-	return t.tree(t.OutcomeNodes, func(k *KeptReport) Hash { return OutcomeHash(k.Salt, k.Outcome) })
+func (t *ThinSegment) outcomes() *thinTree {
+	if t.outcomeTree == nil {
+		t.outcomeTree = t.tree(t.OutcomeNodes, func(k *KeptReport) Hash { return OutcomeHash(k.Salt, k.Outcome) })
+	}
+	return t.outcomeTree
 }
 
-func (t *ThinSegment) tree(nodes []Hash, leaf func(*KeptReport) Hash) thinTree {
-	tree := thinTree{n: int(t.Header.Count), nodes: nodes, at: make([]int, len(t.Kept)), leaves: make([]Hash, len(t.Kept))}
+func (t *ThinSegment) tree(nodes []Hash, leaf func(*KeptReport) Hash) *thinTree {
+	tree := &thinTree{n: int(t.Header.Count), nodes: nodes, at: make([]int, len(t.Kept)), leaves: make([]Hash, len(t.Kept))}
 	for i := range t.Kept {
 		tree.at[i], tree.leaves[i] = int(t.Kept[i].Index), leaf(&t.Kept[i])
 	}
@@ -260,7 +268,7 @@ var errThinTree = errors.New("the hashes do not make a tree")
 
 // fold works the tree out from left to right and from the leaves up: leaf gives the value of known leaf number i, node that of
 // a subtree without one, and join that of n leaves from a place on.
-func fold[T any](t thinTree, leaf func(i int) T, node func(Hash) T, join func(from, n int, left, right T) T) (T, error) {
+func fold[T any](t *thinTree, leaf func(i int) T, node func(Hash) T, join func(from, n int, left, right T) T) (T, error) {
 	at, nodes := t.at, t.nodes
 	var err error
 	var walk func(from, n int) T
@@ -287,16 +295,16 @@ func fold[T any](t thinTree, leaf func(i int) T, node func(Hash) T, join func(fr
 	return root, err
 }
 
-func (t thinTree) leaf(i int) Hash { return t.leaves[i] }
+func (t *thinTree) leaf(i int) Hash { return t.leaves[i] }
 
 func same(h Hash) Hash { return h }
 
-func (t thinTree) root() (Hash, error) {
+func (t *thinTree) root() (Hash, error) {
 	return fold(t, t.leaf, same, func(_, _ int, left, right Hash) Hash { return nodeHash(left, right) })
 }
 
 // path returns the hashes that lead from the known leaf at place i to the root, the nearest first.
-func (t thinTree) path(i int) (path []Hash) {
+func (t *thinTree) path(i int) (path []Hash) {
 	fold(t, t.leaf, same, func(from, n int, left, right Hash) Hash {
 		switch k := split(n); {
 		case i < from || i >= from+n:
@@ -311,7 +319,7 @@ func (t thinTree) path(i int) (path []Hash) {
 }
 
 // thin returns the nodes that are left when of the known leaves only those stay that are marked.
-func (t thinTree) thin(stay []bool) []Hash {
+func (t *thinTree) thin(stay []bool) []Hash {
 	type part struct {
 		root  Hash
 		known bool

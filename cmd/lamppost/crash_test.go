@@ -305,7 +305,7 @@ func (c *crash) check() {
 			c.t.Errorf("checkpoint of size %d with root %s was seen; the log now has %v there (%v)", cp.Size, cp.Root, root, err)
 		}
 	}
-	found, err := replica.Fsck(context.Background(), store, files, func(_, _ lamppost.Height) {})
+	found, err := replica.Fsck(context.Background(), archive.View{Reader: store}, files, func(_, _ lamppost.Height) {})
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -323,7 +323,7 @@ func (c *crash) check() {
 func (c *crash) checkArchive(store kv.Reader) {
 	reports, memos := map[string]int{}, map[string]int{}
 	for h := lamppost.Height(1); ; h++ {
-		blk, err := archive.GetBlock(store, h)
+		blk, err := archive.View{Reader: store}.Block(h)
 		if errors.Is(err, archive.ErrAbsent) {
 			break
 		}
@@ -331,7 +331,7 @@ func (c *crash) checkArchive(store kv.Reader) {
 			c.t.Fatal(err)
 		}
 		for i := range blk.Count {
-			rec, err := archive.Get(store, h, i)
+			rec, err := archive.View{Reader: store}.Tx(h, i)
 			if err != nil {
 				c.t.Fatal(err)
 			}

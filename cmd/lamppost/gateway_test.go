@@ -294,12 +294,12 @@ func (o *outage) check() {
 	var last lamppost.Seq
 	segments := 0
 	for h := lamppost.Height(1); ; h++ {
-		blk, err := archive.GetBlock(store, h)
+		blk, err := archive.View{Reader: store}.Block(h)
 		if errors.Is(err, archive.ErrAbsent) {
 			break
 		}
 		for i := range blk.Count {
-			rec, err := archive.Get(store, h, i)
+			rec, err := archive.View{Reader: store}.Tx(h, i)
 			if err != nil {
 				o.t.Fatal(err)
 			}
@@ -333,7 +333,7 @@ func (o *outage) check() {
 	if want := *rounds * outageDevices; o.sent != want || len(high) != outageDevices {
 		o.t.Errorf("%d reports of %d devices were acknowledged and found, want %d of %d", o.sent, len(high), want, outageDevices)
 	}
-	found, err := replica.Fsck(o.t.Context(), store, tilelog.FS{FS: os.DirFS(filepath.Join(o.node.dir, "log"))}, func(_, _ lamppost.Height) {})
+	found, err := replica.Fsck(o.t.Context(), archive.View{Reader: store}, tilelog.FS{FS: os.DirFS(filepath.Join(o.node.dir, "log"))}, func(_, _ lamppost.Height) {})
 	if err != nil {
 		o.t.Fatal(err)
 	}

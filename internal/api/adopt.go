@@ -7,6 +7,7 @@ import (
 	"sort"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/archive"
 	"github.com/lamppost/lamppost/internal/kv"
 	"github.com/lamppost/lamppost/internal/ledger"
 )
@@ -58,7 +59,7 @@ func (s *Server) postAdoption(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var d DeviceDetail
-	err := s.snapshot(func(r kv.Reader) (err error) {
+	err := s.snapshot(func(r archive.View) (err error) {
 		d, err = s.detail(ledger.View{Reader: r}, id)
 		return err
 	})

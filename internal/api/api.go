@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/archive"
 	"github.com/lamppost/lamppost/internal/consensus"
 	"github.com/lamppost/lamppost/internal/kv"
 	"github.com/lamppost/lamppost/internal/tilelog"
@@ -37,6 +38,8 @@ type Config struct {
 	Status     func() consensus.Status
 	// Files is where the log is published.
 	Files tilelog.Source
+	// Packs holds the bodies that the store has no longer. Nil: it has all.
+	Packs *archive.Packs
 
 	Network    string
 	Member     lamppost.MemberID
@@ -205,11 +208,11 @@ func (s *Server) fail(w http.ResponseWriter, req *http.Request, err error) {
 }
 
 // snapshot calls f with one consistent state of the store.
-func (s *Server) snapshot(f func(kv.Reader) error) error {
+func (s *Server) snapshot(f func(archive.View) error) error {
 	snap, err := s.cfg.Store.Snapshot()
 	if err != nil {
 		return err
 	}
 	defer snap.Close()
-	return f(snap)
+	return f(archive.View{Reader: snap, Packs: s.cfg.Packs})
 }

@@ -5,13 +5,14 @@ import (
 	"net/http"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/archive"
 	"github.com/lamppost/lamppost/internal/kv"
 	"github.com/lamppost/lamppost/internal/ledger"
 )
 
 func (s *Server) getDevices(w http.ResponseWriter, _ *http.Request) error {
 	list := DeviceList{Devices: []Device{}}
-	err := s.snapshot(func(r kv.Reader) error {
+	err := s.snapshot(func(r archive.View) error {
 		view := ledger.View{Reader: r}
 		bodies, err := view.Devices()
 		if err != nil {
@@ -80,7 +81,7 @@ func (s *Server) device(view ledger.View, b *lamppost.DeviceBody, balances map[l
 func (s *Server) getDevice(w http.ResponseWriter, r *http.Request) error {
 	id := lamppost.DeviceID(r.PathValue("id"))
 	var d DeviceDetail
-	err := s.snapshot(func(r kv.Reader) (err error) {
+	err := s.snapshot(func(r archive.View) (err error) {
 		d, err = s.detail(ledger.View{Reader: r}, id)
 		return err
 	})

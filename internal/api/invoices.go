@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/archive"
 	"github.com/lamppost/lamppost/internal/kv"
 	"github.com/lamppost/lamppost/internal/ledger"
 	"github.com/lamppost/lamppost/internal/replica"
@@ -17,7 +18,7 @@ import (
 func (s *Server) getInvoices(w http.ResponseWriter, req *http.Request) error {
 	buyer, seller := lamppost.PartyID(req.URL.Query().Get("buyer")), lamppost.PartyID(req.URL.Query().Get("seller"))
 	out := InvoiceList{Invoices: []InvoiceEntry{}}
-	err := s.snapshot(func(r kv.Reader) error {
+	err := s.snapshot(func(r archive.View) error {
 		return eachInvoice(r, buyer, func(inv *tariff.Invoice, at ledger.Place) bool {
 			if seller == "" || inv.Seller == seller {
 				out.Invoices = append(out.Invoices, InvoiceEntry{Number: inv.Number, Seller: inv.Seller, Buyer: inv.Buyer,
@@ -34,7 +35,7 @@ func (s *Server) getInvoices(w http.ResponseWriter, req *http.Request) error {
 }
 
 // eachInvoice reads the invoices of a buyer, or of all where it is empty, from the newest back, until fn returns false.
-func eachInvoice(r kv.Reader, buyer lamppost.PartyID, fn func(*tariff.Invoice, ledger.Place) bool) error {
+func eachInvoice(r archive.View, buyer lamppost.PartyID, fn func(*tariff.Invoice, ledger.Place) bool) error {
 	view := ledger.View{Reader: r}
 	places, err := view.AllInvoices()
 	if buyer != "" {
@@ -61,7 +62,7 @@ func eachInvoice(r kv.Reader, buyer lamppost.PartyID, fn func(*tariff.Invoice, l
 func (s *Server) getInvoice(w http.ResponseWriter, req *http.Request) error {
 	number := req.PathValue("number")
 	var out Invoice
-	err := s.snapshot(func(r kv.Reader) error {
+	err := s.snapshot(func(r archive.View) error {
 		view := ledger.View{Reader: r}
 		at, err := view.InvoiceAt(number)
 		if errors.Is(err, kv.ErrNotFound) {

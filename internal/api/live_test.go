@@ -13,6 +13,7 @@ import (
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/api"
+	"github.com/lamppost/lamppost/internal/archive"
 	"github.com/lamppost/lamppost/internal/replica"
 	"pgregory.net/rapid"
 )
@@ -76,13 +77,13 @@ func TestRebuild(t *testing.T) {
 	}
 	before := answers(h)
 	live := api.NewLive(1)
-	must(t, live.Rebuild(h.store, h.rep.Last().Height, 1000))
+	must(t, live.Rebuild(archive.View{Reader: h.store}, h.rep.Last().Height, 1000))
 	h.serve(live)
 	if after := answers(h); after != before {
 		t.Errorf("rebuilt:\n%s\nobserved:\n%s", after, before)
 	}
 	live = api.NewLive(1)
-	must(t, live.Rebuild(h.store, h.rep.Last().Height, 2))
+	must(t, live.Rebuild(archive.View{Reader: h.store}, h.rep.Last().Height, 2))
 	h.serve(live)
 	var s api.Status
 	h.ok(200, "GET", "/api/status", nil, &s)

@@ -10,7 +10,6 @@ import (
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/archive"
-	"github.com/lamppost/lamppost/internal/kv"
 	"github.com/lamppost/lamppost/internal/tilelog"
 	"github.com/lamppost/lamppost/tariff"
 	"golang.org/x/mod/sumdb/tlog"
@@ -24,7 +23,7 @@ func (s *Server) getLog(w http.ResponseWriter, req *http.Request) error {
 	head := s.head()
 	out := Log{Size: head.Size, Root: head.Root, Checkpoint: head.Checkpoint, Transactions: []LogEntry{}}
 	top := s.cfg.Status().Height
-	err = s.snapshot(func(r kv.Reader) error {
+	err = s.snapshot(func(r archive.View) error {
 		for h := top; h > 0 && top-h < maxLogBlocks && len(out.Transactions) < int(limit); h-- {
 			if err := s.appendBlock(&out, r, h, int(limit)); err != nil {
 				return err
@@ -39,8 +38,8 @@ func (s *Server) getLog(w http.ResponseWriter, req *http.Request) error {
 }
 
 // appendBlock lists a block's transactions, the last one first, until the list is long enough.
-func (s *Server) appendBlock(out *Log, r kv.Reader, h lamppost.Height, limit int) error {
-	blk, err := archive.GetBlock(r, h)
+func (s *Server) appendBlock(out *Log, r archive.View, h lamppost.Height, limit int) error {
+	blk, err := r.Block(h)
 	if errors.Is(err, archive.ErrAbsent) {
 		return nil // empty, or younger than the snapshot
 	}
@@ -48,12 +47,18 @@ func (s *Server) appendBlock(out *Log, r kv.Reader, h lamppost.Height, limit int
 		return err
 	}
 	for i := int(blk.Count) - 1; i >= 0 && len(out.Transactions) < limit; i-- {
-		rec, err := archive.Get(r, h, uint32(i))
-		if err != nil {
-			return err
-		}
 		e := LogEntry{Height: h, Index: uint32(i), Leaf: blk.First + int64(i), Time: blk.Time}
-		e.describe(s.cfg.Network, rec)
+		rec, err := r.Tx(h, uint32(i))
+		switch {
+		case errors.Is(err, archive.ErrForgotten):
+			e.Type, e.Summary = "erased", "erased: the log keeps only its commitment"
+		case err != nil:
+			return err
+		case rec.Thin != nil:
+			e.describeThin(s.cfg.Network, rec.Thin)
+		default:
+			e.describe(s.cfg.Network, rec)
+		}
 		out.Transactions = append(out.Transactions, e)
 	}
 	return nil
@@ -73,6 +78,26 @@ func (e *LogEntry) describe(network string, rec archive.Record) {
 	e.Summary = summary(tx, rec.Outcomes)
 }
 
+// describeThin says what is left of a segment.
+func (e *LogEntry) describeThin(network string, t *lamppost.ThinSegment) {
+	e.Type, e.Signer, e.Reports, e.Readings = lamppost.TxSegment.String(), t.Header.Gateway, int(t.Header.Count), int(t.Header.Readings)
+	if s, err := lamppost.ParseSigned(t.Signed); err == nil {
+		e.ID = s.ID(network, lamppost.PurposeSegment).String()
+	}
+	var outcomes []lamppost.Outcome
+	for i := range t.Kept {
+		if o, err := lamppost.DecodeOutcome(t.Kept[i].Outcome); err == nil {
+			outcomes = append(outcomes, o)
+		}
+	}
+	e.Outcome = outcomeWords(outcomes)
+	e.Summary = segmentSummary(&t.Header) + fmt.Sprintf(", of which %d are kept", len(t.Kept))
+}
+
+func segmentSummary(h *lamppost.SegmentHeader) string {
+	return fmt.Sprintf("segment %d/%d: %s in %s", h.Seq.Epoch, h.Seq.N, plural(int(h.Readings), "reading"), plural(int(h.Count), "report"))
+}
+
 // outcomeWords is a code's name, or how many reports had which code where they differ.
 func outcomeWords(outcomes []lamppost.Outcome) any {
 	counts := map[string]int{}
@@ -89,8 +114,7 @@ func outcomeWords(outcomes []lamppost.Outcome) any {
 func summary(tx *lamppost.Transaction, outcomes []lamppost.Outcome) string {
 	switch tx.Type {
 	case lamppost.TxSegment:
-		return fmt.Sprintf("segment %d/%d: %s in %s", tx.Header.Seq.Epoch, tx.Header.Seq.N,
-			plural(int(tx.Header.Readings), "reading"), plural(int(tx.Header.Count), "report"))
+		return segmentSummary(&tx.Header)
 	case lamppost.TxGenesis:
 		return words(tx, func(b lamppost.GenesisBody) string {
 			return fmt.Sprintf("network %s founded by %s", b.Network, plural(len(b.Members), "member"))
@@ -165,7 +189,7 @@ func (s *Server) getLogProof(w http.ResponseWriter, req *http.Request) error {
 		return notReady("no checkpoint is published yet")
 	}
 	var out LogProof
-	err = s.snapshot(func(r kv.Reader) (err error) {
+	err = s.snapshot(func(r archive.View) (err error) {
 		out, err = prove(r, s.tree(c), lamppost.Height(height), uint32(index))
 		return err
 	})
@@ -182,8 +206,8 @@ func (s *Server) tree(c lamppost.Checkpoint) *tilelog.Tree {
 }
 
 // prove shows the leaf of a transaction, or with an index one past the last the block's own.
-func prove(r kv.Reader, tree *tilelog.Tree, height lamppost.Height, index uint32) (LogProof, error) {
-	blk, err := archive.GetBlock(r, height)
+func prove(r archive.View, tree *tilelog.Tree, height lamppost.Height, index uint32) (LogProof, error) {
+	blk, err := r.Block(height)
 	if errors.Is(err, archive.ErrAbsent) || err == nil && index > blk.Count {
 		return LogProof{}, notFound("no transaction %d in block %d", index, height)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/audit"
+	"github.com/lamppost/lamppost/internal/archive"
 	"github.com/lamppost/lamppost/internal/kv"
 	"github.com/lamppost/lamppost/internal/ledger"
 	"github.com/lamppost/lamppost/internal/replica"
@@ -18,7 +19,7 @@ import (
 // pin, so what leaves here holds at the customer's too, or does not leave.
 func (s *Server) getStatement(w http.ResponseWriter, req *http.Request) error {
 	party := lamppost.PartyID(req.PathValue("party"))
-	file, err := s.proven(func(r kv.Reader) (replica.Want, error) {
+	file, err := s.proven(func(r archive.View) (replica.Want, error) {
 		view := ledger.View{Reader: r}
 		if _, err := view.Party(party); errors.Is(err, kv.ErrNotFound) {
 			return replica.Want{}, notFound("no party %q", clip(string(party)))
@@ -54,7 +55,7 @@ func (s *Server) getReceipt(w http.ResponseWriter, req *http.Request) error {
 	if err1 != nil || err2 != nil {
 		return badRequest("a report is named by its device, epoch and number: /api/receipts/<device>/1/42")
 	}
-	file, err := s.proven(func(r kv.Reader) (replica.Want, error) {
+	file, err := s.proven(func(r archive.View) (replica.Want, error) {
 		at, report, err := ledger.View{Reader: r}.Recent(device, lamppost.Seq{Epoch: uint32(epoch), N: n})
 		if errors.Is(err, kv.ErrNotFound) {
 			return replica.Want{}, notFound("report %d/%d of device %q is not among the last %d numbers that are kept", epoch, n,
@@ -79,9 +80,9 @@ func (s *Server) getReceipt(w http.ResponseWriter, req *http.Request) error {
 
 // proven gathers a proof against the latest published checkpoint and turns it into a file. The checkpoint is taken
 // before the snapshot: then the snapshot has all that the checkpoint covers.
-func (s *Server) proven(want func(kv.Reader) (replica.Want, error), file func(*lamppost.Proof, *audit.Pin) ([]byte, error)) (out []byte, err error) {
+func (s *Server) proven(want func(archive.View) (replica.Want, error), file func(*lamppost.Proof, *audit.Pin) ([]byte, error)) (out []byte, err error) {
 	note, c, _, checkpointErr := s.cfg.Checkpoint()
-	err = s.snapshot(func(r kv.Reader) error {
+	err = s.snapshot(func(r archive.View) error {
 		what, err := want(r)
 		if err != nil {
 			return err

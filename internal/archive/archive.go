@@ -1,7 +1,14 @@
 // Package archive keeps the bodies of transactions and what became of them: what the log's leaves commit to but do not
-// say. It shares the node's key/value store, so that a body is durable with the block that orders it.
+// say. The latest bodies stand in the node's key/value store, so that a body is durable with the block that orders it.
+// Older ones are moved to packs, objects named by their content, where they are compressed and where reports that need not or
+// must not be kept any more are taken out of their segments.
 //
-// Start reading at [Put] and [Get]. Pruning and erasure belong here too; today everything is kept.
+// It promises that a body is in the store or in a pack at every moment, that what is read from a pack is what was put there,
+// that taking reports out frees their space for good, and that what stays can be proven as before (lamppost.ThinSegment).
+// Who may be forgotten when is decided by [Rules], which the ledger's orders make; which objects there are is the node's own
+// affair and not part of the chain.
+//
+// Start reading at [Put] and [View.Tx], then [Keeper.Step]. Limits are in limits.go.
 package archive
 
 import (
@@ -13,11 +20,28 @@ import (
 	"github.com/lamppost/lamppost/internal/kv"
 )
 
-// A Record is a transaction with its result, as the ledger gave it.
+// A Record is a transaction with its result, as the ledger gave it. Of a segment that was thinned only Thin is set.
 type Record struct {
 	Raw      []byte // the transaction as it was ordered
 	Outcomes []lamppost.Outcome
 	Writes   lamppost.Hash // digest of its state writes
+
+	Thin *lamppost.ThinSegment
+}
+
+// Segment returns the record of a segment, thinned or not, in the form that proves its reports.
+func (r *Record) Segment() (*lamppost.ThinSegment, error) {
+	if r.Thin != nil {
+		return r.Thin, nil
+	}
+	tx, err := lamppost.ParseTransaction(r.Raw)
+	if err != nil {
+		return nil, err
+	}
+	if tx.Type != lamppost.TxSegment || len(tx.Items) != len(r.Outcomes) {
+		return nil, fmt.Errorf("a %s with %d outcomes is no archived segment", tx.Type, len(r.Outcomes))
+	}
+	return lamppost.Thin(tx, r.Outcomes, r.Writes, func(int) bool { return true }), nil
 }
 
 // A Block is the header of an archived block. Transaction i's leaf in the log is First + i; the block's own leaf
@@ -32,25 +56,62 @@ type Block struct {
 	Evidence []lamppost.Evidence
 }
 
-// ErrAbsent is returned for what the archive does not hold.
-var ErrAbsent = errors.New("not in the archive")
+// ErrAbsent is returned for what the archive does not hold, and ErrForgotten for what it held once: it was pruned or erased.
+var (
+	ErrAbsent    = errors.New("not in the archive")
+	ErrForgotten = errors.New("no longer in the archive")
+)
 
-func blockKey(h lamppost.Height) []byte {
-	return binary.BigEndian.AppendUint64([]byte("aB"), uint64(h))
+// A View reads the archive as it was when Reader was, a snapshot or the store itself. Without Packs it sees the store only. It
+// is a Reader of the whole store too.
+type View struct {
+	kv.Reader
+	Packs *Packs
+}
+
+// The archive's keys in the store: 'a', a kind, and a height in eight bytes big-endian.
+//
+//	aB <height>              Block
+//	aT <height> <index, 4>   the transaction as it was ordered
+//	aR <height> <index, 4>   its result: see appendResult
+//	aP <last height>         Pack
+//	aK                       what the Keeper has done
+const (
+	blockKind  = 'B'
+	txKind     = 'T'
+	resultKind = 'R'
+	packKind   = 'P'
+)
+
+func heightKey(kind byte, h lamppost.Height) []byte {
+	return binary.BigEndian.AppendUint64([]byte{'a', kind}, uint64(h))
 }
 
 func recordKey(kind byte, h lamppost.Height, index uint32) []byte {
-	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64([]byte{'a', kind}, uint64(h)), index)
+	return binary.BigEndian.AppendUint32(heightKey(kind, h), index)
+}
+
+// Private says whether a key of the archive is about this node's packs, which do not follow from the blocks.
+func Private(key []byte) bool {
+	return len(key) > 1 && key[0] == 'a' && (key[1] == packKind || string(key) == keeperKey)
+}
+
+// Height returns the block whose body, result or header stands under a key of the store.
+func Height(key []byte) (h lamppost.Height, ok bool) {
+	if len(key) < 10 || key[0] != 'a' || key[1] != blockKind && key[1] != txKind && key[1] != resultKind {
+		return 0, false
+	}
+	return lamppost.Height(binary.BigEndian.Uint64(key[2:])), true
 }
 
 // Put stages a transaction and its result.
 func Put(b *kv.Batch, h lamppost.Height, index uint32, r Record) {
-	b.Set(recordKey('T', h, index), r.Raw)
-	b.Set(recordKey('R', h, index), appendResult(nil, r))
+	b.Set(recordKey(txKind, h, index), r.Raw)
+	b.Set(recordKey(resultKind, h, index), appendResult(nil, r))
 }
 
 // PutBlock stages a block's header.
-func PutBlock(b *kv.Batch, blk Block) { b.Set(blockKey(blk.Height), lamppost.Marshal(blk)) }
+func PutBlock(b *kv.Batch, blk Block) { b.Set(heightKey(blockKind, blk.Height), lamppost.Marshal(blk)) }
 
 // appendResult writes the writes digest, the number of outcomes, and those that are not plainly accepted with their
 // place before them: nearly all reports cost no byte here.
@@ -103,37 +164,56 @@ func decodeResult(b []byte) (r Record, err error) {
 	return r, err
 }
 
-// Get returns a transaction with its result, or ErrAbsent.
-func Get(r kv.Reader, h lamppost.Height, index uint32) (Record, error) {
-	raw, err := r.Get(recordKey('T', h, index))
-	if err != nil {
-		return Record{}, absent(err, h, index)
+// Tx returns a transaction with its result. It returns ErrAbsent where there is none, and ErrForgotten where nothing is left of
+// it.
+func (v View) Tx(h lamppost.Height, index uint32) (Record, error) {
+	raw, err := v.Get(recordKey(txKind, h, index))
+	if errors.Is(err, kv.ErrNotFound) {
+		return v.packed(h, index)
 	}
-	result, err := r.Get(recordKey('R', h, index))
 	if err != nil {
-		return Record{}, absent(err, h, index)
+		return Record{}, err
+	}
+	result, err := v.Get(recordKey(resultKind, h, index))
+	if errors.Is(err, kv.ErrNotFound) {
+		err = absent(h, index)
+	}
+	if err != nil {
+		return Record{}, err
 	}
 	rec, err := decodeResult(result)
 	rec.Raw = raw
 	return rec, err
 }
 
-func absent(err error, h lamppost.Height, index uint32) error {
-	if errors.Is(err, kv.ErrNotFound) {
-		return fmt.Errorf("transaction %d of block %d: %w", index, h, ErrAbsent)
-	}
-	return err
+func absent(h lamppost.Height, index uint32) error {
+	return fmt.Errorf("transaction %d of block %d: %w", index, h, ErrAbsent)
 }
 
-// GetBlock returns a block's header, or ErrAbsent.
-func GetBlock(r kv.Reader, h lamppost.Height) (Block, error) {
-	var blk Block
-	v, err := r.Get(blockKey(h))
+// packed reads a transaction from a pack.
+func (v View) packed(h lamppost.Height, index uint32) (Record, error) {
+	blk, err := v.packedBlock(h)
+	if errors.Is(err, ErrAbsent) || err == nil && int(index) >= len(blk.Txs) {
+		return Record{}, absent(h, index)
+	}
+	if err != nil {
+		return Record{}, err
+	}
+	return blk.Txs[index].record(h, index)
+}
+
+// Block returns a block's header, or ErrAbsent.
+func (v View) Block(h lamppost.Height) (blk Block, err error) {
+	raw, err := v.Get(heightKey(blockKind, h))
 	if errors.Is(err, kv.ErrNotFound) {
-		return blk, fmt.Errorf("block %d: %w", h, ErrAbsent)
+		stored, err := v.packedBlock(h)
+		if err != nil {
+			return blk, err
+		}
+		return stored.Block, nil
 	}
 	if err != nil {
 		return blk, err
 	}
-	return blk, lamppost.Unmarshal(v, &blk)
+	return blk, lamppost.Unmarshal(raw, &blk)
 }

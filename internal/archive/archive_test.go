@@ -57,18 +57,19 @@ func TestRoundTrip(t *testing.T) {
 		if err := store.Apply(&b); err != nil {
 			t.Fatal(err)
 		}
+		view := archive.View{Reader: store}
 		for i, want := range all {
-			if got, err := archive.Get(store, 7, uint32(i)); err != nil || !same(got, want) {
+			if got, err := view.Tx(7, uint32(i)); err != nil || !same(got, want) {
 				t.Fatalf("Get(7, %d) = %+v, %v; want %+v", i, got, err, want)
 			}
 		}
-		if got, err := archive.GetBlock(store, 7); err != nil || !reflect.DeepEqual(got, blk) {
+		if got, err := view.Block(7); err != nil || !reflect.DeepEqual(got, blk) {
 			t.Fatalf("GetBlock(7) = %+v, %v; want %+v", got, err, blk)
 		}
-		if _, err := archive.Get(store, 7, uint32(len(all))); !errors.Is(err, archive.ErrAbsent) {
+		if _, err := view.Tx(7, uint32(len(all))); !errors.Is(err, archive.ErrAbsent) {
 			t.Fatalf("Get of nothing = %v", err)
 		}
-		if _, err := archive.GetBlock(store, 6); !errors.Is(err, archive.ErrAbsent) {
+		if _, err := view.Block(6); !errors.Is(err, archive.ErrAbsent) {
 			t.Fatalf("GetBlock of nothing = %v", err)
 		}
 	})

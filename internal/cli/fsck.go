@@ -11,6 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/archive"
+	"github.com/lamppost/lamppost/internal/archive/dir"
 	"github.com/lamppost/lamppost/internal/kv/pebble"
 	"github.com/lamppost/lamppost/internal/replica"
 	"github.com/lamppost/lamppost/internal/tilelog"
@@ -39,8 +41,16 @@ Exit status: 0 all is well; 1 something does not fit, and is named; 2 wrong usag
 			}
 			defer store.Close()
 			bar := newProgress(cmd.ErrOrStderr())
+			objects, err := dir.Open(filepath.Join(data, "archive"))
+			if err != nil {
+				return &ExitError{ExitUsage, err}
+			}
+			packs, err := archive.NewPacks(store, objects)
+			if err != nil {
+				return err
+			}
 			files := tilelog.FS{FS: os.DirFS(filepath.Join(data, "log"))}
-			found, err := replica.Fsck(cmd.Context(), store, files, func(at, last lamppost.Height) { bar.set(int64(at), int64(last), "blocks") })
+			found, err := replica.Fsck(cmd.Context(), archive.View{Reader: store, Packs: packs}, files, func(at, last lamppost.Height) { bar.set(int64(at), int64(last), "blocks") })
 			bar.end()
 			if err != nil {
 				return err

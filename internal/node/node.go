@@ -22,6 +22,8 @@ import (
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/api"
+	"github.com/lamppost/lamppost/internal/archive"
+	"github.com/lamppost/lamppost/internal/archive/dir"
 	"github.com/lamppost/lamppost/internal/consensus"
 	"github.com/lamppost/lamppost/internal/consensus/solo"
 	"github.com/lamppost/lamppost/internal/ingest"
@@ -46,6 +48,8 @@ type Node struct {
 	mqtt   *mqttd.Server
 	web    *http.Server
 	live   *api.Live
+	packs  *archive.Packs
+	keeper *archive.Keeper
 
 	devices  *api.Devices
 	gateways *api.Gateways
@@ -91,7 +95,7 @@ func Open(cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{cfg: cfg, registry: prometheus.NewRegistry()}
-	for _, step := range []func() error{n.openStore, n.openKeys, n.openReplica, n.openLog, n.openFrontDoors} {
+	for _, step := range []func() error{n.openStore, n.openKeys, n.openArchive, n.openReplica, n.openLog, n.openFrontDoors} {
 		if err := step(); err != nil {
 			n.close()
 			return nil, err
@@ -126,10 +130,26 @@ func (n *Node) openKeys() error {
 	return err
 }
 
+// openArchive opens the packs of older bodies and removes what a crash left of one.
+func (n *Node) openArchive() error {
+	objects, err := dir.Open(filepath.Join(n.cfg.Data, "archive"))
+	if err != nil {
+		return err
+	}
+	if n.packs, err = archive.NewPacks(n.store, objects); err != nil {
+		return err
+	}
+	n.keeper = &archive.Keeper{Store: n.store, Packs: n.packs, Rules: func(kv.Reader) (*archive.Rules, error) { return new(archive.Rules), nil }}
+	return n.keeper.Sweep()
+}
+
+// archive reads all bodies that are there.
+func (n *Node) archive() archive.View { return archive.View{Reader: n.store, Packs: n.packs} }
+
 // openReplica continues the chain, or founds the network.
 func (n *Node) openReplica() (err error) {
 	n.live = api.NewLive(n.cfg.Speed)
-	n.rep, err = replica.Open(replica.Config{Store: n.store, Committed: n.live.Observe,
+	n.rep, err = replica.Open(replica.Config{Store: n.store, Packs: n.packs, Committed: n.live.Observe,
 		Checked: func(id lamppost.TxID) bool { return n.in != nil && n.in.Checked(id) }})
 	if err != nil {
 		return fmt.Errorf("opening the chain in %q: %w", n.cfg.Data, err)
@@ -142,7 +162,7 @@ func (n *Node) openReplica() (err error) {
 	} else if err := n.recognise(); err != nil {
 		return err
 	}
-	if err := n.live.Rebuild(n.store, n.rep.Last().Height, recentBlocks); err != nil {
+	if err := n.live.Rebuild(n.archive(), n.rep.Last().Height, recentBlocks); err != nil {
 		return fmt.Errorf("reading recent blocks: %w", err)
 	}
 	n.engine = solo.New(solo.Config{App: n.rep, View: n.rep, Member: n.cfg.Member, Now: n.now})
@@ -267,6 +287,7 @@ func (n *Node) Run(ctx context.Context) error {
 	defer n.close()
 	var s stages
 	s.add("publishing", n.publish)
+	s.add("keeping the archive", n.keep)
 	s.add("the engine", n.engine.Run)
 	s.add("ingest", n.in.Run)
 	if n.mqttL != nil {

@@ -145,7 +145,7 @@ func TestSameBlocksSameStore(t *testing.T) {
 		if a, b := dump(t, one), dump(t, again); a != b {
 			t.Fatalf("reopening: %s", diff(a, b))
 		}
-		checkup, err := replica.Fsck(context.Background(), one, nowhere, func(_, _ lamppost.Height) {})
+		checkup, err := replica.Fsck(context.Background(), archive.View{Reader: one}, nowhere, func(_, _ lamppost.Height) {})
 		if err != nil || len(checkup.Faults) > 0 || checkup.Root != single.Last().Root {
 			t.Fatalf("Fsck = %+v, %v; root is %v", checkup, err, single.Last().Root)
 		}
@@ -170,7 +170,7 @@ func TestApplyIsTotal(t *testing.T) {
 			apply(t, r, b)
 			commit(t, r)
 		}
-		checkup, err := replica.Fsck(context.Background(), store, nowhere, func(_, _ lamppost.Height) {})
+		checkup, err := replica.Fsck(context.Background(), archive.View{Reader: store}, nowhere, func(_, _ lamppost.Height) {})
 		if err != nil || len(checkup.Faults) > 0 || checkup.Root != r.Last().Root {
 			t.Fatalf("Fsck = %+v, %v; root is %v", checkup, err, r.Last().Root)
 		}
@@ -289,7 +289,7 @@ func fsck(t *testing.T, store kv.Reader, want ...string) {
 
 func fsckWith(t *testing.T, store kv.Reader, files tilelog.Source, want ...string) {
 	t.Helper()
-	c, err := replica.Fsck(context.Background(), store, files, func(_, _ lamppost.Height) {})
+	c, err := replica.Fsck(context.Background(), archive.View{Reader: store}, files, func(_, _ lamppost.Height) {})
 	if err != nil {
 		t.Fatalf("Fsck = %v", err)
 	}
@@ -444,7 +444,7 @@ func TestFsckEnds(t *testing.T) {
 	commit(t, r)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := replica.Fsck(ctx, store, nowhere, func(_, _ lamppost.Height) {}); !errors.Is(err, context.Canceled) {
+	if _, err := replica.Fsck(ctx, archive.View{Reader: store}, nowhere, func(_, _ lamppost.Height) {}); !errors.Is(err, context.Canceled) {
 		t.Errorf("Fsck = %v", err)
 	}
 }
@@ -469,7 +469,7 @@ func TestDecidedAndArchive(t *testing.T) {
 		res := apply(t, r, b)
 		commit(t, r)
 		for i, raw := range b.Txs {
-			rec, err := archive.Get(store, b.Height, uint32(i))
+			rec, err := (archive.View{Reader: store}).Tx(b.Height, uint32(i))
 			if err != nil || !bytes.Equal(rec.Raw, raw) || len(rec.Outcomes) != len(res.Outcomes[i]) {
 				t.Fatalf("archive: transaction %d of block %d: %d bytes, %d outcomes, %v", i, b.Height, len(rec.Raw), len(rec.Outcomes), err)
 			}
@@ -490,10 +490,10 @@ func TestDecidedAndArchive(t *testing.T) {
 	if len(events) != len(chain) || !slices.IsSorted(events) || orders < 10 {
 		t.Errorf("events %v of %d blocks, %d orders found again", events, len(chain), orders)
 	}
-	if _, err := archive.Get(store, 2, 4000); !errors.Is(err, archive.ErrAbsent) {
+	if _, err := (archive.View{Reader: store}).Tx(2, 4000); !errors.Is(err, archive.ErrAbsent) {
 		t.Errorf("Get of nothing = %v, want ErrAbsent", err)
 	}
-	if _, err := archive.GetBlock(store, 99); !errors.Is(err, archive.ErrAbsent) {
+	if _, err := (archive.View{Reader: store}).Block(99); !errors.Is(err, archive.ErrAbsent) {
 		t.Errorf("GetBlock of nothing = %v, want ErrAbsent", err)
 	}
 }

@@ -6,7 +6,6 @@ import (
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/archive"
-	"github.com/lamppost/lamppost/internal/kv"
 	"github.com/lamppost/lamppost/internal/ledger"
 	"github.com/lamppost/lamppost/internal/tilelog"
 	"github.com/lamppost/lamppost/tariff"
@@ -21,7 +20,7 @@ type Want struct {
 
 // Prove gathers a proof from a consistent reader of the store, against the checkpoints that sign the published tree. A
 // transaction that is not published yet is a not_ready refusal.
-func Prove(r kv.Reader, network string, checkpoints []string, tree *tilelog.Tree, want Want) (*lamppost.Proof, error) {
+func Prove(r archive.View, network string, checkpoints []string, tree *tilelog.Tree, want Want) (*lamppost.Proof, error) {
 	p := prover{r: r, tree: tree, proof: &lamppost.Proof{Version: lamppost.ProofVersion, Network: network, Checkpoints: checkpoints},
 		open: map[ledger.Place]*opened{}}
 	places := slices.Clone(want.Txs)
@@ -85,27 +84,25 @@ func compare[N lamppost.Height | uint32](a, b N) int {
 }
 
 type prover struct {
-	r      kv.Reader
+	r      archive.View
 	tree   *tilelog.Tree
 	proof  *lamppost.Proof
 	open   map[ledger.Place]*opened
 	leaves []int64
 }
 
-// opened is a transaction of the proof with what its reports' proofs are made from.
+// opened is a segment of the proof with what its reports' proofs are made from.
 type opened struct {
-	index    uint32 // in Proof.Txs
-	tx       *lamppost.Transaction
-	outcomes []lamppost.Outcome
-	hashes   []lamppost.Hash // of the outcomes
+	index uint32 // in Proof.Txs
+	seg   *lamppost.ThinSegment
 }
 
 func (p *prover) addTx(at ledger.Place) error {
-	blk, err := archive.GetBlock(p.r, at.Height)
+	blk, err := p.r.Block(at.Height)
 	if err != nil {
 		return err
 	}
-	rec, err := archive.Get(p.r, at.Height, at.Index)
+	rec, err := p.r.Tx(at.Height, at.Index)
 	if err != nil {
 		return err
 	}
@@ -113,34 +110,55 @@ func (p *prover) addTx(at ledger.Place) error {
 	if leaf >= p.tree.Size() {
 		return lamppost.Refuse(lamppost.CodeNotReady, "block %d is committed but not published yet: ask again in a second", at.Height)
 	}
-	tx := parse(rec.Raw)
-	o := &opened{index: uint32(len(p.proof.Txs)), tx: tx, outcomes: rec.Outcomes, hashes: outcomeHashes(tx, rec.Outcomes)}
-	tp := lamppost.TxProof{Leaf: leaf, Type: tx.Type, Height: at.Height, Index: at.Index, Salt: tx.Seed.Salt(lamppost.SaltBody),
-		Verdicts: tx.VerdictsDigest(), Signed: tx.SignedRaw, Outcomes: lamppost.MerkleRoot(o.hashes), Writes: rec.Writes}
-	if tx.Type != lamppost.TxSegment {
-		tp.Outcome, tp.OutcomeSalt = rec.Outcomes[0].Append(nil), tx.OutcomeSalt(0)
+	tp := lamppost.TxProof{Leaf: leaf, Height: at.Height, Index: at.Index}
+	if tx := parse(rec.Raw); rec.Thin == nil && tx.Type != lamppost.TxSegment {
+		openOrder(&tp, tx, rec)
+	} else if err := p.openSegment(&tp, at, &rec); err != nil {
+		return fmt.Errorf("transaction %d of block %d: %w", at.Index, at.Height, err)
 	}
 	p.proof.Txs = append(p.proof.Txs, tp)
-	p.open[at] = o
 	p.leaves = append(p.leaves, leaf)
+	return nil
+}
+
+// openOrder shows an order and its outcome.
+func openOrder(tp *lamppost.TxProof, tx *lamppost.Transaction, rec archive.Record) {
+	tp.Type, tp.Salt, tp.Verdicts, tp.Signed, tp.Writes = tx.Type, tx.Seed.Salt(lamppost.SaltBody), tx.VerdictsDigest(), tx.SignedRaw, rec.Writes
+	tp.Outcomes = lamppost.MerkleRoot(outcomeHashes(tx, rec.Outcomes))
+	tp.Outcome, tp.OutcomeSalt = rec.Outcomes[0].Append(nil), tx.OutcomeSalt(0)
+}
+
+// openSegment shows a segment's header; its reports are added one by one.
+func (p *prover) openSegment(tp *lamppost.TxProof, at ledger.Place, rec *archive.Record) error {
+	seg, err := rec.Segment()
+	if err != nil {
+		return err
+	}
+	if len(seg.Kept) == 0 {
+		return archive.ErrForgotten
+	}
+	tp.Type, tp.Salt, tp.Verdicts, tp.Signed, tp.Writes = lamppost.TxSegment, seg.Salt, seg.Verdicts, seg.Signed, seg.Writes
+	tp.Outcomes = seg.OutcomesRoot()
+	p.open[at] = &opened{uint32(len(p.proof.Txs)), seg}
 	return nil
 }
 
 func (p *prover) addReport(s tariff.Source) error {
 	o := p.open[ledger.Place{Height: s.Height, Index: s.Tx}]
-	i := int(s.Report)
-	if o.tx.Type != lamppost.TxSegment || i >= len(o.tx.Items) {
+	if o == nil || s.Report >= o.seg.Header.Count {
 		return fmt.Errorf("no report %d in transaction %d of block %d", s.Report, s.Tx, s.Height)
 	}
-	it := &o.tx.Items[i]
-	p.proof.Reports = append(p.proof.Reports, lamppost.ReportProof{Tx: o.index, Index: s.Report, Salt: it.Salt, Received: it.Received,
-		Report: it.Report, Path: lamppost.MerklePath(o.tx.Leaves(), i), Outcome: o.outcomes[i].Append(nil),
-		OutcomePath: lamppost.MerklePath(o.hashes, i)})
+	k, path, outcomePath, there := o.seg.Report(s.Report)
+	if !there {
+		return fmt.Errorf("report %d of transaction %d of block %d: %w", s.Report, s.Tx, s.Height, archive.ErrForgotten)
+	}
+	p.proof.Reports = append(p.proof.Reports, lamppost.ReportProof{Tx: o.index, Index: s.Report, Salt: k.Salt, Received: k.Received,
+		Report: k.Report, Path: path, Outcome: k.Outcome, OutcomePath: outcomePath})
 	return nil
 }
 
 func (p *prover) addBlock(h lamppost.Height) error {
-	blk, err := archive.GetBlock(p.r, h)
+	blk, err := p.r.Block(h)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/audit"
+	"github.com/lamppost/lamppost/internal/archive"
 	"github.com/lamppost/lamppost/internal/kv"
 	"github.com/lamppost/lamppost/internal/ledger"
 	"github.com/lamppost/lamppost/internal/ledger/ledgertest"
@@ -76,11 +77,11 @@ func TestStatementRoundTrip(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want, err := replica.WantStatement(snap, "bob")
+		want, err := replica.WantStatement(archive.View{Reader: snap}, "bob")
 		if err != nil {
 			t.Fatal(err)
 		}
-		proof, err := replica.Prove(snap, net.ID, []string{signed}, tree, want)
+		proof, err := replica.Prove(archive.View{Reader: snap}, net.ID, []string{signed}, tree, want)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -114,11 +115,11 @@ func TestReportRoundTrip(t *testing.T) {
 	net, store, _ := billed(t)
 	signed, tree := publish(t, net, store, new(tilelog.MemStorage))
 	for _, s := range []tariff.Source{{Height: 2, Report: 0}, {Height: 2, Report: 1}, {Height: 4, Report: 0}, {Height: 4, Report: 1}} {
-		want, err := replica.WantReport(store, s)
+		want, err := replica.WantReport(archive.View{Reader: store}, s)
 		if err != nil {
 			t.Fatal(err)
 		}
-		proof, err := replica.Prove(store, net.ID, []string{signed}, tree, want)
+		proof, err := replica.Prove(archive.View{Reader: store}, net.ID, []string{signed}, tree, want)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -135,19 +136,19 @@ func TestReportRoundTrip(t *testing.T) {
 		t.Errorf("Recent = %+v, %d, %v; want report 1 of block 4", at, report, err)
 	}
 	var refusal *lamppost.Refusal
-	want, err := replica.WantReport(store, tariff.Source{Height: 4, Report: 1})
+	want, err := replica.WantReport(archive.View{Reader: store}, tariff.Source{Height: 4, Report: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	older := tilelog.NewTree(new(tilelog.MemStorage), 12, tlog.Hash{})
-	if _, err := replica.Prove(store, net.ID, nil, older, want); !errors.As(err, &refusal) || refusal.Code != lamppost.CodeNotReady {
+	if _, err := replica.Prove(archive.View{Reader: store}, net.ID, nil, older, want); !errors.As(err, &refusal) || refusal.Code != lamppost.CodeNotReady {
 		t.Errorf("Prove of what is not published = %v, want not_ready", err)
 	}
-	if _, err := replica.WantStatement(store, "acme"); !errors.As(err, &refusal) || refusal.Code != lamppost.CodeNotReady {
+	if _, err := replica.WantStatement(archive.View{Reader: store}, "acme"); !errors.As(err, &refusal) || refusal.Code != lamppost.CodeNotReady {
 		t.Errorf("WantStatement of one without invoices = %v, want not_ready", err)
 	}
 	for _, s := range []tariff.Source{{Height: 2, Report: 2}, {Height: 2, Tx: 1}, {Height: 99}, {Height: 1}} {
-		if _, err := replica.WantReport(store, s); err == nil {
+		if _, err := replica.WantReport(archive.View{Reader: store}, s); err == nil {
 			t.Errorf("WantReport(%+v) found something", s)
 		}
 	}

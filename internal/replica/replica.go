@@ -23,6 +23,7 @@ import (
 // Config says where the chain lives and who listens.
 type Config struct {
 	Store kv.Store
+	Packs *archive.Packs // nil: all bodies are in the store
 
 	// Checked says that this process verified a segment's signatures itself, so that they need no second look. Nil: never.
 	Checked func(lamppost.TxID) bool
@@ -179,6 +180,10 @@ func (r *Replica) GatewayKey(id lamppost.MemberID) *sig.PublicKey {
 	return r.keys.gateways[id]
 }
 
+func (r *Replica) archive() archive.View {
+	return archive.View{Reader: r.cfg.Store, Packs: r.cfg.Packs}
+}
+
 // CheckTx implements consensus.View.
 func (r *Replica) CheckTx(tx []byte) error {
 	if len(tx) > lamppost.MaxTxBytes {
@@ -193,7 +198,7 @@ func (r *Replica) Decided(id lamppost.TxID) (consensus.Decision, bool) {
 	if err != nil {
 		return consensus.Decision{}, false
 	}
-	rec, err := archive.Get(r.cfg.Store, p.Height, p.Index)
+	rec, err := r.archive().Tx(p.Height, p.Index)
 	if err != nil {
 		return consensus.Decision{}, false
 	}

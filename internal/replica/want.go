@@ -12,13 +12,13 @@ import (
 )
 
 // WantReport lists what proves one report: itself, the enrolment of the key it is signed with, its gateway, and its block's time.
-func WantReport(r kv.Reader, s tariff.Source) (Want, error) {
+func WantReport(r archive.View, s tariff.Source) (Want, error) {
 	w := Want{Txs: []ledger.Place{{Height: 1}}, Blocks: []lamppost.Height{s.Height}} // the genesis names the members
 	return w, w.addReport(r, s)
 }
 
 // WantStatement lists what proves all invoices of a buyer down to the signed registers.
-func WantStatement(r kv.Reader, buyer lamppost.PartyID) (Want, error) {
+func WantStatement(r archive.View, buyer lamppost.PartyID) (Want, error) {
 	w := Want{Txs: []ledger.Place{{Height: 1}}} // the genesis names the members
 	places, err := ledger.View{Reader: r}.Invoices(buyer)
 	if err != nil {
@@ -42,8 +42,8 @@ func WantStatement(r kv.Reader, buyer lamppost.PartyID) (Want, error) {
 }
 
 // Invoice reads an invoice from the outcome of its transaction.
-func Invoice(r kv.Reader, at ledger.Place) (*tariff.Invoice, error) {
-	rec, err := archive.Get(r, at.Height, at.Index)
+func Invoice(r archive.View, at ledger.Place) (*tariff.Invoice, error) {
+	rec, err := r.Tx(at.Height, at.Index)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +54,7 @@ func Invoice(r kv.Reader, at ledger.Place) (*tariff.Invoice, error) {
 	return inv, lamppost.Unmarshal(rec.Outcomes[0].Data, inv)
 }
 
-func (w *Want) addInvoice(r kv.Reader, inv *tariff.Invoice) error {
+func (w *Want) addInvoice(r archive.View, inv *tariff.Invoice) error {
 	if err := w.add(r, lamppost.TxParty, string(inv.Seller), 0); err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func (w *Want) addInvoice(r kv.Reader, inv *tariff.Invoice) error {
 	return nil
 }
 
-func (w *Want) add(r kv.Reader, t lamppost.TxType, id string, version uint32) error {
+func (w *Want) add(r archive.View, t lamppost.TxType, id string, version uint32) error {
 	at, err := ledger.View{Reader: r}.Where(t, id, version)
 	if err != nil {
 		return fmt.Errorf("%s %q: %w", t, id, err)
@@ -96,7 +96,7 @@ func (w *Want) add(r kv.Reader, t lamppost.TxType, id string, version uint32) er
 }
 
 // addGateway adds the registration of a segment's gateway; members are in the genesis.
-func (w *Want) addGateway(r kv.Reader, id lamppost.MemberID) error {
+func (w *Want) addGateway(r archive.View, id lamppost.MemberID) error {
 	if err := w.add(r, lamppost.TxGateway, string(id), 0); err != nil && !errors.Is(err, kv.ErrNotFound) {
 		return err
 	}
@@ -104,24 +104,28 @@ func (w *Want) addGateway(r kv.Reader, id lamppost.MemberID) error {
 }
 
 // addReport adds a report, once, the enrolment of its key and who packed it.
-func (w *Want) addReport(r kv.Reader, s tariff.Source) error {
+func (w *Want) addReport(r archive.View, s tariff.Source) error {
 	s.Record = 0
 	for i := len(w.Reports) - 1; i >= 0 && i >= len(w.Reports)-64; i-- { // edges of one report come together
 		if w.Reports[i] == s {
 			return nil
 		}
 	}
-	rec, err := archive.Get(r, s.Height, s.Tx)
+	rec, err := r.Tx(s.Height, s.Tx)
 	if err != nil {
 		return err
 	}
-	tx := parse(rec.Raw)
+	seg, err := rec.Segment()
+	if err != nil {
+		return fmt.Errorf("no report %d in transaction %d of block %d: %w", s.Report, s.Tx, s.Height, err)
+	}
+	k, _, _, there := seg.Report(s.Report)
 	var rep lamppost.Report
-	if int(s.Report) >= len(tx.Items) || rep.Decode(tx.Items[s.Report].Report) != nil {
-		return fmt.Errorf("no report %d in transaction %d of block %d", s.Report, s.Tx, s.Height)
+	if !there || rep.Decode(k.Report) != nil {
+		return fmt.Errorf("report %d of transaction %d of block %d: %w", s.Report, s.Tx, s.Height, archive.ErrForgotten)
 	}
 	w.Reports = append(w.Reports, s)
-	if err := w.addGateway(r, tx.Signed.Key); err != nil {
+	if err := w.addGateway(r, seg.Header.Gateway); err != nil {
 		return err
 	}
 	return w.add(r, lamppost.TxDevice, string(rep.Device), rep.KeyEpoch)

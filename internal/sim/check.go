@@ -62,12 +62,12 @@ type chain struct {
 func (w *world) readChain() chain {
 	c := chain{taken: map[lamppost.ReportID]lamppost.Height{}, memos: map[string]int{}}
 	for h := lamppost.Height(1); h <= w.node.rep.Last().Height; h++ {
-		blk, err := archive.GetBlock(w.disk, h)
+		blk, err := archive.View{Reader: w.disk}.Block(h)
 		if err != nil {
 			w.violate("the archive: %v", err)
 		}
 		for i := range blk.Count {
-			rec, err := archive.Get(w.disk, h, i)
+			rec, err := archive.View{Reader: w.disk}.Tx(h, i)
 			if err != nil {
 				w.violate("the archive: %v", err)
 			}
@@ -113,7 +113,7 @@ func (w *world) checkStore() chain {
 		}
 	}
 	for _, o := range w.promise.orders {
-		rec, err := archive.Get(w.disk, o.Height, o.Index)
+		rec, err := archive.View{Reader: w.disk}.Tx(o.Height, o.Index)
 		if err != nil || !sameOrder(rec.Raw, o.raw) || rec.Outcomes[0].Code != o.Outcomes[0].Code || !bytes.Equal(rec.Outcomes[0].Data, o.Outcomes[0].Data) {
 			w.violate("an order was decided as transaction %d of block %d and is not there (%v)", o.Index, o.Height, err)
 		}
@@ -167,7 +167,7 @@ func (w *world) checkAll() {
 			w.violate("%s made %d reports; the ledger knows up to %d, %d missing, %d lost (%v)", d.ID, d.last, high.N, open, lost, err)
 		}
 	}
-	checkup, err := replica.Fsck(context.Background(), w.disk, w.files, func(_, _ lamppost.Height) {})
+	checkup, err := replica.Fsck(context.Background(), archive.View{Reader: w.disk}, w.files, func(_, _ lamppost.Height) {})
 	if err != nil || len(checkup.Faults) > 0 || checkup.Root != w.node.rep.Last().Root {
 		w.violate("replay: %+v, %v; the root is %v", checkup, err, w.node.rep.Last().Root)
 	}

@@ -1,0 +1,100 @@
+package archive
+
+import (
+	"slices"
+
+	"github.com/lamppost/lamppost"
+)
+
+// A Class says how much of a report is kept.
+type Class uint8
+
+// Classes, from all to nothing.
+const (
+	Raw        Class = iota // as it came, and proven
+	Summary                 // its readings are in the summaries of their hours
+	HeaderOnly              // its segment's header says that it was there
+	Erased                  // likewise, and summaries forget it too
+)
+
+var classNames = [...]string{"raw", "summary", "header-only", "erased"}
+
+// String returns the class's name.
+func (c Class) String() string { return classNames[c] }
+
+// A Retention says how long after it was received a report stays raw, and then in summaries. 0 is for ever.
+type Retention struct {
+	RawMS     lamppost.TimeMS
+	SummaryMS lamppost.TimeMS // counted from the same moment, so not less than RawMS to mean anything
+}
+
+// A Hold keeps the reports of a device raw that were received in a period: a dispute is open, or a court asked.
+type Hold struct {
+	Device   lamppost.DeviceID // empty: of all
+	From, To lamppost.TimeMS   // To 0: without end
+}
+
+// Rules say what may and what must be forgotten. The ledger's orders make them.
+type Rules struct {
+	Default Retention
+	Devices map[lamppost.DeviceID]Retention
+	Holds   []Hold
+	Erased  map[lamppost.DeviceID]lamppost.Height // reports up to this block
+	Gone    map[Place]bool                        // erased transactions that are no segments
+	Changed lamppost.Height                       // the last block that changed any of these
+	Erase   lamppost.Height                       // the last block that erased
+}
+
+// A Place says where a transaction stands.
+type Place struct {
+	Height lamppost.Height
+	Index  uint32
+}
+
+func (r *Rules) of(d lamppost.DeviceID) Retention {
+	if own, ok := r.Devices[d]; ok {
+		return own
+	}
+	return r.Default
+}
+
+// class judges a report that was received then, committed in a block of that height, and decided so. Bills rest on billing
+// reports, and a device's two reports under one number are evidence: both stay, also where the device is erased, for whoever
+// was billed or deceived.
+func (r *Rules) class(rep *lamppost.Report, k *lamppost.KeptReport, h lamppost.Height, now lamppost.TimeMS) Class {
+	outcome, err := lamppost.DecodeOutcome(k.Outcome)
+	if err != nil || rep.Billing() && outcome.Code == lamppost.CodeOK || outcome.Code == lamppost.CodeReused {
+		return Raw
+	}
+	held := func(x Hold) bool {
+		return (x.Device == "" || x.Device == rep.Device) && x.From <= k.Received && (x.To == 0 || k.Received < x.To)
+	}
+	age := now - k.Received
+	switch keep := r.of(rep.Device); {
+	case slices.ContainsFunc(r.Holds, held):
+		return Raw
+	case h <= r.Erased[rep.Device]:
+		return Erased
+	case keep.RawMS == 0 || age < keep.RawMS:
+		return Raw
+	case outcome.Code == lamppost.CodeOK && (keep.SummaryMS == 0 || age < keep.SummaryMS):
+		return Summary
+	}
+	return HeaderOnly
+}
+
+// due returns when something of what was received until then may be taken out next, 0 for never. The last to come decides: a
+// pack is written again once for all that it holds, and not once for each report.
+func (r *Rules) due(last lamppost.TimeMS, devices map[lamppost.DeviceID]bool, now lamppost.TimeMS) (next lamppost.TimeMS) {
+	consider := func(keep Retention) {
+		for _, after := range [...]lamppost.TimeMS{keep.RawMS, keep.SummaryMS} {
+			if at := last + after; after > 0 && at > now && (next == 0 || at < next) {
+				next = at
+			}
+		}
+	}
+	for d := range devices {
+		consider(r.of(d))
+	}
+	return next
+}
