@@ -30,10 +30,15 @@ const (
 
 	TxGateway TxType = 10 // GatewayBody: who may sign segments beside the members
 	TxRevoke  TxType = 11 // RevokeBody: a device's key that counts no longer
+
+	TxRetention TxType = 13 // RetentionBody: how long reports are kept
+	TxHold      TxType = 14 // HoldBody: what must be kept all the same
+	TxErase     TxType = 15 // EraseBody: what must be forgotten
+	TxErased    TxType = 16 // ErasedBody: a member has forgotten it
 )
 
 var txTypeNames = [...]string{"block", "genesis", "segment", "party", "device", "point", "tariff", "agreement", "invoice", "transfer",
-	"gateway", "revoke"}
+	"gateway", "revoke", "fraud", "retention", "hold", "erase", "erased"}
 
 // String returns the type's name in messages and the API.
 func (t TxType) String() string {
@@ -64,6 +69,8 @@ type PartyBody struct {
 	Name string  `cbor:"2,keyasint" json:"name"`
 	// CreditLimit is how far below zero each account of the party may go by transfers. Invoices are claims and always post.
 	CreditLimit Micro `cbor:"3,keyasint,omitempty" json:"credit_limit"`
+	// Erased says that the name was erased: the ledger's state has that, an order never.
+	Erased bool `cbor:"4,keyasint,omitempty" json:"erased,omitempty"`
 }
 
 // DeviceBody enrols a device: whose it is, with which key it signs, how much harm stopping it could do.
@@ -200,4 +207,36 @@ type TransferBody struct {
 	Currency string  `cbor:"3,keyasint" json:"currency"`
 	Amount   Micro   `cbor:"4,keyasint" json:"amount"`
 	Memo     string  `cbor:"5,keyasint,omitempty" json:"memo,omitempty"`
+}
+
+// RetentionBody says how long reports are kept after they were received: raw, then in hourly summaries, then by nothing but
+// their segment's header. Billing reports and evidence are always kept.
+type RetentionBody struct {
+	Device      DeviceID `cbor:"1,keyasint,omitempty" json:"device,omitempty"` // empty: of all devices without a rule of their own
+	RawDays     uint32   `cbor:"2,keyasint,omitempty" json:"raw_days"`         // 0: for ever
+	SummaryDays uint32   `cbor:"3,keyasint,omitempty" json:"summary_days"`     // 0: for ever; counted from the same moment
+}
+
+// HoldBody keeps reports raw, whatever else says that they may or must go, until it is lifted by a second order.
+type HoldBody struct {
+	ID     string   `cbor:"1,keyasint" json:"id"`
+	Device DeviceID `cbor:"2,keyasint,omitempty" json:"device,omitempty"` // empty: of all devices
+	From   TimeMS   `cbor:"3,keyasint,omitempty" json:"from_ms"`          // of their receive times
+	To     TimeMS   `cbor:"4,keyasint,omitempty" json:"to_ms,omitempty"`  // not included; 0: without end
+	Reason string   `cbor:"5,keyasint" json:"reason"`                     // such as "dispute of invoice acme-000042"
+	Lifted bool     `cbor:"6,keyasint,omitempty" json:"lifted,omitempty"`
+}
+
+// EraseBody asks every member to forget: all reports of a device that were committed before, except billing reports and
+// evidence; or the name of a party. It names either.
+type EraseBody struct {
+	Device DeviceID `cbor:"1,keyasint,omitempty" json:"device,omitempty"`
+	Party  PartyID  `cbor:"2,keyasint,omitempty" json:"party,omitempty"`
+	Basis  string   `cbor:"3,keyasint" json:"basis"` // in law, such as "GDPR Art. 17(1)(b)"
+}
+
+// ErasedBody is a member's word that what an order asked to forget is in none of its files and backups.
+type ErasedBody struct {
+	Height Height `cbor:"1,keyasint" json:"height"` // where the order stands
+	Index  uint32 `cbor:"2,keyasint" json:"index"`
 }

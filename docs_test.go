@@ -134,6 +134,8 @@ func TestFieldsDocumented(t *testing.T) {
 		"### device": {"body.go", "DeviceBody"}, "### point": {"body.go", "PointBody"}, "### tariff": {"tariff/tariff.go", "Tariff"},
 		"### agreement": {"body.go", "AgreementBody"}, "### invoice": {"body.go", "InvoiceBody"}, "### transfer": {"body.go", "TransferBody"},
 		"### gateway": {"body.go", "GatewayBody"}, "### revoke": {"body.go", "RevokeBody"},
+		"### retention": {"body.go", "RetentionBody"}, "### hold": {"body.go", "HoldBody"}, "### erase\n": {"body.go", "EraseBody"},
+		"### erased": {"body.go", "ErasedBody"},
 		"| key | evidence field |": {"block.go", "Evidence"}, "| key | proof field |": {"proof.go", "Proof"},
 		"| key | tx field |": {"proof.go", "TxProof"}, "| key | block field |": {"proof.go", "BlockProof"},
 		"| key | report field |": {"proof.go", "ReportProof"},

@@ -559,7 +559,7 @@ type orderVector struct {
 	body any
 }
 
-// orderVectors are the orders that say who vouches for whom.
+// orderVectors are the orders that say who vouches for whom, and what is kept.
 func orderVectors(t testing.TB) []orderVector {
 	salt, shared := []byte("salt of a device"), seedOf(sig.HMAC256, "fan")
 	commitment := lamppost.KeyCommitment(salt, shared)
@@ -575,6 +575,13 @@ func orderVectors(t testing.TB) []orderVector {
 			Assurance: lamppost.ChannelAuthenticated, Gateway: "gw-1"}},
 		{"device, unsigned", lamppost.TxDevice, lamppost.DeviceBody{ID: "bulb", Owner: "acme", KeyEpoch: 1, Safety: lamppost.Ordinary, Salt: salt,
 			Assurance: lamppost.Unsigned, Gateway: "gw-1"}},
+		{"retention", lamppost.TxRetention, lamppost.RetentionBody{RawDays: 30, SummaryDays: 730}},
+		{"retention of a device", lamppost.TxRetention, lamppost.RetentionBody{Device: "lamp-17", RawDays: 7, SummaryDays: 7}},
+		{"hold", lamppost.TxHold, lamppost.HoldBody{ID: "case-7", Device: "lamp-17", From: 1_800_000_000_000, To: 1_800_086_400_000, Reason: "dispute"}},
+		{"hold lifted", lamppost.TxHold, lamppost.HoldBody{ID: "case-7", Reason: "settled", Lifted: true}},
+		{"erase the reports of a device", lamppost.TxErase, lamppost.EraseBody{Device: "lamp-17", Basis: "GDPR Art. 17(1)(b)"}},
+		{"erase a party's name", lamppost.TxErase, lamppost.EraseBody{Party: "tenant-3", Basis: "GDPR Art. 17(1)(a)"}},
+		{"erased", lamppost.TxErased, lamppost.ErasedBody{Height: 7, Index: 1}},
 		{"revoke", lamppost.TxRevoke, lamppost.RevokeBody{Device: "lamp-17", KeyEpoch: 2, Reason: "stolen with the lamp"}},
 	}
 }

@@ -27,6 +27,8 @@ var shapes = map[string]reflect.Type{
 	"Invoice": reflect.TypeFor[tariff.Invoice](), "InvoiceDetail": reflect.TypeFor[api.Invoice](),
 	"Source": reflect.TypeFor[tariff.Source](), "Done": reflect.TypeFor[api.Done](), "NewDevice": reflect.TypeFor[api.NewDevice](),
 	"DeviceToken": reflect.TypeFor[api.DeviceToken](), "Block": reflect.TypeFor[api.Block](),
+	"Keeping": reflect.TypeFor[api.Keeping](), "Retention": reflect.TypeFor[lamppost.RetentionBody](),
+	"Hold": reflect.TypeFor[lamppost.HoldBody](), "Erasure": reflect.TypeFor[lamppost.EraseBody](),
 	"Adoption":   reflect.TypeFor[api.Adoption](),
 	"NewGateway": reflect.TypeFor[api.NewGateway](), "GatewayToken": reflect.TypeFor[api.GatewayToken](),
 }
@@ -53,7 +55,7 @@ func TestDocs(t *testing.T) {
 			errs = append(errs, fmt.Sprintf("%s | %d", name, api.StatusOf[code]))
 		}
 	}
-	errs = append(errs, "unauthorized | 401", "not_found | 404", "bad_request | 400", "internal | 500", "unknown_outcome | 504")
+	errs = append(errs, "unauthorized | 401", "not_found | 404", "bad_request | 400", "internal | 500", "unknown_outcome | 504", "gone | 410")
 	compareTable(t, "Errors", tables["Errors"], errs)
 
 	for name, shape := range shapes {

@@ -98,6 +98,11 @@ func (l *Live) observe(tx *lamppost.Transaction, outcomes []lamppost.Outcome) {
 		if outcomes[0].Code == lamppost.CodeOK && lamppost.Unmarshal(tx.Order.Body, &b) == nil {
 			l.twin(lamppost.DeviceID(strings.Clone(string(b.ID))))
 		}
+	case lamppost.TxErase:
+		var b lamppost.EraseBody
+		if lamppost.Unmarshal(tx.Order.Body, &b) == nil && l.twins[b.Device] != nil {
+			l.twins[b.Device].forget(l)
+		}
 	case lamppost.TxInvoice:
 		var inv tariff.Invoice
 		if outcomes[0].Code == lamppost.CodeOK && lamppost.Unmarshal(outcomes[0].Data, &inv) == nil {
@@ -149,6 +154,12 @@ func (l *Live) twin(id lamppost.DeviceID) *twin {
 		l.order = append(l.order, t)
 	}
 	return t
+}
+
+// forget drops all that reports said.
+func (t *twin) forget(l *Live) {
+	l.series -= len(t.series)
+	t.series = nil
 }
 
 // seen notes that a report came. Reports that were on their way together do not count as a pause.

@@ -143,8 +143,44 @@ func summary(tx *lamppost.Transaction, outcomes []lamppost.Outcome) string {
 		})
 	case lamppost.TxInvoice:
 		return invoiceSummary(tx, outcomes)
+	case lamppost.TxRetention:
+		return words(tx, func(b lamppost.RetentionBody) string {
+			return fmt.Sprintf("reports of %s stay raw for %s, summed up for %s", whose(b.Device), days(b.RawDays), days(b.SummaryDays))
+		})
+	case lamppost.TxHold:
+		return words(tx, func(b lamppost.HoldBody) string {
+			if b.Lifted {
+				return fmt.Sprintf("hold %s lifted: %s", b.ID, b.Reason)
+			}
+			return fmt.Sprintf("hold %s on reports of %s: %s", b.ID, whose(b.Device), b.Reason)
+		})
+	case lamppost.TxErase:
+		return words(tx, func(b lamppost.EraseBody) string {
+			if b.Party != "" {
+				return fmt.Sprintf("name of party %s erased under %s", b.Party, b.Basis)
+			}
+			return fmt.Sprintf("reports of device %s erased under %s", b.Device, b.Basis)
+		})
+	case lamppost.TxErased:
+		return words(tx, func(b lamppost.ErasedBody) string {
+			return fmt.Sprintf("%s says that what block %d erased is in none of its files", tx.Signed.Key, b.Height)
+		})
 	}
 	return tx.Type.String()
+}
+
+func whose(d lamppost.DeviceID) string {
+	if d == "" {
+		return "all devices"
+	}
+	return "device " + string(d)
+}
+
+func days(n uint32) string {
+	if n == 0 {
+		return "ever"
+	}
+	return plural(int(n), "day")
 }
 
 func invoiceSummary(tx *lamppost.Transaction, outcomes []lamppost.Outcome) string {

@@ -21,9 +21,14 @@ func (s *Server) getStatement(w http.ResponseWriter, req *http.Request) error {
 	party := lamppost.PartyID(req.PathValue("party"))
 	file, err := s.proven(func(r archive.View) (replica.Want, error) {
 		view := ledger.View{Reader: r}
-		if _, err := view.Party(party); errors.Is(err, kv.ErrNotFound) {
+		body, err := view.Party(party)
+		if errors.Is(err, kv.ErrNotFound) {
 			return replica.Want{}, notFound("no party %q", clip(string(party)))
-		} else if err != nil {
+		}
+		if err == nil {
+			err = erasedParty(view, &body)
+		}
+		if err != nil {
 			return replica.Want{}, err
 		}
 		places, err := view.Invoices(party)
@@ -56,10 +61,10 @@ func (s *Server) getReceipt(w http.ResponseWriter, req *http.Request) error {
 		return badRequest("a report is named by its device, epoch and number: /api/receipts/<device>/1/42")
 	}
 	file, err := s.proven(func(r archive.View) (replica.Want, error) {
-		at, report, err := ledger.View{Reader: r}.Recent(device, lamppost.Seq{Epoch: uint32(epoch), N: n})
+		view, seq := ledger.View{Reader: r}, lamppost.Seq{Epoch: uint32(epoch), N: n}
+		at, report, err := view.Recent(device, seq)
 		if errors.Is(err, kv.ErrNotFound) {
-			return replica.Want{}, notFound("report %d/%d of device %q is not among the last %d numbers that are kept", epoch, n,
-				clip(string(device)), lamppost.RecentIDs)
+			return replica.Want{}, forgottenReport(view, device, seq)
 		}
 		if err != nil {
 			return replica.Want{}, err
@@ -85,7 +90,7 @@ func (s *Server) proven(want func(archive.View) (replica.Want, error), file func
 	err = s.snapshot(func(r archive.View) error {
 		what, err := want(r)
 		if err != nil {
-			return err
+			return unpublished(err)
 		}
 		if checkpointErr != nil {
 			return notReady("no checkpoint is published yet: ask again in a second")
@@ -106,8 +111,11 @@ func (s *Server) proven(want func(archive.View) (replica.Want, error), file func
 	return out, err
 }
 
-// unpublished turns "committed but not published" into "come again".
+// unpublished turns "committed but not published" into "come again", and what is not kept any more into "gone".
 func unpublished(err error) error {
+	if errors.Is(err, archive.ErrForgotten) {
+		return gone("%v: it was kept as long as the network's rules say; see /api/keeping", err)
+	}
 	var refusal *lamppost.Refusal
 	if errors.As(err, &refusal) && refusal.Code == lamppost.CodeNotReady {
 		return notReady(refusal.Text)

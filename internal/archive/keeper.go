@@ -38,13 +38,33 @@ type Did struct {
 	Freed   int64           // bytes of objects, less those written instead
 	Erased  lamppost.Height // all that was erased up to this block is gone from packs and store
 	Rules   lamppost.Height // the rules changed in this block, and all packs will be looked at again
+	Packs   int             // looked at again
 }
 
 // Some reports whether there was anything to do, and so may be more.
 func (d *Did) Some() bool { return *d != Did{} }
 
 // Step does one thing that is due at a time: seal a pack, write one again, or carry out an erasure.
-func (k *Keeper) Step(now lamppost.TimeMS) (did Did, err error) {
+func (k *Keeper) Step(now lamppost.TimeMS) (Did, error) {
+	did, err := k.step(now)
+	if err != nil || did.Erased == 0 {
+		return did, err
+	}
+	if k.Purge != nil {
+		if err := k.Purge(); err != nil { // with no snapshot open that would keep what is to go
+			return Did{}, fmt.Errorf("clearing the store's files: %w", err)
+		}
+	}
+	changed, _, err := k.followed(k.Store)
+	if err != nil {
+		return Did{}, err
+	}
+	var b kv.Batch
+	k.follow(&b, changed, did.Erased)
+	return did, k.Store.Apply(&b)
+}
+
+func (k *Keeper) step(now lamppost.TimeMS) (did Did, err error) {
 	snap, err := k.Store.Snapshot()
 	if err != nil {
 		return did, err
@@ -70,6 +90,12 @@ func (k *Keeper) Step(now lamppost.TimeMS) (did Did, err error) {
 		return did, err
 	}
 	return k.thin(v, rules, now)
+}
+
+// Erased returns the last block whose erasure was carried out.
+func (k *Keeper) Erased() (lamppost.Height, error) {
+	_, erased, err := k.followed(k.Store)
+	return erased, err
 }
 
 func (k *Keeper) followed(r kv.Reader) (changed, erased lamppost.Height, err error) {
@@ -193,6 +219,7 @@ func (k *Keeper) again(old Pack, rules *Rules, now lamppost.TimeMS, did *Did) er
 	if err != nil {
 		return err
 	}
+	did.Packs++
 	var b kv.Batch
 	k.name(&b, p)
 	if err := k.Store.Apply(&b); err != nil {
@@ -225,8 +252,8 @@ func (k *Keeper) reconsider(v View, rules *Rules) error {
 	return k.Store.Apply(&b)
 }
 
-// erase brings everything up to the latest erasure into packs, writes all of these again without what was erased, and waits
-// until the store's files have forgotten it too. If it is interrupted, it begins again.
+// erase brings everything up to the latest erasure into packs and writes all of these again without what was erased. Step then
+// waits until the store's files have forgotten it too. If it is interrupted, it begins again.
 func (k *Keeper) erase(v View, rules *Rules, now lamppost.TimeMS) (did Did, err error) {
 	if sealed, err := k.seal(v, rules, now, true); err != nil || sealed.Some() {
 		return sealed, err // the next step goes on, on a new snapshot
@@ -243,15 +270,8 @@ func (k *Keeper) erase(v View, rules *Rules, now lamppost.TimeMS) (did Did, err 
 			return did, err
 		}
 	}
-	if k.Purge != nil {
-		if err := k.Purge(); err != nil {
-			return did, fmt.Errorf("clearing the store's files: %w", err)
-		}
-	}
-	var b kv.Batch
-	k.follow(&b, rules.Changed, rules.Erase)
 	did.Erased = rules.Erase
-	return did, k.Store.Apply(&b)
+	return did, nil
 }
 
 // Sweep removes objects that no pack names: what a crash left. It is called before the first Step.

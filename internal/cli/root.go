@@ -67,7 +67,8 @@ gives every party one statement whose every line can be checked offline.`,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(demoCmd(), serveCmd(), gatewayCmd(), verifyCmd(), fsckCmd(), benchCmd(), statusCmd(),
-		partyCmd(), deviceCmd(), pointCmd(), tariffCmd(), agreementCmd(), invoiceCmd(), statementCmd(), transferCmd())
+		partyCmd(), deviceCmd(), pointCmd(), tariffCmd(), agreementCmd(), invoiceCmd(), statementCmd(), transferCmd(),
+		retentionCmd(), holdCmd(), eraseCmd())
 	return root
 }
 

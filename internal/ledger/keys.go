@@ -26,6 +26,13 @@ import (
 //	sV <buyer> 0 <seller> 0 <number>    where its transaction stands
 //	sY <id>                             where a transaction was decided whose id is still remembered
 //	sX <expiry> <id>                    the same ids by when they may be forgotten
+//
+// In small letters, what is kept and forgotten, of which only heights and ids sort; <place> is 12 bytes:
+//
+//	sr <device>                         RetentionBody      sh <hold>                   HoldBody
+//	se <place>                          erasure            sa <place> <member>         when a member attested it
+//	sd <device>                         its last erasure   sg <place of an order>      by what it was erased
+//	sc                                  the last blocks that changed any of it, and that erased
 const prefix = 's'
 
 func key(kind byte, parts ...string) []byte {

@@ -180,6 +180,14 @@ func (s *State) dispatch(tx *lamppost.Transaction) (out lamppost.Outcome, err er
 		err = body(o, func(b lamppost.GatewayBody) error { return s.gateway(b, tx.Signed.Key) })
 	case lamppost.TxRevoke:
 		err = body(o, s.revoke)
+	case lamppost.TxRetention:
+		err = body(o, s.retention)
+	case lamppost.TxHold:
+		err = body(o, s.hold)
+	case lamppost.TxErase:
+		err = body(o, s.erase)
+	case lamppost.TxErased:
+		err = body(o, func(b lamppost.ErasedBody) error { return s.erased(b, tx.Signed.Key) })
 	case lamppost.TxPoint:
 		err = body(o, s.point)
 	case lamppost.TxTariff:

@@ -19,8 +19,8 @@ func (s *State) party(b lamppost.PartyBody) error {
 	if err := checkText(b.Name); err != nil {
 		return err
 	}
-	if b.CreditLimit < 0 {
-		return lamppost.Refuse(lamppost.CodeBadTx, "a credit limit is not negative")
+	if b.CreditLimit < 0 || b.Erased {
+		return lamppost.Refuse(lamppost.CodeBadTx, "a credit limit is not negative, and nobody is registered as erased")
 	}
 	s.parties[b.ID] = b
 	s.putBody(key('P', string(b.ID)), b)

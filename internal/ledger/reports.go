@@ -27,6 +27,7 @@ type device struct {
 	taken   []recent
 	written int
 	dirty   bool
+	forgot  uint64 // in this round the stored ids were erased
 }
 
 // reportChecker holds the memory of applySegment from one segment to the next, so that a report costs no allocation.
@@ -234,6 +235,9 @@ func (s *State) recent(d *device, seq lamppost.Seq) (recent, error) {
 				fresh |= 1 << t.slot
 			}
 		}
+	}
+	if d.forgot == s.round {
+		return recent{}, kv.ErrNotFound
 	}
 	return findRecent(s.store, d.body.ID, seq, fresh)
 }

@@ -40,6 +40,8 @@ var rewrite = flag.Bool("rewrite", false, "write what the ledger says into testd
 //	                                            reading names ending in "_g" are gauges, others registers in Wh
 //	junk                                        bytes that are no report
 //
+// and the orders about what is kept: see forgetting.
+//
 // Every transaction takes expires=TIME, by=MEMBER and net=ID; "NAME:" before it keeps it for again.
 func TestTranscripts(t *testing.T) {
 	t.Parallel()
@@ -386,7 +388,7 @@ func (d *desk) body(w words) (lamppost.TxType, any) {
 		must(err)
 		return lamppost.TxType(number(w.arg(0))), body
 	}
-	panic("unknown verb " + w.verb)
+	return d.forgetting(w)
 }
 
 func (d *desk) genesis(w words) lamppost.GenesisBody {
@@ -557,6 +559,8 @@ func (d *desk) show(w words) (out []string) {
 			must(err)
 			out = append(out, fmt.Sprintf("epoch %d revoked in block %d: %s", b.KeyEpoch, p.Height, b.Reason))
 		}
+	case "kept":
+		out = append(out, d.forgotten()...)
 	case "ids":
 		n := 0
 		must(d.store.Scan([]byte("sY"), []byte("sZ"), func(_, _ []byte) error { n++; return nil }))

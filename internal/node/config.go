@@ -55,6 +55,7 @@ type Config struct {
 	Speed   float64          `yaml:"-"` // how fast Now runs, for people to see; default 1
 	Log     *slog.Logger     `yaml:"-"` // default: nothing is logged
 	NoFsync bool             `yaml:"-"` // for tests that do not cut the power
+	Keep    time.Duration    `yaml:"-"` // how often the archive looks for something to do; default 5s
 }
 
 // ReadConfig reads a YAML file over c.
@@ -80,6 +81,7 @@ func (c *Config) Check() error {
 	c.HTTP = or(c.HTTP, "127.0.0.1:8080")
 	c.MQTT = or(c.MQTT, "127.0.0.1:1883")
 	c.Publish = or(c.Publish, 500*time.Millisecond)
+	c.Keep = or(c.Keep, 5*time.Second)
 	c.Speed = or(c.Speed, 1)
 	if c.Now == nil {
 		c.Now = time.Now

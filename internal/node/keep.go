@@ -6,16 +6,34 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/archive"
+	"github.com/lamppost/lamppost/internal/ledger"
+	"github.com/lamppost/lamppost/internal/replica"
 )
 
-// keepEvery is how often the archive looks for something to do. Bodies that come faster are worked off at once.
-const keepEvery = 5 * time.Second
+// committed is told of every durable block.
+func (n *Node) committed(ev *replica.Event) {
+	n.live.Observe(ev)
+	for _, tx := range ev.Txs {
+		if tx.Type == lamppost.TxErase {
+			select {
+			case n.erase <- struct{}{}:
+			default: // it was woken already
+			}
+		}
+	}
+}
 
-// keep moves bodies into packs and takes out of packs what the rules let go.
+// keep moves bodies into packs and takes out of packs what the rules let go, every Config.Keep, and at once what is erased.
 func (n *Node) keep(ctx context.Context) error {
-	tick := time.NewTicker(keepEvery)
+	tick := time.NewTicker(n.cfg.Keep)
 	defer tick.Stop()
+	done, err := n.keeper.Erased()
+	if err != nil {
+		return err
+	}
+	n.attest(ctx, done) // what was not said before the last stop
 	for {
 		did, err := n.keeper.Step(n.now())
 		var damaged *archive.DamagedError
@@ -25,6 +43,9 @@ func (n *Node) keep(ctx context.Context) error {
 		case err != nil:
 			return err
 		case did.Some():
+			if did.Erased > 0 {
+				n.attest(ctx, did.Erased)
+			}
 			n.cfg.Log.Info("archive", "blocks_sealed", did.Sealed, "reports_taken_out", did.Thinned, "bytes_freed", did.Freed, "erased_up_to", did.Erased)
 			if ctx.Err() == nil {
 				continue
@@ -32,8 +53,28 @@ func (n *Node) keep(ctx context.Context) error {
 		}
 		select {
 		case <-tick.C:
+		case <-n.erase:
 		case <-ctx.Done():
 			return nil
+		}
+	}
+}
+
+// attest says on the ledger that what was erased up to a block is in none of this node's files. If it cannot be said now, the
+// next start says it.
+func (n *Node) attest(ctx context.Context, upTo lamppost.Height) {
+	erasures, err := ledger.View{Reader: n.store}.Erasures()
+	if err != nil {
+		n.cfg.Log.Error("reading erasures", "error", err)
+		return
+	}
+	for i := range erasures {
+		e := &erasures[i]
+		if _, said := e.Attested[n.cfg.Member]; said || e.Height > upTo {
+			continue
+		}
+		if _, err := n.Order(ctx, lamppost.TxErased, lamppost.ErasedBody{Height: e.Height, Index: e.Index}); err != nil {
+			n.cfg.Log.Error("attesting an erasure", "height", e.Height, "error", err)
 		}
 	}
 }

@@ -50,6 +50,8 @@ type Node struct {
 	live   *api.Live
 	packs  *archive.Packs
 	keeper *archive.Keeper
+	purge  func() error
+	erase  chan struct{} // has an entry when an erasure was committed
 
 	devices  *api.Devices
 	gateways *api.Gateways
@@ -94,7 +96,7 @@ func Open(cfg Config) (*Node, error) {
 	if err := cfg.Check(); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, registry: prometheus.NewRegistry()}
+	n := &Node{cfg: cfg, registry: prometheus.NewRegistry(), erase: make(chan struct{}, 1)}
 	for _, step := range []func() error{n.openStore, n.openKeys, n.openArchive, n.openReplica, n.openLog, n.openFrontDoors} {
 		if err := step(); err != nil {
 			n.close()
@@ -112,7 +114,7 @@ func (n *Node) openStore() error {
 	if err != nil {
 		return err
 	}
-	n.store = &orderedStore{Store: db}
+	n.store, n.purge = &orderedStore{Store: db}, db.Purge
 	return nil
 }
 
@@ -139,7 +141,7 @@ func (n *Node) openArchive() error {
 	if n.packs, err = archive.NewPacks(n.store, objects); err != nil {
 		return err
 	}
-	n.keeper = &archive.Keeper{Store: n.store, Packs: n.packs, Rules: func(kv.Reader) (*archive.Rules, error) { return new(archive.Rules), nil }}
+	n.keeper = &archive.Keeper{Store: n.store, Packs: n.packs, Rules: replica.Rules, Purge: n.purge}
 	return n.keeper.Sweep()
 }
 
@@ -149,7 +151,7 @@ func (n *Node) archive() archive.View { return archive.View{Reader: n.store, Pac
 // openReplica continues the chain, or founds the network.
 func (n *Node) openReplica() (err error) {
 	n.live = api.NewLive(n.cfg.Speed)
-	n.rep, err = replica.Open(replica.Config{Store: n.store, Packs: n.packs, Committed: n.live.Observe,
+	n.rep, err = replica.Open(replica.Config{Store: n.store, Packs: n.packs, Committed: n.committed,
 		Checked: func(id lamppost.TxID) bool { return n.in != nil && n.in.Checked(id) }})
 	if err != nil {
 		return fmt.Errorf("opening the chain in %q: %w", n.cfg.Data, err)

@@ -16,7 +16,10 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -49,9 +52,14 @@ type Store struct {
 	db   *pebble.DB
 	lock *pebble.Lock
 	sync *pebble.WriteOptions
+	disk vfs.FS
+	dir  string
 
 	mu     sync.Mutex // held by Apply
 	failed error      // why the store takes no further batch
+
+	seeing sync.Mutex      // held to open a snapshot
+	open   *sync.WaitGroup // of the snapshots opened since the last Purge
 }
 
 // Open opens the store in the folder dir and creates both if they are not there. A store that was not closed is
@@ -70,7 +78,7 @@ func openFS(disk vfs.FS, dir string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening data folder %q: %w", dir, err), lock.Close())
 	}
-	s := &Store{reader: reader{db}, db: db, lock: lock, sync: pebble.Sync}
+	s := &Store{reader: reader{db}, db: db, lock: lock, sync: pebble.Sync, disk: disk, dir: dir}
 	if o.NoFsync {
 		s.sync = pebble.NoSync
 	}
@@ -169,8 +177,25 @@ func stage(batch *pebble.Batch, op kv.Op) error {
 
 // Snapshot implements kv.Store.
 func (s *Store) Snapshot() (kv.Snapshot, error) {
+	s.seeing.Lock()
+	defer s.seeing.Unlock()
+	if s.open == nil {
+		s.open = new(sync.WaitGroup)
+	}
+	s.open.Add(1)
 	snap := s.db.NewSnapshot()
-	return snapshot{reader{snap}, snap}, nil
+	return snapshot{reader{snap}, snap, s.open}, nil
+}
+
+// unseen waits until all snapshots of now are closed.
+func (s *Store) unseen() {
+	s.seeing.Lock()
+	before := s.open
+	s.open = nil
+	s.seeing.Unlock()
+	if before != nil {
+		before.Wait()
+	}
 }
 
 // Compact gives back the disk space of what was deleted from from ≤ key < to, and returns when that is done. It may run
@@ -181,6 +206,81 @@ func (s *Store) Compact(from, to []byte) error {
 	}
 	return nil
 }
+
+// Purge returns when what was deleted or replaced before it was called is in none of the store's files. It waits for the
+// snapshots that still see it to be closed, and rewrites the whole store, beside everything else but Close.
+func (s *Store) Purge() error {
+	if err := s.purge(); err != nil {
+		return fmt.Errorf("purging the store: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) purge() error {
+	s.unseen()
+	if err := s.db.Flush(); err != nil {
+		return err
+	}
+	// The library moves a table that overlaps no other down as it is, with what is deleted in it. A second one over the whole
+	// range, of two deletions of nothing, makes it write all of them anew.
+	for _, key := range [...]string{"\x00", "\xff"} {
+		if err := s.db.Delete([]byte(key), pebble.NoSync); err != nil {
+			return err
+		}
+	}
+	if err := s.db.Flush(); err != nil {
+		return err
+	}
+	if err := s.Compact([]byte("\x00"), []byte("\xff\xff")); err != nil {
+		return err
+	}
+	for range purgeTries {
+		left, err := s.obsolete()
+		if err != nil || len(left) == 0 {
+			return err
+		}
+		time.Sleep(purgePause) // the library deletes them in the background
+	}
+	return errors.New("some files that are not needed any more are still there")
+}
+
+// obsolete lists tables that the store does not use, and write ahead logs but the latest.
+func (s *Store) obsolete() (left []string, err error) {
+	levels, err := s.db.SSTables()
+	if err != nil {
+		return nil, err
+	}
+	live := map[string]bool{}
+	for _, tables := range levels {
+		for _, t := range tables {
+			live[fmt.Sprintf("%s.sst", t.FileNum)] = true
+		}
+	}
+	names, err := s.disk.List(s.dir)
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(names)
+	log := ""
+	for _, name := range names {
+		switch {
+		case strings.HasSuffix(name, ".sst") && !live[name]:
+			left = append(left, name)
+		case strings.HasSuffix(name, ".log"):
+			if log != "" {
+				left = append(left, log)
+			}
+			log = name
+		}
+	}
+	return left, nil
+}
+
+// How long Purge waits for the library.
+const (
+	purgePause = 20 * time.Millisecond
+	purgeTries = 3000
+)
 
 // Close implements kv.Store. After a failed Apply it leaves the folder locked until the process ends: the library's
 // state is then unknown, and waiting for it could take for ever.
@@ -199,6 +299,13 @@ func (s *Store) Close() error {
 type snapshot struct {
 	reader
 	io.Closer
+	open *sync.WaitGroup
+}
+
+// Close implements kv.Snapshot.
+func (s snapshot) Close() error {
+	defer s.open.Done()
+	return s.Closer.Close()
 }
 
 // A reader is the reading half, over the database or over a snapshot of it.

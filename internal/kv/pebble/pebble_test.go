@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"math/rand/v2"
 	"os"
@@ -289,5 +290,80 @@ func BenchmarkApply(b *testing.B) {
 	b.ReportMetric(s.WriteAmplification(), "table-bytes/byte")
 	if err := s.Close(); err != nil {
 		b.Fatal(err)
+	}
+}
+
+// Goal: after Purge nothing that was deleted or replaced is in any file, wherever it stood: log, tables of any level. Method: look
+// for the bytes in the files, before, to be sure that they would be found, and after.
+func TestPurge(t *testing.T) {
+	t.Parallel()
+	for name, o := range map[string]pebble.Options{"many tables": {MemTableBytes: 256 << 10}, "one table": {}} {
+		t.Run(name, func(t *testing.T) { t.Parallel(); checkPurge(t, o) })
+	}
+}
+
+func checkPurge(t *testing.T, o pebble.Options) {
+	dir := filepath.Join(t.TempDir(), "db")
+	s, err := pebble.Open(dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	secret := func(i int) string { return fmt.Sprintf("secret %d of somebody", i) }
+	rng := rand.New(rand.NewPCG(1, 2))
+	noise := func() []byte {
+		b := make([]byte, 2000)
+		for i := range b {
+			b[i] = byte(rng.Uint32())
+		}
+		return b
+	}
+	var b kv.Batch
+	for i := range 400 { // several memory tables
+		b.Reset()
+		b.Set(fmt.Appendf(nil, "a/%04d", i), append(noise(), secret(i)...))
+		b.Set(fmt.Appendf(nil, "k/%04d", i), noise())
+		if err := s.Apply(&b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found := func() (n int) {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			data, err := os.ReadFile(filepath.Join(dir, e.Name()))
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				t.Fatal(err)
+			}
+			for i := range 400 {
+				n += bytes.Count(data, []byte(secret(i)))
+			}
+		}
+		return n
+	}
+	if n := found(); n < 100 {
+		t.Fatalf("only %d secrets can be found in the files: the search is not worth much", n)
+	}
+	b.Reset()
+	b.DeleteRange([]byte("a/"), []byte("a/0300"))
+	for i := 300; i < 350; i++ {
+		b.Delete(fmt.Appendf(nil, "a/%04d", i))
+	}
+	for i := 350; i < 400; i++ {
+		b.Set(fmt.Appendf(nil, "a/%04d", i), []byte("replaced"))
+	}
+	if err := s.Apply(&b); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Purge(); err != nil {
+		t.Fatal(err)
+	}
+	if n := found(); n != 0 {
+		t.Errorf("%d secrets are still in the files", n)
+	}
+	if v, err := s.Get([]byte("a/0399")); err != nil || string(v) != "replaced" {
+		t.Errorf("Get = %q, %v", v, err)
 	}
 }

@@ -37,6 +37,7 @@ func settings(disk vfs.FS, lock *pebble.Lock, o Options) *pebble.Options {
 		Lock:                        lock,
 		Logger:                      log,
 		EventListener:               &events,
+		Cleaner:                     cleaner{},
 		FormatMajorVersion:          pebble.FormatTableFormatV6,
 		CacheSize:                   o.CacheBytes,
 		MaxOpenFiles:                openFiles,
@@ -58,6 +59,16 @@ func settings(disk vfs.FS, lock *pebble.Lock, o Options) *pebble.Options {
 	s.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionBalanced })
 	return s
 }
+
+// A cleaner deletes obsolete files. Being, one level down, an ArchiveCleaner too, it makes the library think that their
+// contents are needed and not write into the files of old write ahead logs again: what was erased would stay in them until
+// it happens to be overwritten.
+type cleaner struct {
+	pebble.DeleteCleaner
+	noReuse
+}
+
+type noReuse struct{ pebble.ArchiveCleaner }
 
 // A fatalError is what the library calls fatal: it cannot go on, and memory and disk may disagree.
 type fatalError string
