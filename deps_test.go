@@ -57,7 +57,7 @@ var uses = map[string]string{
 		"internal/ledger internal/ledger/ledgertest internal/replica internal/tilelog",
 	"internal/demo":          ". audit device device/devicemqtt sig tariff internal/api internal/consensus internal/node",
 	"internal/demo/data/gen": "",
-	"internal/measure":       ". sig internal/api internal/node",
+	"internal/measure":       ". audit sig internal/api internal/archive internal/archive/dir internal/kv internal/kv/pebble internal/node internal/replica internal/tilelog",
 	"internal/cli": ". audit device sig tariff internal/api internal/archive internal/archive/dir internal/demo internal/gateway internal/kv/pebble internal/measure internal/node " +
 		"internal/replica internal/tilelog",
 	"cmd/lamppost": "internal/cli",
@@ -92,7 +92,7 @@ var library = map[string]struct{ code, tests string }{
 	"github.com/spf13/cobra":                  {code: "internal/cli"},
 	"github.com/veraison/go-cose":             {tests: "."},
 	"github.com/x448/float16":                 {code: "."},
-	"golang.org/x/mod":                        {code: ". audit internal/api internal/node internal/sim internal/tilelog", tests: "cmd/lamppost internal/dashboard internal/replica"},
+	"golang.org/x/mod":                        {code: ". audit internal/api internal/measure internal/node internal/sim internal/tilelog", tests: "cmd/lamppost internal/dashboard internal/replica"},
 	"pgregory.net/rapid":                      {code: "internal/kv/kvtest", tests: everywhere},
 }
 

@@ -65,18 +65,14 @@ func (t *ThinSegment) Thin(keep func(*KeptReport) bool) *ThinSegment {
 	return &out
 }
 
-// Append writes CBOR [1, signed, salt, verdicts, writes, kept, report nodes, outcome nodes]: writes is empty where nothing is
-// kept, kept is an array of [index, salt, received, report, outcome], nodes are digests one after the other.
+// Append writes CBOR [1, signed, salt, verdicts, writes, kept, report nodes, outcome nodes]: a digest that is zero is empty, kept
+// is an array of [index, salt, received, report, outcome], nodes are digests one after the other.
 func (t *ThinSegment) Append(b []byte) []byte {
 	b = append(b, majArray|8, thinVersion)
 	b = appendBytes(b, t.Signed)
 	b = appendBytes(b, t.Salt[:])
-	b = appendBytes(b, t.Verdicts[:])
-	if len(t.Kept) > 0 {
-		b = appendBytes(b, t.Writes[:])
-	} else {
-		b = appendBytes(b, nil)
-	}
+	b = appendOptional(b, t.Verdicts)
+	b = appendOptional(b, t.Writes)
 	b = appendHead(b, majArray, uint64(len(t.Kept)))
 	for i := range t.Kept {
 		k := &t.Kept[i]
@@ -94,6 +90,20 @@ func (t *ThinSegment) Append(b []byte) []byte {
 	return b
 }
 
+func appendOptional(b []byte, h Hash) []byte {
+	if h.IsZero() {
+		return appendBytes(b, nil)
+	}
+	return appendBytes(b, h[:])
+}
+
+func (w *wire) optional(h *Hash) {
+	b := w.bytes()
+	if w.err == nil && len(b) != copy(h[:], b) || len(b) > 0 && (len(b) < len(h) || h.IsZero()) {
+		w.fail(fmt.Errorf("a digest has %d bytes, or none where it is zero", len(h)))
+	}
+}
+
 // ParseThinSegment reads what Append writes, and checks that the kept reports and the hashes of the others make the
 // header's root. Slices alias raw. It checks no signature, and not that the outcomes are those that were logged: see
 // [ThinSegment.OutcomesRoot].
@@ -107,14 +117,14 @@ func ParseThinSegment(raw []byte) (*ThinSegment, error) {
 	w.constInt(thinVersion)
 	t.Signed = w.bytes()
 	w.salt(&t.Salt)
-	w.hash(&t.Verdicts)
-	writes := w.bytes()
+	w.optional(&t.Verdicts)
+	w.optional(&t.Writes)
 	t.Kept = decodeKept(&w)
 	t.ReportNodes, t.OutcomeNodes = w.hashes(), w.hashes()
 	if err := w.end("thin segment"); err != nil {
 		return nil, err
 	}
-	if len(writes) != copy(t.Writes[:], writes) || (len(writes) == len(t.Writes)) != (len(t.Kept) > 0) {
+	if t.Writes.IsZero() != (len(t.Kept) == 0) {
 		return nil, errors.New("thin segment: the digest of the writes is there if and only if a report is")
 	}
 	s, err := ParseSigned(t.Signed)

@@ -177,8 +177,12 @@ func (t *Transaction) BodyDigest() Hash {
 	return BodyDigest(t.Seed.Salt(SaltBody), t.VerdictsDigest(), t.SignedRaw)
 }
 
-// VerdictsDigest is H(0x18 ‖ salt ‖ verdicts). It hides them from whoever gets a proof of the transaction.
+// VerdictsDigest is H(0x18 ‖ salt ‖ verdicts), zero where there are none. It hides them from whoever gets a proof of the
+// transaction.
 func (t *Transaction) VerdictsDigest() Hash {
+	if len(t.Verdicts) == 0 {
+		return Hash{}
+	}
 	salt := t.Seed.Salt(SaltVerdicts)
 	return sha256.Sum256(append(append([]byte{domainVerdict}, salt[:]...), t.Verdicts...))
 }

@@ -626,11 +626,12 @@ func thinVectors(t testing.TB, segment *lamppost.Transaction) (vs []vector) {
 	bad("a report twice", "refused: out of order", func(t *lamppost.ThinSegment) { t.Kept[1] = t.Kept[0] })
 	bad("a report beyond the last", "refused: not among 3", func(t *lamppost.ThinSegment) { t.Kept[1].Index = 3 })
 	bad("an outcome that is none", "refused: outcome", func(t *lamppost.ThinSegment) { t.Kept[1].Outcome = []byte{0x80} })
-	bad("hashes and no report", "refused: of which nothing is kept", func(t *lamppost.ThinSegment) { t.Kept = nil })
+	bad("hashes and no report", "refused: of which nothing is kept", func(t *lamppost.ThinSegment) { t.Kept, t.Writes = nil, lamppost.Hash{} })
+	bad("a digest of writes and no report", "refused: if and only if a report is", func(t *lamppost.ThinSegment) { t.Kept, t.ReportNodes, t.OutcomeNodes = nil, nil, nil })
 	raw := thin().Append(nil)
-	vs = append(vs, vector{name: "header only, with a digest of writes", kind: "thin-segment",
+	vs = append(vs, vector{name: "a digest of zeros is not left out", kind: "thin-segment",
 		raw:    bytes.Replace(raw, []byte{0x40, 0x80, 0x40, 0x40}, append(append([]byte{0x58, 32}, make([]byte, 32)...), 0x80, 0x40, 0x40), 1),
-		expect: "refused: the digest of the writes"})
+		expect: "refused: or none where it is zero"})
 	return append(vs, vector{name: "thin segment of version 2", kind: "thin-segment", raw: append([]byte{raw[0], 2}, raw[2:]...), expect: "refused: expected the integer 1, got 2"})
 }
 

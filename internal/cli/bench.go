@@ -20,7 +20,7 @@ func benchCmd() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(benchIngestCmd(), benchVerifyCmd())
+	cmd.AddCommand(benchIngestCmd(), benchVerifyCmd(), benchGrowthCmd())
 	return cmd
 }
 
