@@ -19,8 +19,11 @@ func (s *State) party(b lamppost.PartyBody) error {
 	if err := checkText(b.Name); err != nil {
 		return err
 	}
-	if b.CreditLimit < 0 || b.Erased {
-		return lamppost.Refuse(lamppost.CodeBadTx, "a credit limit is not negative, and nobody is registered as erased")
+	switch {
+	case b.CreditLimit < 0:
+		return lamppost.Refuse(lamppost.CodeBadTx, "a credit limit is not negative")
+	case b.Erased:
+		return lamppost.Refuse(lamppost.CodeBadTx, "nobody is registered as erased")
 	}
 	s.parties[b.ID] = b
 	s.putBody(key('P', string(b.ID)), b)
