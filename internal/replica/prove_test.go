@@ -71,7 +71,7 @@ func pin(net *ledgertest.Network) *audit.Pin {
 func TestStatementRoundTrip(t *testing.T) {
 	t.Parallel()
 	net, store, r := billed(t)
-	for grown := range 2 {
+	for range 2 {
 		signed, tree := publish(t, net, store, new(tilelog.MemStorage))
 		snap, err := store.Snapshot()
 		if err != nil {
@@ -85,26 +85,32 @@ func TestStatementRoundTrip(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		parsed, err := lamppost.ParseProof(lamppost.Marshal(proof))
-		if err != nil {
-			t.Fatal(err)
-		}
-		statement, err := audit.NewStatement(parsed, pin(net), "bob")
-		if err != nil {
-			t.Fatalf("grown %d times: the auditor says %v", grown, err)
-		}
-		if len(statement.Invoices) != 2 || statement.Invoices[0].Total != "0.54" || statement.Invoices[1].Total != "2.38" {
-			t.Errorf("invoices %+v, want 0.45 and (4 kWh at 0.30 + 2 kWh at 0.40) with 19 %% tax", statement.Invoices)
-		}
-		finding, err := audit.Verify(statement.Encode(), pin(net))
-		if err != nil || !finding.Pinned || finding.Invoices != 2 {
-			t.Errorf("Verify = %+v, %v", finding, err)
-		}
+		checkStatement(t, net, proof)
 		for range 5 {
 			at := r.Last().Time + 1
 			apply(t, r, block(r.Last().Height+1, at, net.Order(at+1, lamppost.TxParty, lamppost.PartyBody{ID: "acme"})))
 			commit(t, r)
 		}
+	}
+}
+
+// checkStatement checks the statement of what billed has billed, as the customer would.
+func checkStatement(t *testing.T, net *ledgertest.Network, proof *lamppost.Proof) {
+	t.Helper()
+	parsed, err := lamppost.ParseProof(lamppost.Marshal(proof))
+	if err != nil {
+		t.Fatal(err)
+	}
+	statement, err := audit.NewStatement(parsed, pin(net), "bob")
+	if err != nil {
+		t.Fatalf("the auditor says %v", err)
+	}
+	if len(statement.Invoices) != 2 || statement.Invoices[0].Total != "0.54" || statement.Invoices[1].Total != "2.38" {
+		t.Errorf("invoices %+v, want 0.45 and (4 kWh at 0.30 + 2 kWh at 0.40) with 19 %% tax", statement.Invoices)
+	}
+	finding, err := audit.Verify(statement.Encode(), pin(net))
+	if err != nil || !finding.Pinned || finding.Invoices != 2 {
+		t.Errorf("Verify = %+v, %v", finding, err)
 	}
 }
 
