@@ -40,7 +40,14 @@ type Reply struct {
 type Sink interface{ Done(token uint64, r Reply) }
 
 // An Origin is the authenticated connection a report came over; only reports of its device are taken.
-type Origin struct{ Device lamppost.DeviceID }
+type Origin struct {
+	Device lamppost.DeviceID
+
+	// Relayed: the connection is a foreign broker's, which does not say who published; Device is who the topic names.
+	Relayed bool
+	// Late: what comes may have waited on its way.
+	Late bool
+}
 
 // A Proposer orders a segment; it is the engine.
 type Proposer interface {
@@ -68,9 +75,6 @@ type Config struct {
 	MaxQueue int           // reports waiting; default 65,536
 	Metrics  *Metrics      // nil: counted nowhere
 }
-
-// maxQueueBytes bounds the memory of waiting reports.
-const maxQueueBytes = 64 << 20
 
 // An Ingest takes reports from any number of goroutines. Run does the work.
 type Ingest struct {

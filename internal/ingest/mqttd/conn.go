@@ -380,7 +380,7 @@ func (c *conn) refuse(token uint64, r ingest.Reply) bool {
 		return true
 	}
 	if r.Code.Final() {
-		c.srv.mail.refuse(c.origin.Device, refusalJSON(&r))
+		c.srv.mail.refuse(c.origin.Device, r.Refusal())
 		return true
 	}
 	if token != noAck {

@@ -20,7 +20,6 @@ const (
 
 	MaxDesiredBytes  = 16 << 10 // a desired state
 	MaxRefusedKept   = 16       // refusals kept for a device that has not subscribed, and queued for one that has
-	maxReasonBytes   = 512      // the text of a refusal on the wire
 	maxFilters       = 8        // in one SUBSCRIBE; a device has two topics to read
 	maxReplyBytes    = 16 << 10 // SUBACK, PINGRESP …: beyond it the connection is not read until the peer takes some
 	maxWriteBytes    = 64 << 10 // acknowledgements put into one write
