@@ -12,8 +12,8 @@ import (
 )
 
 // Adopt enrols a device that has no key and speaks by a mapping; this node wraps what it says. A channel-authenticated
-// device logs in by its own token, so it was announced; the announcement's owner, name, site and safety class count. An
-// unsigned one is brought by a bridge.
+// device logs in by its own token, so it was announced, or at a broker that checks who it is; an announcement's owner,
+// name, site and safety class count. An unsigned one is brought by a bridge or a broker.
 func (d *Devices) Adopt(ctx context.Context, id lamppost.DeviceID, a Adoption) error {
 	if d.gateway == "" {
 		return lamppost.Refuse(lamppost.CodeForbidden, "this node vouches for nobody")
@@ -28,7 +28,7 @@ func (d *Devices) Adopt(ctx context.Context, id lamppost.DeviceID, a Adoption) e
 	}
 	t := issued{KeyEpoch: 1, Owner: a.Owner, Name: a.Name, Site: a.Site, Safety: safety}
 	announced := d.known(id)
-	if assurance == lamppost.ChannelAuthenticated && announced == nil {
+	if assurance == lamppost.ChannelAuthenticated && announced == nil && !d.brokered {
 		return lamppost.Refuse(lamppost.CodeUnknown, "device %q was not announced and cannot log in: POST /api/devices first", clip(string(id)))
 	}
 	if announced != nil {

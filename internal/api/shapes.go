@@ -21,10 +21,23 @@ type Status struct {
 	Member  lamppost.MemberID `json:"member"`
 	Engine  consensus.Status  `json:"engine"`
 	Log     LogHead           `json:"log"`
+	Broker  *Broker           `json:"broker"` // null: this node has joined none
 	Totals  Totals            `json:"totals"`
 	Now     lamppost.TimeMS   `json:"now_ms"`
 	Speed   float64           `json:"speed"`
 	Version string            `json:"version"`
+}
+
+// A Broker is how the node stands with the MQTT broker that it has joined.
+type Broker struct {
+	Address      string          `json:"address"`
+	Connected    bool            `json:"connected"`
+	Since        lamppost.TimeMS `json:"since_ms"` // of being connected, or of not being
+	Error        string          `json:"error"`    // why it is not
+	Received     uint64          `json:"received"`
+	Redelivered  uint64          `json:"redelivered"`
+	Acknowledged uint64          `json:"acknowledged"`
+	Refused      uint64          `json:"refused"`
 }
 
 // A LogHead is the latest published checkpoint; its fields are zero before the first.

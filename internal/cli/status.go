@@ -42,6 +42,12 @@ func printStatus(w io.Writer, url string, s *api.Status) {
 	} else {
 		fact("Log", "%d entries, root %.16s…, published %s", s.Log.Size, s.Log.Root, since(s.Log.Published, s.Now))
 	}
+	if b := s.Broker; b != nil && b.Connected {
+		fact("Broker", "%s, connected since %s: %d received (%d again), %d acknowledged, %d of them refused", b.Address, when(b.Since),
+			b.Received, b.Redelivered, b.Acknowledged, b.Refused)
+	} else if b != nil {
+		fact("Broker", "%s, not connected since %s: %s", b.Address, when(b.Since), b.Error)
+	}
 	t := &s.Totals
 	fact("Devices", "%d, %d online", t.Devices, t.DevicesOnline)
 	fact("Readings", "%d in %d reports, %s kWh, since %s", t.Readings, t.Reports, t.KWh, when(t.Since))

@@ -59,6 +59,7 @@ func (n *Node) openMapping() error {
 	if err != nil {
 		return fmt.Errorf("%q: %w", n.cfg.Mapping, err)
 	}
+	n.mapped = set.Filters()
 	n.foreign = mapping.NewDoor(mapping.Config{Set: set, Gateway: n.cfg.Member, Now: n.now,
 		Wrap: ingest.NewWrapper(ingest.WrapConfig{Network: n.cfg.Network, Key: n.key, Store: n.store, Submit: n.in,
 			BootID: uint32(n.now() / 1000), Known: n.known}),

@@ -61,8 +61,9 @@ type Config struct {
 	Window                 int // messages that wait for their acknowledgement
 	MinBackoff, MaxBackoff time.Duration
 
-	Log     *slog.Logger // nil: nothing is logged
-	Metrics *Metrics     // nil: counted, but nowhere to be seen
+	Now     func() time.Time // of Status; nil: time.Now
+	Log     *slog.Logger     // nil: nothing is logged
+	Metrics *Metrics         // nil: counted, but nowhere to be seen
 }
 
 // Status is how a Client is.
@@ -106,13 +107,16 @@ func New(cfg Config) (*Client, error) {
 	if cfg.MaxBackoff == 0 {
 		cfg.MaxBackoff = DefaultMaxBackoff
 	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	if cfg.Metrics == nil {
 		cfg.Metrics = NewMetrics(nil)
 	}
-	return &Client{cfg: cfg, metrics: cfg.Metrics, log: cfg.Log.With("broker", cfg.Address.String()), status: Status{Since: time.Now()}}, nil
+	return &Client{cfg: cfg, metrics: cfg.Metrics, log: cfg.Log.With("broker", cfg.Address.String()), status: Status{Since: cfg.Now()}}, nil
 }
 
 // Run stays at the broker until ctx is done: where the connection is lost or cannot be made, it tries again, later each
@@ -160,6 +164,9 @@ func (c *Client) Probe(ctx context.Context) error {
 	return err
 }
 
+// Address is where the broker is, without any log-in.
+func (c *Client) Address() string { return c.cfg.Address.String() }
+
 // Status says how the Client is.
 func (c *Client) Status() Status {
 	c.mu.Lock()
@@ -175,7 +182,7 @@ func (c *Client) became(connected bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.status.Connected != connected {
-		c.status.Connected, c.status.Since = connected, time.Now()
+		c.status.Connected, c.status.Since = connected, c.cfg.Now()
 		c.metrics.connected.Store(connected)
 	}
 	c.status.Err = err

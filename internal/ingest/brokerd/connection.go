@@ -210,9 +210,9 @@ func (conn *connection) close() {
 }
 
 // received hands a message to ingest. It waits while ingest is busy, and while a window of messages is there: a broker
-// must not send more, but mosquitto 2.0.11 does where its max_inflight_messages is 0.
+// must not send more, but mosquitto 2.0.11 does where its max_inflight_messages is 0 (TestWindow).
 func (conn *connection) received(p paho.PublishReceived) (bool, error) {
-	m, d := p.Packet, &delivery{conn: conn}
+	m, d := p.Packet, &delivery{conn: conn, again: p.Packet.Duplicate()}
 	if m.QoS > 0 {
 		d.id = m.PacketID
 		select {
@@ -228,7 +228,7 @@ func (conn *connection) received(p paho.PublishReceived) (bool, error) {
 		return true, nil
 	}
 	conn.client.metrics.received.Add(1)
-	if m.Duplicate() {
+	if d.again {
 		conn.client.metrics.redelivered.Add(1)
 	}
 	if err := conn.hand(m, d); err != nil {
@@ -254,7 +254,7 @@ func (conn *connection) hand(m *paho.Publish, d *delivery) error {
 		return nil
 	}
 	d.device = device
-	from := &ingest.Origin{Device: device, Relayed: !cfg.BindsTopics, Late: m.Duplicate() || !conn.fresh.Load() && time.Since(conn.began) < settleTime}
+	from := &ingest.Origin{Device: device, Relayed: !cfg.BindsTopics, Late: d.again || !conn.fresh.Load() && time.Since(conn.began) < settleTime}
 	if signed {
 		return cfg.Submit.Submit(conn.ctx, from, m.Payload, 0, d)
 	}
@@ -277,6 +277,7 @@ type delivery struct {
 	conn   *connection
 	device lamppost.DeviceID // whom the topic names; empty: nobody
 	id     uint16            // packet identifier; 0 with QoS 0, which nobody acknowledges
+	again  bool              // the broker has sent it before
 }
 
 // refused answers a message that is nothing for ingest.
@@ -293,7 +294,9 @@ func (d *delivery) Done(_ uint64, r ingest.Reply) {
 			d.conn.end(fmt.Errorf("%w: %s", errNotNow, r.Text))
 			return
 		}
-		d.conn.refuse(d.device, &r)
+		if !d.again || r.Code != lamppost.CodeTooOld { // too old to be known again, it may well be the one that was committed
+			d.conn.refuse(d.device, &r)
+		}
 	}
 	if d.id != 0 {
 		d.conn.acks <- d.id // does not block: there is room for each that is owed

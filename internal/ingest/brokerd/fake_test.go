@@ -25,7 +25,7 @@ import (
 )
 
 // A fake keeps the contract of ingest.Ingest: what is submitted waits until flush answers it, or with auto is answered at
-// once. Reports that begin with "bad" are refused for good, those that begin with "later" for now, once.
+// once. Reports that begin with "bad" or "old" are refused for good, those that begin with "later" for now, once.
 type fake struct {
 	auto bool
 
@@ -84,6 +84,8 @@ func (f *fake) judge(raw string) ingest.Reply {
 	switch {
 	case strings.HasPrefix(raw, "bad"):
 		r.Code, r.Text, r.Height = lamppost.CodeBadSignature, "it does not verify", 0
+	case strings.HasPrefix(raw, "old"):
+		r.Code, r.Text, r.Height = lamppost.CodeTooOld, "too old", 0
 	case strings.HasPrefix(raw, "later") && !f.later[raw]:
 		f.later[raw] = true
 		r.Code, r.Text, r.Height = lamppost.CodeBusy, "not now", 0
@@ -252,12 +254,12 @@ func (p *line) cut() {
 
 // A scripted broker answers packet by packet what a test tells it to.
 type scripted struct {
-	t        *testing.T
+	t        testing.TB
 	listener net.Listener
 	net.Conn
 }
 
-func script(t *testing.T) *scripted {
+func script(t testing.TB) *scripted {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

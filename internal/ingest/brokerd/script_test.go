@@ -106,6 +106,32 @@ func TestNotNow(t *testing.T) {
 	}
 }
 
+// A report that came before and is too old to be known again was probably committed: no device is told that it was not.
+func TestTooOldAgain(t *testing.T) {
+	t.Parallel()
+	s := script(t)
+	c, _ := join(t, s.listener.Addr().String(), func(c *brokerd.Config) { c.Submit = newFake(true) })
+	s.accept()
+	s.welcome(true)
+	s.message(1, "lp/d/report", "old and came before", true)
+	if ack := expect[*packets.Puback](s); ack.PacketID != 1 {
+		t.Errorf("acknowledged %d", ack.PacketID)
+	}
+	s.message(2, "lp/e/report", "old", false)
+	for range 2 { // in either order
+		switch p := expect[packets.Packet](s).(type) {
+		case *packets.Puback:
+		case *packets.Publish:
+			if p.Topic != "lp/e/refused" || !strings.Contains(string(p.Payload), `"too_old"`) {
+				t.Errorf("published %s to %s", p.Payload, p.Topic)
+			}
+		default:
+			t.Errorf("the client sent %v", p)
+		}
+	}
+	until(t, "both are counted", func() bool { st := c.Status(); return st.Acknowledged == 2 && st.Refused == 2 })
+}
+
 // Only a session that was not there before is known to have kept nothing: what comes out of another may be old.
 func TestLate(t *testing.T) {
 	t.Parallel()
