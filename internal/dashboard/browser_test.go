@@ -44,7 +44,7 @@ func TestInBrowser(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, context.Context){
 		"pages fit": testPagesFit, "numbers move": testNumbersMove, "numbers move without events": testPolling,
 		"proof": testProof, "bill": testBill, "login": testLogin, "hostile names": testHostileNames,
-		"statement": testStatement, "chart": testChart, "find": testFind, "arithmetic": testArithmetic, "lies": testLies, "keyboard": testKeyboard,
+		"statement": testStatement, "chart": testChart, "find": testFind, "broker": testBroker, "arithmetic": testArithmetic, "lies": testLies, "keyboard": testKeyboard,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, ctx) })
 	}
@@ -357,6 +357,28 @@ func testFind(t *testing.T, ctx context.Context) {
 	if got := p.text(".rows"); rows() != 1 || !strings.Contains(got, "Lamp 17") {
 		t.Errorf("silent are %q, want lamp 17", got)
 	}
+	p.clean()
+}
+
+// A broker that the node cannot reach is told of at the top of the fleet; one that it has reached, at the foot of every page.
+func testBroker(t *testing.T, ctx context.Context) {
+	d := newDistrict(t)
+	d.broker = brokerAt(false, "logging in at mqtts://broker.riverside.example:8883: the broker does not know this user and password (reason 0x86)")
+	p := openTab(t, ctx, d.serve(t).URL, phone)
+	p.visit("#/", ".rows li")
+	p.waitText(".note.warn", "out of reach since Nov 22, 2026")
+	for _, want := range []string{"mqtts://broker.riverside.example:8883", "12 min ago", "does not know this user and password"} {
+		if got := p.text(".note.warn"); !strings.Contains(got, want) {
+			t.Errorf("the page says %q, want %q in it", got, want)
+		}
+	}
+	p.waitText("#foot-node", "broker.riverside.example:8883 not connected")
+	d.mu.Lock()
+	d.broker = brokerAt(true, "")
+	d.mu.Unlock()
+	d.advance()
+	p.waitText("#foot-node", "broker.riverside.example:8883 connected")
+	p.wait("!document.querySelector('.note.warn')")
 	p.clean()
 }
 

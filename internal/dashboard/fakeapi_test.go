@@ -58,6 +58,7 @@ type district struct {
 	tamper   bool // proofs carry a wrong path
 	streams  bool // /api/events is served
 	notReady int  // statements answer 503 this often
+	broker   any  // as the status shows it
 }
 
 type transaction struct {
@@ -164,6 +165,12 @@ func typeNumber(name string) lamppost.TxType {
 	panic("no transaction type " + name)
 }
 
+// brokerAt is how a node stands with its broker since a while.
+func brokerAt(connected bool, why string) map[string]any {
+	return map[string]any{"address": "mqtts://broker.riverside.example:8883", "connected": connected, "since_ms": evening - 12*60*1000, "error": why,
+		"received": 48_211, "redelivered": 64, "acknowledged": 48_190, "refused": 3}
+}
+
 // advance commits one more segment and tells who listens.
 func (d *district) advance() {
 	d.mu.Lock()
@@ -205,7 +212,7 @@ func (d *district) status() map[string]any {
 	return map[string]any{
 		"network": network, "member": member, "now_ms": d.now, "speed": 1, "version": "0.1.0",
 		"engine": map[string]any{"engine": "solo", "role": "leader", "leader": member, "height": d.height, "time_ms": d.now, "queued": 0, "waited_ms": 0},
-		"broker": nil,
+		"broker": d.broker,
 		"log":    map[string]any{"size": len(d.leaves), "root": root.String(), "checkpoint": cp, "published_ms": d.now - 400},
 		"totals": map[string]any{
 			"devices": lamps + flats, "devices_online": lamps + flats - 2, "reports": d.reports, "readings": d.readings,

@@ -16,6 +16,7 @@ export function fleetPage(app) {
   const found = h('p', { class: 'quiet', role: 'status' });
   const more = h('button', { type: 'button', hidden: true, onclick: () => { limit += pageSize; draw(); } }, 'Show more');
   const problem = h('div');
+  const broker = h('div', { role: 'status' });
   const waiting = h('p', { class: 'quiet' });
   const search = h('input', { type: 'search', id: 'find', placeholder: 'Name, site or owner', oninput: () => draw() });
   const state = h('select', { id: 'state', onchange: () => draw() }, option('', 'Any state'), option('ok', 'Online'), option('idle', 'Silent'), option('bad', 'Quarantined'));
@@ -52,7 +53,7 @@ export function fleetPage(app) {
 
   const el = h('div', { class: 'page' },
     h('h1', { class: 'sr' }, 'The fleet at a glance'),
-    numbers.el,
+    numbers.el, broker,
     h('section', { class: 'card', 'aria-labelledby': 'street-h' },
       h('div', { class: 'head' }, h('h2', { id: 'street-h' }, 'Every device, one light'), legend()), street, streetWords),
     h('section', { 'aria-labelledby': 'list-h' },
@@ -63,12 +64,25 @@ export function fleetPage(app) {
 
   return {
     title: 'Fleet', el, changed: load,
-    status: (s) => numbers.update(s, app.live.rate),
+    status,
     start() {
-      if (app.live.status) numbers.update(app.live.status, app.live.rate);
+      if (app.live.status) status(app.live.status);
       load();
     },
   };
+
+  function status(s) {
+    numbers.update(s, app.live.rate);
+    showBroker(broker, s.broker, app.now());
+  }
+}
+
+// showBroker says that a broker is out of reach; while it is reached there is nothing to say.
+function showBroker(el, broker, now) {
+  if (!broker || broker.connected) return fill(el);
+  const [words, why] = el.firstChild?.children ?? fill(el, h('p', { class: 'note warn' }, h('strong'), h('span'))).firstChild.children;
+  say(words, `The broker at ${broker.address} has been out of reach since ${when(broker.since_ms)} (${ago(broker.since_ms, now)}). `);
+  say(why, `What devices publish there waits, and is taken when it is reached again. The reason: ${broker.error || 'the node has just started'}.`);
 }
 
 function pendingWords(pending) {
