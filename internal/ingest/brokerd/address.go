@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/url"
+	"strconv"
 )
 
 // An Address is where a broker is.
@@ -51,6 +52,12 @@ func ParseURL(text string) (a Address, login *url.Userinfo, err error) {
 	if u.Port() != "" {
 		port = u.Port()
 	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return a, nil, errors.New("its port is not a number from 1 to 65535")
+	}
 	a.Host = net.JoinHostPort(u.Hostname(), port)
+	if again, err := url.Parse(a.String()); err != nil || again.Hostname() != u.Hostname() {
+		return a, nil, errors.New("its host is neither a name nor an address")
+	}
 	return a, u.User, nil
 }

@@ -58,7 +58,7 @@ func FuzzMessage(f *testing.F) {
 
 // An address that is read is written as it was, without its log-in; one that is not read is not repeated in the error.
 func FuzzParseURL(f *testing.F) {
-	for _, text := range []string{"mqtt://broker", "mqtts://broker:8884/", "mqtt://[::1]:1883", "mqtt://ann:secret@broker", "mqtt://ann:se/cret@broker", "http://x", "mqtt://", ":"} {
+	for _, text := range []string{"mqtt://broker", "mqtts://broker:8884/", "mqtt://[::1]:1883", "mqtt://ann:secret@broker", "mqtt://ann:se/cret@broker", "http://x", "mqtt://", ":", "mqtt://::"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -91,7 +91,7 @@ func TestParseURL(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"broker:1883": "mqtt://", "http://broker": "mqtt://", "": "mqtt://", "mqtt://": "no host", "mqtt://:1883": "no host", "mqtt://b/topic": "%2F", "mqtt://u:pa/ss@b": "%xx",
-		"mqtt://u:1/ss@b": "%2F", "mqtt://b?x=1": "nothing may follow",
+		"mqtt://u:1/ss@b": "%2F", "mqtt://b?x=1": "nothing may follow", "mqtt://::": "neither a name nor an address", "mqtt://b:0": "65535", "mqtt://b:65536": "65535",
 	} {
 		if a, _, err := brokerd.ParseURL(text); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "ss@") {
 			t.Errorf("%s is %s, %v; want %q", text, a, err, want)
