@@ -18,6 +18,10 @@ func (d *Devices) Adopt(ctx context.Context, id lamppost.DeviceID, a Adoption) e
 	if d.gateway == "" {
 		return lamppost.Refuse(lamppost.CodeForbidden, "this node vouches for nobody")
 	}
+	if a.Assurance == "" {
+		return lamppost.Refuse(lamppost.CodeBadTx, "device %q has not spoken since the node started: say assurance %s or %s", clip(string(id)),
+			lamppost.ChannelAuthenticated, lamppost.Unsigned)
+	}
 	assurance, err := lamppost.ParseAssurance(a.Assurance)
 	if err != nil || !assurance.Wrapped() {
 		return lamppost.Refuse(lamppost.CodeBadTx, "assurance %q: use %s or %s", clip(a.Assurance), lamppost.ChannelAuthenticated, lamppost.Unsigned)
@@ -52,6 +56,9 @@ func (s *Server) postAdoption(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	id := lamppost.DeviceID(r.PathValue("id"))
+	if a.Assurance == "" {
+		a.Assurance = s.came(id)
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), orderTimeout)
 	defer cancel()
 	if err := s.cfg.Devices.Adopt(ctx, id, a); err != nil {
@@ -68,6 +75,19 @@ func (s *Server) postAdoption(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusCreated, d)
 }
 
+// came says what a device can be adopted as by the way it came, nothing where it did not.
+func (s *Server) came(id lamppost.DeviceID) string {
+	if s.cfg.Seen == nil {
+		return ""
+	}
+	for _, x := range s.cfg.Seen() {
+		if x.ID == id {
+			return x.Assurance
+		}
+	}
+	return ""
+}
+
 // addSeen puts devices that speak without a key among those that wait.
 func addSeen(pending []PendingDevice, seen []PendingDevice) []PendingDevice {
 	at := make(map[lamppost.DeviceID]int, len(pending))
@@ -76,7 +96,7 @@ func addSeen(pending []PendingDevice, seen []PendingDevice) []PendingDevice {
 	}
 	for _, x := range seen {
 		if i, announced := at[x.ID]; announced {
-			pending[i].Seen, pending[i].Topic = x.Seen, x.Topic
+			pending[i].Seen, pending[i].Topic, pending[i].Mapping, pending[i].Assurance = x.Seen, x.Topic, x.Mapping, x.Assurance
 		} else {
 			pending = append(pending, x)
 		}

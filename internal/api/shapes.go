@@ -99,8 +99,11 @@ type PendingDevice struct {
 	Site   string            `json:"site"`
 	Owner  lamppost.PartyID  `json:"owner"`
 	Safety string            `json:"safety"`
-	Seen   lamppost.TimeMS   `json:"seen_ms"` // when it last spoke without a key; 0: it did not
-	Topic  string            `json:"topic"`   // where
+	// Of one that spoke without a key.
+	Seen      lamppost.TimeMS `json:"seen_ms"`   // when it last did; 0: it did not
+	Topic     string          `json:"topic"`     // where
+	Mapping   string          `json:"mapping"`   // that reads it
+	Assurance string          `json:"assurance"` // what it can be adopted as, by the way it came
 }
 
 // Adoption enrols a device that has no key, in POST /api/devices/{id}/adopt.
@@ -109,7 +112,7 @@ type Adoption struct {
 	Name      string           `json:"name"`
 	Site      string           `json:"site"`
 	Safety    string           `json:"safety"`
-	Assurance string           `json:"assurance"` // channel-authenticated or unsigned
+	Assurance string           `json:"assurance"` // channel-authenticated or unsigned; empty: by the way it came
 }
 
 // DeviceDetail answers /api/devices/{id}.

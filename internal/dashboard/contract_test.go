@@ -17,7 +17,7 @@ import (
 func TestFakeKeepsTheContract(t *testing.T) {
 	t.Parallel()
 	d := newDistrict(t)
-	d.broker = brokerAt(true, "")
+	d.broker, d.pending = brokerAt(true, ""), d.waiting()
 	server := d.serve(t)
 	for path, shape := range map[string]any{
 		"/api/status": &api.Status{}, "/api/devices": &api.DeviceList{}, "/api/devices/lamp-17": &api.DeviceDetail{},

@@ -59,6 +59,9 @@ type district struct {
 	streams  bool // /api/events is served
 	notReady int  // statements answer 503 this often
 	broker   any  // as the status shows it
+
+	pending []map[string]any          // devices that wait
+	adopted map[string]map[string]any // what was asked, by id
 }
 
 type transaction struct {
@@ -85,7 +88,7 @@ type invoice struct {
 
 func newDistrict(t *testing.T) *district {
 	t.Helper()
-	d := &district{now: evening, open: true, streams: true, listeners: make(map[chan []byte]bool)}
+	d := &district{now: evening, open: true, streams: true, listeners: make(map[chan []byte]bool), adopted: make(map[string]map[string]any)}
 	skey, vkey, err := note.GenerateKey(zeroes{}, network+"/"+member)
 	if err != nil {
 		t.Fatal(err)
@@ -384,7 +387,10 @@ func (d *district) serve(t *testing.T) *httptest.Server {
 		}))
 	}
 	answer("/status", func(*http.Request) any { return d.status() })
-	answer("/devices", func(*http.Request) any { return map[string]any{"devices": d.devices(), "pending": []any{}} })
+	answer("/devices", func(*http.Request) any {
+		return map[string]any{"devices": d.devices(), "pending": append([]map[string]any{}, d.pending...)}
+	})
+	mux.HandleFunc("POST /api/devices/{id}/adopt", d.guard(d.adopt))
 	answer("/devices/{id}", func(r *http.Request) any { return d.byID(r.PathValue("id"), d.detail) })
 	answer("/devices/{id}/series", func(r *http.Request) any {
 		return d.byID(r.PathValue("id"), func(n int) map[string]any { return d.series(n, r.FormValue("name")) })
@@ -475,6 +481,46 @@ func (d *district) statement(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Disposition", `attachment; filename="statement.json"`)
 	reply(w, map[string]string{"lamppost": "statement/1", "party": r.PathValue("party")})
+}
+
+// waiting is what a node shows of devices that are not enrolled: some speak, some were announced, one did both.
+func (d *district) waiting() []map[string]any {
+	wait := func(id, name, site, owner, safety string, seen lamppost.TimeMS, topic, mapping, assurance string) map[string]any {
+		return map[string]any{"id": id, "name": name, "site": site, "owner": owner, "safety": safety, "seen_ms": seen, "topic": topic,
+			"mapping": mapping, "assurance": assurance}
+	}
+	return []map[string]any{
+		wait("cellar-pump", "Cellar pump", "Mill House", "riverside", "essential", 0, "", "", ""),
+		wait("kettle", "", "", "", "", d.now-8_000, "zigbee2mqtt/kettle", "zigbee2mqtt", "unsigned"),
+		wait("laundry-1", "Laundry", "Mill House", "riverside", "ordinary", d.now-95_000, "tele/laundry-1/SENSOR", "tasmota", "channel-authenticated"),
+		wait("shellyplus1pm-a8032abe54dc", "", "", "", "", d.now-41_000, "shellyplus1pm-a8032abe54dc/status/switch:0", "shelly-gen2", "unsigned"),
+	}
+}
+
+// adopt takes a device that waits, or refuses as a node does.
+func (d *district) adopt(w http.ResponseWriter, r *http.Request) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var asked map[string]any
+	if err := json.NewDecoder(r.Body).Decode(&asked); err != nil {
+		refuse(w, http.StatusBadRequest, "bad_request", err.Error())
+		return
+	}
+	id := r.PathValue("id")
+	i := slices.IndexFunc(d.pending, func(p map[string]any) bool { return p["id"] == id })
+	switch {
+	case i < 0:
+		refuse(w, http.StatusConflict, "exists", fmt.Sprintf("device %q is enrolled", id))
+	case id == "kettle" && asked["assurance"] == "channel-authenticated":
+		refuse(w, http.StatusUnprocessableEntity, "unknown", `device "kettle" was not announced and cannot log in: POST /api/devices first`)
+	default:
+		d.adopted[id] = asked
+		shown := d.detail(1)
+		shown["id"], shown["name"], shown["assurance"], shown["owner"] = id, asked["name"], asked["assurance"], "tenant-3"
+		d.pending = slices.Delete(d.pending, i, i+1)
+		w.WriteHeader(http.StatusCreated)
+		reply(w, shown)
+	}
 }
 
 func (d *district) devices() []map[string]any {

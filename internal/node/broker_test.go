@@ -166,7 +166,7 @@ func TestBrokerMapped(t *testing.T) {
 		if status, text := l.ask("POST", "/api/devices/"+string(id)+"/adopt", api.Adoption{Owner: "ada", Assurance: "channel-authenticated"}); status != http.StatusUnprocessableEntity {
 			t.Errorf("%s is channel-authenticated: %d %s", id, status, text)
 		}
-		l.order("/api/devices/"+string(id)+"/adopt", api.Adoption{Owner: "ada", Assurance: "unsigned"}, nil)
+		l.order("/api/devices/"+string(id)+"/adopt", api.Adoption{Owner: "ada"}, nil)
 		g.publish(m[0], []byte(m[1]))
 	}
 	l.atBroker("taking them", func(b *api.Broker) bool { return b.Acknowledged == 6 && b.Refused == 3 })
@@ -190,7 +190,7 @@ func TestBrokerMapped(t *testing.T) {
 	p.publish("tele/plug/SENSOR", []byte(sensor))
 	g.publish("tele/boiler/SENSOR", []byte(sensor))
 	p.told("boiler unknown: ")
-	l.order("/api/devices/boiler/adopt", api.Adoption{Owner: "ada", Assurance: "channel-authenticated"}, nil)
+	l.order("/api/devices/boiler/adopt", api.Adoption{Owner: "ada"}, nil)
 	g.publish("tele/boiler/SENSOR", []byte(sensor))
 	l.atBroker("taking them", func(b *api.Broker) bool { return b.Acknowledged == 3 })
 	for _, id := range []lamppost.DeviceID{"plug", "boiler"} {

@@ -77,7 +77,7 @@ func (n *Node) seen() []api.PendingDevice {
 	}
 	var list []api.PendingDevice
 	for _, s := range n.foreign.Seen() {
-		list = append(list, api.PendingDevice{ID: s.ID, Seen: s.Last, Topic: s.Topic})
+		list = append(list, api.PendingDevice{ID: s.ID, Seen: s.Last, Topic: s.Topic, Mapping: s.Mapping, Assurance: s.Assurance().String()})
 	}
 	return list
 }

@@ -48,8 +48,16 @@ type Seen struct {
 	ID      lamppost.DeviceID
 	Topic   string
 	Mapping string
-	Bridge  bool // somebody else's connection brought it: it can be adopted as unsigned only
+	Bridge  bool // somebody else's connection brought it
 	Last    lamppost.TimeMS
+}
+
+// Assurance is what the device can be adopted as, by the way it came.
+func (s *Seen) Assurance() lamppost.Assurance {
+	if s.Bridge {
+		return lamppost.Unsigned
+	}
+	return lamppost.ChannelAuthenticated
 }
 
 // NewDoor returns a Door.
