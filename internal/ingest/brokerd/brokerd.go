@@ -82,6 +82,7 @@ type Client struct {
 	cfg     Config
 	log     *slog.Logger
 	metrics *Metrics
+	bad     *ingest.Allowance // of bad reports, of all that the broker brings
 
 	mu     sync.Mutex
 	status Status // without what the metrics count
@@ -116,7 +117,7 @@ func New(cfg Config) (*Client, error) {
 	if cfg.Metrics == nil {
 		cfg.Metrics = NewMetrics(nil)
 	}
-	return &Client{cfg: cfg, metrics: cfg.Metrics, log: cfg.Log.With("broker", cfg.Address.String()), status: Status{Since: cfg.Now()}}, nil
+	return &Client{cfg: cfg, metrics: cfg.Metrics, bad: ingest.NewAllowance(badBurst, badPerSecond), log: cfg.Log.With("broker", cfg.Address.String()), status: Status{Since: cfg.Now()}}, nil
 }
 
 // Run stays at the broker until ctx is done: where the connection is lost or cannot be made, it tries again, later each

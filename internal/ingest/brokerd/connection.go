@@ -209,7 +209,7 @@ func (conn *connection) close() {
 	conn.workers.Wait()
 }
 
-// received hands a message to ingest. It waits while ingest is busy, and while a window of messages is there: a broker
+// received hands a message to ingest. It waits while ingest is busy, after too many bad reports, and while a window of messages is there: a broker
 // must not send more, but mosquitto 2.0.11 does where its max_inflight_messages is 0 (TestWindow).
 func (conn *connection) received(p paho.PublishReceived) (bool, error) {
 	m, d := p.Packet, &delivery{conn: conn, again: p.Packet.Duplicate()}
@@ -231,7 +231,12 @@ func (conn *connection) received(p paho.PublishReceived) (bool, error) {
 	if d.again {
 		conn.client.metrics.redelivered.Add(1)
 	}
-	if err := conn.hand(m, d); err != nil {
+	err := conn.hand(m, d)
+	for flood := (*ingest.FloodError)(nil); errors.As(err, &flood) && conn.ctx.Err() == nil; {
+		wait(conn.ctx, flood.Wait)
+		err = conn.hand(m, d)
+	}
+	if err != nil {
 		conn.end(fmt.Errorf("%w: %w", errNotTaken, err))
 	}
 	return true, nil
@@ -254,7 +259,8 @@ func (conn *connection) hand(m *paho.Publish, d *delivery) error {
 		return nil
 	}
 	d.device = device
-	from := &ingest.Origin{Device: device, Relayed: !cfg.BindsTopics, Late: d.again || !conn.fresh.Load() && time.Since(conn.began) < settleTime}
+	from := &ingest.Origin{Device: device, Relayed: !cfg.BindsTopics, Late: d.again || !conn.fresh.Load() && time.Since(conn.began) < settleTime,
+		Allowance: conn.client.bad}
 	if signed {
 		return cfg.Submit.Submit(conn.ctx, from, m.Payload, 0, d)
 	}

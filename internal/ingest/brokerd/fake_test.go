@@ -36,6 +36,7 @@ type fake struct {
 	times  map[string]int           // by report: how often it was submitted
 	answer map[string]int           // by report: how often it was accepted
 	later  map[string]bool
+	floods int // so many submissions meet a flood
 }
 
 type submission struct {
@@ -52,6 +53,11 @@ func newFake(auto bool) *fake {
 
 func (f *fake) Submit(_ context.Context, from *ingest.Origin, raw []byte, token uint64, sink ingest.Sink) error {
 	f.mu.Lock()
+	if f.floods > 0 {
+		f.floods--
+		f.mu.Unlock()
+		return &ingest.FloodError{Wait: time.Millisecond}
+	}
 	f.from[string(raw)] = *from
 	f.times[string(raw)]++
 	f.queue = append(f.queue, submission{string(raw), token, sink})

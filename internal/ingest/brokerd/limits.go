@@ -18,7 +18,11 @@ const (
 	// maxPacket is the largest message the broker may send: a report of the largest size and then some, so that a device
 	// hears that its report is too large; beyond it the broker drops it (MQTT 5 §3.1.2.11.4). A window of these is 72 MiB.
 	maxPacket  = 72 << 10
-	maxRefused = 256                  // refusals on their way to the broker; further ones are dropped
-	readBytes  = 64 << 10             // the read buffer
-	ackEvery   = 5 * time.Millisecond // acknowledgements that are ready are sent so often, in the order of the messages
+	maxRefused = 256 // refusals on their way to the broker; further ones are dropped
+	// Bad reports that the broker may bring at once, and a second, before it is read more slowly: many devices', for a few
+	// hundredths of a processor. A connection that a single device logged in over may bring a fiftieth.
+	badBurst     = 5000
+	badPerSecond = 1000
+	readBytes    = 64 << 10             // the read buffer
+	ackEvery     = 5 * time.Millisecond // acknowledgements that are ready are sent so often, in the order of the messages
 )

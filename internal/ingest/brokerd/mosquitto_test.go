@@ -57,7 +57,7 @@ func TestReports(t *testing.T) {
 		t.Errorf("status %+v", st)
 	}
 	for raw, from := range map[string]lamppost.DeviceID{"good 0": "d0", "good 49": "d1", "of QoS 0": "d7", "of QoS 2": "d7"} {
-		if got, times, _ := f.seen(raw); got != (ingest.Origin{Device: from, Relayed: true}) || times != 1 {
+		if got, times, _ := f.seen(raw); got.Device != from || !got.Relayed || got.Late || times != 1 {
 			t.Errorf("%q came %d times from %+v", raw, times, got)
 		}
 	}

@@ -106,6 +106,28 @@ func TestNotNow(t *testing.T) {
 	}
 }
 
+// After too many bad reports the broker is read more slowly, and nothing is lost, nor comes twice. The allowance is the
+// broker's, not that of a device that a topic names: anybody may have published there.
+func TestFlood(t *testing.T) {
+	t.Parallel()
+	f, s := newFake(true), script(t)
+	f.floods = 20
+	c, _ := join(t, s.listener.Addr().String(), func(c *brokerd.Config) { c.Submit = f })
+	s.accept()
+	s.welcome(false)
+	for i := range uint16(10) {
+		s.message(i+1, fmt.Sprintf("lp/d%d/report", i), fmt.Sprint("r", i), false)
+		if ack := expect[*packets.Puback](s); ack.PacketID != i+1 {
+			t.Errorf("acknowledged %d", ack.PacketID)
+		}
+	}
+	first, _, _ := f.seen("r0")
+	last, _, _ := f.seen("r9")
+	if st := c.Status(); st.Received != 10 || f.count() != 10 || first.Allowance == nil || first.Allowance != last.Allowance {
+		t.Errorf("status %+v, from %+v and %+v", st, first, last)
+	}
+}
+
 // A report that came before and is too old to be known again was probably committed: no device is told that it was not.
 func TestTooOldAgain(t *testing.T) {
 	t.Parallel()

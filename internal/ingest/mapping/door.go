@@ -71,7 +71,7 @@ func (d *Door) Device(topic string) (lamppost.DeviceID, bool) {
 
 // Publish takes a message that came over a connection. It returns false, and has done nothing, where no mapping is for the
 // topic. Otherwise sink.Done is called once with what became of it, unless there is an error: then it is not called, and
-// nothing is taken any more. A message with nothing in it to keep is accepted.
+// nothing is taken any more, or after an *ingest.FloodError for a while. A message with nothing in it to keep is accepted.
 func (d *Door) Publish(ctx context.Context, from *ingest.Origin, topic string, message []byte, token uint64, sink ingest.Sink) (bool, error) {
 	name, m, ok := d.cfg.Set.Match(topic)
 	if !ok {
@@ -91,6 +91,9 @@ func (d *Door) publish(ctx context.Context, from *ingest.Origin, id lamppost.Dev
 	if err := lamppost.CheckName("device", string(id)); err != nil {
 		return lamppost.Refuse(lamppost.CodeForbidden, "%v: rename it where it publishes", err)
 	}
+	if err := from.Allowance.Check(); err != nil {
+		return err
+	}
 	e, err := d.judge(from, id, topic, m)
 	if err != nil {
 		return err
@@ -98,6 +101,7 @@ func (d *Door) publish(ctx context.Context, from *ingest.Origin, id lamppost.Dev
 	now := d.cfg.Now()
 	readings, err := m.Read(message, now)
 	if err != nil {
+		from.Allowance.Spend()
 		return err
 	}
 	if len(readings) == 0 {

@@ -319,6 +319,28 @@ func TestFilters(t *testing.T) {
 	}
 }
 
+// Messages that are no JSON use up the allowance of who brings them, and then nothing is taken from there.
+func TestFloodOfNoise(t *testing.T) {
+	t.Parallel()
+	door := mapping.NewDoor(mapping.Config{Set: all(t), Gateway: "m1", Wrap: &wraps{}, Now: func() lamppost.TimeMS { return at },
+		Enrolled: func(lamppost.DeviceID) (mapping.Enrolled, bool) {
+			return mapping.Enrolled{Assurance: lamppost.Unsigned, Gateway: "m1"}, true
+		}})
+	from, got := &ingest.Origin{Device: "bulb", Allowance: ingest.NewAllowance(3, 0.001)}, codes{}
+	for range 3 {
+		if ours, err := door.Publish(t.Context(), from, "meters/bulb", []byte("on"), 1, &got); !ours || err != nil {
+			t.Errorf("%t, %v", ours, err)
+		}
+	}
+	var flood *ingest.FloodError
+	if ours, err := door.Publish(t.Context(), from, "meters/bulb", []byte(`{"energy_wh": 5}`), 1, &got); !ours || !errors.As(err, &flood) {
+		t.Errorf("after three messages that are none: %t, %v", ours, err)
+	}
+	if fmt.Sprint(got) != "[bad_report bad_report bad_report]" {
+		t.Errorf("answered %v", got)
+	}
+}
+
 // However many strangers speak, a bounded number is remembered, the latest ones.
 func TestSeenIsBounded(t *testing.T) {
 	t.Parallel()
