@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -46,7 +47,7 @@ func printStatus(w io.Writer, url string, s *api.Status) {
 		fact("Broker", "%s, connected since %s: %d received (%d again), %d acknowledged, %d of them refused", b.Address, when(b.Since),
 			b.Received, b.Redelivered, b.Acknowledged, b.Refused)
 	} else if b != nil {
-		fact("Broker", "%s, not connected since %s: %s", b.Address, when(b.Since), b.Error)
+		fact("Broker", "%s, not connected since %s: %s", b.Address, when(b.Since), cmp.Or(b.Error, "the node has just started"))
 	}
 	t := &s.Totals
 	fact("Devices", "%d, %d online", t.Devices, t.DevicesOnline)

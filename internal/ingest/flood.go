@@ -11,9 +11,10 @@ import (
 
 // A report is bad if it cannot be read or its signature does not verify. What the rules of the ledger refuse is not bad in
 // this sense, nor is a report of a device that nobody enrolled. Bad reports cost more than good ones: they are looked for
-// among those they are checked with. So who brought one is checked alone for a while (suspects), and who brings many is not
-// listened to for a while (Allowance). Both hang on the connection, by the device that logged in over it, and never on a
-// name that somebody else can write into a report. Pacing uses the wall clock.
+// among those they are checked with. So who brought one is checked alone for a while (suspects), which costs this process
+// some microseconds and nobody else anything; and who brings many is not listened to for a while (Allowance). An allowance is
+// that of a connection, by the device that logged in over it or as a broker's, and never of a name that somebody else can
+// write into a report or a topic. Pacing uses the wall clock.
 
 // An Allowance is how many bad reports are taken from those who share it: a burst at once, and so many a second. It is safe
 // for concurrent use. Nil allows any number.

@@ -117,7 +117,8 @@ func New(cfg Config) (*Client, error) {
 	if cfg.Metrics == nil {
 		cfg.Metrics = NewMetrics(nil)
 	}
-	return &Client{cfg: cfg, metrics: cfg.Metrics, bad: ingest.NewAllowance(badBurst, badPerSecond), log: cfg.Log.With("broker", cfg.Address.String()), status: Status{Since: cfg.Now()}}, nil
+	return &Client{cfg: cfg, log: cfg.Log.With("broker", cfg.Address.String()), metrics: cfg.Metrics,
+		bad: ingest.NewAllowance(badBurst, badPerSecond), status: Status{Since: cfg.Now()}}, nil
 }
 
 // Run stays at the broker until ctx is done: where the connection is lost or cannot be made, it tries again, later each

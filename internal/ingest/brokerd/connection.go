@@ -57,8 +57,7 @@ var (
 	errNotNow   = errors.New("a message was refused only for now; it comes again")
 )
 
-// connect makes a connection and logs in. For the session of the node itself, with a clean start only for a probe, it
-// subscribes too.
+// connect makes a connection and logs in. It subscribes, unless it starts clean, as a probe does.
 func (c *Client) connect(ctx context.Context, login *paho.Connect) (*connection, error) {
 	ctx, cancel := context.WithTimeout(ctx, ioTimeout)
 	defer cancel()
@@ -209,8 +208,9 @@ func (conn *connection) close() {
 	conn.workers.Wait()
 }
 
-// received hands a message to ingest. It waits while ingest is busy, after too many bad reports, and while a window of messages is there: a broker
-// must not send more, but mosquitto 2.0.11 does where its max_inflight_messages is 0 (TestWindow).
+// received hands a message to ingest. It waits while ingest is busy, after too many bad reports, and while a window of
+// messages is there: a broker must not send more, but mosquitto 2.0.11 does where its max_inflight_messages is 0
+// (TestWindow).
 func (conn *connection) received(p paho.PublishReceived) (bool, error) {
 	m, d := p.Packet, &delivery{conn: conn, again: p.Packet.Duplicate()}
 	if m.QoS > 0 {
