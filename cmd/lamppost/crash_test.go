@@ -73,6 +73,7 @@ type crash struct {
 	dir        string
 	rnd        *rand.Rand
 	http, mqtt string
+	flags      []string // further ones of serve
 	token      string
 	cmd        *exec.Cmd
 
@@ -94,6 +95,7 @@ func freeAddress(t *testing.T) string {
 // start runs `lamppost serve` and waits until it answers.
 func (c *crash) start() {
 	c.cmd = exec.Command(os.Args[0], "serve", "--data", c.dir, "--http", c.http, "--mqtt", c.mqtt)
+	c.cmd.Args = append(c.cmd.Args, c.flags...)
 	c.cmd.Env = append(os.Environ(), asProgram+"=1")
 	out, err := c.cmd.StdoutPipe()
 	if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"net"
 	"os"
 	"regexp"
 	"strconv"
@@ -33,7 +34,7 @@ const asProgram = "LAMPPOST_TEST_AS_PROGRAM"
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{Dir: "testdata/script", RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"waitfile": waitFile, "status": checkStatus, "changedigit": changeDigit,
+			"waitfile": waitFile, "status": checkStatus, "changedigit": changeDigit, "until": until, "freeport": freePort,
 		}})
 }
 
@@ -45,6 +46,26 @@ func waitFile(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 	ts.Fatalf("%s did not appear", args[0])
+}
+
+// until runs a command again and again until it prints something: `until REGEXP COMMAND…`.
+func until(ts *testscript.TestScript, _ bool, args []string) {
+	want := regexp.MustCompile(args[0])
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if ts.Exec(args[1], args[2:]...) == nil && want.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+	}
+	ts.Fatalf("%q is never printed, but %q", args[0], ts.ReadFile("stdout"))
+}
+
+// freePort sets a variable to a port of this machine that nobody listens on just now: `freeport NAME`.
+func freePort(ts *testscript.TestScript, _ bool, args []string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	ts.Setenv(args[0], port)
 }
 
 // checkStatus compares the exit status of the last command: `status N`.

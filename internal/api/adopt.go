@@ -13,11 +13,15 @@ import (
 )
 
 // Adopt enrols a device that has no key and speaks by a mapping; this node wraps what it says. A channel-authenticated
-// device logs in by its own token, so it was announced; the announcement's owner, name, site and safety class count. An
-// unsigned one is brought by a bridge.
+// device logs in by its own token, so it was announced, or at a broker that checks who it is; an announcement's owner,
+// name, site and safety class count. An unsigned one is brought by a bridge or a broker.
 func (d *Devices) Adopt(ctx context.Context, id lamppost.DeviceID, a Adoption) error {
 	if d.gateway == "" {
 		return lamppost.Refuse(lamppost.CodeForbidden, "this node vouches for nobody")
+	}
+	if a.Assurance == "" {
+		return lamppost.Refuse(lamppost.CodeBadTx, "device %q has not spoken since the node started: say assurance %s or %s", clip(string(id)),
+			lamppost.ChannelAuthenticated, lamppost.Unsigned)
 	}
 	assurance, err := lamppost.ParseAssurance(a.Assurance)
 	if err != nil || !assurance.Wrapped() {
@@ -29,7 +33,7 @@ func (d *Devices) Adopt(ctx context.Context, id lamppost.DeviceID, a Adoption) e
 	}
 	t := issued{KeyEpoch: 1, Owner: a.Owner, Name: a.Name, Site: a.Site, Safety: safety}
 	announced := d.known(id)
-	if assurance == lamppost.ChannelAuthenticated && announced == nil {
+	if assurance == lamppost.ChannelAuthenticated && announced == nil && !d.brokered {
 		return lamppost.Refuse(lamppost.CodeUnknown, "device %q was not announced and cannot log in: POST /api/devices first", clip(string(id)))
 	}
 	if announced != nil {
@@ -53,6 +57,9 @@ func (s *Server) postAdoption(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	id := lamppost.DeviceID(r.PathValue("id"))
+	if a.Assurance == "" {
+		a.Assurance = s.came(id)
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), orderTimeout)
 	defer cancel()
 	if err := s.cfg.Devices.Adopt(ctx, id, a); err != nil {
@@ -69,6 +76,19 @@ func (s *Server) postAdoption(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusCreated, d)
 }
 
+// came says what a device can be adopted as by the way it came, nothing where it did not.
+func (s *Server) came(id lamppost.DeviceID) string {
+	if s.cfg.Seen == nil {
+		return ""
+	}
+	for _, x := range s.cfg.Seen() {
+		if x.ID == id {
+			return x.Assurance
+		}
+	}
+	return ""
+}
+
 // addSeen puts devices that speak without a key among those that wait.
 func addSeen(pending []PendingDevice, seen []PendingDevice) []PendingDevice {
 	at := make(map[lamppost.DeviceID]int, len(pending))
@@ -77,7 +97,7 @@ func addSeen(pending []PendingDevice, seen []PendingDevice) []PendingDevice {
 	}
 	for _, x := range seen {
 		if i, announced := at[x.ID]; announced {
-			pending[i].Seen, pending[i].Topic = x.Seen, x.Topic
+			pending[i].Seen, pending[i].Topic, pending[i].Mapping, pending[i].Assurance = x.Seen, x.Topic, x.Mapping, x.Assurance
 		} else {
 			pending = append(pending, x)
 		}

@@ -54,8 +54,10 @@ type Config struct {
 	Gateways *Gateways // nil: this node takes none
 	// Seen lists devices that spoke without a key and are not enrolled. Nil: nobody can.
 	Seen func() []PendingDevice
-	MQTT string // where devices connect, as told to the operator; empty: not offered
-	HTTP string
+	// Broker says how the node stands with a broker that it has joined. Nil, and its nil: it has joined none.
+	Broker func() *Broker
+	MQTT   string // where devices connect, as told to the operator; empty: not offered
+	HTTP   string
 
 	Doors   http.Handler // /v1/: checks its devices itself; nil: absent
 	Front   http.Handler // the dashboard's files, without any data: public; nil: absent

@@ -17,7 +17,7 @@ import (
 // shapes are the bodies whose fields docs/api.md lists, by the heading they stand under. Where one stands inside another,
 // the other's table names only the field.
 var shapes = map[string]reflect.Type{
-	"Error": reflect.TypeFor[api.Error](), "Status": reflect.TypeFor[api.Status](), "Device": reflect.TypeFor[api.Device](),
+	"Error": reflect.TypeFor[api.Error](), "Status": reflect.TypeFor[api.Status](), "Broker": reflect.TypeFor[api.Broker](), "Device": reflect.TypeFor[api.Device](),
 	"DeviceList": reflect.TypeFor[api.DeviceList](), "DeviceDetail": reflect.TypeFor[api.DeviceDetail](),
 	"Series": reflect.TypeFor[api.Series](), "Log": reflect.TypeFor[api.Log](), "LogProof": reflect.TypeFor[api.LogProof](),
 	"Party": reflect.TypeFor[lamppost.PartyBody](), "Point": reflect.TypeFor[lamppost.PointBody](),

@@ -51,8 +51,10 @@ type Devices struct {
 	writing sync.Mutex // held while a token is issued; before mu
 	mu      sync.RWMutex
 	tokens  map[lamppost.DeviceID]*issued
-	gateway lamppost.MemberID // as whom this node vouches; empty: for nobody
 	shared  map[lamppost.DeviceID]*sharedKey
+
+	gateway  lamppost.MemberID // as whom this node vouches; empty: for nobody
+	brokered bool              // see BrokerChecks
 }
 
 // issued is what is kept of a token and of what was announced with it.

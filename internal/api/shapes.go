@@ -21,10 +21,23 @@ type Status struct {
 	Member  lamppost.MemberID `json:"member"`
 	Engine  consensus.Status  `json:"engine"`
 	Log     LogHead           `json:"log"`
+	Broker  *Broker           `json:"broker"` // null: this node has joined none
 	Totals  Totals            `json:"totals"`
 	Now     lamppost.TimeMS   `json:"now_ms"`
 	Speed   float64           `json:"speed"`
 	Version string            `json:"version"`
+}
+
+// A Broker is how the node stands with the MQTT broker that it has joined.
+type Broker struct {
+	Address      string          `json:"address"`
+	Connected    bool            `json:"connected"`
+	Since        lamppost.TimeMS `json:"since_ms"` // of being connected, or of not being
+	Error        string          `json:"error"`    // why it is not
+	Received     uint64          `json:"received"`
+	Redelivered  uint64          `json:"redelivered"`
+	Acknowledged uint64          `json:"acknowledged"`
+	Refused      uint64          `json:"refused"`
 }
 
 // A LogHead is the latest published checkpoint; its fields are zero before the first.
@@ -86,8 +99,11 @@ type PendingDevice struct {
 	Site   string            `json:"site"`
 	Owner  lamppost.PartyID  `json:"owner"`
 	Safety string            `json:"safety"`
-	Seen   lamppost.TimeMS   `json:"seen_ms"` // when it last spoke without a key; 0: it did not
-	Topic  string            `json:"topic"`   // where
+	// Of one that spoke without a key.
+	Seen      lamppost.TimeMS `json:"seen_ms"`   // when it last did; 0: it did not
+	Topic     string          `json:"topic"`     // where
+	Mapping   string          `json:"mapping"`   // that reads it
+	Assurance string          `json:"assurance"` // what it can be adopted as, by the way it came
 }
 
 // Adoption enrols a device that has no key, in POST /api/devices/{id}/adopt.
@@ -96,7 +112,7 @@ type Adoption struct {
 	Name      string           `json:"name"`
 	Site      string           `json:"site"`
 	Safety    string           `json:"safety"`
-	Assurance string           `json:"assurance"` // channel-authenticated or unsigned
+	Assurance string           `json:"assurance"` // channel-authenticated or unsigned; empty: by the way it came
 }
 
 // DeviceDetail answers /api/devices/{id}.

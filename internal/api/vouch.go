@@ -28,6 +28,10 @@ var (
 // VouchAs lets devices enrol HMAC keys, for whose reports this gateway answers. It is called before anything else.
 func (d *Devices) VouchAs(gateway lamppost.MemberID) { d.gateway = gateway }
 
+// BrokerChecks says that this node has joined a broker which lets a device publish only as itself: channel-authenticated
+// devices need no token of this node then. It is called before anything else.
+func (d *Devices) BrokerChecks() { d.brokered = true }
+
 func (d *Devices) loadShared() error {
 	return d.store.Scan(sharedPrefix, sharedEnd, func(key, val []byte) error {
 		k := new(sharedKey)

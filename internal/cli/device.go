@@ -60,9 +60,10 @@ func deviceAdoptCmd(f *nodeFlags) *cobra.Command {
 speak and are not adopted. The node signs in its place, and every bill says so.
 
 A channel-authenticated device logs in with a token of its own: announce it first with "device add". An unsigned one is
-brought by a bridge; only a network founded with --admit-unsigned takes it.`,
+brought by a bridge or a broker; only a network founded with --admit-unsigned takes it. Which of these it is shows by the way it
+came, unless --assurance says so; a device that has not spoken since the node started needs it.`,
 		Example: `  lamppost device adopt plug-3 --owner landlord
-  lamppost device adopt kitchen-plug --owner landlord --assurance unsigned`,
+  lamppost device adopt kitchen-plug --owner landlord --site "Elm Street 5" --safety ordinary`,
 		Args: oneArg("the device's id, as its topic names it"),
 		RunE: f.run(func(n *remote, args []string) error {
 			a.Owner = lamppost.PartyID(owner)
@@ -80,7 +81,7 @@ brought by a bridge; only a network founded with --admit-unsigned takes it.`,
 	cmd.Flags().StringVar(&a.Name, "name", "", "name for people")
 	cmd.Flags().StringVar(&a.Site, "site", "", "where it stands")
 	cmd.Flags().StringVar(&a.Safety, "safety", "essential", "life, public, essential or ordinary")
-	cmd.Flags().StringVar(&a.Assurance, "assurance", "channel-authenticated", "channel-authenticated or unsigned")
+	cmd.Flags().StringVar(&a.Assurance, "assurance", "", "channel-authenticated or unsigned (default: by the way it came)")
 	return require(cmd, "owner")
 }
 
@@ -141,7 +142,7 @@ func printDevices(w io.Writer, all api.DeviceList) {
 	for _, p := range all.Pending {
 		waits := "waits for its key"
 		if p.Seen > 0 {
-			waits = "speaks on " + p.Topic + ", not adopted"
+			waits = fmt.Sprintf("speaks on %s (%s), not adopted", p.Topic, p.Mapping)
 		}
 		t.add(string(p.ID), p.Name, p.Site, string(p.Owner), p.Safety, waits, when(p.Seen), "")
 	}

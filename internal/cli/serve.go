@@ -21,9 +21,14 @@ func serveCmd() *cobra.Command {
 		Long: `Run a node: MQTT and HTTP for devices, the ledger, the log, the dashboard, in one process and one folder.
 
 The first start founds a network in the folder and prints the administrator's token, which is also in its file
-admin.token. Only this machine can reach a node unless it is given an address and a TLS certificate.`,
+admin.token. Only this machine can reach a node unless it is given an address and a TLS certificate.
+
+With --mqtt-broker the node also takes what devices publish to an MQTT broker that is there already (MQTT 5), signed or by
+--mapping. Its password is best given in LAMPPOST_BROKER_PASSWORD or in the configuration file, where no list of processes
+shows it.`,
 		Example: `  lamppost serve --data ./node
   lamppost serve --data ./node --http 0.0.0.0:8443 --mqtt 0.0.0.0:8883 --tls-cert cert.pem --tls-key key.pem
+  LAMPPOST_BROKER_PASSWORD=… lamppost serve --data ./node --mqtt-broker mqtts://node@broker.example
   lamppost serve --config node.yaml --check`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -34,12 +39,14 @@ admin.token. Only this machine can reach a node unless it is given an address an
 				}
 			}
 			override(cmd, &cfg, flags, member)
+			if secret := os.Getenv("LAMPPOST_BROKER_PASSWORD"); secret != "" && cfg.Broker.URL != "" {
+				cfg.Broker.Password = secret
+			}
 			if err := cfg.Check(); err != nil {
 				return &ExitError{ExitUsage, err}
 			}
 			if check {
-				fmt.Fprintf(cmd.OutOrStdout(), "The configuration is good: data in %s, HTTP on %s, MQTT on %s.\n", cfg.Data, cfg.HTTP, cfg.MQTT)
-				return nil
+				return checked(cmd, &cfg)
 			}
 			cfg.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 			if asJSON {
@@ -59,6 +66,11 @@ admin.token. Only this machine can reach a node unless it is given an address an
 	f.StringVar(&flags.TLSKey, "tls-key", "", "its key, PEM")
 	f.StringVar(&flags.TLSClientCA, "tls-client-ca", "", "authorities, PEM: devices with their certificates need no password")
 	f.StringVar(&flags.Mapping, "mapping", "", "file that says what foreign JSON on MQTT topics means, for devices that do not sign")
+	f.StringVar(&flags.Broker.URL, "mqtt-broker", "", "MQTT broker to join: mqtts://[USER@]HOST[:8883], or mqtt://HOST[:1883]")
+	f.StringVar(&flags.Broker.CA, "mqtt-broker-ca", "", "authorities of the broker's certificate, PEM (default: the system's)")
+	f.StringVar(&flags.Broker.Group, "mqtt-broker-group", "", "share what comes from the broker with the nodes that name this group")
+	f.BoolVar(&flags.Broker.ACL, "mqtt-broker-acl", false, "the broker lets a device publish only to topics that name it")
+	f.BoolVar(&flags.Broker.Plain, "mqtt-broker-plain", false, "allow mqtt:// to another machine, in the clear")
 	f.BoolVar(&flags.AdmitUnsigned, "admit-unsigned", false, "let a new network enrol devices that nobody vouches for")
 	f.DurationVar(&flags.Linger, "linger", 0, "longest wait of a report for others (default 25ms)")
 	f.BoolVar(&check, "check", false, "check the configuration and end")
@@ -73,6 +85,8 @@ func override(cmd *cobra.Command, cfg *node.Config, flags node.Config, member st
 		"data": {&cfg.Data, &flags.Data}, "network": {&cfg.Network, &flags.Network}, "http": {&cfg.HTTP, &flags.HTTP},
 		"mqtt": {&cfg.MQTT, &flags.MQTT}, "tls-cert": {&cfg.TLSCert, &flags.TLSCert}, "tls-key": {&cfg.TLSKey, &flags.TLSKey},
 		"mapping": {&cfg.Mapping, &flags.Mapping}, "tls-client-ca": {&cfg.TLSClientCA, &flags.TLSClientCA},
+		"mqtt-broker": {&cfg.Broker.URL, &flags.Broker.URL}, "mqtt-broker-ca": {&cfg.Broker.CA, &flags.Broker.CA},
+		"mqtt-broker-group": {&cfg.Broker.Group, &flags.Broker.Group},
 	} {
 		if set(name) {
 			*fields[0] = *fields[1]
@@ -81,12 +95,27 @@ func override(cmd *cobra.Command, cfg *node.Config, flags node.Config, member st
 	if set("member") {
 		cfg.Member = lamppost.MemberID(member)
 	}
-	if set("admit-unsigned") {
-		cfg.AdmitUnsigned = flags.AdmitUnsigned
+	for name, fields := range map[string][2]*bool{"admit-unsigned": {&cfg.AdmitUnsigned, &flags.AdmitUnsigned},
+		"mqtt-broker-acl": {&cfg.Broker.ACL, &flags.Broker.ACL}, "mqtt-broker-plain": {&cfg.Broker.Plain, &flags.Broker.Plain}} {
+		if set(name) {
+			*fields[0] = *fields[1]
+		}
 	}
 	if set("linger") {
 		cfg.Linger = flags.Linger
 	}
+}
+
+// checked says what is known of a configuration without running it. A broker is asked, for a password is good only there.
+func checked(cmd *cobra.Command, cfg *node.Config) error {
+	fmt.Fprintf(cmd.OutOrStdout(), "The configuration is good: data in %s, HTTP on %s, MQTT on %s.\n", cfg.Data, cfg.HTTP, cfg.MQTT)
+	if err := cfg.ProbeBroker(cmd.Context()); err != nil {
+		return fmt.Errorf("the broker cannot be joined as things are: %w", err)
+	}
+	if cfg.Broker.URL != "" {
+		fmt.Fprintln(cmd.OutOrStdout(), "The broker can be reached and takes the log-in.")
+	}
+	return nil
 }
 
 func serve(cmd *cobra.Command, cfg node.Config) error {
@@ -102,6 +131,9 @@ func serve(cmd *cobra.Command, cfg node.Config) error {
 	fmt.Fprintf(out, "Dashboard and API: %s\n", n.URL())
 	if addr := n.MQTTAddr(); addr != "" {
 		fmt.Fprintf(out, "Devices: MQTT on %s, or HTTP at the address above\n", addr)
+	}
+	if at := n.Broker(); at != "" {
+		fmt.Fprintf(out, "Broker: what devices publish at %s is taken too; lamppost status says whether it is reached\n", at)
 	}
 	fmt.Fprintf(out, "Next: lamppost party add … and lamppost device add … with --data %s. Ctrl-C ends cleanly.\n", cfg.Data)
 	return n.Run(cmd.Context())

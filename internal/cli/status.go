@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -41,6 +42,12 @@ func printStatus(w io.Writer, url string, s *api.Status) {
 		fact("Log", "nothing is published yet")
 	} else {
 		fact("Log", "%d entries, root %.16s…, published %s", s.Log.Size, s.Log.Root, since(s.Log.Published, s.Now))
+	}
+	if b := s.Broker; b != nil && b.Connected {
+		fact("Broker", "%s, connected since %s: %d received (%d again), %d acknowledged, %d of them refused", b.Address, when(b.Since),
+			b.Received, b.Redelivered, b.Acknowledged, b.Refused)
+	} else if b != nil {
+		fact("Broker", "%s, not connected since %s: %s", b.Address, when(b.Since), cmp.Or(b.Error, "the node has just started"))
 	}
 	t := &s.Totals
 	fact("Devices", "%d, %d online", t.Devices, t.DevicesOnline)

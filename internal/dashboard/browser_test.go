@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -44,7 +45,7 @@ func TestInBrowser(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, context.Context){
 		"pages fit": testPagesFit, "numbers move": testNumbersMove, "numbers move without events": testPolling,
 		"proof": testProof, "bill": testBill, "login": testLogin, "hostile names": testHostileNames,
-		"statement": testStatement, "chart": testChart, "find": testFind, "arithmetic": testArithmetic, "lies": testLies, "keyboard": testKeyboard,
+		"statement": testStatement, "chart": testChart, "find": testFind, "broker": testBroker, "adopt": testAdopt, "arithmetic": testArithmetic, "lies": testLies, "keyboard": testKeyboard,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, ctx) })
 	}
@@ -53,13 +54,16 @@ func TestInBrowser(t *testing.T) {
 // Every page shows its heading at both sizes and in both schemes, never wider than the screen, with readable contrast,
 // no error and no request elsewhere.
 func testPagesFit(t *testing.T, ctx context.Context) {
-	server := newDistrict(t).serve(t)
+	d := newDistrict(t)
+	d.pending, d.broker = d.waiting(), brokerAt(false, "connecting to mqtts://broker.riverside.example:8883: connection refused")
+	server := d.serve(t)
 	for _, size := range [][2]int64{phone, desktop} {
 		for _, scheme := range []string{"light", "dark"} {
 			p := openTab(t, ctx, server.URL, size)
 			p.prefer(scheme)
 			for _, v := range views {
 				p.visit(v.hash, v.ready)
+				p.openForms()
 				if got := p.text("h1"); got != v.heading {
 					t.Errorf("%s at %d: heading %q, want %q", v.name, size[0], got, v.heading)
 				}
@@ -360,6 +364,101 @@ func testFind(t *testing.T, ctx context.Context) {
 	p.clean()
 }
 
+// A broker that the node cannot reach is told of at the top of the fleet; one that it has reached, at the foot of every page.
+func testBroker(t *testing.T, ctx context.Context) {
+	d := newDistrict(t)
+	d.broker = brokerAt(false, "logging in at mqtts://broker.riverside.example:8883: the broker does not know this user and password (reason 0x86)")
+	p := openTab(t, ctx, d.serve(t).URL, phone)
+	p.visit("#/", ".rows li")
+	p.waitText(".note.warn", "out of reach since Nov 22, 2026")
+	for _, want := range []string{"mqtts://broker.riverside.example:8883", "12 min ago", "does not know this user and password"} {
+		if got := p.text(".note.warn"); !strings.Contains(got, want) {
+			t.Errorf("the page says %q, want %q in it", got, want)
+		}
+	}
+	p.waitText("#foot-node", "broker.riverside.example:8883 not connected")
+	d.mu.Lock()
+	d.broker = brokerAt(true, "")
+	d.mu.Unlock()
+	d.advance()
+	p.waitText("#foot-node", "broker.riverside.example:8883 connected")
+	p.wait("!document.querySelector('.note.warn')")
+	p.clean()
+}
+
+// Who waits to be let in is shown, and adopted by a form that says what was chosen means; a refusal is in the node's words.
+// Where nobody waits there is nothing of it.
+func testAdopt(t *testing.T, ctx context.Context) {
+	d := newDistrict(t)
+	p := openTab(t, ctx, d.serve(t).URL, phone)
+	p.visit("#/", ".rows li")
+	if shown := value[bool](p, "document.querySelector('#waiting').checkVisibility()"); shown {
+		t.Error("nobody waits, and the page shows who does")
+	}
+	d.mu.Lock()
+	d.pending = d.waiting()
+	d.mu.Unlock()
+	d.advance()
+	p.waitText("#waiting", "3 devices speak and nobody adopted them")
+	p.waitText("#waiting", "1 announced, without a key yet")
+	if got := p.text(".waiting li:first-child"); !strings.Contains(got, "kettle") || !strings.Contains(got, "on zigbee2mqtt/kettle, read as zigbee2mqtt") || !strings.Contains(got, "15 min ago") {
+		t.Errorf("the latest is shown as %q", got)
+	}
+	if buttons := value[int](p, "[...document.querySelectorAll('.w-row button')].filter((b) => b.checkVisibility()).length"); buttons != 3 {
+		t.Errorf("%d can be adopted, want the 3 that speak", buttons)
+	}
+	p.run(chromedp.Click(chromedp.CSS(".waiting li:first-child .w-row button")))
+	p.wait("document.querySelectorAll('#owner-kettle option').length > 1")
+	for field, want := range map[string]string{"owner": "", "name": "", "site": "", "safety": "essential", "assurance": "unsigned"} {
+		if got := value[string](p, fmt.Sprintf("document.querySelector('#%s-kettle').value", field)); got != want {
+			t.Errorf("%s is %q at first, want %q", field, got, want)
+		}
+	}
+	p.waitText("#assurance-kettle-words", "Nobody signed these values")
+	p.set("#assurance-kettle", "channel-authenticated")
+	p.waitText("#assurance-kettle-words", "The connection was checked")
+	const adopt = ".waiting li:first-child .adopt button[type=submit]"
+	p.run(chromedp.Click(chromedp.CSS(adopt))) // without an owner: the browser says so itself
+	if got := value[string](p, "document.activeElement.id"); got != "owner-kettle" {
+		t.Errorf("the focus is on %q, want the owner that is missing", got)
+	}
+	p.set("#owner-kettle", "tenant-3")
+	p.set("#name-kettle", "Kettle")
+	p.set("#site-kettle", "Mill House")
+	p.set("#safety-kettle", "ordinary")
+	p.denied = true // the console says that the node answers 422
+	p.run(chromedp.Click(chromedp.CSS(adopt)))
+	p.waitText(".adopt [role=alert]", `device "kettle" was not announced and cannot log in`)
+	d.advance() // the form stays as it was filled in
+	p.set("#assurance-kettle", "unsigned")
+	p.run(chromedp.Click(chromedp.CSS(adopt)))
+	p.waitText("#waiting .note.ok", "Kettle is enrolled as unsigned and belongs to tenant-3.")
+	p.waitText("#waiting", "2 devices speak")
+	p.waitText(".waiting li:first-child", "shellyplus1pm-a8032abe54dc")
+	if over := value[[]string](p, overflow); len(over) > 0 {
+		t.Errorf("wider than the screen: %q", over)
+	}
+
+	// What was announced is asked for no more.
+	p.run(chromedp.Click(chromedp.CSS(".waiting li:nth-child(2) .w-row button")))
+	p.waitText(".adopt", "It was announced: it belongs to riverside, stands at Mill House, and its safety class is ordinary.")
+	if fields := value[int](p, "document.querySelectorAll('.adopt select, .adopt input').length"); fields != 1 {
+		t.Errorf("%d fields, want the assurance alone", fields)
+	}
+	p.run(chromedp.KeyEvent("\u001b")) // escape
+	p.wait("!document.querySelector('.adopt').checkVisibility()")
+	p.run(chromedp.Click(chromedp.CSS(".waiting li:nth-child(2) .w-row button")), chromedp.Click(chromedp.CSS(".waiting li:nth-child(2) .adopt button[type=submit]")))
+	p.waitText("#waiting", "1 device speaks and nobody adopted it")
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	want := map[string]map[string]any{"kettle": {"owner": "tenant-3", "name": "Kettle", "site": "Mill House", "safety": "ordinary", "assurance": "unsigned"},
+		"laundry-1": {"assurance": "channel-authenticated"}}
+	if !reflect.DeepEqual(d.adopted, want) {
+		t.Errorf("asked for %v, want %v", d.adopted, want)
+	}
+	p.clean()
+}
+
 // From the first Tab on, the page can be used without a mouse: the skip link, the pages, the first device.
 func testKeyboard(t *testing.T, ctx context.Context) {
 	p := openTab(t, ctx, newDistrict(t).serve(t).URL, desktop)
@@ -393,6 +492,9 @@ func TestScreens(t *testing.T) {
 		t.Fatal(err)
 	}
 	server := newDistrict(t).serve(t)
+	busy := newDistrict(t)
+	busy.pending, busy.broker = busy.waiting(), brokerAt(false, "connecting to mqtts://broker.riverside.example:8883: connection refused")
+	busyServer := busy.serve(t)
 	locked := newDistrict(t)
 	locked.open = false
 	lockedServer := locked.serve(t)
@@ -404,6 +506,11 @@ func TestScreens(t *testing.T) {
 				p.visit(v.hash, v.ready)
 				p.shoot(fmt.Sprintf("%s-%s-%s.png", v.name, name, scheme))
 			}
+			p = openTab(t, ctx, busyServer.URL, size)
+			p.prefer(scheme)
+			p.visit("#/", ".waiting li")
+			p.openForms()
+			p.shoot(fmt.Sprintf("waiting-%s-%s.png", name, scheme))
 			p = openTab(t, ctx, lockedServer.URL, size)
 			p.prefer(scheme)
 			p.visit("", "#token")

@@ -16,7 +16,9 @@ import (
 // left out. So a page that works here does not wait for a field that never comes.
 func TestFakeKeepsTheContract(t *testing.T) {
 	t.Parallel()
-	server := newDistrict(t).serve(t)
+	d := newDistrict(t)
+	d.broker, d.pending = brokerAt(true, ""), d.waiting()
+	server := d.serve(t)
 	for path, shape := range map[string]any{
 		"/api/status": &api.Status{}, "/api/devices": &api.DeviceList{}, "/api/devices/lamp-17": &api.DeviceDetail{},
 		"/api/devices/flat-3/series?name=power": &api.Series{}, "/api/log?limit=9": &api.Log{}, "/api/log/proof?height=300&index=0": &api.LogProof{},

@@ -58,6 +58,10 @@ type district struct {
 	tamper   bool // proofs carry a wrong path
 	streams  bool // /api/events is served
 	notReady int  // statements answer 503 this often
+	broker   any  // as the status shows it
+
+	pending []map[string]any          // devices that wait
+	adopted map[string]map[string]any // what was asked, by id
 }
 
 type transaction struct {
@@ -84,7 +88,7 @@ type invoice struct {
 
 func newDistrict(t *testing.T) *district {
 	t.Helper()
-	d := &district{now: evening, open: true, streams: true, listeners: make(map[chan []byte]bool)}
+	d := &district{now: evening, open: true, streams: true, listeners: make(map[chan []byte]bool), adopted: make(map[string]map[string]any)}
 	skey, vkey, err := note.GenerateKey(zeroes{}, network+"/"+member)
 	if err != nil {
 		t.Fatal(err)
@@ -164,6 +168,12 @@ func typeNumber(name string) lamppost.TxType {
 	panic("no transaction type " + name)
 }
 
+// brokerAt is how a node stands with its broker since a while.
+func brokerAt(connected bool, why string) map[string]any {
+	return map[string]any{"address": "mqtts://broker.riverside.example:8883", "connected": connected, "since_ms": evening - 12*60*1000, "error": why,
+		"received": 48_211, "redelivered": 64, "acknowledged": 48_190, "refused": 3}
+}
+
 // advance commits one more segment and tells who listens.
 func (d *district) advance() {
 	d.mu.Lock()
@@ -205,6 +215,7 @@ func (d *district) status() map[string]any {
 	return map[string]any{
 		"network": network, "member": member, "now_ms": d.now, "speed": 1, "version": "0.1.0",
 		"engine": map[string]any{"engine": "solo", "role": "leader", "leader": member, "height": d.height, "time_ms": d.now, "queued": 0, "waited_ms": 0},
+		"broker": d.broker,
 		"log":    map[string]any{"size": len(d.leaves), "root": root.String(), "checkpoint": cp, "published_ms": d.now - 400},
 		"totals": map[string]any{
 			"devices": lamps + flats, "devices_online": lamps + flats - 2, "reports": d.reports, "readings": d.readings,
@@ -376,7 +387,10 @@ func (d *district) serve(t *testing.T) *httptest.Server {
 		}))
 	}
 	answer("/status", func(*http.Request) any { return d.status() })
-	answer("/devices", func(*http.Request) any { return map[string]any{"devices": d.devices(), "pending": []any{}} })
+	answer("/devices", func(*http.Request) any {
+		return map[string]any{"devices": d.devices(), "pending": append([]map[string]any{}, d.pending...)}
+	})
+	mux.HandleFunc("POST /api/devices/{id}/adopt", d.guard(d.adopt))
 	answer("/devices/{id}", func(r *http.Request) any { return d.byID(r.PathValue("id"), d.detail) })
 	answer("/devices/{id}/series", func(r *http.Request) any {
 		return d.byID(r.PathValue("id"), func(n int) map[string]any { return d.series(n, r.FormValue("name")) })
@@ -467,6 +481,46 @@ func (d *district) statement(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Disposition", `attachment; filename="statement.json"`)
 	reply(w, map[string]string{"lamppost": "statement/1", "party": r.PathValue("party")})
+}
+
+// waiting is what a node shows of devices that are not enrolled: some speak, some were announced, one did both.
+func (d *district) waiting() []map[string]any {
+	wait := func(id, name, site, owner, safety string, seen lamppost.TimeMS, topic, mapping, assurance string) map[string]any {
+		return map[string]any{"id": id, "name": name, "site": site, "owner": owner, "safety": safety, "seen_ms": seen, "topic": topic,
+			"mapping": mapping, "assurance": assurance}
+	}
+	return []map[string]any{
+		wait("cellar-pump", "Cellar pump", "Mill House", "riverside", "essential", 0, "", "", ""),
+		wait("kettle", "", "", "", "", d.now-8_000, "zigbee2mqtt/kettle", "zigbee2mqtt", "unsigned"),
+		wait("laundry-1", "Laundry", "Mill House", "riverside", "ordinary", d.now-95_000, "tele/laundry-1/SENSOR", "tasmota", "channel-authenticated"),
+		wait("shellyplus1pm-a8032abe54dc", "", "", "", "", d.now-41_000, "shellyplus1pm-a8032abe54dc/status/switch:0", "shelly-gen2", "unsigned"),
+	}
+}
+
+// adopt takes a device that waits, or refuses as a node does.
+func (d *district) adopt(w http.ResponseWriter, r *http.Request) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var asked map[string]any
+	if err := json.NewDecoder(r.Body).Decode(&asked); err != nil {
+		refuse(w, http.StatusBadRequest, "bad_request", err.Error())
+		return
+	}
+	id := r.PathValue("id")
+	i := slices.IndexFunc(d.pending, func(p map[string]any) bool { return p["id"] == id })
+	switch {
+	case i < 0:
+		refuse(w, http.StatusConflict, "exists", fmt.Sprintf("device %q is enrolled", id))
+	case id == "kettle" && asked["assurance"] == "channel-authenticated":
+		refuse(w, http.StatusUnprocessableEntity, "unknown", `device "kettle" was not announced and cannot log in: POST /api/devices first`)
+	default:
+		d.adopted[id] = asked
+		shown := d.detail(1)
+		shown["id"], shown["name"], shown["assurance"], shown["owner"] = id, asked["name"], asked["assurance"], "tenant-3"
+		d.pending = slices.Delete(d.pending, i, i+1)
+		w.WriteHeader(http.StatusCreated)
+		reply(w, shown)
+	}
 }
 
 func (d *district) devices() []map[string]any {

@@ -17,6 +17,9 @@ type Item struct {
 	From  *Origin
 	Token uint64 // given back to Sink with the reply
 	Sink  Sink
+
+	Alone   bool // not to be checked together with others: a bad report came from there lately
+	Unheard bool // not to be checked at all: far too many did
 }
 
 // A Core takes one batch at a time from the bytes that devices sent to the replies they get: what a worker does before
@@ -28,6 +31,7 @@ type Core struct {
 	report   lamppost.Report
 	signed   []byte // what every report signs, one after the other
 	entries  []entry
+	bad      []*Origin
 	checks   []sig.Item
 	ok       []bool
 	salts    []byte
@@ -45,6 +49,7 @@ type entry struct {
 	id       lamppost.ReportID
 	readings int
 	sig      []byte
+	valid    bool
 }
 
 // NewCore returns a Core that signs and judges as cfg says: Network, Gateway, Key, Epoch, KeyOf, Salts, Metrics.
@@ -72,6 +77,9 @@ func (c *Core) Pack(batch []Item, number uint64) (id lamppost.TxID, raw []byte, 
 	return tx.ID(c.cfg.Network), c.raw, nil
 }
 
+// Bad returns who brought the bad reports of the last batch, once for each. It is valid until the next Pack.
+func (c *Core) Bad() []*Origin { return c.bad }
+
 // Reply tells the senders of the batch what was decided. It is called once the decision is durable, and never where the
 // segment may not have been committed: then nobody is answered, and the devices send again.
 func (c *Core) Reply(d consensus.Decision) {
@@ -96,16 +104,20 @@ func (c *Core) Reply(d consensus.Decision) {
 
 // read decodes every report of the batch, refuses those that cannot be, and looks up their keys.
 func (c *Core) read(batch []Item) {
-	c.entries, c.signed = c.entries[:0], c.signed[:0]
+	c.entries, c.signed, c.bad = c.entries[:0], c.signed[:0], c.bad[:0]
 	for i := range batch {
 		it := &batch[i]
 		r := &c.report
+		if it.Unheard {
+			c.refuse(it, lamppost.ReportID{}, lamppost.CodeBusy, "too many reports before this one could not be read or were wrongly signed: send it again later")
+			continue
+		}
 		if err := r.Decode(it.Raw); err != nil {
 			var refusal *lamppost.Refusal
 			if !errors.As(err, &refusal) {
 				refusal = lamppost.Refuse(lamppost.CodeBadReport, "%v", err)
 			}
-			c.refuse(it, lamppost.ReportID{}, refusal.Code, refusal.Text)
+			c.refuseBad(it, lamppost.ReportID{}, refusal.Code, refusal.Text)
 			continue
 		}
 		e := entry{item: it, from: len(c.signed), readings: len(r.Readings), sig: r.Signature()}
@@ -121,7 +133,7 @@ func (c *Core) read(batch []Item) {
 		case key == nil:
 			c.refuse(it, e.id, lamppost.CodeForbidden, "another gateway vouches for this device")
 		case epoch != r.KeyEpoch || key.Suite() != r.Suite():
-			c.refuse(it, e.id, lamppost.CodeBadSignature, "signed with a key that is not the device's current one")
+			c.refuseBad(it, e.id, lamppost.CodeBadSignature, "signed with a key that is not the device's current one")
 		default:
 			e.key = key
 			c.entries = append(c.entries, e)
@@ -131,23 +143,32 @@ func (c *Core) read(batch []Item) {
 	}
 }
 
-// verify checks all signatures of the batch together and refuses the bad ones.
+// verify checks the signatures of the batch together, and those of suspects alone, and refuses the bad ones.
 func (c *Core) verify() {
 	c.checks, c.ok = c.checks[:0], c.ok[:0]
 	for i := range c.entries {
 		e := &c.entries[i]
-		c.checks = append(c.checks, sig.Item{Key: e.key, Msg: c.signed[e.from:e.to], Sig: e.sig})
-		c.ok = append(c.ok, false)
+		if check := (sig.Item{Key: e.key, Msg: c.signed[e.from:e.to], Sig: e.sig}); e.item.Alone {
+			e.valid = e.key.Verify(check.Msg, check.Sig)
+		} else {
+			c.checks, c.ok = append(c.checks, check), append(c.ok, false)
+		}
 	}
-	if len(c.checks) == 0 || c.verifier.Verify(c.checks, c.ok) == len(c.checks) {
-		return
+	m := c.cfg.Metrics
+	m.Alone.Add(float64(len(c.entries) - len(c.checks)))
+	m.Together.Add(float64(len(c.checks)))
+	if len(c.checks) > 0 && c.verifier.Verify(c.checks, c.ok) < len(c.checks) {
+		m.Searches.Inc()
 	}
-	good := c.entries[:0]
-	for i, e := range c.entries {
-		if c.ok[i] {
+	good, ok := c.entries[:0], c.ok
+	for _, e := range c.entries {
+		if !e.item.Alone {
+			e.valid, ok = ok[0], ok[1:]
+		}
+		if e.valid {
 			good = append(good, e)
 		} else {
-			c.refuse(e.item, e.id, lamppost.CodeBadSignature, "the signature does not verify against the device's key")
+			c.refuseBad(e.item, e.id, lamppost.CodeBadSignature, "the signature does not verify against the device's key")
 		}
 	}
 	c.entries = good
@@ -172,6 +193,12 @@ func (c *Core) segment(number uint64) (*lamppost.Transaction, error) {
 	seed := lamppost.Seed(c.salts[n*lamppost.SaltBytes:])
 	c.seq = lamppost.Seq{Epoch: c.cfg.Epoch, N: number}
 	return lamppost.NewSegment(c.cfg.Network, c.seq, readings, c.items, c.cfg.Gateway, c.cfg.Key, seed)
+}
+
+// refuseBad refuses what cannot be read or verified, and notes who brought it.
+func (c *Core) refuseBad(it *Item, id lamppost.ReportID, code lamppost.Code, text string) {
+	c.bad = append(c.bad, it.From)
+	c.refuse(it, id, code, text)
 }
 
 func (c *Core) refuse(it *Item, id lamppost.ReportID, code lamppost.Code, text string) {

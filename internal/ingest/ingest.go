@@ -40,7 +40,16 @@ type Reply struct {
 type Sink interface{ Done(token uint64, r Reply) }
 
 // An Origin is the authenticated connection a report came over; only reports of its device are taken.
-type Origin struct{ Device lamppost.DeviceID }
+type Origin struct {
+	Device lamppost.DeviceID
+
+	// Relayed: the connection is a foreign broker's, which does not say who published; Device is who the topic names.
+	Relayed bool
+	// Late: what comes may have waited on its way.
+	Late bool
+
+	Allowance *Allowance // of bad reports; nil: any number
+}
 
 // A Proposer orders a segment; it is the engine.
 type Proposer interface {
@@ -69,24 +78,23 @@ type Config struct {
 	Metrics  *Metrics      // nil: counted nowhere
 }
 
-// maxQueueBytes bounds the memory of waiting reports.
-const maxQueueBytes = 64 << 20
-
 // An Ingest takes reports from any number of goroutines. Run does the work.
 type Ingest struct {
 	cfg     Config
 	checked checkedSet
 
-	mu     sync.Mutex
-	room   *sync.Cond // signalled when the queue got shorter, and at the end
-	more   *sync.Cond // signalled when it got longer, when a deadline has passed, and at the end
-	queue  []Item
-	bytes  int
-	since  time.Time // when the oldest item came
-	filled time.Time // when a batch was last taken
-	linger linger
-	number uint64 // of the last segment
-	ended  bool
+	// mu is taken before an Allowance's.
+	mu       sync.Mutex
+	room     *sync.Cond // signalled when the queue got shorter, and at the end
+	more     *sync.Cond // signalled when it got longer, when a deadline has passed, and at the end
+	queue    []Item
+	bytes    int
+	since    time.Time // when the oldest item came
+	filled   time.Time // when a batch was last taken
+	linger   linger
+	number   uint64 // of the last segment
+	suspects suspects
+	ended    bool
 }
 
 // New returns an Ingest that takes reports at once and works on them when Run is called.
@@ -119,7 +127,8 @@ func New(cfg Config) *Ingest {
 var ErrEnded = errors.New("ingest: the node is shutting down")
 
 // Submit takes ownership of raw and waits while the queue is full, until ctx is done: then it returns its error and Done
-// is not called. Everything else, refusals too, arrives at sink.Done(token).
+// is not called. Nor is it after a *FloodError, which says that too many bad reports came from there. Everything else,
+// refusals too, arrives at sink.Done(token).
 func (in *Ingest) Submit(ctx context.Context, from *Origin, raw []byte, token uint64, sink Sink) error {
 	err := in.TrySubmit(from, raw, token, sink)
 	if !errors.Is(err, ErrBusy) {
@@ -140,6 +149,10 @@ func (in *Ingest) Submit(ctx context.Context, from *Origin, raw []byte, token ui
 
 // TrySubmit is Submit that returns ErrBusy instead of waiting.
 func (in *Ingest) TrySubmit(from *Origin, raw []byte, token uint64, sink Sink) error {
+	if err := from.Allowance.Check(); err != nil {
+		in.cfg.Metrics.Floods.Inc()
+		return err
+	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.full() && !in.ended {

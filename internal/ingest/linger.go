@@ -85,6 +85,7 @@ func (in *Ingest) fill(w *worker) {
 		in.bytes -= len(w.batch[i].Raw)
 	}
 	now := time.Now()
+	in.mark(w.batch, now)
 	in.linger.took(n, now.Sub(in.filled))
 	in.filled = now
 	if rest > 0 {

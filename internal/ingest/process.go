@@ -26,6 +26,7 @@ func newWorker(in *Ingest) *worker {
 // process takes a batch all the way: read, verify together, pack and sign, propose, reply.
 func (in *Ingest) process(ctx context.Context, w *worker) error {
 	id, raw, err := w.core.Pack(w.batch, w.number)
+	in.blame(w.core.Bad())
 	if err != nil || len(raw) == 0 {
 		return err
 	}

@@ -41,6 +41,9 @@ type Config struct {
 	// Mapping is a file that says what foreign JSON on MQTT topics means, for devices that do not sign. Empty: such messages
 	// are refused.
 	Mapping string `yaml:"mapping"`
+	// Broker is an MQTT broker that others run, for this node to join.
+	Broker Broker `yaml:",inline"`
+
 	// AdmitUnsigned lets a new network enrol devices that nobody vouches for. An existing network keeps what it was founded with.
 	AdmitUnsigned bool `yaml:"admit_unsigned"`
 
@@ -112,7 +115,7 @@ func (c *Config) Check() error {
 			return err
 		}
 	}
-	return nil
+	return c.Broker.check()
 }
 
 // checkNames looks at the names where there are any: those of a network that exists stand in its chain.

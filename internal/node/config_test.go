@@ -19,6 +19,8 @@ func TestExampleConfig(t *testing.T) {
 	want := node.Config{Data: "/var/lib/lamppost", Network: "house-7", Member: "cellar", HTTP: "0.0.0.0:8443", MQTT: "0.0.0.0:8883",
 		TLSCert: "/etc/lamppost/cert.pem", TLSKey: "/etc/lamppost/key.pem", TLSClientCA: "/etc/lamppost/devices-ca.pem",
 		Mapping: "/etc/lamppost/mapping.yaml", AdmitUnsigned: true,
+		Broker: node.Broker{URL: "mqtts://broker.example:8883", User: "lamppost", Password: "correct-horse", CA: "/etc/lamppost/broker-ca.pem",
+			Group: "house-7", ACL: true, Plain: true},
 		Linger: 25 * time.Millisecond, Publish: 500 * time.Millisecond}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("read %+v, want %+v", got, want)
@@ -106,6 +108,16 @@ func TestCheck(t *testing.T) {
 		{func(c *node.Config) { c.Publish = -1 }, "publish"},
 		{func(c *node.Config) { c.Linger = time.Hour }, "linger"},
 		{func(c *node.Config) { c.Linger = -1 }, "linger"},
+		{func(c *node.Config) { c.Broker.URL = "mqtts://broker.example" }, ""},
+		{func(c *node.Config) { c.Broker.URL = "mqtt://127.0.0.1" }, ""},
+		{func(c *node.Config) { c.Broker.URL, c.MQTT = "mqtt://localhost:1884", "off" }, ""},
+		{func(c *node.Config) { c.Broker.URL = "mqtt://ann:hush@broker.example" }, "mqtt://broker.example:1883 sends readings and password in the clear"},
+		{func(c *node.Config) { c.Broker.URL, c.Broker.Plain = "mqtt://broker.example", true }, ""},
+		{func(c *node.Config) { c.Broker.URL = "broker.example:1883" }, "mqtt_broker: it begins neither with mqtt://"},
+		{func(c *node.Config) { c.Broker.User = "ann" }, "mean nothing without its address"},
+		{func(c *node.Config) { c.Broker.ACL = true }, "mean nothing without its address"},
+		{func(c *node.Config) { c.Broker.URL, c.Broker.CA = "mqtt://localhost", "ca.pem" }, "mqtt_broker_ca means nothing without TLS"},
+		{func(c *node.Config) { c.Broker.URL, c.Broker.Group = "mqtt://localhost", "a/b" }, "mqtt_broker_group"},
 		{func(c *node.Config) { c.Network = "my network" }, "network"},
 		{func(c *node.Config) { c.Member = "node/1" }, "member"},
 	} {

@@ -35,6 +35,9 @@ func (n *Node) openFrontDoors() (err error) {
 		return err
 	}
 	n.devices.VouchAs(n.cfg.Member)
+	if n.cfg.Broker.ACL {
+		n.devices.BrokerChecks()
+	}
 	n.in = ingest.New(ingest.Config{
 		Network: n.cfg.Network, Gateway: n.cfg.Member, Key: n.key, Epoch: uint32(n.now() / 1000),
 		Propose: n.engine, KeyOf: n.keyOf, Now: n.now, Salts: func(b []byte) { rand.Read(b) }, // never fails
@@ -64,6 +67,9 @@ func (n *Node) openFrontDoors() (err error) {
 	if n.mqtt, err = mqttd.New(door); err != nil {
 		return err
 	}
+	if n.broker, err = n.openBroker(); err != nil {
+		return err
+	}
 	// The small verbs look here when they are given the data folder.
 	if err := writeDurably(filepath.Join(n.cfg.Data, "node.url"), n.URL()+"\n", 0o600); err != nil {
 		return err
@@ -77,7 +83,7 @@ func (n *Node) openWeb() error {
 	server, err := api.New(api.Config{
 		Store: n.store, Order: n.Order, Checkpoint: n.Checkpoint, Status: n.engine.Status, Files: n.publisher.Storage, Packs: n.packs,
 		Network: n.cfg.Network, Member: n.cfg.Member, Quorum: 1, Now: n.now, Speed: n.cfg.Speed, Version: version(),
-		AdminToken: n.token, Live: n.live, Devices: n.devices, Gateways: n.gateways, Seen: n.seen, MQTT: n.MQTTAddr(), HTTP: n.URL(),
+		AdminToken: n.token, Live: n.live, Devices: n.devices, Gateways: n.gateways, Seen: n.seen, Broker: n.brokerStatus, MQTT: n.MQTTAddr(), HTTP: n.URL(),
 		Doors: httpd.Handler(httpd.Config{Auth: n.devices.Authenticate, Submit: n.in, Enrol: n.enrol, Log: n.cfg.Log,
 			Gateways: gatewayDoor{n.gateways, n}, Metrics: httpd.NewMetrics(n.registry)}),
 		Front:   dashboard.Handler(),

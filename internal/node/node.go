@@ -27,6 +27,7 @@ import (
 	"github.com/lamppost/lamppost/internal/consensus"
 	"github.com/lamppost/lamppost/internal/consensus/solo"
 	"github.com/lamppost/lamppost/internal/ingest"
+	"github.com/lamppost/lamppost/internal/ingest/brokerd"
 	"github.com/lamppost/lamppost/internal/ingest/mapping"
 	"github.com/lamppost/lamppost/internal/ingest/mqttd"
 	"github.com/lamppost/lamppost/internal/kv"
@@ -53,9 +54,11 @@ type Node struct {
 	purge  func() error
 	erase  chan struct{} // has an entry when an erasure was committed
 
+	broker   *brokerd.Client // nil: none is configured
 	devices  *api.Devices
 	gateways *api.Gateways
 	foreign  *mapping.Door // nil: no mapping is configured
+	mapped   []string      // filters of the topics that it maps
 
 	key       *sig.PrivateKey
 	signer    note.Signer
@@ -294,6 +297,9 @@ func (n *Node) Run(ctx context.Context) error {
 	s.add("ingest", n.in.Run)
 	if n.mqttL != nil {
 		s.add("the MQTT door", func(ctx context.Context) error { return n.mqtt.Serve(ctx, n.mqttL) })
+	}
+	if n.broker != nil {
+		s.add("the MQTT broker's client", n.broker.Run)
 	}
 	s.add("the HTTP door", n.serveHTTP)
 	return s.run(ctx)

@@ -59,6 +59,7 @@ func (n *Node) openMapping() error {
 	if err != nil {
 		return fmt.Errorf("%q: %w", n.cfg.Mapping, err)
 	}
+	n.mapped = set.Filters()
 	n.foreign = mapping.NewDoor(mapping.Config{Set: set, Gateway: n.cfg.Member, Now: n.now,
 		Wrap: ingest.NewWrapper(ingest.WrapConfig{Network: n.cfg.Network, Key: n.key, Store: n.store, Submit: n.in,
 			BootID: uint32(n.now() / 1000), Known: n.known}),
@@ -76,7 +77,7 @@ func (n *Node) seen() []api.PendingDevice {
 	}
 	var list []api.PendingDevice
 	for _, s := range n.foreign.Seen() {
-		list = append(list, api.PendingDevice{ID: s.ID, Seen: s.Last, Topic: s.Topic})
+		list = append(list, api.PendingDevice{ID: s.ID, Seen: s.Last, Topic: s.Topic, Mapping: s.Mapping, Assurance: s.Assurance().String()})
 	}
 	return list
 }

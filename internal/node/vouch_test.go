@@ -118,9 +118,10 @@ func TestForeignDevices(t *testing.T) {
 	must(t, json.Unmarshal(text, &list))
 	waiting := map[lamppost.DeviceID]string{}
 	for _, p := range list.Pending {
-		waiting[p.ID] = p.Topic
+		waiting[p.ID] = strings.Join([]string{p.Topic, p.Mapping, p.Assurance, string(p.Owner)}, " ")
 	}
-	if len(waiting) != 3 || waiting["kettle"] != "zigbee2mqtt/kettle" || waiting["plug"] != "tele/plug/SENSOR" || waiting["z2m"] != "" {
+	if len(waiting) != 3 || waiting["kettle"] != "zigbee2mqtt/kettle zigbee2mqtt unsigned " ||
+		waiting["plug"] != "tele/plug/SENSOR tasmota channel-authenticated ada" || waiting["z2m"] != "   ada" {
 		t.Errorf("waiting: %v", waiting)
 	}
 	if status, text := l.ask("POST", "/api/devices/kettle/adopt", api.Adoption{Owner: "ada", Assurance: "channel-authenticated"}); status != http.StatusUnprocessableEntity {
@@ -129,8 +130,11 @@ func TestForeignDevices(t *testing.T) {
 	if status, text := l.ask("POST", "/api/devices/kettle/adopt", api.Adoption{Owner: "ada", Assurance: "device-signed"}); status != http.StatusBadRequest {
 		t.Errorf("a device without a key is device-signed: %d %s", status, text)
 	}
-	l.order("/api/devices/plug/adopt", api.Adoption{Owner: "ada", Assurance: "channel-authenticated"}, nil)
-	l.order("/api/devices/kettle/adopt", api.Adoption{Owner: "ada", Assurance: "unsigned", Safety: "ordinary"}, nil)
+	if status, text := l.ask("POST", "/api/devices/z2m/adopt", api.Adoption{Owner: "ada"}); status != http.StatusBadRequest || !strings.Contains(string(text), "has not spoken") {
+		t.Errorf("a device that did not come is adopted by the way it came: %d %s", status, text)
+	}
+	l.order("/api/devices/plug/adopt", api.Adoption{}, nil) // as it was announced, by the way it came
+	l.order("/api/devices/kettle/adopt", api.Adoption{Owner: "ada", Safety: "ordinary"}, nil)
 	for topic, from := range map[string]foreign{"tele/plug/SENSOR": plug, "zigbee2mqtt/kettle": bridge} {
 		if got := from.say(topic, map[string]string{"tele/plug/SENSOR": sensor, "zigbee2mqtt/kettle": kettle}[topic], false); got != "ok" {
 			t.Errorf("%s: %s", topic, got)

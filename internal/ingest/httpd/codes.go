@@ -2,7 +2,9 @@ package httpd
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/lamppost/lamppost"
 )
@@ -11,6 +13,7 @@ import (
 const (
 	codeUnauthorized = "unauthorized"
 	codeTooMany      = "too_many_attempts"
+	codeFlood        = "too_many_bad_reports"
 	codeIncomplete   = "incomplete"
 	codeInternal     = "internal"
 )
@@ -52,6 +55,12 @@ func (d *door) answer(w http.ResponseWriter, status int, body any) {
 
 func (d *door) refuse(w http.ResponseWriter, code lamppost.Code, text string) {
 	d.answer(w, Status(code), reply{Code: code.String(), Text: text})
+}
+
+// tooMany tells a client to come again after a while.
+func (d *door) tooMany(w http.ResponseWriter, wait time.Duration, code, text string) {
+	w.Header().Set("Retry-After", fmt.Sprint(int(wait/time.Second)+1))
+	d.answer(w, http.StatusTooManyRequests, reply{Code: code, Text: text})
 }
 
 func (d *door) busy(w http.ResponseWriter, text string) { d.refuse(w, lamppost.CodeBusy, text) }

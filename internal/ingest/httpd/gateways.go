@@ -6,9 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/sig"
@@ -89,8 +87,7 @@ func (d *door) logInGateway(w http.ResponseWriter, r *http.Request) (id lamppost
 	user, password, _ := r.BasicAuth()
 	who := attempt{addressOf(r.RemoteAddr), user[:min(len(user), lamppost.MaxNameBytes)]}
 	if wait := d.failed.wait(who, d.cfg.Now()); wait > 0 {
-		w.Header().Set("Retry-After", fmt.Sprint(int(wait/time.Second)+1))
-		d.answer(w, http.StatusTooManyRequests, reply{Code: codeTooMany, Text: "too many wrong tokens for this gateway from this address"})
+		d.tooMany(w, wait, codeTooMany, "too many wrong tokens for this gateway from this address")
 		return "", false
 	}
 	id, err := d.cfg.Gateways.Authenticate(user, password)

@@ -18,7 +18,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/lamppost/lamppost"
@@ -26,7 +25,8 @@ import (
 )
 
 // A Submitter takes reports; *ingest.Ingest is one. After nil, and only then, sink.Done is called once, from any
-// goroutine; ingest.ErrBusy means that nothing was taken, and any other error that nothing is taken any more.
+// goroutine; ingest.ErrBusy and *ingest.FloodError mean that nothing was taken, and any other error that nothing is taken
+// any more.
 type Submitter interface {
 	TrySubmit(from *ingest.Origin, raw []byte, token uint64, sink ingest.Sink) error
 }
@@ -69,7 +69,7 @@ func Handler(cfg Config) http.Handler {
 	if cfg.Metrics == nil {
 		cfg.Metrics = NewMetrics(nil)
 	}
-	d := &door{cfg: cfg, origins: map[lamppost.DeviceID]*ingest.Origin{}, segments: make(chan struct{}, maxSegments)}
+	d := &door{cfg: cfg, segments: make(chan struct{}, maxSegments)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/report", d.report)
 	if cfg.Enrol != nil {
@@ -85,9 +85,7 @@ type door struct {
 	cfg      Config
 	failed   failures
 	segments chan struct{} // holds one entry for each segment in the making
-
-	mu      sync.Mutex
-	origins map[lamppost.DeviceID]*ingest.Origin // of devices that have logged in: as many as there are devices
+	origins  ingest.Origins
 }
 
 // A reply is the body of every answer but that of a successful enrolment. Its field names are part of the API
@@ -112,7 +110,11 @@ func (d *door) report(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	judged := make(sink, 1)
-	switch err := d.cfg.Submit.TrySubmit(d.origin(device), raw, 0, judged); {
+	var flood *ingest.FloodError
+	switch err := d.cfg.Submit.TrySubmit(d.origins.Of(device), raw, 0, judged); {
+	case errors.As(err, &flood):
+		d.tooMany(w, flood.Wait, codeFlood, flood.Error())
+		return
 	case errors.Is(err, ingest.ErrBusy):
 		d.busy(w, "the node is busy: nothing was taken, send the report again")
 		return
@@ -146,19 +148,6 @@ func (d *door) answerReport(w http.ResponseWriter, got ingest.Reply) {
 		m.Custody = d.cfg.Custody(got)
 	}
 	d.answer(w, Status(got.Code), m)
-}
-
-// origin is the one that ingest knows a device's requests by. It belongs to the device and not to the connection, because
-// whoever reconnects for every request would otherwise be a stranger each time.
-func (d *door) origin(device lamppost.DeviceID) *ingest.Origin {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	o := d.origins[device]
-	if o == nil {
-		o = &ingest.Origin{Device: device}
-		d.origins[device] = o
-	}
-	return o
 }
 
 // enrol registers the key of the device that logged in.
@@ -209,8 +198,7 @@ func (d *door) logIn(w http.ResponseWriter, r *http.Request) (device lamppost.De
 	}
 	who := attempt{addressOf(r.RemoteAddr), user[:min(len(user), lamppost.MaxNameBytes)]}
 	if wait := d.failed.wait(who, d.cfg.Now()); wait > 0 {
-		w.Header().Set("Retry-After", fmt.Sprint(int(wait/time.Second)+1))
-		d.answer(w, http.StatusTooManyRequests, reply{Code: codeTooMany, Text: "too many wrong tokens for this device from this address"})
+		d.tooMany(w, wait, codeTooMany, "too many wrong tokens for this device from this address")
 		return "", false
 	}
 	device, err := d.cfg.Auth(user, password, cert)

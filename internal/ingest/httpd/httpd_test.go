@@ -32,6 +32,7 @@ import (
 // A fake keeps the contract of ingest: submit says what becomes of a report, from another goroutine.
 type fake struct {
 	busy    bool
+	flood   error
 	judge   func(raw []byte) ingest.Reply
 	release chan struct{} // nil: answers at once
 
@@ -43,6 +44,9 @@ type fake struct {
 func (f *fake) TrySubmit(from *ingest.Origin, raw []byte, token uint64, to ingest.Sink) error {
 	if f.busy {
 		return ingest.ErrBusy
+	}
+	if f.flood != nil {
+		return f.flood
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -188,7 +192,11 @@ func TestBusy(t *testing.T) {
 		if w := post(h, "/v1/report", strings.NewReader("x"), nil); w.Code != 503 || decode(t, w).Code != "busy" || w.Header().Get("Retry-After") != "1" {
 			t.Errorf("full queue: status %d, %s", w.Code, w.Body)
 		}
-		f.busy, f.release = false, make(chan struct{})
+		f.busy, f.flood = false, &ingest.FloodError{Wait: 2500 * time.Millisecond}
+		if w := post(h, "/v1/report", strings.NewReader("x"), nil); w.Code != 429 || decode(t, w).Code != "too_many_bad_reports" || w.Header().Get("Retry-After") != "3" {
+			t.Errorf("too many bad reports: status %d, %s", w.Code, w.Body)
+		}
+		f.flood, f.release = nil, make(chan struct{})
 		start := time.Now()
 		if w := post(h, "/v1/report", strings.NewReader("x"), nil); w.Code != 503 || decode(t, w).Code != "busy" || time.Since(start) != httpd.DefaultMaxWait {
 			t.Errorf("undecided: status %d, %s after %v", w.Code, w.Body, time.Since(start))

@@ -34,7 +34,8 @@ type Config struct {
 
 // A Door admits messages of devices without a key, by two rules. A channel-authenticated device speaks for itself, on a
 // connection that logged in as this device. For an unsigned device a bridge may speak too, a connection that the mapping
-// file names. Devices that speak and are not enrolled are remembered, to be adopted. Safe for concurrent use.
+// file names, and a broker that relays. Devices that speak and are not enrolled are remembered, to be adopted. Safe for
+// concurrent use.
 type Door struct {
 	cfg Config
 
@@ -51,12 +52,26 @@ type Seen struct {
 	Last    lamppost.TimeMS
 }
 
+// Assurance is what the device can be adopted as, by the way it came.
+func (s *Seen) Assurance() lamppost.Assurance {
+	if s.Bridge {
+		return lamppost.Unsigned
+	}
+	return lamppost.ChannelAuthenticated
+}
+
 // NewDoor returns a Door.
 func NewDoor(cfg Config) *Door { return &Door{cfg: cfg, seen: map[lamppost.DeviceID]*Seen{}} }
 
+// Device says whom a topic names, by the mappings.
+func (d *Door) Device(topic string) (lamppost.DeviceID, bool) {
+	name, _, ok := d.cfg.Set.Match(topic)
+	return lamppost.DeviceID(name), ok
+}
+
 // Publish takes a message that came over a connection. It returns false, and has done nothing, where no mapping is for the
 // topic. Otherwise sink.Done is called once with what became of it, unless there is an error: then it is not called, and
-// nothing is taken any more. A message with nothing in it to keep is accepted.
+// nothing is taken any more, or after an *ingest.FloodError for a while. A message with nothing in it to keep is accepted.
 func (d *Door) Publish(ctx context.Context, from *ingest.Origin, topic string, message []byte, token uint64, sink ingest.Sink) (bool, error) {
 	name, m, ok := d.cfg.Set.Match(topic)
 	if !ok {
@@ -76,6 +91,9 @@ func (d *Door) publish(ctx context.Context, from *ingest.Origin, id lamppost.Dev
 	if err := lamppost.CheckName("device", string(id)); err != nil {
 		return lamppost.Refuse(lamppost.CodeForbidden, "%v: rename it where it publishes", err)
 	}
+	if err := from.Allowance.Check(); err != nil {
+		return err
+	}
 	e, err := d.judge(from, id, topic, m)
 	if err != nil {
 		return err
@@ -83,19 +101,20 @@ func (d *Door) publish(ctx context.Context, from *ingest.Origin, id lamppost.Dev
 	now := d.cfg.Now()
 	readings, err := m.Read(message, now)
 	if err != nil {
+		from.Allowance.Spend()
 		return err
 	}
 	if len(readings) == 0 {
 		sink.Done(token, ingest.Reply{Code: lamppost.CodeOK})
 		return nil
 	}
-	return d.cfg.Wrap.Wrap(ctx, id, e.KeyEpoch, readings, flags(readings, now), token, sink)
+	return d.cfg.Wrap.Wrap(ctx, id, e.KeyEpoch, readings, flags(from, readings, now), token, sink)
 }
 
 // judge says whether this connection may speak for the device.
 func (d *Door) judge(from *ingest.Origin, id lamppost.DeviceID, topic string, m *Mapping) (Enrolled, error) {
-	own := from.Device == id
-	if !own && !d.cfg.Set.Bridge(from.Device) {
+	own := from.Device == id && !from.Relayed
+	if !own && !from.Relayed && !d.cfg.Set.Bridge(from.Device) {
 		return Enrolled{}, lamppost.Refuse(lamppost.CodeForbidden, "this connection is %q's and no bridge", from.Device)
 	}
 	e, ok := d.cfg.Enrolled(id)
@@ -107,15 +126,19 @@ func (d *Door) judge(from *ingest.Origin, id lamppost.DeviceID, topic string, m 
 		return e, lamppost.Refuse(lamppost.CodeForbidden, "this device is enrolled as %s: unsigned messages do not count for it", e.Assurance)
 	case e.Gateway != d.cfg.Gateway:
 		return e, lamppost.Refuse(lamppost.CodeForbidden, "this device is enrolled with gateway %q", e.Gateway)
+	case e.Assurance == lamppost.ChannelAuthenticated && from.Relayed:
+		return e, lamppost.Refuse(lamppost.CodeForbidden, "this device is enrolled as %s, and a broker does not say who published: "+
+			"mqtt_broker_acl says that it checks", e.Assurance)
 	case e.Assurance == lamppost.ChannelAuthenticated && !own:
 		return e, lamppost.Refuse(lamppost.CodeForbidden, "this device is enrolled as %s: nobody else's connection speaks for it", e.Assurance)
 	}
 	return e, nil
 }
 
-// flags marks registers that were read at a quarter hour, so that bills can rest on them.
-func flags(readings []lamppost.Reading, now lamppost.TimeMS) uint32 {
-	if _, near := lamppost.SnapToEdge(now); !near {
+// flags marks registers that were read at a quarter hour, so that bills can rest on them. What waited on its way was read
+// at another time, nobody knows when.
+func flags(from *ingest.Origin, readings []lamppost.Reading, now lamppost.TimeMS) uint32 {
+	if _, near := lamppost.SnapToEdge(now); !near || from.Late {
 		return 0
 	}
 	for i := range readings {

@@ -194,6 +194,16 @@ func (f *fileReading) source() (source, error) {
 	return r, nil
 }
 
+// Filters returns the filters of MQTT subscriptions that bring every message Match finds somebody for.
+func (s *Set) Filters() []string {
+	var filters []string
+	for _, m := range s.mappings {
+		filters = append(filters, strings.Replace(strings.Join(m.levels, "/"), placeholder, "+", 1))
+	}
+	slices.Sort(filters)
+	return slices.Compact(filters)
+}
+
 // Match finds whose message a topic carries: the device as the topic names it, which may be no valid id.
 func (s *Set) Match(topic string) (device string, m *Mapping, ok bool) {
 	if strings.HasPrefix(topic, "lp/") {

@@ -268,6 +268,79 @@ func TestDoor(t *testing.T) {
 	}
 }
 
+// A broker that relays speaks for unsigned devices alone, whatever its topics name; one that binds topics to devices is
+// like the device's own connection. What may have waited on its way is never billed.
+func TestRelayed(t *testing.T) {
+	t.Parallel()
+	enrolled := map[lamppost.DeviceID]mapping.Enrolled{
+		"plug": {lamppost.ChannelAuthenticated, "m1", 3}, "bulb": {lamppost.Unsigned, "m1", 1}, "meter": {KeyEpoch: 1}, "z2m": {lamppost.ChannelAuthenticated, "m1", 1},
+	}
+	w := &wraps{}
+	door := mapping.NewDoor(mapping.Config{Set: all(t), Gateway: "m1", Wrap: w, Now: func() lamppost.TimeMS { return at },
+		Enrolled: func(id lamppost.DeviceID) (mapping.Enrolled, bool) { e, ok := enrolled[id]; return e, ok }})
+	const ok, forbidden, unknown = lamppost.CodeOK, lamppost.CodeForbidden, lamppost.CodeUnknown
+	for device, want := range map[lamppost.DeviceID][3]lamppost.Code{ // relayed, with bound topics, late
+		"plug": {forbidden, ok, forbidden}, "bulb": {ok, ok, ok}, "meter": {forbidden, forbidden, forbidden}, "z2m": {forbidden, ok, forbidden}, "new": {unknown, unknown, unknown},
+	} {
+		topic := "meters/" + string(device)
+		if id, known := door.Device(topic); id != device || !known {
+			t.Errorf("%s is %q's, %t", topic, id, known)
+		}
+		var got codes
+		for _, from := range []ingest.Origin{{Device: device, Relayed: true}, {Device: device}, {Device: device, Relayed: true, Late: true}} {
+			if ours, err := door.Publish(t.Context(), &from, topic, []byte(`{"energy_wh": 5}`), 1, &got); !ours || err != nil {
+				t.Errorf("%s: %t, %v", topic, ours, err)
+			}
+		}
+		if len(got) != 3 || [3]lamppost.Code(got) != want {
+			t.Errorf("%s: %v, want %v", device, got, want)
+		}
+		for i, said := range w.said {
+			if late := len(w.said) > 1 && i == 2; strings.Contains(said, " 1: ") == late {
+				t.Errorf("%s: wrapped as %q", device, said)
+			}
+		}
+		w.said = nil
+	}
+	if seen := door.Seen(); len(seen) != 1 || seen[0].ID != "new" || !seen[0].Bridge {
+		t.Errorf("seen %+v", seen)
+	}
+	if _, known := door.Device("cmnd/plug/POWER"); known {
+		t.Error("a topic of nobody is somebody's")
+	}
+}
+
+// The filters of a file bring what its mappings read, each once.
+func TestFilters(t *testing.T) {
+	t.Parallel()
+	set := parse(t, "builtin: [tasmota, shelly-gen2, zigbee2mqtt]\nmappings: [{name: x, topic: 'tele/{device}/SENSOR', readings: [{path: a, name: e, unit: Wh}]}]")
+	if got, want := fmt.Sprint(set.Filters()), "[+/status/switch:0 tele/+/SENSOR zigbee2mqtt/+]"; got != want {
+		t.Errorf("filters %s, want %s", got, want)
+	}
+}
+
+// Messages that are no JSON use up the allowance of who brings them, and then nothing is taken from there.
+func TestFloodOfNoise(t *testing.T) {
+	t.Parallel()
+	door := mapping.NewDoor(mapping.Config{Set: all(t), Gateway: "m1", Wrap: &wraps{}, Now: func() lamppost.TimeMS { return at },
+		Enrolled: func(lamppost.DeviceID) (mapping.Enrolled, bool) {
+			return mapping.Enrolled{Assurance: lamppost.Unsigned, Gateway: "m1"}, true
+		}})
+	from, got := &ingest.Origin{Device: "bulb", Allowance: ingest.NewAllowance(3, 0.001)}, codes{}
+	for range 3 {
+		if ours, err := door.Publish(t.Context(), from, "meters/bulb", []byte("on"), 1, &got); !ours || err != nil {
+			t.Errorf("%t, %v", ours, err)
+		}
+	}
+	var flood *ingest.FloodError
+	if ours, err := door.Publish(t.Context(), from, "meters/bulb", []byte(`{"energy_wh": 5}`), 1, &got); !ours || !errors.As(err, &flood) {
+		t.Errorf("after three messages that are none: %t, %v", ours, err)
+	}
+	if fmt.Sprint(got) != "[bad_report bad_report bad_report]" {
+		t.Errorf("answered %v", got)
+	}
+}
+
 // However many strangers speak, a bounded number is remembered, the latest ones.
 func TestSeenIsBounded(t *testing.T) {
 	t.Parallel()

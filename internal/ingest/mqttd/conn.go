@@ -43,7 +43,7 @@ type conn struct {
 
 	// Set by connect, only read afterwards.
 	version   byte // 4 is MQTT 3.1.1, 5 is MQTT 5
-	origin    ingest.Origin
+	origin    *ingest.Origin
 	client    string // the client id
 	topics    struct{ report, refused, desired string }
 	keepalive time.Duration // longest silence, 0 for any
@@ -65,6 +65,9 @@ type conn struct {
 	end   ending
 }
 
+// nobody is whose connection it is before the log-in.
+var nobody = new(ingest.Origin)
+
 // An ending is how a connection ends. The first reason counts.
 type ending struct {
 	begun bool
@@ -81,7 +84,7 @@ var errNotTaken = errors.New("the report was not taken")
 
 func newConn(s *Server, ctx context.Context, nc net.Conn) *conn {
 	c := &conn{srv: s, nc: nc, ctx: ctx, log: s.log.With("remote", nc.RemoteAddr().String()), in: newInput(nc, s.cfg.MaxPacket),
-		written: make(chan struct{}), owed: window{max: s.cfg.InFlight}, keepalive: ConnectTimeout, late: true}
+		written: make(chan struct{}), owed: window{max: s.cfg.InFlight}, origin: nobody, keepalive: ConnectTimeout, late: true}
 	c.ready.L, c.room.L = &c.mu, &c.mu
 	return c
 }
@@ -140,6 +143,8 @@ func (c *conn) report(err error) {
 		cause = "too_large"
 	case code == packets.CodeDisconnect:
 		return
+	case code == packets.ErrMessageRateTooHigh:
+		cause = "flood"
 	case code.Code == packets.ErrMalformedPacket.Code:
 		cause = "malformed"
 	default:
@@ -261,29 +266,37 @@ func (c *conn) publish(first byte, body []byte) error {
 	// From here on the report is ingest's, and the only way to know of it is Done: even if the connection ends in the
 	// middle of the next line, the report is either taken, and answered, or not taken, and never acknowledged.
 	raw := c.in.keep(p.payload)
-	if err = c.srv.cfg.Submit.TrySubmit(&c.origin, raw, token, c); err == nil {
+	if err = c.srv.cfg.Submit.TrySubmit(c.origin, raw, token, c); err == nil {
 		return nil
 	}
 	if errors.Is(err, ingest.ErrBusy) {
-		err = c.busy(func() error { return c.srv.cfg.Submit.Submit(c.ctx, &c.origin, raw, token, c) })
+		err = c.busy(func() error { return c.srv.cfg.Submit.Submit(c.ctx, c.origin, raw, token, c) })
 	}
-	if err != nil {
-		c.forget(token)
-		return fmt.Errorf("%w: %w", errNotTaken, err)
+	return c.notTaken(token, c.forgiven(err, func() error { return c.srv.cfg.Submit.Submit(c.ctx, c.origin, raw, token, c) }))
+}
+
+// notTaken says what follows from the error of ingest about the last token's report.
+func (c *conn) notTaken(token uint64, err error) error {
+	if err == nil {
+		return nil
 	}
-	return nil
+	c.forget(token)
+	var code packets.Code
+	if errors.As(err, &code) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errNotTaken, err)
 }
 
 // foreign hands on a message that is not a report. It may be wrapped as one; the acknowledgement then is that report's.
 func (c *conn) foreign(p publish, token uint64) error {
 	ours := false
-	err := c.busy(func() (err error) {
-		ours, err = c.srv.cfg.Foreign.Publish(c.ctx, &c.origin, p.topic, bytes.Clone(p.payload), token, c)
+	publish := func() (err error) {
+		ours, err = c.srv.cfg.Foreign.Publish(c.ctx, c.origin, p.topic, bytes.Clone(p.payload), token, c)
 		return err
-	})
-	if err != nil {
-		c.forget(token)
-		return fmt.Errorf("%w: %w", errNotTaken, err)
+	}
+	if err := c.forgiven(c.busy(publish), publish); err != nil {
+		return c.notTaken(token, err)
 	}
 	if !ours {
 		c.Done(token, ingest.Reply{Code: lamppost.CodeForbidden, Text: "publish to " + c.topics.report + ", or to a topic that is mapped"})
@@ -304,6 +317,23 @@ func (c *conn) busy(wait func() error) error {
 		c.late = true // the silence was ours
 	}()
 	return wait()
+}
+
+// forgiven does what can be done about the error of an attempt that met a flood of bad reports from this device: it leaves the
+// connection unread until ingest listens again, and tries again. If that would take longer than FloodPause, it waits so
+// long and gives up with the code that ends the connection: who floods does not come back at once.
+func (c *conn) forgiven(err error, again func() error) error {
+	var flood *ingest.FloodError
+	for end := time.Now().Add(FloodPause); errors.As(err, &flood); {
+		c.late = true // the silence is ours
+		left := time.Until(end)
+		wait(c.ctx, min(flood.Wait, left))
+		if flood.Wait > left || c.ctx.Err() != nil {
+			return fmt.Errorf("%w: %w", packets.ErrMessageRateTooHigh, err)
+		}
+		err = c.busy(again)
+	}
+	return err
 }
 
 // expect gives the token of a report's acknowledgement, after waiting while as many are owed as the client may have in
@@ -380,7 +410,7 @@ func (c *conn) refuse(token uint64, r ingest.Reply) bool {
 		return true
 	}
 	if r.Code.Final() {
-		c.srv.mail.refuse(c.origin.Device, refusalJSON(&r))
+		c.srv.mail.refuse(c.origin.Device, r.Refusal())
 		return true
 	}
 	if token != noAck {

@@ -11,7 +11,7 @@ import (
 
 	"github.com/mochi-mqtt/server/v2/packets"
 
-	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/ingest"
 )
 
 // The user property of a CONNECT by which a MQTT 5 client asks for receipts: its PUBACKs then carry report=<id in
@@ -52,7 +52,7 @@ func (c *conn) connect() error {
 		DisallowProblemInfo: pk.Properties.RequestProblemInfoFlag && pk.Properties.RequestProblemInfo == 0}
 	code := validate(&pk, c.srv.cfg.Foreign != nil)
 	if code == packets.CodeSuccess {
-		if c.origin.Device, err = c.login(&pk, cert); err != nil {
+		if c.origin, err = c.login(&pk, cert); err != nil {
 			code = errBadPassword
 		}
 	}
@@ -108,13 +108,13 @@ func validate(pk *packets.Packet, will bool) packets.Code {
 }
 
 // login asks Auth. What Auth says goes to the log and not to the client, who could learn from it which devices there are.
-func (c *conn) login(pk *packets.Packet, cert *x509.Certificate) (lamppost.DeviceID, error) {
+func (c *conn) login(pk *packets.Packet, cert *x509.Certificate) (*ingest.Origin, error) {
 	device, err := c.srv.cfg.Auth(string(pk.Connect.Username), string(pk.Connect.Password), cert)
 	if err == nil {
-		return device, nil
+		return c.srv.origins.Of(device), nil
 	}
 	wait(c.ctx, c.srv.waiting.failure(c.nc.RemoteAddr(), time.Now()))
-	return "", fmt.Errorf("log-in of %q: %w", pk.Connect.Username, err)
+	return nobody, fmt.Errorf("log-in of %q: %w", pk.Connect.Username, err)
 }
 
 // accept sets up the connection as the CONNECT asks.

@@ -29,6 +29,7 @@ type fake struct {
 	judge func(raw []byte) ingest.Reply // nil: accepted
 	limit int                           // reports that may wait; 0: no limit
 	hold  bool                          // answer only at flush
+	flood func(lamppost.DeviceID) error // nil: nobody floods
 
 	mu     sync.Mutex
 	room   sync.Cond
@@ -53,6 +54,9 @@ func newFake() *fake {
 func (f *fake) TrySubmit(from *ingest.Origin, raw []byte, token uint64, sink ingest.Sink) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.flood != nil && f.flood(from.Device) != nil {
+		return f.flood(from.Device)
+	}
 	if f.limit > 0 && len(f.queue) >= f.limit {
 		return ingest.ErrBusy
 	}
@@ -65,7 +69,10 @@ func (f *fake) Submit(ctx context.Context, from *ingest.Origin, raw []byte, toke
 	defer stop()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for len(f.queue) >= f.limit {
+	if f.flood != nil && f.flood(from.Device) != nil {
+		return f.flood(from.Device)
+	}
+	for f.limit > 0 && len(f.queue) >= f.limit {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}

@@ -45,6 +45,10 @@ func (c *conn) unread(err error) error {
 	if err != nil {
 		return err
 	}
+	if err := c.forgiven(c.origin.Allowance.Check(), c.origin.Allowance.Check); err != nil {
+		return c.notTaken(token, err)
+	}
+	c.origin.Allowance.Spend()
 	c.Done(token, ingest.Reply{Code: lamppost.CodeTooLarge,
 		Text: fmt.Sprintf("a packet of %d bytes; a report has at most %d", l.end, lamppost.MaxReportBytes)})
 	return nil

@@ -14,13 +14,13 @@ const (
 	ConnectTimeout = 10 * time.Second      // for the TLS handshake, and again for a whole CONNECT
 	DiscardTimeout = 5 * time.Minute       // for the rest of a report that is too large, on a connection without keepalive
 	WriteTimeout   = 30 * time.Second      // a peer that takes no byte for so long is closed
+	FloodPause     = 5 * time.Second       // how long a device that brought too many bad reports is left unread before it is sent away
 	DrainTimeout   = 5 * time.Second       // at shutdown, for the acknowledgements of what was submitted
 	lingerTimeout  = time.Second           // for the peer to read a farewell before the socket is closed
 	acceptPause    = 50 * time.Millisecond // after a failure to accept that passes, such as too many open files
 
 	MaxDesiredBytes  = 16 << 10 // a desired state
 	MaxRefusedKept   = 16       // refusals kept for a device that has not subscribed, and queued for one that has
-	maxReasonBytes   = 512      // the text of a refusal on the wire
 	maxFilters       = 8        // in one SUBSCRIBE; a device has two topics to read
 	maxReplyBytes    = 16 << 10 // SUBACK, PINGRESP …: beyond it the connection is not read until the peer takes some
 	maxWriteBytes    = 64 << 10 // acknowledgements put into one write

@@ -17,7 +17,8 @@ type Metrics struct {
 
 	// Closed counts connections the front door ended, by cause: too_many (over MaxConnections), log_in, malformed and
 	// protocol (what was sent is not MQTT, or not allowed in it), too_large (a packet that is no report), silent (keepalive,
-	// or no CONNECT), slow (takes no bytes), busy (sent away by a full node), taken_over, socket (an error of the network).
+	// or no CONNECT), slow (takes no bytes), busy (sent away by a full node), flood (too many bad reports), taken_over, socket
+	// (an error of the network).
 	Closed *prometheus.CounterVec
 
 	refused []prometheus.Counter // Refused by code, so that a refusal costs no look-up

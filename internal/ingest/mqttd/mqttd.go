@@ -30,8 +30,9 @@ import (
 )
 
 // A Submitter takes reports; *ingest.Ingest is one, and its comments are the contract. In short: both methods take
-// ownership of raw, Submit waits while the queue is full, TrySubmit returns ingest.ErrBusy instead; after nil, and only
-// then, sink.Done(token) is called exactly once, from any goroutine.
+// ownership of raw, Submit waits while the queue is full, TrySubmit returns ingest.ErrBusy instead; both return an
+// *ingest.FloodError where too many bad reports came from there; after nil, and only then, sink.Done(token) is called exactly
+// once, from any goroutine.
 type Submitter interface {
 	Submit(ctx context.Context, from *ingest.Origin, raw []byte, token uint64, sink ingest.Sink) error
 	TrySubmit(from *ingest.Origin, raw []byte, token uint64, sink ingest.Sink) error
@@ -71,6 +72,7 @@ type Server struct {
 	metrics *Metrics
 	mail    post
 	waiting penalties
+	origins ingest.Origins
 
 	mu       sync.Mutex
 	open     int              // sockets

@@ -99,7 +99,7 @@ func (c *conn) detailedAck(s slot) []byte {
 		Mods:            c.mods,
 	}
 	if !r.Code.Accepted() {
-		pk.Properties.ReasonString = r.Code.String() + ": " + clip(r.Text)
+		pk.Properties.ReasonString = r.Reason()
 	}
 	if c.receipts && !r.ID.IsZero() {
 		pk.Properties.User = append(pk.Properties.User, packets.UserProperty{Key: "report", Val: r.ID.String()})

@@ -12,9 +12,9 @@ export class Refused extends Error {
 // until the page is closed; nothing is ever written to the browser's storage.
 let token = '';
 
-async function ask(path, signal) {
+async function ask(path, options = {}) {
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
-  const answer = await fetch(path, { headers, signal, credentials: 'same-origin', cache: 'no-store' });
+  const answer = await fetch(path, { ...options, headers, credentials: 'same-origin', cache: 'no-store' });
   if (answer.ok) return answer;
   let code = 'unreadable';
   let text = `The node answered ${answer.status} to ${path}.`;
@@ -26,7 +26,12 @@ async function ask(path, signal) {
 
 // get fetches a path below /api.
 export async function get(path, signal) {
-  return (await ask(`/api${path}`, signal)).json();
+  return (await ask(`/api${path}`, { signal })).json();
+}
+
+// post orders something below /api and returns what came of it, once it is committed.
+export async function post(path, body) {
+  return (await ask(`/api${path}`, { method: 'POST', body: JSON.stringify(body) })).json();
 }
 
 const pause = (ms) => new Promise((done) => { setTimeout(done, ms); });

@@ -64,7 +64,8 @@ function trouble(err) {
 
 function footWords(s) {
   const speed = s.speed > 1 ? ` · demo clock, ${count(Math.round(s.speed))} times as fast` : '';
-  return `Network ${s.network} · member ${s.member} · Lamppost ${s.version}${speed}`;
+  const broker = s.broker ? ` · broker ${s.broker.address} ${s.broker.connected ? 'connected' : 'not connected'}` : '';
+  return `Network ${s.network} · member ${s.member} · Lamppost ${s.version}${broker}${speed}`;
 }
 
 function askForToken() {

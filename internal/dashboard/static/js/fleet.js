@@ -4,7 +4,8 @@ import { get } from './api.js';
 import { fill, h, keyed, move, say } from './dom.js';
 import { ago, count, decimal, drawn, negative, plural, purse, quantity, when, zero } from './format.js';
 import { every } from './live.js';
-import { codeWords, kindWords, qualityName, safetyClass, safetyName, safetyWords, stateOf } from './words.js';
+import { pendingCard } from './pending.js';
+import { codeWords, kindWords, qualityName, safetyClass, safetyClasses, safetyName, safetyWords, stateOf } from './words.js';
 
 const pageSize = 120; // rows shown before "show more"
 
@@ -16,11 +17,12 @@ export function fleetPage(app) {
   const found = h('p', { class: 'quiet', role: 'status' });
   const more = h('button', { type: 'button', hidden: true, onclick: () => { limit += pageSize; draw(); } }, 'Show more');
   const problem = h('div');
-  const waiting = h('p', { class: 'quiet' });
+  const broker = h('div', { role: 'status' });
+  const pending = pendingCard(app, () => load());
   const search = h('input', { type: 'search', id: 'find', placeholder: 'Name, site or owner', oninput: () => draw() });
   const state = h('select', { id: 'state', onchange: () => draw() }, option('', 'Any state'), option('ok', 'Online'), option('idle', 'Silent'), option('bad', 'Quarantined'));
   const safety = h('select', { id: 'safety', onchange: () => draw() }, option('', 'Any safety class'),
-    ['life', 'public', 'essential', 'ordinary'].map((c) => option(c, safetyName(c))));
+    safetyClasses.map((c) => option(c, safetyName(c))));
   const kept = new Map();
   const lights = new Map();
   let devices = [];
@@ -29,7 +31,7 @@ export function fleetPage(app) {
   const load = every(1500, () => app.guard(async () => {
     const answer = await get('/devices');
     devices = answer.devices ?? [];
-    say(waiting, pendingWords(answer.pending ?? []));
+    pending.update(answer.pending ?? [], devices);
     draw();
   }, problem));
 
@@ -52,29 +54,36 @@ export function fleetPage(app) {
 
   const el = h('div', { class: 'page' },
     h('h1', { class: 'sr' }, 'The fleet at a glance'),
-    numbers.el,
+    numbers.el, broker, pending.el,
     h('section', { class: 'card', 'aria-labelledby': 'street-h' },
       h('div', { class: 'head' }, h('h2', { id: 'street-h' }, 'Every device, one light'), legend()), street, streetWords),
     h('section', { 'aria-labelledby': 'list-h' },
       h('div', { class: 'head' }, h('h2', { id: 'list-h' }, 'Devices'), found),
       h('form', { class: 'filters', role: 'search', onsubmit: (e) => e.preventDefault() },
         field('find', 'Find', search), field('state', 'State', state), field('safety', 'Safety', safety)),
-      problem, list, more, waiting));
+      problem, list, more));
 
   return {
     title: 'Fleet', el, changed: load,
-    status: (s) => numbers.update(s, app.live.rate),
+    status,
     start() {
-      if (app.live.status) numbers.update(app.live.status, app.live.rate);
+      if (app.live.status) status(app.live.status);
       load();
     },
   };
+
+  function status(s) {
+    numbers.update(s, app.live.rate);
+    showBroker(broker, s.broker, app.now());
+  }
 }
 
-function pendingWords(pending) {
-  if (!pending.length) return '';
-  const names = pending.slice(0, 5).map((d) => d.name || d.id).join(', ');
-  return `${plural(pending.length, 'device')} announced and not yet enrolled with a key: ${names}${pending.length > 5 ? ' …' : ''}.`;
+// showBroker says that a broker is out of reach; while it is reached there is nothing to say.
+function showBroker(el, broker, now) {
+  if (!broker || broker.connected) return fill(el);
+  const [words, why] = el.firstChild?.children ?? fill(el, h('p', { class: 'note warn' }, h('strong'), h('span'))).firstChild.children;
+  say(words, `The broker at ${broker.address} has been out of reach since ${when(broker.since_ms)} (${ago(broker.since_ms, now)}). `);
+  say(why, `What devices publish there waits, and is taken when it is reached again. The reason: ${broker.error || 'the node has just started'}.`);
 }
 
 const option = (value, text) => h('option', { value }, text);

@@ -16,6 +16,7 @@ const safety = {
   essential: ['Essential', 'Somebody’s home or work relies on it. It may be reduced only after 7 days’ notice and 72 hours’ grace, and never while it is offline.'],
   ordinary: ['Ordinary', 'It may stop, for example when it is not paid for.'],
 };
+export const safetyClasses = ['life', 'public', 'essential', 'ordinary'];
 const safetyByNumber = ['essential', 'life', 'public', 'ordinary'];
 
 export const safetyClass = (c) => (typeof c === 'number' ? safetyByNumber[c] : c) ?? 'essential';
