@@ -48,6 +48,16 @@ func (r *Report) Suite() sig.Suite { return r.env.suite }
 // Signature returns the signature or MAC tag, aliasing the decoded bytes.
 func (r *Report) Signature() []byte { return r.env.signature }
 
+// Halved reports whether only the R of an Ed25519 signature is there, as in a segment with a half-aggregate.
+func (r *Report) Halved() bool {
+	return r.env.suite == sig.EdDSA && len(r.env.signature) == AggregateBytes
+}
+
+// Halve appends the report with only the R of its Ed25519 signature, as it stands in a segment with a half-aggregate.
+func (r *Report) Halve(b []byte) []byte {
+	return appendEnvelope(b, r.env.suite, r.env.protected, r.env.payload, r.env.signature[:AggregateBytes])
+}
+
 // Billing reports whether this is a billing report.
 func (r *Report) Billing() bool { return r.Flags&FlagBilling != 0 }
 
