@@ -1,9 +1,4 @@
 package tilelog
 
-import "golang.org/x/mod/sumdb/tlog"
-
-// TilePath lets a test compare paths with those of the specification.
-func TilePath(t tlog.Tile) string { return tilePath(t) }
-
 // Around puts a failing disk under d. Steps are "mkdir", "write" (which contains "sync"), "rename", "syncdir", "trim".
 func (d *DirStorage) Around(step func(op, path string, do func() error) error) { d.around = step }

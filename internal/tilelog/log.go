@@ -4,7 +4,7 @@
 //
 // It promises that what is published is never ahead of what is durable, that a checkpoint is never ahead of its tiles,
 // and that no checkpoint is signed that contradicts the one published before. It does not know what a leaf means, does
-// not order anything, and does not collect the signatures of other members or witnesses. The hash arithmetic is that of
+// not order anything, and does not collect the signatures of other members or witnesses; it publishes them. The hash arithmetic is that of
 // golang.org/x/mod/sumdb/tlog, which is also what checks it in the tests.
 //
 // Start reading at [Log] (appending), then [Publisher] (files), [ProveRecord] and [Nodes] (proofs). Checkpoints as such

@@ -18,8 +18,10 @@ const (
 	// tileHeight is the height of a tile in C2SP tlog-tiles: 2⁸ hashes or entries wide.
 	tileHeight = 8
 
-	// CheckpointPath is where a log's latest signed checkpoint is published.
+	// CheckpointPath is where a log's latest signed checkpoint is published, CosignedPath where the latest that
+	// witnesses have cosigned.
 	CheckpointPath = "checkpoint"
+	CosignedPath   = "checkpoint.cosigned"
 )
 
 // A Storage is where a log is published: a folder that a web server serves, or an object store. Paths are relative, with
@@ -32,10 +34,10 @@ type Storage interface {
 	// because what is published under a path never changes. After an error, anything from nothing to everything was done.
 	Put(path string, data []byte) error
 
-	// PutCheckpoint replaces the checkpoint old, nil if there is none yet, by new, durably when it returns. If
-	// something else than old is there, it is an error and nothing changes. After any other error either may be there.
-	// Replacing it by itself makes sure that it is durable.
-	PutCheckpoint(old, new []byte) error
+	// PutCheckpoint replaces the checkpoint old, nil if there is none yet, at CheckpointPath or CosignedPath by new,
+	// durably when it returns. If something else than old is there, it is an error and nothing changes. After any
+	// other error either may be there. Replacing it by itself makes sure that it is durable.
+	PutCheckpoint(path string, old, new []byte) error
 }
 
 // A Trimmer is a Storage that can remove what a complete file has made superfluous.
@@ -75,7 +77,7 @@ type Publisher struct {
 }
 
 // Publish brings the Storage to the first size leaves of the log in r and returns the signed checkpoint. It does nothing
-// but return the published checkpoint if that has this size already.
+// but return the published checkpoint if that has this size already; it may carry cosignatures then.
 //
 // The order is: bundles and tiles that are new since the published checkpoint, each durable; then the checkpoint. A crash
 // between any two steps leaves the old checkpoint with all its files, and files that the next call writes again with the
@@ -86,7 +88,7 @@ func (p *Publisher) Publish(r kv.Reader, size int64) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("publishing log at size %d: %w", size, err)
 	}
-	old, from, err := p.published(r)
+	old, from, err := p.published(r, CheckpointPath)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +97,7 @@ func (p *Publisher) Publish(r kv.Reader, size int64) ([]byte, error) {
 	}
 	if old != nil && size == from {
 		// The call that wrote it may have failed right after: it is there, but is it durable?
-		if err := p.Storage.PutCheckpoint(old, old); err != nil {
+		if err := p.Storage.PutCheckpoint(CheckpointPath, old, old); err != nil {
 			return nil, fmt.Errorf("publishing checkpoint of size %d again: %w", size, err)
 		}
 		return old, nil
@@ -107,16 +109,16 @@ func (p *Publisher) Publish(r kv.Reader, size int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.Storage.PutCheckpoint(old, signed); err != nil {
+	if err := p.Storage.PutCheckpoint(CheckpointPath, old, signed); err != nil {
 		return nil, fmt.Errorf("publishing checkpoint of size %d: %w", size, err)
 	}
 	return signed, nil
 }
 
-// published returns the signed checkpoint in the Storage, nil if there is none, and its size, after checking that it is
-// ours and that the log in r continues it.
-func (p *Publisher) published(r kv.Reader) (signed []byte, size int64, err error) {
-	signed, err = p.Storage.Get(CheckpointPath)
+// published returns the signed checkpoint at a path of the Storage, nil if there is none, and its size, after checking
+// that it is ours, whoever signed it besides, and that the log in r continues it.
+func (p *Publisher) published(r kv.Reader, path string) (signed []byte, size int64, err error) {
+	signed, err = p.Storage.Get(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, 0, nil
 	}
@@ -173,7 +175,7 @@ func (p *Publisher) writeTiles(r kv.Reader, from, to int64) error {
 // soon as the complete tile is durable, which C2SP tlog-tiles allows ("Partial Tiles"). It is done before the checkpoint
 // that needs the complete tile: so a crash in between leaves nothing behind, because the next call does both again.
 func (p *Publisher) put(t tlog.Tile, data []byte) error {
-	path := tilePath(t)
+	path := TilePath(t)
 	if err := p.Storage.Put(path, data); err != nil {
 		return err
 	}
@@ -225,9 +227,9 @@ func readBundle(r kv.Reader, t tlog.Tile) ([]byte, error) {
 	return bundle.Bytes(), nil
 }
 
-// tilePath returns where a tile is published. C2SP tlog-tiles has tlog's paths without the height, and calls the data
+// TilePath returns where a tile is published, relative to the log's address. C2SP tlog-tiles has tlog's paths without the height, and calls the data
 // of a log its entries.
-func tilePath(t tlog.Tile) string {
+func TilePath(t tlog.Tile) string {
 	path := strings.TrimPrefix(t.Path(), fmt.Sprintf("tile/%d/", tileHeight))
 	if rest, ok := strings.CutPrefix(path, "data/"); ok {
 		path = "entries/" + rest
