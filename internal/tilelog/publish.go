@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// tileHeight is the height of a tile in C2SP tlog-tiles: 2⁸ hashes or entries wide.
-	tileHeight = 8
+	// TileHeight is the height of a tile in C2SP tlog-tiles: 2⁸ hashes or entries wide.
+	TileHeight = 8
 
 	// CheckpointPath is where a log's latest signed checkpoint is published, CosignedPath where the latest that
 	// witnesses have cosigned.
@@ -148,7 +148,7 @@ func (p *Publisher) published(r kv.Reader, path string) (signed []byte, size int
 
 // writeTiles writes what a tree of size to has and one of size from had not: entry bundles beside the tiles of level 0.
 func (p *Publisher) writeTiles(r kv.Reader, from, to int64) error {
-	for _, t := range tlog.NewTiles(tileHeight, from, to) {
+	for _, t := range tlog.NewTiles(TileHeight, from, to) {
 		if t.L == 0 {
 			bundle, err := readBundle(r, t)
 			if err != nil {
@@ -179,7 +179,7 @@ func (p *Publisher) put(t tlog.Tile, data []byte) error {
 	if err := p.Storage.Put(path, data); err != nil {
 		return err
 	}
-	if trimmer, ok := p.Storage.(Trimmer); ok && t.W == 1<<tileHeight {
+	if trimmer, ok := p.Storage.(Trimmer); ok && t.W == 1<<TileHeight {
 		return trimmer.Trim(path)
 	}
 	return nil
@@ -203,7 +203,7 @@ func (p *Publisher) sign(c lamppost.Checkpoint) ([]byte, error) {
 // readBundle returns the entries of a tile of level 0, each as two bytes of length, big-endian, and the leaf (C2SP
 // tlog-tiles, "Log entries").
 func readBundle(r kv.Reader, t tlog.Tile) ([]byte, error) {
-	first := t.N << tileHeight
+	first := t.N << TileHeight
 	from, to := logKey(leafKind, first), logKey(leafKind, first+int64(t.W))
 	var bundle bytes.Buffer
 	n := 0
@@ -230,7 +230,7 @@ func readBundle(r kv.Reader, t tlog.Tile) ([]byte, error) {
 // TilePath returns where a tile is published, relative to the log's address. C2SP tlog-tiles has tlog's paths without the height, and calls the data
 // of a log its entries.
 func TilePath(t tlog.Tile) string {
-	path := strings.TrimPrefix(t.Path(), fmt.Sprintf("tile/%d/", tileHeight))
+	path := strings.TrimPrefix(t.Path(), fmt.Sprintf("tile/%d/", TileHeight))
 	if rest, ok := strings.CutPrefix(path, "data/"); ok {
 		path = "entries/" + rest
 	}
