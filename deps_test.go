@@ -48,10 +48,11 @@ var uses = map[string]string{
 	"internal/api": ". audit sig tariff internal/archive internal/consensus internal/kv internal/ledger internal/replica " +
 		"internal/tilelog",
 	"internal/dashboard": "",
-	"internal/node": ". audit sig internal/api internal/consensus internal/consensus/solo internal/dashboard internal/ingest " +
+	"internal/node": ". audit sig internal/api internal/consensus internal/consensus/solo internal/cosign internal/dashboard internal/ingest " +
 		"internal/ingest/httpd internal/ingest/mapping internal/ingest/mqttd internal/kv internal/kv/pebble internal/ledger internal/replica " +
 		"internal/tilelog",
 	"internal/gateway": ". sig internal/consensus internal/ingest internal/ingest/httpd internal/ingest/mqttd internal/kv internal/kv/pebble",
+	"internal/cosign":  ". internal/kv internal/tilelog internal/witness",
 	"internal/witness": ". internal/dashboard internal/kv internal/kv/pebble internal/tilelog",
 	"internal/sim": ". audit sig internal/archive internal/consensus internal/consensus/solo internal/ingest internal/kv " +
 		"internal/ledger internal/ledger/ledgertest internal/replica internal/tilelog",
