@@ -16,6 +16,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
@@ -34,6 +35,9 @@ type Config struct {
 	// first it returns an error.
 	Checkpoint func() (note string, c lamppost.Checkpoint, published lamppost.TimeMS, err error)
 	Status     func() consensus.Status
+	Witnesses  *Witnesses                        // nil: this node asks none
+	Conflict   func() *Conflict                  // why nothing is signed any more; it, or what it returns, may be nil
+	Published  func(path string) ([]byte, error) // a file of the log; fs.ErrNotExist where there is none; nil: none are shown
 
 	Network    string
 	Member     lamppost.MemberID
@@ -79,6 +83,12 @@ func New(cfg Config) (*Server, error) {
 		cfg.Speed = 1
 	}
 	cfg.Quorum = max(1, cfg.Quorum)
+	if cfg.Conflict == nil {
+		cfg.Conflict = func() *Conflict { return nil }
+	}
+	if cfg.Published == nil {
+		cfg.Published = func(string) ([]byte, error) { return nil, os.ErrNotExist }
+	}
 	s := &Server{cfg: cfg, log: cfg.Log, gate: newGate(cfg.AdminToken), closed: make(chan struct{})}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -103,6 +113,7 @@ func (s *Server) routes() []route {
 		{"GET /healthz", public, s.getHealth},
 		{"GET /readyz", public, s.getReady},
 		{"GET /network.pin", public, s.getPin},
+		{"GET /log/{path...}", public, s.getPublished},
 		{"GET /login", public, s.getLogin},
 		{"GET /api/status", closed, s.getStatus},
 		{"GET /api/events", closed, s.getEvents},

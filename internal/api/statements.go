@@ -77,22 +77,23 @@ func (s *Server) getReceipt(w http.ResponseWriter, req *http.Request) error {
 	return writeFile(w, "receipt.json", file)
 }
 
-// proven gathers a proof against the latest published checkpoint and turns it into a file. The checkpoint is taken
-// before the snapshot: then the snapshot has all that the checkpoint covers.
+// proven gathers a proof against the latest published checkpoint, where there are witnesses the latest cosigned one, and
+// turns it into a file. The checkpoint is taken before the snapshot: then the snapshot has all that the checkpoint covers.
 func (s *Server) proven(want func(kv.Reader) (replica.Want, error), file func(*lamppost.Proof, *audit.Pin) ([]byte, error)) (out []byte, err error) {
-	note, c, _, checkpointErr := s.cfg.Checkpoint()
+	c, checkpointErr := s.provable()
 	err = s.snapshot(func(r kv.Reader) error {
 		what, err := want(r)
 		if err != nil {
 			return err
 		}
 		if checkpointErr != nil {
-			return notReady("no checkpoint is published yet: ask again in a second")
+			return checkpointErr
 		}
-		proof, err := replica.Prove(r, s.cfg.Network, []string{note}, c.Size, what)
+		proof, err := replica.Prove(r, s.cfg.Network, []string{c.Note}, c.Size, what)
 		if err != nil {
-			return unpublished(err)
+			return s.unpublished(err)
 		}
+		proof.Witnesses = c.Keys
 		pin, err := s.pin(r)
 		if err != nil {
 			return err
@@ -103,15 +104,6 @@ func (s *Server) proven(want func(kv.Reader) (replica.Want, error), file func(*l
 		return nil
 	})
 	return out, err
-}
-
-// unpublished turns "committed but not published" into "come again".
-func unpublished(err error) error {
-	var refusal *lamppost.Refusal
-	if errors.As(err, &refusal) && refusal.Code == lamppost.CodeNotReady {
-		return notReady(refusal.Text)
-	}
-	return err
 }
 
 func writeFile(w http.ResponseWriter, name string, file []byte) error {

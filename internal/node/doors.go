@@ -76,6 +76,7 @@ func (n *Node) openWeb() error {
 	n.registerMetrics()
 	server, err := api.New(api.Config{
 		Store: n.store, Order: n.Order, Checkpoint: n.Checkpoint, Status: n.engine.Status,
+		Witnesses: n.witnesses(), Conflict: n.conflict.Load, Published: n.files.Get,
 		Network: n.cfg.Network, Member: n.cfg.Member, Quorum: 1, Now: n.now, Speed: n.cfg.Speed, Version: version(),
 		AdminToken: n.token, Live: n.live, Devices: n.devices, Gateways: n.gateways, Seen: n.seen, MQTT: n.MQTTAddr(), HTTP: n.URL(),
 		Doors: httpd.Handler(httpd.Config{Auth: n.devices.Authenticate, Submit: n.in, Enrol: n.enrol, Log: n.cfg.Log,

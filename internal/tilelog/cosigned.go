@@ -49,8 +49,13 @@ func (p *Publisher) PublishCosigned(r kv.Reader, cosigned []byte) error {
 	return nil
 }
 
-// Cosigned returns the cosigned checkpoint that is published, nil if there is none, and its size. Like Publish it
-// checks that it is ours and that the log in r continues it.
+// Latest returns the checkpoint that is published, nil if there is none, and its size. Like Publish it checks that it is
+// ours and that the log in r continues it.
+func (p *Publisher) Latest(r kv.Reader) (signed []byte, size int64, err error) {
+	return p.published(r, CheckpointPath)
+}
+
+// Cosigned returns the cosigned checkpoint that is published, likewise.
 func (p *Publisher) Cosigned(r kv.Reader) (signed []byte, size int64, err error) {
 	return p.published(r, CosignedPath)
 }
