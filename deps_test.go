@@ -60,7 +60,7 @@ var uses = map[string]string{
 	"internal/demo/data/gen": "",
 	"internal/measure":       ". sig internal/api internal/node",
 	"internal/cli": ". audit device sig tariff internal/api internal/demo internal/gateway internal/kv/pebble internal/measure internal/node " +
-		"internal/replica",
+		"internal/replica internal/witness",
 	"cmd/lamppost": "internal/cli",
 }
 

@@ -5,6 +5,7 @@ import (
 	"os"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -33,7 +34,7 @@ const asProgram = "LAMPPOST_TEST_AS_PROGRAM"
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{Dir: "testdata/script", RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"waitfile": waitFile, "status": checkStatus, "changedigit": changeDigit,
+			"waitfile": waitFile, "status": checkStatus, "changedigit": changeDigit, "readenv": readEnv, "until": until,
 		}})
 }
 
@@ -45,6 +46,22 @@ func waitFile(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 	ts.Fatalf("%s did not appear", args[0])
+}
+
+// readEnv sets a variable to what stands in a file: `readenv NAME FILE`.
+func readEnv(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile(args[1])))
+}
+
+// until runs the program until its output matches: `until REGEXP lamppost ARG…`.
+func until(ts *testscript.TestScript, _ bool, args []string) {
+	want := regexp.MustCompile(args[0])
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
+		if _ = ts.Exec(args[1], args[2:]...); want.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+	}
+	ts.Fatalf("%q never matched the output, which is now\n%s%s", args[0], ts.ReadFile("stdout"), ts.ReadFile("stderr"))
 }
 
 // checkStatus compares the exit status of the last command: `status N`.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -13,6 +14,7 @@ import (
 
 func serveCmd() *cobra.Command {
 	var file, member string
+	var witnesses []string
 	var check, asJSON bool
 	var flags node.Config
 	cmd := &cobra.Command{
@@ -34,6 +36,9 @@ admin.token. Only this machine can reach a node unless it is given an address an
 				}
 			}
 			override(cmd, &cfg, flags, member)
+			if err := addWitnesses(&cfg, witnesses); err != nil {
+				return usage(err)
+			}
 			if err := cfg.Check(); err != nil {
 				return &ExitError{ExitUsage, err}
 			}
@@ -61,6 +66,8 @@ admin.token. Only this machine can reach a node unless it is given an address an
 	f.StringVar(&flags.Mapping, "mapping", "", "file that says what foreign JSON on MQTT topics means, for devices that do not sign")
 	f.BoolVar(&flags.AdmitUnsigned, "admit-unsigned", false, "let a new network enrol devices that nobody vouches for")
 	f.DurationVar(&flags.Linger, "linger", 0, "longest wait of a report for others (default 25ms)")
+	f.StringArrayVar(&witnesses, "witness", nil, "a witness to ask for cosignatures, as 'VKEY URL'; once for each")
+	f.IntVar(&flags.WitnessQuorum, "witness-quorum", 0, "how many of them are enough (default more than half)")
 	f.BoolVar(&check, "check", false, "check the configuration and end")
 	f.BoolVar(&asJSON, "log-json", false, "log in JSON")
 	return cmd
@@ -87,6 +94,24 @@ func override(cmd *cobra.Command, cfg *node.Config, flags node.Config, member st
 	if set("linger") {
 		cfg.Linger = flags.Linger
 	}
+	if set("witness-quorum") {
+		cfg.WitnessQuorum = flags.WitnessQuorum
+	}
+}
+
+// addWitnesses takes those of the flags instead of the file's.
+func addWitnesses(cfg *node.Config, given []string) error {
+	if len(given) > 0 {
+		cfg.Witnesses = nil
+	}
+	for _, text := range given {
+		fields := strings.Fields(text)
+		if len(fields) != 2 {
+			return fmt.Errorf("--witness %q: say its verifier key and its address, as in --witness 'witness.example+5f2e00d1+B… https://witness.example'", text)
+		}
+		cfg.Witnesses = append(cfg.Witnesses, node.Witness{VKey: fields[0], URL: fields[1]})
+	}
+	return nil
 }
 
 func serve(cmd *cobra.Command, cfg node.Config) error {

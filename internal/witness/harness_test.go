@@ -73,15 +73,20 @@ func (h *history) fork(t testing.TB) *history {
 	t.Helper()
 	g := *h
 	g.store = kv.NewMem()
-	var b kv.Batch
-	must(t, h.store.Scan([]byte{0}, nil, func(k, v []byte) error { b.Set(k, v); return nil }))
-	if b.Len() > 0 {
-		must(t, g.store.Apply(&b))
-	}
+	h.copyTo(t, g.store)
 	var err error
 	g.log, err = tilelog.Open(g.store)
 	must(t, err)
 	return &g
+}
+
+func (h *history) copyTo(t testing.TB, store kv.Store) {
+	t.Helper()
+	var b kv.Batch
+	must(t, h.store.Scan([]byte{0}, nil, func(k, v []byte) error { b.Set(k, v); return nil }))
+	if b.Len() > 0 {
+		must(t, store.Apply(&b))
+	}
 }
 
 func (h *history) root(t testing.TB, size int64) tlog.Hash {

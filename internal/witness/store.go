@@ -30,6 +30,8 @@ const (
 	recordVersion = 1
 )
 
+var errForeign = errors.New("this folder is not a witness's: it holds something else")
+
 type identity struct {
 	Version uint8  `cbor:"1,keyasint"`
 	Name    string `cbor:"2,keyasint"`
@@ -97,7 +99,12 @@ func loadIdentity(store kv.Store, name string) (*lamppost.Cosigner, error) {
 	return lamppost.NewCosigner(id.Name, id.Seed)
 }
 
+// newIdentity refuses a store that holds something else: it is a node's.
 func newIdentity(store kv.Store, name string) (*lamppost.Cosigner, error) {
+	err := store.Scan([]byte{0}, nil, func(_, _ []byte) error { return errForeign })
+	if err != nil {
+		return nil, err
+	}
 	seed := make([]byte, 32)
 	rand.Read(seed) // never fails
 	if name == "" {

@@ -367,6 +367,11 @@ func TestIdentity(t *testing.T) {
 	if _, err := witness.New(witness.Config{Store: store, Name: "other.example"}); err == nil || !strings.Contains(err.Error(), "another folder") {
 		t.Errorf("another name on the same folder: %v", err)
 	}
+	foreign := kv.NewMem()
+	newHistory(t, origin).grow(t, 1, "entry").copyTo(t, foreign)
+	if _, err := witness.New(witness.Config{Store: foreign}); err == nil || !strings.Contains(err.Error(), "not a witness's") {
+		t.Errorf("a witness in a node's store: %v", err)
+	}
 	a, err := witness.New(witness.Config{Store: kv.NewMem()})
 	must(t, err)
 	b, err := witness.New(witness.Config{Store: kv.NewMem()})
