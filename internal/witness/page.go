@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/lamppost/lamppost"
@@ -25,7 +26,8 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 		}
 		return n
 	},
-	"hash": OriginHash,
+	"hash":     OriginHash,
+	"sentence": func(words string) string { return strings.ToUpper(words[:1]) + words[1:] },
 }).Parse(pageText))
 
 // pagePolicy lets the page load its own style and nothing else: what logs call themselves could not do anything.
