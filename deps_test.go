@@ -92,7 +92,7 @@ var library = map[string]struct{ code, tests string }{
 	"github.com/spf13/cobra":                  {code: "internal/cli"},
 	"github.com/veraison/go-cose":             {tests: "."},
 	"github.com/x448/float16":                 {code: "."},
-	"golang.org/x/mod":                        {code: ". audit internal/api internal/cosign internal/node internal/sim internal/tilelog internal/witness", tests: "internal/dashboard internal/replica"},
+	"golang.org/x/mod":                        {code: ". audit internal/api internal/cosign internal/node internal/sim internal/tilelog internal/witness", tests: "cmd/lamppost internal/dashboard internal/replica"},
 	"pgregory.net/rapid":                      {code: "internal/kv/kvtest", tests: everywhere},
 }
 
