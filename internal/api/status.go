@@ -20,11 +20,11 @@ func (s *Server) getReady(w http.ResponseWriter, _ *http.Request) error {
 	if _, err := (ledger.View{Reader: s.cfg.Store}).Network(); err != nil {
 		return notReady("the network is not founded yet")
 	}
-	if _, _, _, err := s.cfg.Checkpoint(); err != nil {
-		return notReady("no checkpoint is published yet")
-	}
 	if c := s.cfg.Conflict(); c != nil {
 		return notReady("nothing is signed or taken any more: " + c.Text)
+	}
+	if _, _, _, err := s.cfg.Checkpoint(); err != nil {
+		return notReady("no checkpoint is published yet")
 	}
 	_, err := io.WriteString(w, "ready\n")
 	return err

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"strings"
+	"regexp"
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/tilelog"
@@ -76,15 +76,18 @@ func (s *Server) unpublished(err error) error {
 	return notReady(refusal.Text)
 }
 
+// tileFile is the path of a tile or entry bundle in C2SP tlog-tiles.
+var tileFile = regexp.MustCompile(`^tile/(entries|\d{1,2})/(x\d{3}/)*\d{3}(\.p/\d{1,3})?$`)
+
 // getPublished serves the log's files (C2SP tlog-tiles) to everybody: leaves are salted commitments.
 func (s *Server) getPublished(w http.ResponseWriter, req *http.Request) error {
 	path := req.PathValue("path")
 	head := path == tilelog.CheckpointPath || path == tilelog.CosignedPath
-	if !head && !strings.HasPrefix(path, "tile/") || strings.HasSuffix(path, ".tmp") {
+	if !head && !tileFile.MatchString(path) {
 		return notFound("no file %q of the log: C2SP tlog-tiles says which there are", clip(path))
 	}
 	data, err := s.cfg.Published(path)
-	if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrInvalid) {
+	if errors.Is(err, os.ErrNotExist) {
 		return notFound("the log has no file %q", clip(path))
 	}
 	if err != nil {

@@ -128,6 +128,9 @@ func serve(cmd *cobra.Command, cfg node.Config) error {
 	if addr := n.MQTTAddr(); addr != "" {
 		fmt.Fprintf(out, "Devices: MQTT on %s, or HTTP at the address above\n", addr)
 	}
+	if len(cfg.Witnesses) > 0 {
+		fmt.Fprintf(out, "Its log is cosigned by %d witnesses, %d of them are enough: network.pin names them now\n", len(cfg.Witnesses), cfg.WitnessQuorum)
+	}
 	fmt.Fprintf(out, "Next: lamppost party add … and lamppost device add … with --data %s. Ctrl-C ends cleanly.\n", cfg.Data)
 	return n.Run(cmd.Context())
 }

@@ -194,10 +194,11 @@ func witnessAddCmd() *cobra.Command {
 	f := &witnessFlags{}
 	var origin, at string
 	cmd := &cobra.Command{
-		Use:   "add PIN-FILE|VKEY",
+		Use:   "add FILE|VKEY",
 		Short: "Follow a log, or the logs of all members of a network",
-		Long: `Follow a log: name the network's pin, whose members' logs are then all followed, or the log's verifier key. Adding a
-log again adds a key to it, so that it can change its key, and goes on from what was cosigned.
+		Long: `Follow a log: name the network's pin, whose members' logs are then all followed, or the log's verifier key, or a file
+with a line "log VKEY [URL]" for each (C2SP tlog-policy). Adding a log again adds a key to it, so that it can change its
+key, and goes on from what was cosigned.
 
 With --url the witness looks at the log's own files where somebody showed it a checkpoint with a proof that does not
 fit, and finds out whether the log signed two histories. A node serves its files at /log.`,
@@ -223,23 +224,9 @@ fit, and finds out whether the log signed two histories. A node serves its files
 
 // logsOf reads what to follow.
 func logsOf(arg, origin, at string) ([]witness.Log, error) {
-	var logs []witness.Log
-	if text, err := readLimited(arg, audit.MaxPinBytes); err == nil {
-		pin, err := audit.ParsePin(string(text))
-		if err != nil {
-			return nil, fmt.Errorf("reading %q: %w", arg, err)
-		}
-		for _, m := range pin.Members {
-			l, err := witness.ParseKey(audit.VerifierKey(pin.Network, m))
-			if err != nil {
-				return nil, err
-			}
-			logs = append(logs, l)
-		}
-	} else if l, err := witness.ParseKey(arg); err == nil {
-		logs = []witness.Log{l}
-	} else {
-		return nil, fmt.Errorf("%q is neither a network's pin, which is a file, nor a log's verifier key", arg)
+	logs, err := readLogs(arg)
+	if err != nil {
+		return nil, err
 	}
 	if len(logs) > 1 && (origin != "" || at != "") {
 		return nil, fmt.Errorf("%q names %d logs: --origin and --url are one log's, so add each by its key", arg, len(logs))
@@ -247,7 +234,55 @@ func logsOf(arg, origin, at string) ([]witness.Log, error) {
 	if origin != "" {
 		logs[0].Origin = origin
 	}
-	logs[0].URL = at
+	if at != "" {
+		logs[0].URL = at
+	}
+	return logs, nil
+}
+
+func readLogs(arg string) ([]witness.Log, error) {
+	text, err := readLimited(arg, audit.MaxPinBytes)
+	if err != nil {
+		l, err := witness.ParseKey(arg)
+		if err != nil {
+			return nil, fmt.Errorf("%q is neither a network's pin, which is a file, nor a log's verifier key", arg)
+		}
+		return []witness.Log{l}, nil
+	}
+	if logs, err := policyLogs(string(text)); err == nil && len(logs) > 0 {
+		return logs, nil
+	}
+	pin, err := audit.ParsePin(string(text))
+	if err != nil {
+		return nil, fmt.Errorf("reading %q: %w", arg, err)
+	}
+	var logs []witness.Log
+	for _, m := range pin.Members {
+		l, err := witness.ParseKey(audit.VerifierKey(pin.Network, m))
+		if err != nil {
+			return nil, err
+		}
+		logs = append(logs, l)
+	}
+	return logs, nil
+}
+
+// policyLogs reads the log lines of a C2SP tlog-policy file; the others are for readers of logs.
+func policyLogs(text string) (logs []witness.Log, err error) {
+	for line := range strings.Lines(text) {
+		fields := strings.Fields(line)
+		if len(fields) < 2 || len(fields) > 3 || fields[0] != "log" {
+			continue
+		}
+		l, err := witness.ParseKey(fields[1])
+		if err != nil {
+			return nil, err
+		}
+		if len(fields) == 3 {
+			l.URL = fields[2]
+		}
+		logs = append(logs, l)
+	}
 	return logs, nil
 }
 

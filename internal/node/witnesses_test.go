@@ -126,7 +126,8 @@ func TestWitnessed(t *testing.T) {
 		}
 	}
 	for path, want := range map[string]int{"tile/0/000": 404, fmt.Sprintf("tile/0/000.p/%d", s.Log.Size): 200, "../admin.token": 404, "tile/../../admin.token": 404,
-		"%2e%2e/admin.token": 404, "checkpoint.tmp": 404, "": 404} {
+		"%2e%2e/admin.token": 404, "checkpoint.tmp": 404, "": 404,
+		"tile": 404, "tile/0": 404, "tile/0/000.p": 404, fmt.Sprintf("tile/0/000.p/%d/x", s.Log.Size): 404} {
 		if res, body := l.fetch("/log/" + path); res.StatusCode != want || bytes.Contains(body, []byte(l.AdminToken())) {
 			t.Errorf("/log/%s: %d, want %d\n%.99q", path, res.StatusCode, want, body)
 		}
