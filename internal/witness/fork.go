@@ -61,13 +61,12 @@ func openHead(signed string, log note.Verifiers) (head, error) {
 
 // textHead reads a note whose signatures were verified when it was stored.
 func textHead(signed string) (head, error) {
-	n, err := note.Open([]byte(signed), note.VerifierList())
+	_, err := note.Open([]byte(signed), note.VerifierList())
 	var unverified *note.UnverifiedNoteError
 	if !errors.As(err, &unverified) {
 		return head{}, fmt.Errorf("reading a stored note: %w", err)
 	}
-	n = unverified.Note
-	return parseHead(n.Text)
+	return parseHead(unverified.Note.Text)
 }
 
 // heads reads both checkpoints of a stored fork.

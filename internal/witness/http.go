@@ -27,7 +27,7 @@ const sizeType = "text/x.tlog.size"
 type web struct {
 	w     *Witness
 	token [sha256.Size]byte // digest of the administrator's
-	busy  chan struct{}     // has room for the requests that may be under way
+	busy  chan struct{}     // has room for the checkpoints that may be decided at once
 }
 
 // Handler serves the witness: add-checkpoint and the monitoring addresses of C2SP tlog-witness, a page for people, and,
@@ -45,21 +45,9 @@ func (w *Witness) Handler(adminToken string) http.Handler {
 	for _, file := range []string{"/static/app.css", "/static/favicon.svg"} {
 		mux.Handle("GET "+file, dashboard.Handler())
 	}
-	return h.bounded(mux)
-}
-
-// bounded tells clients to come again while there are too many.
-func (h *web) bounded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case h.busy <- struct{}{}:
-			defer func() { <-h.busy }()
-			w.Header().Set("X-Content-Type-Options", "nosniff")
-			next.ServeHTTP(w, r)
-		default:
-			w.Header().Set("Retry-After", "1")
-			http.Error(w, "too many requests at once: try again", http.StatusServiceUnavailable)
-		}
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		mux.ServeHTTP(w, r)
 	})
 }
 
@@ -67,6 +55,14 @@ func (h *web) addCheckpoint(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxRequestBytes))
 	if err != nil {
 		http.Error(w, "the request is too long or did not come whole", http.StatusBadRequest)
+		return
+	}
+	select { // only now: who sends slowly takes nobody's place
+	case h.busy <- struct{}{}:
+		defer func() { <-h.busy }()
+	default:
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, "too many checkpoints at once: try again", http.StatusServiceUnavailable)
 		return
 	}
 	line, err := h.w.AddCheckpoint(body)

@@ -17,7 +17,7 @@ const (
 	maxURLBytes     = 2_000                                                    // where a log's files are
 	maxForks        = 16                                                       // proven, kept per log: the first ones
 	maxUnresolved   = 16                                                       // not proven, kept per log: the last ones
-	maxInFlight     = 64                                                       // requests at once; more are told to come again
+	maxInFlight     = 64                                                       // checkpoints decided at once; more are told to come again
 	requestTimeout  = 10 * time.Second                                         // for a request to come in and be answered
 	resolveEvery    = time.Minute                                              // shortest time between two looks at a log's files
 	fetchTimeout    = 10 * time.Second                                         // for one file of a log

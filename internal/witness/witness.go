@@ -358,12 +358,17 @@ func (w *Witness) consistent(f *followed, req *Request, h head, n *note.Note) *R
 }
 
 // cosign makes a checkpoint the last one, durably, and then returns the cosignature. It is signed before, so that one
-// write holds it too; should that fail, nobody ever sees it.
+// write holds it too; should that fail, nobody ever sees it. The same checkpoint within the same second has the same
+// cosignature, which is durable already: anybody can submit what is public, and shall not cost a write each time.
 func (w *Witness) cosign(f *followed, h head, n *note.Note) (string, *Refusal) {
 	now := w.cfg.Now()
 	sig, err := w.key.Cosign(n.Text, now.Unix())
 	if err != nil {
 		return "", refuse(Unavailable, "%v", err)
+	}
+	line := "— " + sig.Name + " " + sig.Base64 + "\n"
+	if strings.HasPrefix(f.state.Note, n.Text+"\n") && strings.HasSuffix(f.state.Note, "\n"+line) {
+		return line, nil
 	}
 	signed, err := lamppost.SignedNote(n.Text, append(n.Sigs, sig)...)
 	if err != nil {
@@ -377,7 +382,7 @@ func (w *Witness) cosign(f *followed, h head, n *note.Note) (string, *Refusal) {
 		return "", refuse(Unavailable, "%v", err)
 	}
 	f.state, f.forks = next, kept
-	return "— " + sig.Name + " " + sig.Base64 + "\n", nil
+	return line, nil
 }
 
 // Latest returns the checkpoint of a log that was cosigned last, with the log's signature and ours, or "" (C2SP
