@@ -51,17 +51,19 @@ var uses = map[string]string{
 	"internal/api": ". audit sig tariff internal/archive internal/consensus internal/kv internal/ledger internal/replica " +
 		"internal/tilelog",
 	"internal/dashboard": "",
-	"internal/node": ". audit sig internal/api internal/archive internal/archive/dir internal/consensus internal/consensus/solo internal/dashboard internal/ingest " +
-		"internal/ingest/brokerd internal/ingest/httpd internal/ingest/mapping internal/ingest/mqttd internal/kv internal/kv/pebble internal/ledger internal/replica " +
-		"internal/tilelog",
+	"internal/node": ". audit sig internal/api internal/archive internal/archive/dir internal/consensus internal/consensus/solo internal/cosign " +
+		"internal/dashboard internal/ingest internal/ingest/brokerd internal/ingest/httpd internal/ingest/mapping internal/ingest/mqttd internal/kv " +
+		"internal/kv/pebble internal/ledger internal/replica internal/tilelog",
 	"internal/gateway": ". sig internal/consensus internal/ingest internal/ingest/httpd internal/ingest/mqttd internal/kv internal/kv/pebble",
+	"internal/cosign":  ". internal/tilelog internal/witness",
+	"internal/witness": ". internal/dashboard internal/kv internal/kv/pebble internal/tilelog",
 	"internal/sim": ". audit sig internal/archive internal/consensus internal/consensus/solo internal/ingest internal/kv " +
 		"internal/ledger internal/ledger/ledgertest internal/replica internal/tilelog",
 	"internal/demo":          ". audit device device/devicemqtt sig tariff internal/api internal/consensus internal/node",
 	"internal/demo/data/gen": "",
 	"internal/measure":       ". audit sig internal/api internal/archive internal/archive/dir internal/kv internal/kv/pebble internal/node internal/replica internal/tilelog",
-	"internal/cli": ". audit device sig tariff internal/api internal/archive internal/archive/dir internal/demo internal/gateway internal/kv/pebble internal/measure internal/node " +
-		"internal/replica internal/tilelog",
+	"internal/cli": ". audit device sig tariff internal/api internal/archive internal/archive/dir internal/demo internal/gateway internal/kv/pebble " +
+		"internal/measure internal/node internal/replica internal/tilelog internal/witness",
 	"cmd/lamppost": "internal/cli",
 }
 
@@ -94,7 +96,7 @@ var library = map[string]struct{ code, tests string }{
 	"github.com/spf13/cobra":                  {code: "internal/cli"},
 	"github.com/veraison/go-cose":             {tests: "."},
 	"github.com/x448/float16":                 {code: "."},
-	"golang.org/x/mod":                        {code: ". audit internal/api internal/measure internal/node internal/sim internal/tilelog", tests: "cmd/lamppost internal/dashboard internal/replica"},
+	"golang.org/x/mod":                        {code: ". audit internal/api internal/cosign internal/measure internal/node internal/sim internal/tilelog internal/witness", tests: "cmd/lamppost internal/dashboard internal/replica"},
 	"pgregory.net/rapid":                      {code: "internal/kv/kvtest", tests: everywhere},
 }
 

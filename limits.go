@@ -16,6 +16,9 @@ const (
 	MaxBlockBytes       = 16 << 20 // transactions of a block together
 	MaxProofBytes       = 64 << 20 // a receipt's or a statement's proof
 
+	MaxWitnessNameBytes = 255 // the name of a witness's key
+	MaxWitnesses        = 32  // witnesses of a network
+
 	SaltBytes = 16 // a salt: 128 random bits
 
 	// The sequence rule (docs/formats.md): how much is remembered of what a device has numbered.

@@ -3,12 +3,15 @@ package lamppost_test
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"math"
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/sig"
@@ -753,7 +756,48 @@ func buildRest(t testing.TB) (vs []vector) {
 	add("checkpoint", "origin without member", "refused: <network>/<member>", []byte("harbour\n300\n"+root))
 	add("checkpoint", "root of 31 bytes", "refused: root hash", []byte("harbour/north\n300\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA==\n"))
 	add("checkpoint", "stray bits in the root", "refused: root hash", []byte("harbour/north\n300\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB=\n"))
+	return append(vs, cosignedVectors(t)...)
+}
+
+// cosignedVectors are checkpoints with a member's signature and a witness's.
+func cosignedVectors(t testing.TB) (vs []vector) {
+	const name = "witness.example/w1"
+	seed := sha256.Sum256([]byte("ed25519 " + name))
+	witness := want(lamppost.NewCosigner(name, seed[:]))(t)
+	signer, verifier, member := noteKeys(t, "harbour/north")
+	plain, _, _ := noteKeys(t, name)
+	text := lamppost.Checkpoint{Origin: "harbour/north", Size: 300}.Text()
+	add := func(name, expect string, raw []byte) {
+		vs = append(vs, vector{name: name, kind: "cosigned-checkpoint", raw: raw, expect: expect, given: []string{
+			field("suite", sig.EdDSA), "seed: " + hex.EncodeToString(seed[:]), field("member", member), field("witness", witness.Key())}})
+	}
+	write := func(text string, at int64) []byte {
+		n := want(note.Sign(&note.Note{Text: text}, signer))(t)
+		own := want(note.Open(n, note.VerifierList(verifier)))(t).Sigs
+		return want(lamppost.SignedNote(text, append(own, want(witness.Cosign(text, at))(t))...))(t)
+	}
+	good := write(text, 1_800_000_000)
+	add("cosigned in 2027", "ok", good)
+	add("cosigned in the first second", "ok", write(text, 1))
+	late := want(witness.Cosign(text, 1_800_000_001))(t)
+	raw := want(base64.StdEncoding.DecodeString(late.Base64))(t)
+	raw[11]-- // the time says the second before
+	late.Base64 = base64.StdEncoding.EncodeToString(raw)
+	lines := bytes.SplitAfter(good, []byte("\n"))
+	add("another time than was signed", "refused: invalid signature", append(bytes.Join(lines[:5], nil), "— "+late.Name+" "+late.Base64+"\n"...))
+	add("signed by the witness as a member signs", "refused: no cosignature",
+		append(bytes.Join(lines[:5], nil), bytes.SplitAfter(want(note.Sign(&note.Note{Text: text}, plain))(t), []byte("\n"))[4]...))
 	return vs
+}
+
+// noteKeys makes a member's key from a fixed seed, with its verifier key as text.
+func noteKeys(t testing.TB, name string) (note.Signer, note.Verifier, string) {
+	seed := sha256.Sum256([]byte("ed25519 " + name))
+	skey, vkey, err := note.GenerateKey(bytes.NewReader(seed[:]), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return want(note.NewSigner(skey))(t), want(note.NewVerifier(vkey))(t), vkey
 }
 
 func decimalVectors() (vs []vector) {
@@ -793,7 +837,8 @@ func proofVectors(t testing.TB) (vs []vector) {
 	add("cut short", "refused: cut short", raw[:len(raw)-1])
 	add("trailing byte", "refused: bytes after the end", append(bytes.Clone(raw), 0))
 	add("a field is missing", "refused: deterministic", cborHex(`a6 01 01 02 "harbour" 03 80 04 80 05 80 06 80`))
-	add("an unknown field", "refused: unknown field", cborHex(`a8 01 01 02 "harbour" 03 80 04 80 05 80 06 80 07 80 08 00`))
+	add("an unknown field", "refused: unknown field", cborHex(`a8 01 01 02 "harbour" 03 80 04 80 05 80 06 80 07 80 09 00`))
+	add("an empty list of witnesses", "refused: deterministic", cborHex(`a8 01 01 02 "harbour" 03 80 04 80 05 80 06 80 07 80 08 80`))
 	add("fields out of order", "refused: deterministic", cborHex(`a7 02 "harbour" 01 01 03 80 04 80 05 80 06 80 07 80`))
 	add("a field twice", "refused: duplicate", cborHex(`a8 01 01 01 01 02 "harbour" 03 80 04 80 05 80 06 80 07 80`))
 	add("null in place of a list", "refused: deterministic", cborHex(`a7 01 01 02 "harbour" 03 f6 04 80 05 80 06 80 07 80`))

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/mod/sumdb/note"
+
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/sig"
 )
@@ -227,6 +229,8 @@ func readVector(v *vector) ([]string, error) {
 	case "checkpoint":
 		c, err := lamppost.ParseCheckpoint(string(v.raw))
 		return []string{field("origin", c.Origin), field("size", c.Size), field("root", c.Root)}, same(err, v.raw, []byte(c.Text()))
+	case "cosigned-checkpoint":
+		return readCosigned(v)
 	}
 	return nil, fmt.Errorf("unknown type %q", v.kind)
 }
@@ -372,6 +376,27 @@ func readThin(raw []byte) ([]string, error) {
 		fields = append(fields, fmt.Sprintf("kept: %d received %d ms, leaf %s, outcome %x", k.Index, k.Received, k.LeafHash(), k.Outcome))
 	}
 	return fields, same(nil, raw, t.Append(nil))
+}
+
+func readCosigned(v *vector) ([]string, error) {
+	member, err := note.NewVerifier(v.lookup("member"))
+	if err != nil {
+		return nil, err
+	}
+	witness, err := lamppost.ParseWitnessKey(v.lookup("witness"))
+	if err != nil {
+		return nil, err
+	}
+	c, sigs, err := lamppost.OpenCheckpoint(v.raw, note.VerifierList(member, witness))
+	if err != nil {
+		return nil, err
+	}
+	if len(sigs) != 2 {
+		return nil, errors.New("no cosignature of this witness")
+	}
+	again, err := lamppost.SignedNote(c.Text(), sigs...)
+	return []string{field("origin", c.Origin), field("size", c.Size), field("root", c.Root),
+		field("time_s", lamppost.CosignatureTime(sigs[1]))}, same(err, v.raw, again)
 }
 
 func readProof(raw []byte) ([]string, error) {

@@ -16,17 +16,19 @@ type Evidence struct {
 	Pinned     bool                // the members are the pin's; otherwise the network's own word
 	Checkpoint lamppost.Checkpoint // the first of the quorum, all of which are equal but for their origin
 	Signers    []string            // origins of the members' checkpoints
+	Cosigned   []Cosignature       // of the checkpoints
 	Txs        []Tx                // in log order
 	Reports    []Report            // in the proof's order
 
-	proof   *lamppost.Proof
-	members *roster
-	pool    pool
-	blocks  []lamppost.BlockLeaf
-	bodies  map[bodyKey][]int     // transactions that say something of a name, in log order
-	places  map[tariff.Source]int // reports by where they stand, the record being 0
-	edges   map[register][]edge   // by time
-	sources map[tariff.Source]*edge
+	proof     *lamppost.Proof
+	members   *roster
+	witnesses witnesses
+	pool      pool
+	blocks    []lamppost.BlockLeaf
+	bodies    map[bodyKey][]int     // transactions that say something of a name, in log order
+	places    map[tariff.Source]int // reports by where they stand, the record being 0
+	edges     map[register][]edge   // by time
+	sources   map[tariff.Source]*edge
 }
 
 // Members returns whose signatures counted, with their keys.

@@ -38,6 +38,8 @@ type world struct {
 	spoil   func(*lamppost.BlockLeaf) // of the blocks from now on
 	gateway *seat                     // who packs the segments from now on; nil: the first member
 	flags   map[lamppost.DeviceID]uint32
+	// witnesses cosign every checkpoint, in the order in which their keys stand in a proof.
+	witnesses []*lamppost.Cosigner
 }
 
 type seat struct {
@@ -251,6 +253,11 @@ func (w *world) note(i int, c lamppost.Checkpoint) string {
 	c.Origin = lamppost.Origin(w.network, w.members[i].id)
 	msg, err := lamppost.SignCheckpoint(c, w.members[i].signer)
 	must(w.t, err)
+	for j, witness := range w.witnesses {
+		s, err := witness.Cosign(c.Text(), int64(w.now/1000)+int64(j))
+		must(w.t, err)
+		msg = append(msg, "— "+s.Name+" "+s.Base64+"\n"...)
+	}
 	return string(msg)
 }
 
@@ -260,6 +267,9 @@ func (w *world) proof(keepTx func(*lamppost.TxProof) bool, keepReport func(*lamp
 	p := &lamppost.Proof{Version: lamppost.ProofVersion, Network: w.network}
 	for i := range w.members {
 		p.Checkpoints = append(p.Checkpoints, w.checkpoint(i))
+	}
+	for _, witness := range w.witnesses {
+		p.Witnesses = append(p.Witnesses, witness.Key().String())
 	}
 	place := map[uint32]uint32{}
 	var leaves []int64

@@ -207,10 +207,10 @@ func (r *BareReport) finding() *Finding {
 	f := r.evidence.finding(KindReport)
 	f.Readings = len(r.Report.Readings)
 	f.add("report %d with %s of device %s (%s)", r.Report.Number, plural(f.Readings, "reading"), r.Report.Device.ID, r.Report.Assurance)
-	f.DoesNotProve = []string{
+	f.DoesNotProve = append(f.DoesNotProve,
 		"that the ledger took the report: a receipt does",
 		"that a measured value is right: only who signed it",
-	}
+	)
 	return f
 }
 

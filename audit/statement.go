@@ -35,9 +35,17 @@ type Named struct {
 
 // A SignedCheckpoint is what everything in a file hangs on.
 type SignedCheckpoint struct {
-	Size    int64    `json:"size"`
-	Root    string   `json:"root"`
-	Signers []string `json:"signers"`
+	Size     int64        `json:"size"`
+	Root     string       `json:"root"`
+	Signers  []string     `json:"signers"`
+	Cosigned []CosignedBy `json:"cosigned,omitempty"`
+}
+
+// CosignedBy says which witness cosigned which member's checkpoint, and when by its clock.
+type CosignedBy struct {
+	Witness string `json:"witness"`
+	Log     string `json:"log"`
+	Time    string `json:"time"`
 }
 
 // A BilledInvoice is an invoice as a statement shows it.
@@ -147,7 +155,11 @@ func (e *Evidence) party(id lamppost.PartyID, before int64) Named {
 }
 
 func (e *Evidence) signed() SignedCheckpoint {
-	return SignedCheckpoint{e.Checkpoint.Size, e.Checkpoint.Root.String(), e.Signers}
+	s := SignedCheckpoint{Size: e.Checkpoint.Size, Root: e.Checkpoint.Root.String(), Signers: e.Signers}
+	for _, c := range e.Cosigned {
+		s.Cosigned = append(s.Cosigned, CosignedBy{c.Witness, c.Log, c.Time})
+	}
+	return s
 }
 
 func (e *Evidence) billed(inv *Invoice) BilledInvoice {

@@ -39,7 +39,9 @@ type Config struct {
 	// Files is where the log is published.
 	Files tilelog.Source
 	// Packs holds the bodies that the store has no longer. Nil: it has all.
-	Packs *archive.Packs
+	Packs     *archive.Packs
+	Witnesses *Witnesses       // nil: this node asks none
+	Conflict  func() *Conflict // why nothing is signed any more; it, or what it returns, may be nil
 
 	Network    string
 	Member     lamppost.MemberID
@@ -87,6 +89,9 @@ func New(cfg Config) (*Server, error) {
 		cfg.Speed = 1
 	}
 	cfg.Quorum = max(1, cfg.Quorum)
+	if cfg.Conflict == nil {
+		cfg.Conflict = func() *Conflict { return nil }
+	}
 	s := &Server{cfg: cfg, log: cfg.Log, gate: newGate(cfg.AdminToken), closed: make(chan struct{})}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

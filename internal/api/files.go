@@ -21,10 +21,10 @@ func (s *Server) getLogFile(w http.ResponseWriter, r *http.Request) error {
 	name := r.PathValue("path")
 	keep, kind := "public, max-age=31536000, immutable", "application/octet-stream"
 	switch {
-	case name == tilelog.CheckpointPath:
+	case name == tilelog.CheckpointPath || name == tilelog.CosignedPath:
 		keep, kind = "public, max-age=1", "text/plain; charset=utf-8"
 	case !logFile.MatchString(name):
-		return notFound("the log has /log/checkpoint and /log/tile/…, laid out as C2SP tlog-tiles says")
+		return notFound("the log has /log/checkpoint, /log/checkpoint.cosigned and /log/tile/…, laid out as C2SP tlog-tiles says")
 	}
 	data, err := s.cfg.Files.Get(name)
 	if errors.Is(err, fs.ErrNotExist) {

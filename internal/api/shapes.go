@@ -26,6 +26,10 @@ type Status struct {
 	Now     lamppost.TimeMS   `json:"now_ms"`
 	Speed   float64           `json:"speed"`
 	Version string            `json:"version"`
+
+	Witnesses []WitnessState `json:"witnesses"`      // as configured
+	Quorum    int            `json:"witness_quorum"` // how many of them are enough; 0: there are none
+	Conflict  *Conflict      `json:"conflict"`
 }
 
 // A Broker is how the node stands with the MQTT broker that it has joined.
@@ -46,6 +50,7 @@ type LogHead struct {
 	Root       string          `json:"root"`
 	Checkpoint string          `json:"checkpoint"` // signed note
 	Published  lamppost.TimeMS `json:"published_ms"`
+	Cosigned   int64           `json:"cosigned_size"` // of the latest checkpoint that enough witnesses cosigned
 }
 
 // Totals count since the block of Since; devices and Billed are always those of the whole ledger.

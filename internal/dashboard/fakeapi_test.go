@@ -57,6 +57,7 @@ type district struct {
 	open     bool // no token is asked for
 	tamper   bool // proofs carry a wrong path
 	streams  bool // /api/events is served
+	forked   bool // a witness holds another history
 	notReady int  // statements answer 503 this often
 	broker   any  // as the status shows it
 
@@ -216,13 +217,40 @@ func (d *district) status() map[string]any {
 		"network": network, "member": member, "now_ms": d.now, "speed": 1, "version": "0.1.0",
 		"engine": map[string]any{"engine": "solo", "role": "leader", "leader": member, "height": d.height, "time_ms": d.now, "queued": 0, "waited_ms": 0},
 		"broker": d.broker,
-		"log":    map[string]any{"size": len(d.leaves), "root": root.String(), "checkpoint": cp, "published_ms": d.now - 400},
+		"log": map[string]any{"size": len(d.leaves), "root": root.String(), "checkpoint": cp, "published_ms": d.now - 400,
+			"cosigned_size": len(d.leaves) - 4},
+		"witnesses": d.witnesses(), "witness_quorum": 2, "conflict": d.conflict(cp),
 		"totals": map[string]any{
 			"devices": lamps + flats, "devices_online": lamps + flats - 2, "reports": d.reports, "readings": d.readings,
 			"kwh": lamppost.Dec(d.wattHours, -3).String(), "billed": map[string]string{"EUR": billed.String()},
 			"refused": map[string]int{"bad_signature": 2, "clock_ahead": 1}, "since_ms": evening - 400*15*60*1000,
 		},
 	}
+}
+
+func (d *district) witnesses() []map[string]any {
+	one := func(name string, behind int, text string, failed lamppost.TimeMS) map[string]any {
+		size := max(0, len(d.leaves)-behind)
+		at := d.now - 2000
+		if size == 0 {
+			at = 0
+		}
+		return map[string]any{"name": name, "url": "https://" + name, "size": size, "cosigned_ms": at, "error": text, "failed_ms": failed}
+	}
+	return []map[string]any{one("witness.tenants.example/riverside", 4, "", 0), one("w1.utility.example", 4, "", 0),
+		one("witness-5b25bb3a", 1<<30, "it cannot be reached: dial tcp 192.0.2.7:443: connect: connection refused", d.now-9000)}
+}
+
+func (d *district) conflict(ours string) any {
+	if !d.forked {
+		return nil
+	}
+	theirs, err := lamppost.SignCheckpoint(lamppost.Checkpoint{Origin: lamppost.Origin(network, member), Size: int64(len(d.leaves)) + 12}, d.signer)
+	if err != nil {
+		panic(err)
+	}
+	return map[string]any{"found_ms": d.now - 60_000, "ours": ours, "theirs": string(theirs), "text": fmt.Sprintf("witness w1.utility.example holds a "+
+		"checkpoint of %d entries signed with this log's key; the log here has only %d", len(d.leaves)+12, len(d.leaves))}
 }
 
 // device n is a lamp up to the fortieth, then a flat's meter.

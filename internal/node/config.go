@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"time"
 
@@ -52,6 +53,13 @@ type Config struct {
 	// Publish is the time between checkpoints; default 500ms, at most 1s.
 	Publish time.Duration `yaml:"publish"`
 
+	// Witnesses are asked to cosign the log's checkpoints; WitnessQuorum of them are enough, by default more than half.
+	// Receipts and statements are then proven against what is cosigned. WitnessEvery is the shortest time between two
+	// checkpoints they are asked for; default 5s, at most 1h.
+	Witnesses     []Witness     `yaml:"witnesses"`
+	WitnessQuorum int           `yaml:"witness_quorum"`
+	WitnessEvery  time.Duration `yaml:"witness_every"`
+
 	// What follows is for programs.
 
 	Now     func() time.Time `yaml:"-"` // the node's clock; default time.Now
@@ -59,6 +67,12 @@ type Config struct {
 	Log     *slog.Logger     `yaml:"-"` // default: nothing is logged
 	NoFsync bool             `yaml:"-"` // for tests that do not cut the power
 	Keep    time.Duration    `yaml:"-"` // how often the archive looks for something to do; default 5s
+}
+
+// A Witness is asked for cosignatures (C2SP tlog-witness).
+type Witness struct {
+	VKey string `yaml:"vkey"` // its verifier key
+	URL  string `yaml:"url"`
 }
 
 // ReadConfig reads a YAML file over c.
@@ -86,6 +100,8 @@ func (c *Config) Check() error {
 	c.Publish = or(c.Publish, 500*time.Millisecond)
 	c.Keep = or(c.Keep, 5*time.Second)
 	c.Speed = or(c.Speed, 1)
+	c.WitnessEvery = or(c.WitnessEvery, 5*time.Second)
+	c.WitnessQuorum = or(c.WitnessQuorum, quorumOf(len(c.Witnesses)))
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -100,6 +116,9 @@ func (c *Config) Check() error {
 	}
 	if c.Publish < 0 || c.Publish > time.Second || c.Linger < 0 || c.Linger > time.Minute {
 		return errors.New("publish is at most 1s and linger at most 1m, and neither is negative")
+	}
+	if err := c.checkWitnesses(); err != nil {
+		return err
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return errors.New("tls_cert and tls_key belong together: give both or neither")
@@ -127,6 +146,42 @@ func (c *Config) checkNames() error {
 	}
 	if c.Member != "" {
 		return lamppost.CheckName("member", string(c.Member))
+	}
+	return nil
+}
+
+// quorumOf is more than half of n witnesses.
+func quorumOf(n int) int {
+	if n == 0 {
+		return 0
+	}
+	return n/2 + 1
+}
+
+// checkWitnesses refuses what would count a witness twice or ask for more than there are.
+func (c *Config) checkWitnesses() error {
+	if len(c.Witnesses) > lamppost.MaxWitnesses {
+		return fmt.Errorf("%d witnesses are over the limit of %d", len(c.Witnesses), lamppost.MaxWitnesses)
+	}
+	if c.WitnessQuorum < 0 || c.WitnessQuorum > len(c.Witnesses) {
+		return fmt.Errorf("a witness_quorum of %d cannot come from %d witnesses", c.WitnessQuorum, len(c.Witnesses))
+	}
+	if c.WitnessEvery < 0 || c.WitnessEvery > time.Hour {
+		return errors.New("witness_every is at most 1h and not negative")
+	}
+	names := map[string]string{} // by key
+	for _, w := range c.Witnesses {
+		k, err := lamppost.ParseWitnessKey(w.VKey)
+		if err != nil {
+			return err
+		}
+		if other, twice := names[string(k.Public())]; twice {
+			return fmt.Errorf("witnesses %q and %q share a key: each counts once", other, k.Name())
+		}
+		names[string(k.Public())] = k.Name()
+		if u, err := url.Parse(w.URL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			return fmt.Errorf("witness %q: %q is not an address such as https://witness.example", k.Name(), w.URL)
+		}
 	}
 	return nil
 }

@@ -21,7 +21,11 @@ func TestExampleConfig(t *testing.T) {
 		Mapping: "/etc/lamppost/mapping.yaml", AdmitUnsigned: true,
 		Broker: node.Broker{URL: "mqtts://broker.example:8883", User: "lamppost", Password: "correct-horse", CA: "/etc/lamppost/broker-ca.pem",
 			Group: "house-7", ACL: true, Plain: true},
-		Linger: 25 * time.Millisecond, Publish: 500 * time.Millisecond}
+		Linger: 25 * time.Millisecond, Publish: 500 * time.Millisecond,
+		Witnesses: []node.Witness{
+			{VKey: "witness.example+2f09c566+BHOKIHM3cDiDr2o0P2nO0p2XVfSprPj82ShbBRVgq2dP", URL: "https://witness.example"},
+			{VKey: "w1.utility.example+ef1e2147+BMo65oSXVMRs1rNLdRn2HrZ89jSv+PW2xPI4V8qBpRNM", URL: "https://w1.utility.example"}},
+		WitnessQuorum: 1, WitnessEvery: 5 * time.Second}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("read %+v, want %+v", got, want)
 	}

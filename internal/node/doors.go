@@ -82,6 +82,7 @@ func (n *Node) openWeb() error {
 	n.registerMetrics()
 	server, err := api.New(api.Config{
 		Store: n.store, Order: n.Order, Checkpoint: n.Checkpoint, Status: n.engine.Status, Files: n.publisher.Storage, Packs: n.packs,
+		Witnesses: n.witnesses(), Conflict: n.conflict.Load,
 		Network: n.cfg.Network, Member: n.cfg.Member, Quorum: 1, Now: n.now, Speed: n.cfg.Speed, Version: version(),
 		AdminToken: n.token, Live: n.live, Devices: n.devices, Gateways: n.gateways, Seen: n.seen, Broker: n.brokerStatus, MQTT: n.MQTTAddr(), HTTP: n.URL(),
 		Doors: httpd.Handler(httpd.Config{Auth: n.devices.Authenticate, Submit: n.in, Enrol: n.enrol, Log: n.cfg.Log,

@@ -53,6 +53,9 @@ func (d gatewayDoor) Segment(ctx context.Context, id lamppost.MemberID, raw []by
 	if lamppost.MerkleRoot(tx.Leaves()) != tx.Header.Root {
 		return 0, nil, lamppost.Refuse(lamppost.CodeBadTx, "the reports are not those the gateway signed")
 	}
+	if c := d.n.conflict.Load(); c != nil {
+		return 0, nil, lamppost.Refuse(lamppost.CodeBusy, "nothing is taken any more: %s", c.Text)
+	}
 	decision, err := d.n.engine.Propose(ctx, tx.ID(d.n.cfg.Network), raw)
 	if err != nil {
 		return 0, nil, busy(err)

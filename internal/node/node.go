@@ -26,6 +26,7 @@ import (
 	"github.com/lamppost/lamppost/internal/archive/dir"
 	"github.com/lamppost/lamppost/internal/consensus"
 	"github.com/lamppost/lamppost/internal/consensus/solo"
+	"github.com/lamppost/lamppost/internal/cosign"
 	"github.com/lamppost/lamppost/internal/ingest"
 	"github.com/lamppost/lamppost/internal/ingest/brokerd"
 	"github.com/lamppost/lamppost/internal/ingest/mapping"
@@ -64,11 +65,20 @@ type Node struct {
 	signer    note.Signer
 	verifier  note.Verifier
 	publisher *tilelog.Publisher
+	files     *tilelog.DirStorage
 	published atomic.Pointer[published]
-	trimmed   int64 // complete tiles whose leaves are out of the store; of the goroutine that publishes
-	registry  *prometheus.Registry
-	token     string
-	founded   bool
+	trimmed   int64                        // complete tiles whose leaves are out of the store; of the goroutine that publishes
+	conflict  atomic.Pointer[api.Conflict] // why nothing is signed or taken any more
+	halt      *gate
+
+	asker        *cosign.Asker // nil: no witness is configured
+	cosigned     atomic.Pointer[api.Cosigned]
+	cosignatures chan api.Cosigned // from the part that asks to the one that publishes
+	grown        chan struct{}     // a checkpoint was published
+	introduced   chan struct{}     // closed when the witnesses were asked once
+	registry     *prometheus.Registry
+	token        string
+	founded      bool
 
 	httpL, mqttL net.Listener
 }
@@ -99,7 +109,8 @@ func Open(cfg Config) (*Node, error) {
 	if err := cfg.Check(); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, registry: prometheus.NewRegistry(), erase: make(chan struct{}, 1)}
+	n := &Node{cfg: cfg, registry: prometheus.NewRegistry(), erase: make(chan struct{}, 1), cosignatures: make(chan api.Cosigned, 2),
+		grown: make(chan struct{}, 1), introduced: make(chan struct{})}
 	for _, step := range []func() error{n.openStore, n.openKeys, n.openArchive, n.openReplica, n.openLog, n.openFrontDoors} {
 		if err := step(); err != nil {
 			n.close()
@@ -170,7 +181,9 @@ func (n *Node) openReplica() (err error) {
 	if err := n.live.Rebuild(n.archive(), n.rep.Last().Height, recentBlocks); err != nil {
 		return fmt.Errorf("reading recent blocks: %w", err)
 	}
-	n.engine = solo.New(solo.Config{App: n.rep, View: n.rep, Member: n.cfg.Member, Now: n.now})
+	n.halt = &gate{Engine: solo.New(solo.Config{App: n.rep, View: n.rep, Member: n.cfg.Member, Now: n.now}),
+		shut: func() bool { return n.conflict.Load() != nil }, end: make(chan struct{})}
+	n.engine = n.halt
 	return nil
 }
 
@@ -239,6 +252,9 @@ func (n *Node) Order(ctx context.Context, t lamppost.TxType, body any) (consensu
 	}
 	id, raw := tx.ID(n.cfg.Network), tx.Append(nil)
 	for {
+		if c := n.conflict.Load(); c != nil {
+			return consensus.Decision{}, lamppost.Refuse(lamppost.CodeNotReady, "nothing is taken any more: %s", c.Text)
+		}
 		d, err := n.engine.Propose(ctx, id, raw)
 		if errors.Is(err, consensus.ErrBusy) && ctx.Err() == nil {
 			time.Sleep(time.Millisecond)
@@ -293,8 +309,12 @@ func (n *Node) Run(ctx context.Context) error {
 	var s stages
 	s.add("publishing", n.publish)
 	s.add("keeping the archive", n.keep)
+	s.add("asking witnesses", n.askWitnesses)
 	s.add("the engine", n.engine.Run)
-	s.add("ingest", n.in.Run)
+	s.add("ingest", func(ctx context.Context) error {
+		defer context.AfterFunc(ctx, n.halt.open)()
+		return n.in.Run(ctx)
+	})
 	if n.mqttL != nil {
 		s.add("the MQTT door", func(ctx context.Context) error { return n.mqtt.Serve(ctx, n.mqttL) })
 	}

@@ -5,12 +5,15 @@ import { copyButton, fill, h, hash, keyed, move, say, short } from './dom.js';
 import { ago, count, plural, when, whenExactly, whenShort } from './format.js';
 import { every } from './live.js';
 import { check, fromHex, toHex } from './merkle.js';
+import { conflictCard, witnessCard } from './witnesses.js';
 import { codeWords, typeName } from './words.js';
 
 const shown = 50;
 
 export function logPage(app, height, index) {
   const head = headCard(app);
+  const conflict = conflictCard();
+  const witnesses = witnessCard(app);
   const proof = proofCard(app);
   const list = h('ol', { class: 'entries', reversed: true });
   const problem = h('div');
@@ -35,16 +38,22 @@ export function logPage(app, height, index) {
 
   const el = h('div', { class: 'page' }, h('h1', null, 'The log'),
     h('p', { class: 'lead' }, 'Everything that counts is written here once and never changed. Each entry has a fingerprint (a hash), and all fingerprints together give one: the root. Whoever changed a single old entry would change the root, and everyone who kept it would see.'),
-    problem,
+    problem, conflict.el,
     h('div', { class: 'split log-split' },
-      h('div', { class: 'wide' }, head.el, h('section', { class: 'card', 'aria-labelledby': 'entries-h' }, h('h2', { id: 'entries-h' }, 'Written last'),
+      h('div', { class: 'wide' }, head.el, witnesses.el, h('section', { class: 'card', 'aria-labelledby': 'entries-h' }, h('h2', { id: 'entries-h' }, 'Written last'),
         h('p', { class: 'quiet' }, 'Pick one to check it.'), list)),
       h('div', { class: 'side sticky' }, proof.el)));
 
+  function status(s) {
+    conflict.update(s);
+    witnesses.update(s);
+  }
+
   return {
-    title: 'Log', el, changed: load,
+    title: 'Log', el, changed: load, status,
     start() {
       load();
+      if (app.live.status) status(app.live.status);
       if (picked) proof.open(height, index);
     },
     // keeps answers a change of the address from within this page without building it anew.
