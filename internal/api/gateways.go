@@ -140,11 +140,10 @@ func (g *Gateways) Register(ctx context.Context, id lamppost.MemberID, key []byt
 	return g.network, nil
 }
 
-// A GatewayDevice is a device whose reports a gateway may take: its token's SHA-256, and its enrolment if it has one.
+// A GatewayDevice is a device whose reports a gateway may take, with its token's SHA-256.
 type GatewayDevice struct {
 	ID    lamppost.DeviceID
 	Token []byte
-	Body  *lamppost.DeviceBody // nil: it has not enrolled yet
 }
 
 // Fleet lists the devices of a gateway's site, or all if it was announced without a site, by id.
@@ -153,19 +152,11 @@ func (g *Gateways) Fleet(id lamppost.MemberID) ([]GatewayDevice, error) {
 	if t == nil {
 		return nil, lamppost.Refuse(lamppost.CodeForbidden, "gateway %q was not announced", clip(string(id)))
 	}
-	bodies, err := ledger.View{Reader: g.store}.Devices()
-	if err != nil {
-		return nil, err
-	}
-	enrolled := make(map[lamppost.DeviceID]*lamppost.DeviceBody, len(bodies))
-	for i := range bodies {
-		enrolled[bodies[i].ID] = &bodies[i]
-	}
 	list := []GatewayDevice{}
 	g.devices.mu.RLock()
 	for device, issued := range g.devices.tokens {
 		if t.Site == "" || issued.Site == t.Site {
-			list = append(list, GatewayDevice{ID: device, Token: issued.Hash, Body: enrolled[device]})
+			list = append(list, GatewayDevice{ID: device, Token: issued.Hash})
 		}
 	}
 	g.devices.mu.RUnlock()

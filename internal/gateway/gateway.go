@@ -263,7 +263,7 @@ func (g *Gateway) register(ctx context.Context) (err error) {
 }
 
 func (g *Gateway) openInside(ctx context.Context) (err error) {
-	if g.fleet, err = openFleet(g.store); err != nil {
+	if g.fleet, err = openFleet(g.store, g.now); err != nil {
 		return err
 	}
 	if g.keep, err = openKeep(g.store, g.cfg.Hold, g.store.Compact); err != nil {

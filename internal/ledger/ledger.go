@@ -7,7 +7,8 @@
 // replica stops.
 //
 // Start reading at [State.Apply]. reports.go has the rule for a device's reports, sequence.go the sequence rule,
-// registry.go parties, devices and agreements, money.go accounts and invoices, keys.go the layout of the state.
+// rotation.go devices and keys that follow each other, registry.go parties and agreements, money.go accounts and invoices,
+// keys.go the layout of the state.
 package ledger
 
 import (
@@ -270,10 +271,32 @@ func (s *State) Committed() {
 	s.staged = s.staged[:0]
 }
 
-// EachDevice calls fn for every enrolled device: with its key, which is nil where the ledger has none.
-func (s *State) EachDevice(fn func(b *lamppost.DeviceBody, key *sig.PublicKey)) {
-	for _, d := range s.devices {
-		fn(&d.body, d.key)
+// A DeviceKey is a key that a device's reports can be signed with; Public is nil where the ledger has none.
+type DeviceKey struct {
+	Key[lamppost.DeviceBody]
+	Public  *sig.PublicKey
+	Revoked bool
+}
+
+// DeviceKeys returns the key a device has and the one it had before; nil: none.
+func (s *State) DeviceKeys(id lamppost.DeviceID) (now, former *DeviceKey) {
+	d := s.devices[id]
+	if d == nil {
+		return nil, nil
+	}
+	show := func(h *held[lamppost.DeviceBody]) *DeviceKey {
+		return &DeviceKey{h.Key, h.public, d.isRevoked(h.epoch)}
+	}
+	if d.former != nil {
+		former = show(d.former)
+	}
+	return show(&d.held), former
+}
+
+// EachDevice calls fn for every enrolled device.
+func (s *State) EachDevice(fn func(lamppost.DeviceID)) {
+	for id := range s.devices {
+		fn(id)
 	}
 }
 

@@ -241,7 +241,7 @@ func (s *State) postings(inv *tariff.Invoice) ([]posting, error) {
 
 // centre is the account that a party's dealings with a device's lines go to.
 func (s *State) centre(p lamppost.PartyID, d lamppost.DeviceID) lamppost.PartyID {
-	if s.devices[d].body.Owner == p {
+	if s.devices[d].Body.Owner == p {
 		return lamppost.PartyID(d)
 	}
 	return p

@@ -16,11 +16,9 @@ import (
 
 // A device is an enrolled device with what its next report is judged by.
 type device struct {
-	body        lamppost.DeviceBody
-	key         *sig.PublicKey // nil unless it signs itself
+	keys[lamppost.DeviceBody]
 	seq         sequence
 	quarantined string // why; empty: it is not
-	revoked     uint64 // key epochs below are revoked
 
 	// Since the last commit: the ids taken, and how many of them are already written.
 	round   uint64
@@ -130,7 +128,7 @@ func (s *State) verify(gateway lamppost.MemberID, checked bool) {
 		if d == nil {
 			continue
 		}
-		how, key := d.prove(r, gateway, segment)
+		how, key := prove(d.under(r.KeyEpoch, s.time), r, gateway, segment)
 		c.ok[i] = how != byNobody
 		if how == byOwnKey && !checked {
 			c.items = append(c.items, sig.Item{Key: key, Msg: c.message(i), Sig: r.Signature()})
@@ -159,12 +157,12 @@ func (s *State) applyReport(tx *lamppost.Transaction, i int) (lamppost.Outcome, 
 	case d == nil:
 		return outcome(lamppost.CodeUnknown, "no device of this name is enrolled"), nil
 	case !c.ok[i]:
-		return outcome(lamppost.CodeBadSignature, d.unproven(r)), nil
+		return outcome(lamppost.CodeBadSignature, d.unproven(r, s.time)), nil
 	case d.quarantined != "":
 		return outcome(lamppost.CodeQuarantined, d.quarantined), nil
 	}
 	id := lamppost.ReportID(sha256.Sum256(c.message(i)))
-	short := lamppost.RecentID(d.body.Salt, id)
+	short := lamppost.RecentID(d.under(r.KeyEpoch, s.time).Body.Salt, id) // a resend is signed under the same key
 	switch d.seq.check(r.Seq) {
 	case stale:
 		return outcome(lamppost.CodeTooOld, "the device has begun a later epoch"), nil
@@ -216,7 +214,7 @@ func (s *State) seenBefore(d *device, seq lamppost.Seq, short [16]byte) (lamppos
 		return lamppost.Outcome{Code: lamppost.CodeDuplicate, Data: binary.BigEndian.AppendUint64(nil, uint64(first.height))}, nil
 	}
 	d.quarantined = "two different reports were signed under one number"
-	s.put(key('F', string(d.body.ID)), []byte(d.quarantined))
+	s.put(key('F', string(d.Body.ID)), []byte(d.quarantined))
 	return outcome(lamppost.CodeReused, "another report with this number was committed before"), nil
 }
 
@@ -235,7 +233,7 @@ func (s *State) recent(d *device, seq lamppost.Seq) (recent, error) {
 			}
 		}
 	}
-	return findRecent(s.store, d.body.ID, seq, fresh)
+	return findRecent(s.store, d.Body.ID, seq, fresh)
 }
 
 // findRecent looks for a number in the stored slots but those in the mask without.
@@ -290,7 +288,7 @@ func (s *State) edges(d *device, r *lamppost.Report, report uint32) error {
 		if !ok || x.Kind != lamppost.Register || x.Quality >= lamppost.Faulty || strings.IndexByte(x.Name, 0) >= 0 {
 			continue // a zero byte would end the name's part of the key
 		}
-		k := edgeKey(d.body.ID, x.Name, at)
+		k := edgeKey(d.Body.ID, x.Name, at)
 		if _, err := s.get(k); err == nil {
 			continue
 		} else if !errors.Is(err, kv.ErrNotFound) {
@@ -307,11 +305,11 @@ func (s *State) edges(d *device, r *lamppost.Report, report uint32) error {
 func (s *State) writeDevices() {
 	var buf, val []byte
 	for _, d := range s.checker.dirty {
-		buf = append(append(buf[:0], prefix, 'Q'), d.body.ID...)
+		buf = append(append(buf[:0], prefix, 'Q'), d.Body.ID...)
 		val = d.seq.append(val[:0])
 		s.writes = appendWrite(s.writes, buf, val)
 		for i := max(d.written, len(d.taken)-lamppost.RecentIDs); i < len(d.taken); i++ { // older ones are overwritten
-			buf, val = recentKey(buf[:0], d.body.ID, d.taken[i].slot), d.taken[i].append(val[:0])
+			buf, val = recentKey(buf[:0], d.Body.ID, d.taken[i].slot), d.taken[i].append(val[:0])
 			s.writes = appendWrite(s.writes, buf, val)
 		}
 		d.written, d.dirty = len(d.taken), false

@@ -35,7 +35,7 @@ var rewrite = flag.Bool("rewrite", false, "write what the ledger says into testd
 //	point ID DEVICE REGISTER [unit=U]           tariff ID VERSION SELLER PRICE FROM [currency=C] [unit=U]
 //	agreement ID SELLER BUYER POINT TARIFF FROM [to=TIME]
 //	transfer FROM TO AMOUNT [currency=C]        invoice SELLER BUYER FROM TO [currency=C]
-//	report DEVICE NUMBER [epoch=N] [synced] [billing] [as=NAME] [key=NAME] [keyepoch=N] [net=ID] [via=GATEWAY] [wrapped=GATEWAY]
+//	report DEVICE NUMBER [epoch=N] [synced] [billing] [as=NAME] [key=NAME [suite=S]] [keyepoch=N] [net=ID] [via=GATEWAY] [wrapped=GATEWAY]
 //	       [READING@TIME=VALUE …]
 //	                                            reading names ending in "_g" are gauges, others registers in Wh
 //	junk                                        bytes that are no report
@@ -455,7 +455,9 @@ func (d *desk) report(w words) []byte {
 	}
 	dev.ID = lamppost.DeviceID(w.arg(0))
 	if k, ok := w.opts["key"]; ok {
-		dev.Key = ledgertest.Key(k, sig.EdDSA)
+		suite, err := sig.ParseSuite(w.or("suite", "ed25519"))
+		must(err)
+		dev.Key = ledgertest.Key(k, suite)
 	}
 	dev.Epoch = uint32(number(w.or("keyepoch", fmt.Sprint(dev.Epoch))))
 	dev.Network = w.or("net", dev.Network)
@@ -543,14 +545,19 @@ func (d *desk) show(w words) (out []string) {
 			out = append(out, fmt.Sprintf("%s of %s, registered in block %d", g.ID, g.Member, p.Height))
 		}
 	case "keys":
-		body, err := v.Device(lamppost.DeviceID(w.arg(1)))
+		keys, err := v.Keys(lamppost.DeviceID(w.arg(1)))
 		must(err)
-		for epoch := range body.KeyEpoch + 1 {
-			if p, err := v.Where(lamppost.TxDevice, w.arg(1), epoch); err == nil {
-				out = append(out, fmt.Sprintf("epoch %d enrolled in block %d", epoch, p.Height))
+		for _, k := range keys {
+			line := fmt.Sprintf("epoch %d enrolled in block %d", k.Body.KeyEpoch, k.Place.Height)
+			if k.Until != 0 {
+				line += ", counts before " + time.UnixMilli(int64(k.Until)).UTC().Format("2006-01-02T15:04:05Z")
+			}
+			out = append(out, line)
+			if p, err := v.Where(lamppost.TxDevice, w.arg(1), k.Body.KeyEpoch); err != nil || p != k.Place {
+				out = append(out, fmt.Sprintf("but where it is said to be: %v, %v", p, err))
 			}
 		}
-		revoked, err := v.Revoked(body.ID)
+		revoked, err := v.Revoked(lamppost.DeviceID(w.arg(1)))
 		must(err)
 		for _, b := range revoked {
 			p, err := v.Where(lamppost.TxRevoke, w.arg(1), b.KeyEpoch)

@@ -36,11 +36,37 @@ func (v View) Parties() ([]lamppost.PartyBody, error) { return readAll[lamppost.
 
 // Device returns a device, or kv.ErrNotFound.
 func (v View) Device(id lamppost.DeviceID) (lamppost.DeviceBody, error) {
-	return read[lamppost.DeviceBody](v, key('D', string(id)))
+	keys, err := v.Keys(id)
+	if err == nil && len(keys) == 0 {
+		err = kv.ErrNotFound
+	}
+	if err != nil {
+		return lamppost.DeviceBody{}, err
+	}
+	return keys[len(keys)-1].Body, nil
 }
 
-// Devices returns all devices by id.
-func (v View) Devices() ([]lamppost.DeviceBody, error) { return readAll[lamppost.DeviceBody](v, 'D') }
+// Devices returns all devices by id, each with the key it has.
+func (v View) Devices() ([]lamppost.DeviceBody, error) {
+	var all []lamppost.DeviceBody
+	err := eachKey(v, key('D'), func(k Key[lamppost.DeviceBody]) error {
+		if n := len(all); n > 0 && all[n-1].ID == k.Body.ID {
+			all = all[:n-1]
+		}
+		all = append(all, k.Body)
+		return nil
+	})
+	return all, err
+}
+
+// Keys returns all keys that a device ever had, by key epoch.
+func (v View) Keys(id lamppost.DeviceID) (all []Key[lamppost.DeviceBody], err error) {
+	err = eachKey(v, append(key('D', string(id)), 0), func(k Key[lamppost.DeviceBody]) error {
+		all = append(all, k)
+		return nil
+	})
+	return all, err
+}
 
 // Gateways returns all registered gateways by id. Members, who are gateways too, are in the genesis.
 func (v View) Gateways() ([]lamppost.GatewayBody, error) {
@@ -134,9 +160,9 @@ func (v View) Where(t lamppost.TxType, id string, version uint32) (Place, error)
 	case lamppost.TxGateway:
 		k = key('W', id)
 	case lamppost.TxRevoke:
-		k = revokeKey(lamppost.DeviceID(id), version)
+		k = epochKey('R', id, version)
 	case lamppost.TxDevice:
-		k = epochKey(lamppost.DeviceID(id), version)
+		k = epochKey('D', id, version)
 	default:
 		return Place{}, fmt.Errorf("a %s is not registered under an id", t)
 	}

@@ -1,8 +1,6 @@
 package ledger
 
 import (
-	"fmt"
-
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/sig"
 )
@@ -91,38 +89,6 @@ func ownKey(b lamppost.DeviceBody) (*sig.PublicKey, error) {
 	return parsed, nil
 }
 
-// revoke ends a key epoch of a device and all before it.
-func (s *State) revoke(b lamppost.RevokeBody) error {
-	d := s.devices[b.Device]
-	switch {
-	case d == nil:
-		return lamppost.Refuse(lamppost.CodeUnknown, "no device %q whose key could be revoked", b.Device)
-	case b.KeyEpoch > d.body.KeyEpoch:
-		return lamppost.Refuse(lamppost.CodeUnknown, "%q has key epoch %d, not %d yet", b.Device, d.body.KeyEpoch, b.KeyEpoch)
-	case d.isRevoked(b.KeyEpoch):
-		return lamppost.Refuse(lamppost.CodeExists, "key epoch %d of %q is revoked", b.KeyEpoch, b.Device)
-	}
-	if err := checkText(b.Reason); err != nil {
-		return err
-	}
-	d.revoke(b.KeyEpoch)
-	s.putBody(revokeKey(b.Device, b.KeyEpoch), b)
-	return nil
-}
-
-func (s *State) loadRevoked(b lamppost.RevokeBody) error {
-	d := s.devices[b.Device]
-	if d == nil {
-		return fmt.Errorf("a key of %q is revoked, but the device is not there", b.Device)
-	}
-	d.revoke(b.KeyEpoch)
-	return nil
-}
-
-func (d *device) revoke(epoch uint32) { d.revoked = max(d.revoked, uint64(epoch)+1) }
-
-func (d *device) isRevoked(epoch uint32) bool { return uint64(epoch) < d.revoked }
-
 // proof says how a report in a segment of a gateway is shown to be the device's.
 type proof uint8
 
@@ -132,31 +98,33 @@ const (
 	byGateway              // a MAC that the segment's gateway checked
 )
 
-// prove says what shows that a report is the device's, and with which key. segment is the key of the segment's gateway.
-func (d *device) prove(r *lamppost.Report, gateway lamppost.MemberID, segment *sig.PublicKey) (proof, *sig.PublicKey) {
-	if d.body.KeyEpoch != r.KeyEpoch || d.isRevoked(r.KeyEpoch) || d.body.Assurance.Wrapped() != r.Wrapped() {
-		return byNobody, nil
-	}
+// prove says what shows that a report is the device's under this enrolment, and with which key. segment is the key of the
+// segment's gateway. No enrolment proves nothing.
+func prove(e *held[lamppost.DeviceBody], r *lamppost.Report, gateway lamppost.MemberID, segment *sig.PublicKey) (proof, *sig.PublicKey) {
 	switch {
-	case d.body.Assurance == lamppost.DeviceSigned && d.key.Suite() == r.Suite():
-		return byOwnKey, d.key
-	case d.body.Gateway != gateway:
+	case e == nil || e.Body.Assurance.Wrapped() != r.Wrapped():
 		return byNobody, nil
-	case d.body.Assurance == lamppost.GatewayVouched && r.Suite() == sig.HMAC256:
+	case e.Body.Assurance == lamppost.DeviceSigned && e.public.Suite() == r.Suite():
+		return byOwnKey, e.public
+	case e.Body.Gateway != gateway:
+		return byNobody, nil
+	case e.Body.Assurance == lamppost.GatewayVouched && r.Suite() == sig.HMAC256:
 		return byGateway, nil
-	case d.body.Assurance.Wrapped() && r.Suite() == segment.Suite():
+	case e.Body.Assurance.Wrapped() && r.Suite() == segment.Suite():
 		return byOwnKey, segment
 	}
 	return byNobody, nil
 }
 
 // unproven says for people why a report is not taken as the device's.
-func (d *device) unproven(r *lamppost.Report) string {
-	switch {
+func (d *device) unproven(r *lamppost.Report, now lamppost.TimeMS) string {
+	switch e := d.under(r.KeyEpoch, now); {
 	case d.isRevoked(r.KeyEpoch):
 		return "revoked: the key with this epoch counts no longer"
-	case d.body.Assurance != lamppost.DeviceSigned:
+	case e == nil && r.KeyEpoch < d.epoch:
+		return "another key is in use, and the one with this epoch counts no longer"
+	case e != nil && e.Body.Assurance != lamppost.DeviceSigned:
 		return "the report does not come by the gateway that vouches for the device, as its enrolment says"
 	}
-	return "the signature is not that of the device's current key"
+	return "the signature is not that of the device's key with this epoch"
 }

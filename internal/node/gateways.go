@@ -8,6 +8,7 @@ import (
 	"github.com/lamppost/lamppost/internal/api"
 	"github.com/lamppost/lamppost/internal/consensus"
 	"github.com/lamppost/lamppost/internal/ingest/httpd"
+	"github.com/lamppost/lamppost/internal/replica"
 )
 
 // A gatewayDoor is what the HTTP door asks on behalf of gateways on site.
@@ -25,12 +26,23 @@ func (d gatewayDoor) Fleet(id lamppost.MemberID) (httpd.Fleet, error) {
 	f := httpd.Fleet{Network: d.n.cfg.Network, Gateway: id, Devices: make([]httpd.FleetDevice, 0, len(list))}
 	for i := range list {
 		dev := httpd.FleetDevice{ID: list[i].ID, Token: list[i].Token}
-		if b := list[i].Body; b != nil {
-			dev.Suite, dev.Key, dev.KeyEpoch = b.Suite, b.Key, b.KeyEpoch
+		if v, enrolled := d.n.rep.Vouch(dev.ID); enrolled {
+			dev.KeyEpoch, dev.Keys = v.Epoch, d.keys(v)
 		}
 		f.Devices = append(f.Devices, dev)
 	}
 	return f, nil
+}
+
+// keys lists the keys of a device that signs by itself.
+func (d gatewayDoor) keys(v *replica.Vouch) (list []httpd.FleetKey) {
+	now := d.n.now()
+	for ; v != nil; v = v.Former {
+		if v.Assurance == lamppost.DeviceSigned && v.Under(v.Epoch, now) == v {
+			list = append(list, httpd.FleetKey{Suite: v.Key.Suite(), Key: v.Key.Bytes(), Epoch: v.Epoch, Until: v.Until})
+		}
+	}
+	return list
 }
 
 // Segment implements httpd.Gateways. What the ledger would refuse as a whole is refused here, where the gateway can tell

@@ -39,7 +39,7 @@ type Event struct {
 	Result *lamppost.Result
 }
 
-// A Replica implements consensus.App and consensus.View. The App's methods are called by one goroutine at a time; Key,
+// A Replica implements consensus.App and consensus.View. The App's methods are called by one goroutine at a time;
 // Vouch, GatewayKey, the View's methods and the proofs by any.
 type Replica struct {
 	cfg   Config
@@ -54,7 +54,8 @@ type Replica struct {
 	last lastBox
 }
 
-// A Vouch is what a device's next report must be shown by.
+// A Vouch is what a device's reports are shown by: those signed with the key it has, and with Former, those signed with
+// the one before. It does not change.
 type Vouch struct {
 	Key        *sig.PublicKey // of the device; nil where Gateway vouches
 	Epoch      uint32         // of the key
@@ -62,12 +63,28 @@ type Vouch struct {
 	Gateway    lamppost.MemberID
 	Commitment []byte // of an HMAC key, with Salt: see lamppost.KeyCommitment
 	Salt       []byte
+	Revoked    bool            // nothing signed with it is taken
+	Until      lamppost.TimeMS // of a former key: reports are taken before; 0: until further notice
+	Former     *Vouch          // nil: there was none
 }
 
-func vouch(b *lamppost.DeviceBody, key *sig.PublicKey) Vouch {
-	v := Vouch{Key: key, Epoch: b.KeyEpoch, Assurance: b.Assurance, Gateway: b.Gateway}
-	if b.Assurance == lamppost.GatewayVouched {
-		v.Commitment, v.Salt = b.Key, b.Salt
+// Under returns the key with an epoch if it counts at a time, and nil otherwise.
+func (v *Vouch) Under(epoch uint32, now lamppost.TimeMS) *Vouch {
+	for ; v != nil; v = v.Former {
+		if v.Epoch == epoch && !v.Revoked && (v.Until == 0 || now < v.Until) {
+			return v
+		}
+	}
+	return nil
+}
+
+func vouch(k *ledger.DeviceKey) *Vouch {
+	if k == nil {
+		return nil
+	}
+	v := &Vouch{Key: k.Public, Epoch: k.Body.KeyEpoch, Assurance: k.Body.Assurance, Gateway: k.Body.Gateway, Revoked: k.Revoked, Until: k.Until}
+	if v.Assurance == lamppost.GatewayVouched {
+		v.Commitment, v.Salt = k.Body.Key, k.Body.Salt
 	}
 	return v
 }
@@ -75,14 +92,8 @@ func vouch(b *lamppost.DeviceBody, key *sig.PublicKey) Vouch {
 // keyring holds the keys of all devices and gateways as of the last commit.
 type keyring struct {
 	mu       sync.RWMutex
-	byID     map[lamppost.DeviceID]Vouch
+	byID     map[lamppost.DeviceID]*Vouch
 	gateways map[lamppost.MemberID]*sig.PublicKey
-}
-
-func (k *keyring) set(id lamppost.DeviceID, v Vouch) {
-	k.mu.Lock()
-	k.byID[id] = v
-	k.mu.Unlock()
 }
 
 func (k *keyring) setGateway(id lamppost.MemberID, key *sig.PublicKey) {
@@ -113,8 +124,8 @@ func Open(cfg Config) (*Replica, error) {
 		return nil, err
 	}
 	r.last.Root, r.last.Members = lamppost.Hash(r.log.Root()), r.state.Members()
-	r.keys.byID, r.keys.gateways = map[lamppost.DeviceID]Vouch{}, map[lamppost.MemberID]*sig.PublicKey{}
-	r.state.EachDevice(func(b *lamppost.DeviceBody, key *sig.PublicKey) { r.keys.set(b.ID, vouch(b, key)) })
+	r.keys.byID, r.keys.gateways = map[lamppost.DeviceID]*Vouch{}, map[lamppost.MemberID]*sig.PublicKey{}
+	r.state.EachDevice(r.refreshDevice)
 	for _, m := range r.state.Members() {
 		r.keys.setGateway(m.ID, r.state.Member(m.ID))
 	}
@@ -158,18 +169,12 @@ func (r *Replica) position() (lamppost.Height, lamppost.TimeMS) {
 // Network is the network's id, empty before its genesis. It is called when no block is being applied.
 func (r *Replica) Network() string { return r.state.Network() }
 
-// Vouch returns what shows that a report is an enrolled device's.
-func (r *Replica) Vouch(id lamppost.DeviceID) (v Vouch, ok bool) {
+// Vouch returns what shows that reports are an enrolled device's.
+func (r *Replica) Vouch(id lamppost.DeviceID) (v *Vouch, ok bool) {
 	r.keys.mu.RLock()
 	defer r.keys.mu.RUnlock()
 	v, ok = r.keys.byID[id]
 	return v, ok
-}
-
-// Key returns an enrolled device's current key and its epoch. A device without a key of its own has none here.
-func (r *Replica) Key(id lamppost.DeviceID) (key *sig.PublicKey, epoch uint32, ok bool) {
-	v, ok := r.Vouch(id)
-	return v.Key, v.Epoch, ok && v.Key != nil
 }
 
 // GatewayKey returns the key that a member's or registered gateway's segments are signed with, or nil.
@@ -368,22 +373,25 @@ func (r *Replica) refreshKeys(ev *Event) {
 				r.keys.setGateway(b.ID, r.state.Gateway(b.ID))
 			}
 		case lamppost.TxDevice:
-			r.refreshDevice(tx.Order.Body)
+			var b lamppost.DeviceBody
+			if lamppost.Unmarshal(tx.Order.Body, &b) == nil {
+				r.refreshDevice(b.ID)
+			}
+		case lamppost.TxRevoke:
+			var b lamppost.RevokeBody
+			if lamppost.Unmarshal(tx.Order.Body, &b) == nil {
+				r.refreshDevice(b.Device)
+			}
 		}
 	}
 }
 
-func (r *Replica) refreshDevice(body []byte) {
-	var b lamppost.DeviceBody
-	if lamppost.Unmarshal(body, &b) != nil {
-		return
-	}
-	var key *sig.PublicKey
-	if b.Assurance == lamppost.DeviceSigned {
-		var err error
-		if key, err = sig.ParsePublicKey(b.Suite, b.Key); err != nil {
-			return
-		}
-	}
-	r.keys.set(b.ID, vouch(&b, key))
+// refreshDevice takes a device's keys from the ledger, in which nothing is applied and not committed.
+func (r *Replica) refreshDevice(id lamppost.DeviceID) {
+	now, former := r.state.DeviceKeys(id)
+	v := vouch(now)
+	v.Former = vouch(former)
+	r.keys.mu.Lock()
+	r.keys.byID[id] = v
+	r.keys.mu.Unlock()
 }

@@ -35,13 +35,21 @@ type Fleet struct {
 	Devices []FleetDevice     `json:"devices"` // by id
 }
 
-// A FleetDevice is a device that may log in at a gateway. Without a key it has not enrolled yet.
+// A FleetDevice is a device that may log in at a gateway. Without keys it has not enrolled yet, or its key was revoked, or
+// it does not sign by itself.
 type FleetDevice struct {
 	ID       lamppost.DeviceID `json:"id"`
-	Token    []byte            `json:"token"` // SHA-256 of its token
-	Suite    sig.Suite         `json:"suite,omitempty"`
-	Key      []byte            `json:"key,omitempty"`
-	KeyEpoch uint32            `json:"key_epoch,omitempty"`
+	Token    []byte            `json:"token"`               // SHA-256 of its token
+	KeyEpoch uint32            `json:"key_epoch,omitempty"` // of its latest key
+	Keys     []FleetKey        `json:"keys,omitempty"`      // that count: the one it has, and perhaps the one before
+}
+
+// A FleetKey is a key that a device's reports may be signed with.
+type FleetKey struct {
+	Suite sig.Suite       `json:"suite"`
+	Key   []byte          `json:"key"`
+	Epoch uint32          `json:"epoch"`
+	Until lamppost.TimeMS `json:"until_ms,omitempty"` // 0: until further notice
 }
 
 // A Delivery says where a segment was ordered and what became of its reports.

@@ -121,7 +121,7 @@ func (n *Network) NewDevice(id lamppost.DeviceID, suite sig.Suite) *Device {
 
 // Body enrols the device, with the key and key epoch it has now.
 func (d *Device) Body(owner lamppost.PartyID) lamppost.DeviceBody {
-	salt := sha256.Sum256([]byte(d.ID))
+	salt := sha256.Sum256(fmt.Append(nil, d.ID, "/", d.Epoch))
 	return lamppost.DeviceBody{ID: d.ID, Owner: owner, Suite: d.Key.Suite(), Key: d.Key.Public().Bytes(), KeyEpoch: d.Epoch,
 		Safety: lamppost.Ordinary, Salt: salt[:lamppost.SaltBytes]}
 }
