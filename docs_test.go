@@ -118,7 +118,8 @@ func TestNamesDocumented(t *testing.T) {
 			t.Errorf("%s is read as %s, %v", a, again, err)
 		}
 	}
-	for _, p := range []lamppost.Purpose{lamppost.PurposeReport, lamppost.PurposeSegment, lamppost.PurposeTx} {
+	for _, p := range []lamppost.Purpose{lamppost.PurposeReport, lamppost.PurposeSegment, lamppost.PurposeTx,
+		lamppost.PurposeDeviceKey, lamppost.PurposeGatewayKey} {
 		if text := fmt.Sprintf("`%q`", p); !strings.Contains(doc, text) {
 			t.Errorf("docs/formats.md has no %q", text)
 		}

@@ -126,6 +126,26 @@ func FuzzSegmentHeader(f *testing.F) {
 	})
 }
 
+func FuzzKeyChange(f *testing.F) {
+	seedVectors(f, "key-change")
+	key := keyOf(f, suites[0], "lamp-17").Public()
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var c lamppost.KeyChange
+		var err error
+		bounded(t, raw, 8, func() { err = c.Decode(raw) })
+		if err != nil {
+			return
+		}
+		if again := c.Reencode(); !bytes.Equal(again, raw) {
+			t.Errorf("accepted, but not what would be written:\n got %x\nread %x", again, raw)
+		}
+		if err := canonical(t, raw); err != nil {
+			t.Errorf("accepted, but %v", err)
+		}
+		c.Verify(network, lamppost.PurposeDeviceKey, key)
+	})
+}
+
 func FuzzProof(f *testing.F) {
 	seedVectors(f, "proof")
 	f.Fuzz(func(t *testing.T, raw []byte) {
@@ -180,7 +200,9 @@ func sampleBodies() []any {
 		lamppost.DeviceBody{ID: "fan", Owner: "acme", Suite: 5, Key: make([]byte, 32), Salt: make([]byte, 16), Assurance: lamppost.GatewayVouched, Gateway: "gw-1"},
 		lamppost.DeviceBody{ID: "plug", Owner: "acme", Salt: make([]byte, 16), Assurance: lamppost.Unsigned, Gateway: "gw-1"},
 		lamppost.GatewayBody{ID: "gw-1", Member: "north", Key: make([]byte, 32)},
+		lamppost.GatewayBody{ID: "gw-1", Member: "north", Key: make([]byte, 32), KeyEpoch: 1, Consent: []byte("consent")},
 		lamppost.RevokeBody{Device: "lamp-17", KeyEpoch: 1, Reason: "stolen"},
+		lamppost.RevokeBody{Gateway: "gw-1", Reason: "stolen"},
 		lamppost.PointBody{ID: "p1", Device: "lamp-17", Register: "energy", Unit: "Wh", Place: "Quay 3"},
 		lamppost.AgreementBody{ID: "a1", Seller: "acme", Buyer: "city", Point: "p1", Tariff: "t1", From: 1, To: 2},
 		lamppost.InvoiceBody{Seller: "acme", Buyer: "city", Currency: "EUR", From: 1, To: 2},

@@ -15,6 +15,7 @@ const (
 	MaxBlockTxs         = 4096     // transactions in a block
 	MaxBlockBytes       = 16 << 20 // transactions of a block together
 	MaxProofBytes       = 64 << 20 // a receipt's or a statement's proof
+	MaxKeyChangeBytes   = 512      // a change of keys with its envelope
 
 	SaltBytes = 16 // a salt: 128 random bits
 

@@ -205,6 +205,8 @@ func readVector(v *vector) ([]string, error) {
 		return readSegmentHeader(v)
 	case "transaction":
 		return readTransaction(v)
+	case "key-change":
+		return readKeyChange(v)
 	case "leaf":
 		l, err := lamppost.ParseLeaf(v.raw)
 		return []string{field("tx", l.Type), field("height", l.Height), field("index", l.Index), field("body", l.Body),
@@ -354,6 +356,22 @@ func readTransaction(v *vector) ([]string, error) {
 	o := &tx.Order
 	return append(fields, field("expiry_height", o.ExpiryHeight), field("expiry_ms", o.ExpiryTime), fmt.Sprintf("nonce: %x", o.Nonce),
 		fmt.Sprintf("body: %x", o.Body)), same(nil, v.raw, tx.Append(nil))
+}
+
+func readKeyChange(v *vector) ([]string, error) {
+	var c lamppost.KeyChange
+	if err := c.Decode(v.raw); err != nil {
+		return nil, err
+	}
+	key, err := v.publicKey()
+	if err != nil {
+		return nil, err
+	}
+	if !c.Verify(v.lookup("network"), lamppost.PurposeDeviceKey, key) {
+		return nil, lamppost.Refuse(lamppost.CodeBadSignature, "not signed with this key for this network")
+	}
+	return []string{field("device", c.ID), field("key_epoch", c.Epoch), field("next", c.Next), field("suite", c.Suite), fmt.Sprintf("key: %x", c.Key)},
+		same(nil, v.raw, c.Reencode())
 }
 
 func readProof(raw []byte) ([]string, error) {

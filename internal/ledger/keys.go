@@ -15,13 +15,14 @@ import (
 // index) before them.
 //
 //	sN                                  genesis
-//	sP <party>                          PartyBody          sD <device> 0 <key epoch>   DeviceKey
+//	sP <party>                          PartyBody          sD <device> 0 <key epoch>   Key[DeviceBody]
 //	sQ <device>                         sequence state     sI <device> 0 <slot>        id of a recent report
 //	sF <device>                         why quarantined    sE <device> 0 <reg> 0 <t>   edge: register at a quarter hour
 //	sO <point>                          PointBody          sT <tariff> 0 <version>     tariff.Tariff
 //	sG <agreement>                      AgreementBody      sB <agreement>              billed until
 //	sA <party> 0 <currency>             balance            sC <seller>                 last invoice number
-//	sW <gateway>                        GatewayBody        sR <device> 0 <key epoch>   RevokeBody
+//	sW <gateway> 0 <key epoch>          Key[GatewayBody]   sR <device> 0 <key epoch>   RevokeBody
+//	sK <gateway> 0 <key epoch>          RevokeBody
 //	sV <buyer> 0 <seller> 0 <number>    where its transaction stands
 //	sY <id>                             where a transaction was decided whose id is still remembered
 //	sX <expiry> <id>                    the same ids by when they may be forgotten

@@ -7,7 +7,7 @@
 // replica stops.
 //
 // Start reading at [State.Apply]. reports.go has the rule for a device's reports, sequence.go the sequence rule,
-// rotation.go devices and keys that follow each other, registry.go parties and agreements, money.go accounts and invoices,
+// rotation.go devices and keys that follow each other, gateways.go gateways, registry.go parties and agreements, money.go accounts and invoices,
 // keys.go the layout of the state.
 package ledger
 
@@ -180,7 +180,7 @@ func (s *State) dispatch(tx *lamppost.Transaction) (out lamppost.Outcome, err er
 	case lamppost.TxGateway:
 		err = body(o, func(b lamppost.GatewayBody) error { return s.gateway(b, tx.Signed.Key) })
 	case lamppost.TxRevoke:
-		err = body(o, s.revoke)
+		err = body(o, func(b lamppost.RevokeBody) error { return s.revoke(b, tx.Signed.Key) })
 	case lamppost.TxPoint:
 		err = body(o, s.point)
 	case lamppost.TxTariff:
@@ -271,26 +271,36 @@ func (s *State) Committed() {
 	s.staged = s.staged[:0]
 }
 
-// A DeviceKey is a key that a device's reports can be signed with; Public is nil where the ledger has none.
-type DeviceKey struct {
-	Key[lamppost.DeviceBody]
+// A Known is a key with what it is checked with: nil where the ledger has none.
+type Known[B any] struct {
+	Key[B]
 	Public  *sig.PublicKey
 	Revoked bool
 }
 
+// known returns the key there is and the one before; nil: none.
+func (k *keys[B]) known() (now, former *Known[B]) {
+	show := func(h *held[B]) *Known[B] { return &Known[B]{h.Key, h.public, k.isRevoked(h.epoch)} }
+	if k.former != nil {
+		former = show(k.former)
+	}
+	return show(&k.held), former
+}
+
 // DeviceKeys returns the key a device has and the one it had before; nil: none.
-func (s *State) DeviceKeys(id lamppost.DeviceID) (now, former *DeviceKey) {
-	d := s.devices[id]
-	if d == nil {
-		return nil, nil
+func (s *State) DeviceKeys(id lamppost.DeviceID) (now, former *Known[lamppost.DeviceBody]) {
+	if d := s.devices[id]; d != nil {
+		return d.known()
 	}
-	show := func(h *held[lamppost.DeviceBody]) *DeviceKey {
-		return &DeviceKey{h.Key, h.public, d.isRevoked(h.epoch)}
+	return nil, nil
+}
+
+// GatewayKeys returns the key a registered gateway has and the one it had before; nil: none.
+func (s *State) GatewayKeys(id lamppost.MemberID) (now, former *Known[lamppost.GatewayBody]) {
+	if g := s.gateways[id]; g != nil {
+		return g.known()
 	}
-	if d.former != nil {
-		former = show(d.former)
-	}
-	return show(&d.held), former
+	return nil, nil
 }
 
 // EachDevice calls fn for every enrolled device.
@@ -301,8 +311,8 @@ func (s *State) EachDevice(fn func(lamppost.DeviceID)) {
 }
 
 // EachGateway calls fn for every registered gateway.
-func (s *State) EachGateway(fn func(id lamppost.MemberID, key *sig.PublicKey)) {
-	for id, g := range s.gateways {
-		fn(id, g.key)
+func (s *State) EachGateway(fn func(lamppost.MemberID)) {
+	for id := range s.gateways {
+		fn(id)
 	}
 }

@@ -167,7 +167,7 @@ func (s *State) load() error {
 	}
 	return cmp.Or(
 		loadEach(s, 'P', func(b lamppost.PartyBody) error { s.parties[b.ID] = b; return nil }),
-		loadEach(s, 'W', s.loadGateway),
+		s.loadGateways(),
 		s.loadDevices(),
 		loadEach(s, 'R', s.loadRevoked),
 		loadEach(s, 'O', func(b lamppost.PointBody) error { s.points[b.ID] = b; return nil }),

@@ -45,13 +45,14 @@ func (s *State) applySegment(tx *lamppost.Transaction, checked bool) ([]lamppost
 	outcomes := make([]lamppost.Outcome, len(tx.Items))
 	c := &s.checker
 	c.decode(s.network, tx.Items)
-	if refusal := s.checkSegment(tx, checked); refusal != nil {
+	key, refusal := s.checkSegment(tx, checked)
+	if refusal != nil {
 		for i := range outcomes {
 			outcomes[i] = outcome(refusal.Code, refusal.Text)
 		}
 		return outcomes, nil
 	}
-	s.verify(tx.Header.Gateway, checked)
+	s.verify(tx.Header.Gateway, key, checked)
 	for i := range tx.Items {
 		out, err := s.applyReport(tx, i)
 		if err != nil {
@@ -87,16 +88,19 @@ func (c *reportChecker) message(i int) []byte {
 	return c.signed[from:c.ends[i]]
 }
 
-func (s *State) checkSegment(tx *lamppost.Transaction, checked bool) *lamppost.Refusal {
-	if checked {
-		return nil
-	}
-	key := s.segmentKey(tx.Header.Gateway)
-	if key == nil || !tx.Signed.Verify(s.network, lamppost.PurposeSegment, key) {
-		return lamppost.Refuse(lamppost.CodeBadSignature, "no gateway %q signed this segment for network %q", tx.Header.Gateway, s.network)
-	}
-	if lamppost.MerkleRoot(tx.Leaves()) != tx.Header.Root {
-		return lamppost.Refuse(lamppost.CodeBadTx, "the reports are not those the gateway signed")
+// checkSegment returns the key that a segment is signed with, or why it is refused as a whole. Of one that the caller
+// checked only the key is asked: it may have been revoked since.
+func (s *State) checkSegment(tx *lamppost.Transaction, checked bool) (*sig.PublicKey, *lamppost.Refusal) {
+	key := s.segmentKey(tx.Header.Gateway, func(k *sig.PublicKey) bool {
+		return checked || tx.Signed.Verify(s.network, lamppost.PurposeSegment, k)
+	})
+	switch {
+	case key == nil:
+		return nil, lamppost.Refuse(lamppost.CodeBadSignature, "%s", s.notSegment(tx.Header.Gateway))
+	case checked:
+		return key, nil
+	case lamppost.MerkleRoot(tx.Leaves()) != tx.Header.Root:
+		return nil, lamppost.Refuse(lamppost.CodeBadTx, "the reports are not those the gateway signed")
 	}
 	readings := 0
 	for i := range tx.Items {
@@ -105,17 +109,16 @@ func (s *State) checkSegment(tx *lamppost.Transaction, checked bool) *lamppost.R
 		}
 	}
 	if readings != int(tx.Header.Readings) {
-		return lamppost.Refuse(lamppost.CodeBadTx, "the header counts %d readings, the reports have %d", tx.Header.Readings, readings)
+		return nil, lamppost.Refuse(lamppost.CodeBadTx, "the header counts %d readings, the reports have %d", tx.Header.Readings, readings)
 	}
-	return nil
+	return key, nil
 }
 
 // verify checks all signatures together; those that the caller checked before are taken as good. Whose key it is must
 // be asked in any case: since the caller looked, an earlier transaction may have given the device another key.
-func (s *State) verify(gateway lamppost.MemberID, checked bool) {
+func (s *State) verify(gateway lamppost.MemberID, segment *sig.PublicKey, checked bool) {
 	c := &s.checker
 	n := len(c.ends)
-	segment := s.segmentKey(gateway)
 	c.ok = slices.Grow(c.ok[:0], n)[:n]
 	c.items, c.which = c.items[:0], c.which[:0]
 	for i := range n {

@@ -1,8 +1,10 @@
 package ledger
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/kv"
@@ -73,6 +75,52 @@ func (k *keys[B]) begin(s *State, kind byte, id string, next held[B]) {
 	s.putAt(epochKey(kind, id, next.epoch), next.Place, next.Key)
 }
 
+// consents refuses a change of keys that the key in use did not sign. No consent at all is the member's own word, which
+// is enough: keys get lost.
+func consents[B any](s *State, k *keys[B], consent []byte, change lamppost.KeyChange, p lamppost.Purpose) error {
+	if len(consent) == 0 {
+		return nil
+	}
+	if k.isRevoked(k.epoch) {
+		return lamppost.Refuse(lamppost.CodeBadSignature, "key epoch %d of %q is revoked and consents to nothing", k.epoch, change.ID)
+	}
+	change.Epoch = k.epoch
+	if err := change.Check(consent, s.network, p, k.public); err != nil {
+		return lamppost.Refuse(lamppost.CodeBadSignature, "%v", err)
+	}
+	return nil
+}
+
+func firstFollowsNone(c *lamppost.KeyChange) error {
+	return lamppost.Refuse(lamppost.CodeBadTx, "the first key of %q follows none that could consent", c.ID)
+}
+
+// unused refuses a key that was in use before: a key that was replaced or revoked does not come back under another epoch.
+func unused[B any](s *State, kind byte, id string, of func(B) []byte, public []byte) error {
+	again := false
+	from := append(key(kind, id), 0)
+	err := s.scan(from, end(from), func(_, val []byte) error {
+		k, err := decodeBody[Key[B]](slices.Clone(val))
+		again = again || len(public) > 0 && bytes.Equal(of(k.Body), public)
+		return err
+	})
+	if err == nil && again {
+		err = lamppost.Refuse(lamppost.CodeBadTx, "%q had this key before: a key does not come back", id)
+	}
+	return err
+}
+
+// mayRevoke refuses to revoke a key that is not there yet or not there any more.
+func (k *keys[B]) mayRevoke(id string, b lamppost.RevokeBody) error {
+	switch {
+	case b.KeyEpoch > k.epoch:
+		return lamppost.Refuse(lamppost.CodeUnknown, "%q has key epoch %d, not %d yet", id, k.epoch, b.KeyEpoch)
+	case k.isRevoked(b.KeyEpoch):
+		return lamppost.Refuse(lamppost.CodeExists, "key epoch %d of %q is revoked", b.KeyEpoch, id)
+	}
+	return checkText(b.Reason)
+}
+
 // load takes in the keys from the store, which come in the order of their epochs.
 func (k *keys[B]) load(next held[B]) {
 	if old := k.held; old.Place != (Place{}) {
@@ -84,7 +132,7 @@ func (k *keys[B]) load(next held[B]) {
 // eachKey calls fn for every stored key whose key in the state begins with from, in order.
 func eachKey[B any](r kv.Reader, from []byte, fn func(Key[B]) error) error {
 	return r.Scan(from, end(from), func(_, val []byte) error {
-		k, err := decodeBody[Key[B]](append([]byte(nil), val...))
+		k, err := decodeBody[Key[B]](slices.Clone(val))
 		if err == nil {
 			k.Place, err = decodePlace(val)
 		}
@@ -106,12 +154,18 @@ func (s *State) device(b lamppost.DeviceBody) error {
 	if err != nil {
 		return err
 	}
+	if err := s.deviceConsents(d, &b); err != nil {
+		return err
+	}
 	next := held[lamppost.DeviceBody]{Key: Key[lamppost.DeviceBody]{Body: b}, epoch: b.KeyEpoch, public: public}
 	if d == nil {
 		d = &device{}
 		s.devices[b.ID] = d
 		d.begin(s, 'D', string(b.ID), next)
 		return nil
+	}
+	if err := unused(s, 'D', string(b.ID), func(old lamppost.DeviceBody) []byte { return old.Key }, b.Key); err != nil {
+		return err
 	}
 	follow(s, 'D', string(b.ID), &d.keys, next, s.graceOf(d, &b))
 	if d.quarantined != "" {
@@ -145,6 +199,23 @@ func (s *State) mayEnrol(d *device, b *lamppost.DeviceBody) error {
 	return nil
 }
 
+// deviceConsents checks the device's own word for its new key, where there is one. In quarantine it is not taken: whoever
+// has the key could free himself.
+func (s *State) deviceConsents(d *device, b *lamppost.DeviceBody) error {
+	change := lamppost.KeyChange{ID: string(b.ID), Next: b.KeyEpoch, Suite: b.Suite, Key: b.Key}
+	switch {
+	case len(b.Consent) == 0:
+		return nil
+	case d == nil:
+		return firstFollowsNone(&change)
+	case d.public == nil:
+		return lamppost.Refuse(lamppost.CodeBadTx, "%q has no key of its own that the ledger knows and that could consent", b.ID)
+	case d.quarantined != "":
+		return lamppost.Refuse(lamppost.CodeQuarantined, "%q is in quarantine: its key consents to nothing", b.ID)
+	}
+	return consents(s, &d.keys, b.Consent, change, lamppost.PurposeDeviceKey)
+}
+
 // firstDeviceEpoch lets an auditor tell a device's first key from one that replaced another.
 const firstDeviceEpoch = 1
 
@@ -158,18 +229,19 @@ func (s *State) graceOf(d *device, b *lamppost.DeviceBody) lamppost.TimeMS {
 	return s.time + lamppost.KeyGraceMS
 }
 
-// revoke ends a key epoch of a device and all before it.
-func (s *State) revoke(b lamppost.RevokeBody) error {
-	d := s.devices[b.Device]
-	switch {
-	case d == nil:
-		return lamppost.Refuse(lamppost.CodeUnknown, "no device %q whose key could be revoked", b.Device)
-	case b.KeyEpoch > d.epoch:
-		return lamppost.Refuse(lamppost.CodeUnknown, "%q has key epoch %d, not %d yet", b.Device, d.epoch, b.KeyEpoch)
-	case d.isRevoked(b.KeyEpoch):
-		return lamppost.Refuse(lamppost.CodeExists, "key epoch %d of %q is revoked", b.KeyEpoch, b.Device)
+// revoke ends a key epoch of a device or gateway and all before it.
+func (s *State) revoke(b lamppost.RevokeBody, signer lamppost.MemberID) error {
+	if (b.Device == "") == (b.Gateway == "") {
+		return lamppost.Refuse(lamppost.CodeBadTx, "a revocation names a device or a gateway")
 	}
-	if err := checkText(b.Reason); err != nil {
+	if b.Gateway != "" {
+		return s.revokeGateway(b, signer)
+	}
+	d := s.devices[b.Device]
+	if d == nil {
+		return lamppost.Refuse(lamppost.CodeUnknown, "no device %q whose key could be revoked", b.Device)
+	}
+	if err := d.mayRevoke(string(b.Device), b); err != nil {
 		return err
 	}
 	d.revoke(b.KeyEpoch)

@@ -29,18 +29,20 @@ var rewrite = flag.Bool("rewrite", false, "write what the ledger says into testd
 //	empty                                       begins with an empty ledger
 //	at TIME                                     TIME is 2026-01-01T00:00Z, without the date: that of Start, or +90s: from now
 //	genesis [rules=N] [members=0|2|twice] [unsigned]
-//	again NAME                                  show accounts|seq DEVICE|quarantine DEVICE|ids|edges DEVICE|gateways|keys DEVICE
+//	again NAME                                  show accounts|seq DEVICE|quarantine DEVICE|ids|edges DEVICE|gateways|keys DEVICE|gateway GATEWAY
 //	party ID [limit=N] [name=TEXT]              device ID OWNER [key=NAME] [epoch=N] [suite=S] [salt=N] [safety=N] [raw=HEX] [assurance=A] [gateway=ID]
-//	gateway ID [member=ID] [raw=HEX]            revoke DEVICE EPOCH [reason=TEXT]
+//	gateway ID [member=ID] [key=NAME] [epoch=N] [raw=HEX]
+//	revoke DEVICE EPOCH [reason=TEXT]           revoke-gateway GATEWAY EPOCH [reason=TEXT]
 //	point ID DEVICE REGISTER [unit=U]           tariff ID VERSION SELLER PRICE FROM [currency=C] [unit=U]
 //	agreement ID SELLER BUYER POINT TARIFF FROM [to=TIME]
 //	transfer FROM TO AMOUNT [currency=C]        invoice SELLER BUYER FROM TO [currency=C]
-//	report DEVICE NUMBER [epoch=N] [synced] [billing] [as=NAME] [key=NAME [suite=S]] [keyepoch=N] [net=ID] [via=GATEWAY] [wrapped=GATEWAY]
+//	report DEVICE NUMBER [epoch=N] [synced] [billing] [as=NAME] [key=NAME [suite=S]] [keyepoch=N] [net=ID] [via=GATEWAY [viakey=NAME]] [wrapped=KEY]
 //	       [READING@TIME=VALUE …]
 //	                                            reading names ending in "_g" are gauges, others registers in Wh
 //	junk                                        bytes that are no report
 //
-// Every transaction takes expires=TIME, by=MEMBER and net=ID; "NAME:" before it keeps it for again.
+// Every transaction takes expires=TIME, by=MEMBER and net=ID; "NAME:" before it keeps it for again. A new key of a device or
+// gateway takes consent=KEY|junk [from=EPOCH] [from-id=ID] [from-net=ID] [from-suite=S] [toOther] [asReport].
 func TestTranscripts(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*.txt")
@@ -123,7 +125,7 @@ func (d *desk) answer(question string) (said string) {
 	d.now += 1000
 	var out []string
 	var pack [][]byte
-	via, begun := "", false
+	via, begun := words{}, false
 	flush := func() {
 		if !begun && len(pack) > 0 {
 			begun = true
@@ -147,9 +149,9 @@ func (d *desk) answer(question string) (said string) {
 			d.now = d.time(w.arg(0))
 			continue
 		case "report", "junk":
-			if w.or("via", "") != via {
+			if w.or("via", "") != via.or("via", "") || w.or("viakey", "") != via.or("viakey", "") {
 				flush()
-				via = w.or("via", "")
+				via = w
 			}
 			pack = append(pack, d.report(w))
 			continue
@@ -176,12 +178,13 @@ func (d *desk) answer(question string) (said string) {
 }
 
 // segment packs reports as the member, or as a gateway.
-func (d *desk) segment(via string, reports [][]byte) *lamppost.Transaction {
+func (d *desk) segment(w words, reports [][]byte) *lamppost.Transaction {
+	via := w.or("via", "")
 	if via == "" {
 		return d.net.Segment(d.now, reports...)
 	}
 	net := *d.net
-	net.Member, net.Key = lamppost.MemberID(via), ledgertest.Key(via, sig.EdDSA)
+	net.Member, net.Key = lamppost.MemberID(via), ledgertest.Key(w.or("viakey", via), sig.EdDSA)
 	defer d.net.Salts(make([]byte, 64)) // net is a copy: draw on
 	return net.Segment(d.now, reports...)
 }
@@ -353,11 +356,14 @@ func (d *desk) body(w words) (lamppost.TxType, any) {
 		return lamppost.TxDevice, d.device(w)
 	case "gateway":
 		b := lamppost.GatewayBody{ID: lamppost.MemberID(w.arg(0)), Member: lamppost.MemberID(w.or("member", "m1")),
-			Key: ledgertest.Key(w.arg(0), sig.EdDSA).Public().Bytes()}
+			Key: ledgertest.Key(w.or("key", w.arg(0)), sig.EdDSA).Public().Bytes(), KeyEpoch: uint32(number(w.or("epoch", "0")))}
 		if raw, ok := w.opts["raw"]; ok {
 			b.Key = unhex(raw)
 		}
+		b.Consent = d.consent(w, lamppost.KeyChange{ID: w.arg(0), Next: b.KeyEpoch, Suite: sig.EdDSA, Key: b.Key}, lamppost.PurposeGatewayKey)
 		return lamppost.TxGateway, b
+	case "revoke-gateway":
+		return lamppost.TxRevoke, lamppost.RevokeBody{Gateway: lamppost.MemberID(w.arg(0)), KeyEpoch: uint32(number(w.arg(1))), Reason: w.or("reason", "")}
 	case "revoke":
 		return lamppost.TxRevoke, lamppost.RevokeBody{Device: lamppost.DeviceID(w.arg(0)), KeyEpoch: uint32(number(w.arg(1))), Reason: w.or("reason", "")}
 	case "point":
@@ -434,10 +440,34 @@ func (d *desk) device(w words) lamppost.DeviceBody {
 	if raw, ok := w.opts["raw"]; ok {
 		b.Key = unhex(raw)
 	}
+	b.Consent = d.consent(w, lamppost.KeyChange{ID: id, Next: dev.Epoch, Suite: b.Suite, Key: b.Key}, lamppost.PurposeDeviceKey)
 	if d.devices[id] == nil || dev.Epoch > d.devices[id].Epoch {
 		d.devices[id] = dev
 	}
 	return b
+}
+
+// consent signs a change of keys by consent=KEY as key from=EPOCH, and says another epoch, key, network or purpose where the
+// line wants a lie.
+func (d *desk) consent(w words, c lamppost.KeyChange, p lamppost.Purpose) []byte {
+	by, ok := w.opts["consent"]
+	switch {
+	case !ok:
+		return nil
+	case by == "junk":
+		return []byte("junk")
+	case w.has("toOther"):
+		c.Key = ledgertest.Key("other", sig.EdDSA).Public().Bytes()
+	case w.has("asReport"):
+		p = lamppost.PurposeReport
+	}
+	c.ID = w.or("from-id", c.ID)
+	c.Epoch = uint32(number(w.or("from", "1")))
+	suite, err := sig.ParseSuite(w.or("from-suite", "ed25519"))
+	must(err)
+	raw, err := c.Sign(w.or("from-net", d.net.ID), p, ledgertest.Key(by, suite))
+	must(err)
+	return raw
 }
 
 func (d *desk) report(w words) []byte {
@@ -540,30 +570,31 @@ func (d *desk) show(w words) (out []string) {
 		gateways, err := v.Gateways()
 		must(err)
 		for _, g := range gateways {
-			p, err := v.Where(lamppost.TxGateway, string(g.ID), 0)
+			p, err := v.Where(lamppost.TxGateway, string(g.ID), g.KeyEpoch)
 			must(err)
 			out = append(out, fmt.Sprintf("%s of %s, registered in block %d", g.ID, g.Member, p.Height))
 		}
+	case "gateway":
+		keys, err := v.GatewayKeys(lamppost.MemberID(w.arg(1)))
+		must(err)
+		for _, k := range keys {
+			out = append(out, showKey(k.Body.KeyEpoch, k.Place, k.Until, k.Body.Consent))
+		}
+		revoked, err := v.RevokedGateway(lamppost.MemberID(w.arg(1)))
+		must(err)
+		out = append(out, showRevoked(revoked)...)
 	case "keys":
 		keys, err := v.Keys(lamppost.DeviceID(w.arg(1)))
 		must(err)
 		for _, k := range keys {
-			line := fmt.Sprintf("epoch %d enrolled in block %d", k.Body.KeyEpoch, k.Place.Height)
-			if k.Until != 0 {
-				line += ", counts before " + time.UnixMilli(int64(k.Until)).UTC().Format("2006-01-02T15:04:05Z")
-			}
-			out = append(out, line)
+			out = append(out, showKey(k.Body.KeyEpoch, k.Place, k.Until, k.Body.Consent))
 			if p, err := v.Where(lamppost.TxDevice, w.arg(1), k.Body.KeyEpoch); err != nil || p != k.Place {
 				out = append(out, fmt.Sprintf("but where it is said to be: %v, %v", p, err))
 			}
 		}
 		revoked, err := v.Revoked(lamppost.DeviceID(w.arg(1)))
 		must(err)
-		for _, b := range revoked {
-			p, err := v.Where(lamppost.TxRevoke, w.arg(1), b.KeyEpoch)
-			must(err)
-			out = append(out, fmt.Sprintf("epoch %d revoked in block %d: %s", b.KeyEpoch, p.Height, b.Reason))
-		}
+		out = append(out, showRevoked(revoked)...)
 	case "ids":
 		n := 0
 		must(d.store.Scan([]byte("sY"), []byte("sZ"), func(_, _ []byte) error { n++; return nil }))
@@ -580,6 +611,24 @@ func (d *desk) show(w words) (out []string) {
 		}))
 	default:
 		panic("show what?")
+	}
+	return out
+}
+
+func showKey(epoch uint32, at ledger.Place, until lamppost.TimeMS, consent []byte) string {
+	line := fmt.Sprintf("epoch %d enrolled in block %d", epoch, at.Height)
+	if len(consent) > 0 {
+		line += " with the former key's consent"
+	}
+	if until != 0 {
+		line += ", counts before " + time.UnixMilli(int64(until)).UTC().Format("2006-01-02T15:04:05Z")
+	}
+	return line
+}
+
+func showRevoked(revoked []ledger.Revocation) (out []string) {
+	for _, r := range revoked {
+		out = append(out, fmt.Sprintf("epoch %d revoked in block %d: %s", r.KeyEpoch, r.Place.Height, r.Reason))
 	}
 	return out
 }

@@ -8,52 +8,6 @@ import (
 // Who vouches for a report: the device by its key, or the gateway that its enrolment names. The class of a device is in
 // its enrolment, which is kept by key epoch, so that it is known of every old report too.
 
-// A gateway signs segments beside the members, and reports of devices without a key.
-type gateway struct {
-	body lamppost.GatewayBody
-	key  *sig.PublicKey
-}
-
-// gateway registers one. The member who signed answers for it.
-func (s *State) gateway(b lamppost.GatewayBody, signer lamppost.MemberID) error {
-	if err := lamppost.CheckName("gateway", string(b.ID)); err != nil {
-		return lamppost.Refuse(lamppost.CodeBadTx, "%v", err)
-	}
-	if s.segmentKey(b.ID) != nil {
-		return lamppost.Refuse(lamppost.CodeExists, "%q is a member or gateway already", b.ID)
-	}
-	if b.Member != signer {
-		return lamppost.Refuse(lamppost.CodeForbidden, "member %q signed for a gateway that %q shall answer for", signer, b.Member)
-	}
-	parsed, err := sig.ParsePublicKey(sig.EdDSA, b.Key)
-	if err != nil {
-		return lamppost.Refuse(lamppost.CodeBadTx, "key of gateway %q: %v", b.ID, err)
-	}
-	s.gateways[b.ID] = &gateway{body: b, key: parsed}
-	s.putBody(key('W', string(b.ID)), b)
-	return nil
-}
-
-func (s *State) loadGateway(b lamppost.GatewayBody) error {
-	parsed, err := sig.ParsePublicKey(sig.EdDSA, b.Key)
-	s.gateways[b.ID] = &gateway{body: b, key: parsed}
-	return err
-}
-
-// segmentKey returns the key that a member's or gateway's segments are signed with, or nil.
-func (s *State) segmentKey(id lamppost.MemberID) *sig.PublicKey {
-	if m := s.members[id]; m != nil {
-		return m.key
-	}
-	if g := s.gateways[id]; g != nil {
-		return g.key
-	}
-	return nil
-}
-
-// Gateway returns the key of a member or registered gateway, or nil.
-func (s *State) Gateway(id lamppost.MemberID) *sig.PublicKey { return s.segmentKey(id) }
-
 // deviceKey checks that suite, key and gateway fit the assurance, and returns the key, nil where the ledger has none.
 func (s *State) deviceKey(b lamppost.DeviceBody) (*sig.PublicKey, error) {
 	if b.Assurance == lamppost.DeviceSigned {
@@ -63,7 +17,7 @@ func (s *State) deviceKey(b lamppost.DeviceBody) (*sig.PublicKey, error) {
 	switch {
 	case !vouched && !wrapped:
 		return nil, lamppost.Refuse(lamppost.CodeBadTx, "assurance %q is not known to rules version %d", b.Assurance, Rules)
-	case s.segmentKey(b.Gateway) == nil:
+	case !s.isGateway(b.Gateway):
 		return nil, lamppost.Refuse(lamppost.CodeUnknown, "no gateway %q to vouch for %q", b.Gateway, b.ID)
 	case vouched && (b.Suite != sig.HMAC256 || len(b.Key) != len(lamppost.Hash{})):
 		return nil, lamppost.Refuse(lamppost.CodeBadTx, "a gateway-vouched device has an HMAC key, and the ledger only the digest of it")

@@ -58,8 +58,11 @@ func (d gatewayDoor) Segment(ctx context.Context, id lamppost.MemberID, raw []by
 	if len(raw) > lamppost.MaxSegmentBytes {
 		return 0, nil, lamppost.Refuse(lamppost.CodeTooLarge, "a segment of %d bytes is over the limit of %d", len(raw), lamppost.MaxSegmentBytes)
 	}
-	key := d.n.rep.GatewayKey(id)
-	if tx.Header.Gateway != id || key == nil || !tx.Signed.Verify(d.n.cfg.Network, lamppost.PurposeSegment, key) {
+	v := d.n.rep.Gateway(id)
+	switch {
+	case v != nil && v.Revoked:
+		return 0, nil, lamppost.Refuse(lamppost.CodeForbidden, "the key of gateway %q was revoked: it needs a new token (lamppost gateway add %s) and another key (lamppost gateway rotate)", id, id)
+	case tx.Header.Gateway != id || !v.Signed(tx, d.n.cfg.Network, d.n.now()):
 		return 0, nil, lamppost.Refuse(lamppost.CodeForbidden, "gateway %q did not sign this segment for network %q with its registered key", id, d.n.cfg.Network)
 	}
 	if lamppost.MerkleRoot(tx.Leaves()) != tx.Header.Root {

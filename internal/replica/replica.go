@@ -40,7 +40,7 @@ type Event struct {
 }
 
 // A Replica implements consensus.App and consensus.View. The App's methods are called by one goroutine at a time;
-// Vouch, GatewayKey, the View's methods and the proofs by any.
+// Vouch, Gateway, the View's methods and the proofs by any.
 type Replica struct {
 	cfg   Config
 	state *ledger.State
@@ -78,7 +78,7 @@ func (v *Vouch) Under(epoch uint32, now lamppost.TimeMS) *Vouch {
 	return nil
 }
 
-func vouch(k *ledger.DeviceKey) *Vouch {
+func vouch(k *ledger.Known[lamppost.DeviceBody]) *Vouch {
 	if k == nil {
 		return nil
 	}
@@ -93,12 +93,19 @@ func vouch(k *ledger.DeviceKey) *Vouch {
 type keyring struct {
 	mu       sync.RWMutex
 	byID     map[lamppost.DeviceID]*Vouch
-	gateways map[lamppost.MemberID]*sig.PublicKey
+	gateways map[lamppost.MemberID]*Vouch
 }
 
-func (k *keyring) setGateway(id lamppost.MemberID, key *sig.PublicKey) {
+func gatewayVouch(k *ledger.Known[lamppost.GatewayBody]) *Vouch {
+	if k == nil {
+		return nil
+	}
+	return &Vouch{Key: k.Public, Epoch: k.Body.KeyEpoch, Revoked: k.Revoked, Until: k.Until}
+}
+
+func (k *keyring) setGateway(id lamppost.MemberID, v *Vouch) {
 	k.mu.Lock()
-	k.gateways[id] = key
+	k.gateways[id] = v
 	k.mu.Unlock()
 }
 
@@ -124,12 +131,10 @@ func Open(cfg Config) (*Replica, error) {
 		return nil, err
 	}
 	r.last.Root, r.last.Members = lamppost.Hash(r.log.Root()), r.state.Members()
-	r.keys.byID, r.keys.gateways = map[lamppost.DeviceID]*Vouch{}, map[lamppost.MemberID]*sig.PublicKey{}
+	r.keys.byID, r.keys.gateways = map[lamppost.DeviceID]*Vouch{}, map[lamppost.MemberID]*Vouch{}
 	r.state.EachDevice(r.refreshDevice)
-	for _, m := range r.state.Members() {
-		r.keys.setGateway(m.ID, r.state.Member(m.ID))
-	}
-	r.state.EachGateway(r.keys.setGateway)
+	r.refreshMembers()
+	r.state.EachGateway(r.refreshGateway)
 	return r, nil
 }
 
@@ -177,11 +182,21 @@ func (r *Replica) Vouch(id lamppost.DeviceID) (v *Vouch, ok bool) {
 	return v, ok
 }
 
-// GatewayKey returns the key that a member's or registered gateway's segments are signed with, or nil.
-func (r *Replica) GatewayKey(id lamppost.MemberID) *sig.PublicKey {
+// Gateway returns the keys that segments of a member or a registered gateway are signed with, or nil.
+func (r *Replica) Gateway(id lamppost.MemberID) *Vouch {
 	r.keys.mu.RLock()
 	defer r.keys.mu.RUnlock()
 	return r.keys.gateways[id]
+}
+
+// Signed reports whether a segment for a network is signed with one of a gateway's keys that counts at a time.
+func (v *Vouch) Signed(tx *lamppost.Transaction, network string, now lamppost.TimeMS) bool {
+	for ; v != nil; v = v.Former {
+		if v.Under(v.Epoch, now) == v && tx.Signed.Verify(network, lamppost.PurposeSegment, v.Key) {
+			return true
+		}
+	}
+	return false
 }
 
 // CheckTx implements consensus.View.
@@ -364,13 +379,11 @@ func (r *Replica) refreshKeys(ev *Event) {
 		}
 		switch tx.Type {
 		case lamppost.TxGenesis:
-			for _, m := range r.state.Members() {
-				r.keys.setGateway(m.ID, r.state.Member(m.ID))
-			}
+			r.refreshMembers()
 		case lamppost.TxGateway:
 			var b lamppost.GatewayBody
 			if lamppost.Unmarshal(tx.Order.Body, &b) == nil {
-				r.keys.setGateway(b.ID, r.state.Gateway(b.ID))
+				r.refreshGateway(b.ID)
 			}
 		case lamppost.TxDevice:
 			var b lamppost.DeviceBody
@@ -379,7 +392,11 @@ func (r *Replica) refreshKeys(ev *Event) {
 			}
 		case lamppost.TxRevoke:
 			var b lamppost.RevokeBody
-			if lamppost.Unmarshal(tx.Order.Body, &b) == nil {
+			switch {
+			case lamppost.Unmarshal(tx.Order.Body, &b) != nil:
+			case b.Gateway != "":
+				r.refreshGateway(b.Gateway)
+			default:
 				r.refreshDevice(b.Device)
 			}
 		}
@@ -394,4 +411,17 @@ func (r *Replica) refreshDevice(id lamppost.DeviceID) {
 	r.keys.mu.Lock()
 	r.keys.byID[id] = v
 	r.keys.mu.Unlock()
+}
+
+func (r *Replica) refreshMembers() {
+	for _, m := range r.state.Members() {
+		r.keys.setGateway(m.ID, &Vouch{Key: r.state.Member(m.ID)})
+	}
+}
+
+func (r *Replica) refreshGateway(id lamppost.MemberID) {
+	now, former := r.state.GatewayKeys(id)
+	v := gatewayVouch(now)
+	v.Former = gatewayVouch(former)
+	r.keys.setGateway(id, v)
 }

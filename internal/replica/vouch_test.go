@@ -28,7 +28,7 @@ func TestVouch(t *testing.T) {
 		order(lamppost.TxGateway, lamppost.GatewayBody{ID: "gw", Member: "m1", Key: gw.Bytes()}),
 		order(lamppost.TxGateway, lamppost.GatewayBody{ID: "refused", Member: "m2", Key: gw.Bytes()}),
 		order(lamppost.TxDevice, lamp.Body("p")), order(lamppost.TxDevice, fan)))
-	if r.GatewayKey("m1") != nil || r.GatewayKey("gw") != nil {
+	if r.Gateway("m1") != nil || r.Gateway("gw") != nil {
 		t.Error("keys are known before they are committed")
 	}
 	if _, ok := r.Vouch("fan"); ok {
@@ -36,10 +36,10 @@ func TestVouch(t *testing.T) {
 	}
 	commit(t, r)
 	for when, r := range map[string]interface {
-		GatewayKey(lamppost.MemberID) *sig.PublicKey
+		Gateway(lamppost.MemberID) *replica.Vouch
 		Vouch(lamppost.DeviceID) (*replica.Vouch, bool)
 	}{"after the commit": r, "opened again": open(t, store)} {
-		if m, g := r.GatewayKey("m1"), r.GatewayKey("gw"); m == nil || !m.Equal(net.Key.Public()) || g == nil || !g.Equal(gw) || r.GatewayKey("refused") != nil {
+		if m, g := r.Gateway("m1"), r.Gateway("gw"); m == nil || !m.Key.Equal(net.Key.Public()) || g == nil || !g.Key.Equal(gw) || r.Gateway("refused") != nil {
 			t.Errorf("%s: keys of member and gateway: %v, %v", when, m, g)
 		}
 		if v, ok := r.Vouch("lamp"); !ok || v.Epoch != 1 || !v.Key.Equal(lamp.Key.Public()) || v.Former != nil {
@@ -68,7 +68,9 @@ func TestVouchFormer(t *testing.T) {
 		apply(t, r, block(height, at, txs...))
 		commit(t, r)
 	}
-	order := func(typ lamppost.TxType, body any) *lamppost.Transaction { return net.Order(at+ledgertest.Hour, typ, body) }
+	order := func(typ lamppost.TxType, body any) *lamppost.Transaction {
+		return net.Order(at+ledgertest.Hour, typ, body)
+	}
 	counts := func(epoch uint32, when lamppost.TimeMS) bool {
 		t.Helper()
 		v, _ := r.Vouch("lamp")
