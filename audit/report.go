@@ -111,18 +111,21 @@ func (r *Report) signer() string {
 	return fmt.Sprintf("device %s", r.Signed.Device)
 }
 
-// reportKey finds what a report is checked with: the key that was enrolled for the device before the report's segment, or
-// that of the gateway which signs in its place. Where the gateway's word is all there is, the report is marked as vouched.
+// reportKey finds what a report is checked with: the device's key with the epoch that the report names, or the key of the
+// gateway which signs in its place. Where the gateway's word is all there is, the report is marked as vouched.
 func (e *Evidence) reportKey(r *Report) (*sig.PublicKey, error) {
-	d := e.Device(r.Signed.Device, r.Tx.Leaf)
-	if r.Device = d; d == nil {
-		return nil, fmt.Errorf("has no enrolment of device %s in the proof before it", r.Signed.Device)
+	id, epoch := r.Signed.Device, r.Signed.KeyEpoch
+	made := e.enrolled(id, epoch, r.Tx.Leaf)
+	if made == nil {
+		return nil, fmt.Errorf("has no enrolment of key %d of device %s in the proof before it", epoch, id)
 	}
-	if d.KeyEpoch != r.Signed.KeyEpoch {
-		return nil, fmt.Errorf("is signed under key %d of device %s, enrolled is key %d", r.Signed.KeyEpoch, r.Signed.Device, d.KeyEpoch)
+	d := made.body.(*lamppost.DeviceBody)
+	r.Device = d
+	if e.revoked(func(b *lamppost.RevokeBody) bool { return b.Device == id && b.KeyEpoch >= epoch }, string(id), r.Tx.Leaf) {
+		return nil, fmt.Errorf("is signed under key %d of device %s, which was revoked before", epoch, id)
 	}
-	if e.revoked(d.ID, d.KeyEpoch, r.Tx.Leaf) {
-		return nil, fmt.Errorf("is signed under key %d of device %s, which was revoked before", d.KeyEpoch, d.ID)
+	if err := e.counted(bodyKey{kind: lamppost.TxDevice, id: string(id)}, made, r.Tx); err != nil {
+		return nil, fmt.Errorf("is signed under key %d of device %s, %w", epoch, id, err)
 	}
 	if r.Signed.Wrapped() != d.Assurance.Wrapped() {
 		return nil, fmt.Errorf("is of device %s, which is enrolled as %s, and it says of itself that it is not", d.ID, d.Assurance)
@@ -130,21 +133,19 @@ func (e *Evidence) reportKey(r *Report) (*sig.PublicKey, error) {
 	if d.Assurance != lamppost.DeviceSigned && r.Tx.Signer != d.Gateway {
 		return nil, fmt.Errorf("came by gateway %s, device %s is enrolled with gateway %s", r.Tx.Signer, d.ID, d.Gateway)
 	}
-	r.vouched = d.Assurance == lamppost.GatewayVouched && r.Signed.Suite() == sig.HMAC256
-	return e.enrolledKey(d, r.Tx.Leaf)
-}
-
-// enrolledKey returns what a device's reports are signed with: its own key, or its gateway's; nil where it shares one.
-func (e *Evidence) enrolledKey(d *lamppost.DeviceBody, before int64) (*sig.PublicKey, error) {
 	switch {
 	case d.Assurance == lamppost.GatewayVouched:
+		r.vouched = r.Signed.Suite() == sig.HMAC256
 		return new(sig.PublicKey), nil // of no suite: nothing verifies
 	case d.Assurance.Wrapped():
-		if key := e.gatewayKey(d.Gateway, before); key != nil {
-			return key, nil
-		}
-		return nil, fmt.Errorf("is of device %s, whose gateway %s is not in the proof", d.ID, d.Gateway)
-	case d.Assurance != lamppost.DeviceSigned:
+		return r.Tx.key, nil
+	}
+	return ownKey(d)
+}
+
+// ownKey returns the key that a device signs with.
+func ownKey(d *lamppost.DeviceBody) (*sig.PublicKey, error) {
+	if d.Assurance != lamppost.DeviceSigned {
 		return nil, fmt.Errorf("is of device %s, whose assurance %q is not known here", d.ID, d.Assurance)
 	}
 	key, err := sig.ParsePublicKey(d.Suite, d.Key)
