@@ -28,6 +28,7 @@ var shapes = map[string]reflect.Type{
 	"Source": reflect.TypeFor[tariff.Source](), "Done": reflect.TypeFor[api.Done](), "NewDevice": reflect.TypeFor[api.NewDevice](),
 	"DeviceToken": reflect.TypeFor[api.DeviceToken](), "Block": reflect.TypeFor[api.Block](),
 	"Adoption":   reflect.TypeFor[api.Adoption](),
+	"KeyHistory": reflect.TypeFor[api.KeyHistory](), "Revoke": reflect.TypeFor[api.Revoke](), "GatewayList": reflect.TypeFor[api.GatewayList](),
 	"NewGateway": reflect.TypeFor[api.NewGateway](), "GatewayToken": reflect.TypeFor[api.GatewayToken](),
 }
 

@@ -101,6 +101,17 @@ func summary(tx *lamppost.Transaction, outcomes []lamppost.Outcome) string {
 		return words(tx, func(b lamppost.DeviceBody) string {
 			return fmt.Sprintf("device %s of %s enrolled with key epoch %d (%s)", b.ID, b.Owner, b.KeyEpoch, b.Suite)
 		})
+	case lamppost.TxGateway:
+		return words(tx, func(b lamppost.GatewayBody) string {
+			return fmt.Sprintf("gateway %s of %s registered with key epoch %d", b.ID, b.Member, b.KeyEpoch)
+		})
+	case lamppost.TxRevoke:
+		return words(tx, func(b lamppost.RevokeBody) string {
+			if b.Gateway != "" {
+				return fmt.Sprintf("key epoch %d of gateway %s revoked: %s", b.KeyEpoch, b.Gateway, b.Reason)
+			}
+			return fmt.Sprintf("key epoch %d of device %s revoked: %s", b.KeyEpoch, b.Device, b.Reason)
+		})
 	case lamppost.TxPoint:
 		return words(tx, func(b lamppost.PointBody) string {
 			return fmt.Sprintf("metering point %s: %s of %s in %s", b.ID, b.Register, b.Device, b.Unit)

@@ -92,15 +92,15 @@ func (n *Node) openWeb() error {
 }
 
 // enrol makes a device's key known to the ledger; the HTTP door calls it for a device that showed its token.
-func (n *Node) enrol(ctx context.Context, id lamppost.DeviceID, suite string, key []byte) (network string, epoch uint32, err error) {
-	s, err := sig.ParseSuite(suite)
+func (n *Node) enrol(ctx context.Context, id lamppost.DeviceID, k httpd.NewKey) (network string, epoch uint32, err error) {
+	s, err := sig.ParseSuite(k.Suite)
 	if err != nil {
 		return "", 0, lamppost.Refuse(lamppost.CodeBadTx, "%v", err)
 	}
 	if s == sig.HMAC256 && !n.private(ctx) {
 		return "", 0, lamppost.Refuse(lamppost.CodeForbidden, "a shared key goes only over TLS or from this machine")
 	}
-	epoch, err = n.devices.Enrol(ctx, id, s, key)
+	epoch, err = n.devices.Enrol(ctx, id, api.NewKey{Suite: s, Key: k.Key, Consent: k.Consent})
 	return n.cfg.Network, epoch, err
 }
 

@@ -19,8 +19,9 @@ import (
 type Gateways interface {
 	// Authenticate says which gateway a client is, by the id and token it was announced with.
 	Authenticate(user, password string) (lamppost.MemberID, error)
-	// Register makes a gateway's Ed25519 key known to the ledger. The same key again changes nothing.
-	Register(ctx context.Context, id lamppost.MemberID, key []byte) (network string, err error)
+	// Register makes a gateway's Ed25519 key known to the ledger. The same key again changes nothing; another one takes the
+	// consent of the key before, a lamppost.KeyChange, or a new token.
+	Register(ctx context.Context, id lamppost.MemberID, key, consent []byte) (network string, err error)
 	// Fleet lists the devices whose reports the gateway takes.
 	Fleet(id lamppost.MemberID) (Fleet, error)
 	// Segment has a segment of the gateway ordered, and returns once that is durable. A refusal means that it was not
@@ -117,14 +118,15 @@ func (d *door) register(w http.ResponseWriter, r *http.Request, id lamppost.Memb
 	if !ok {
 		return
 	}
-	var in struct {
-		Key []byte `json:"key"` // standard base64 (RFC 4648 §4)
+	var in struct { // in standard base64 (RFC 4648 §4)
+		Key     []byte `json:"key"`
+		Consent []byte `json:"consent"`
 	}
 	if err := json.Unmarshal(raw, &in); err != nil || len(in.Key) == 0 {
 		d.refuse(w, lamppost.CodeBadTx, `the body is not {"key":"<base64>"}`)
 		return
 	}
-	network, err := d.cfg.Gateways.Register(r.Context(), id, in.Key)
+	network, err := d.cfg.Gateways.Register(r.Context(), id, in.Key, in.Consent)
 	if err != nil {
 		d.failGateway(w, r, "registering a gateway", id, err)
 		return
