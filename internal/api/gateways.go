@@ -124,25 +124,26 @@ func (g *Gateways) known(id lamppost.MemberID) *gatewayToken {
 	return g.tokens[id]
 }
 
-// Register makes a gateway's key known to the ledger and returns the network's id. The same key again changes nothing.
+// Register makes a gateway's key known to the ledger and returns the network's id and the key's epoch. The same key again
+// changes nothing.
 // Another one takes a new token, or the consent of the key that is registered.
-func (g *Gateways) Register(ctx context.Context, id lamppost.MemberID, key, consent []byte) (network string, err error) {
+func (g *Gateways) Register(ctx context.Context, id lamppost.MemberID, key, consent []byte) (network string, epoch uint32, err error) {
 	if len(key) != ed25519.PublicKeySize {
-		return "", lamppost.Refuse(lamppost.CodeBadTx, "a gateway's key is an Ed25519 key of %d bytes", ed25519.PublicKeySize)
+		return "", 0, lamppost.Refuse(lamppost.CodeBadTx, "a gateway's key is an Ed25519 key of %d bytes", ed25519.PublicKeySize)
 	}
 	if _, err := sig.ParsePublicKey(sig.EdDSA, key); err != nil {
-		return "", lamppost.Refuse(lamppost.CodeBadTx, "the key of gateway %q: %v", id, err)
+		return "", 0, lamppost.Refuse(lamppost.CodeBadTx, "the key of gateway %q: %v", id, err)
 	}
 	g.writing.Lock() // so that a retry finds what the first try did
 	defer g.writing.Unlock()
 	body, done, err := g.next(id, key, consent)
 	if done || err != nil {
-		return g.network, err
+		return g.network, body.KeyEpoch, err
 	}
 	if _, err := g.order.do(ctx, lamppost.TxGateway, body); err != nil {
-		return "", fmt.Errorf("registering gateway %q: %w", id, err)
+		return "", 0, fmt.Errorf("registering gateway %q: %w", id, err)
 	}
-	return g.network, nil
+	return g.network, body.KeyEpoch, nil
 }
 
 // next is the registration that a key is to be put into; done says that the key is the gateway's already.
@@ -158,7 +159,7 @@ func (g *Gateways) next(id lamppost.MemberID, key, consent []byte) (body lamppos
 	}
 	now := keys[len(keys)-1].Body
 	if bytes.Equal(now.Key, key) {
-		return body, true, nil
+		return now, true, nil
 	}
 	revoked, err := view.RevokedGateway(id)
 	if err != nil {

@@ -131,7 +131,7 @@ func TestGatewayKeys(t *testing.T) {
 			consent, err = c.Sign(network, lamppost.PurposeGatewayKey, by)
 			must(t, err)
 		}
-		_, err := h.gates.Register(context.Background(), "cellar", key(n).Public().Bytes(), consent)
+		_, _, err := h.gates.Register(context.Background(), "cellar", key(n).Public().Bytes(), consent)
 		return err
 	}
 	fails := func(err error, words string) {

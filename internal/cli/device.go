@@ -14,9 +14,11 @@ import (
 
 func deviceCmd() *cobra.Command {
 	f := &nodeFlags{}
-	return f.group("device", "Machines: announce, list and show them", `  lamppost device add lamp-7 --owner city --name "Lamp 7" --site "Main Street" --safety public
+	return f.group("device", "Machines: announce, list and show them, and end their keys", `  lamppost device add lamp-7 --owner city --name "Lamp 7" --site "Main Street" --safety public
   lamppost device list
-  lamppost device show lamp-7`, deviceAddCmd(f), deviceAdoptCmd(f), deviceTokenCmd(f), deviceListCmd(f), deviceShowCmd(f))
+  lamppost device show lamp-7
+  lamppost device keys lamp-7`, deviceAddCmd(f), deviceAdoptCmd(f), deviceTokenCmd(f), deviceListCmd(f), deviceShowCmd(f),
+		deviceKeys.keysCmd(f), deviceKeys.revokeCmd(f))
 }
 
 func deviceAddCmd(f *nodeFlags) *cobra.Command {
@@ -101,7 +103,11 @@ func printToken(w io.Writer, nodeURL string, t api.DeviceToken) {
 func deviceTokenCmd(f *nodeFlags) *cobra.Command {
 	return &cobra.Command{
 		Use:     "token ID",
+		Aliases: []string{"rotate"},
 		Short:   "Give a device another token, which voids the old one and lets it enrol another key",
+		Long: `Give a device another token, which voids the old one and lets it enrol another key: after a loss, a revocation or a
+quarantine. A device that has its key changes it by its own word and needs no token; a key that comes by a token alone is
+shown as set by the operator on every statement that rests on it.`,
 		Example: "  lamppost device token lamp-7",
 		Args:    oneArg("the device's id"),
 		RunE: f.run(func(n *remote, args []string) error {

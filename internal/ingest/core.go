@@ -169,7 +169,7 @@ func (c *Core) segment(number uint64) (*lamppost.Transaction, error) {
 	}
 	seed := lamppost.Seed(c.salts[n*lamppost.SaltBytes:])
 	c.seq = lamppost.Seq{Epoch: c.cfg.Epoch, N: number}
-	return lamppost.NewSegment(c.cfg.Network, c.seq, readings, c.items, c.cfg.Gateway, c.cfg.Key, seed)
+	return lamppost.NewSegment(c.cfg.Network, c.seq, readings, c.items, c.cfg.Gateway, c.cfg.Key(), seed)
 }
 
 func (c *Core) refuse(it *Item, id lamppost.ReportID, code lamppost.Code, text string) {

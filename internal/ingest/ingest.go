@@ -51,8 +51,8 @@ type Proposer interface {
 type Config struct {
 	Network string
 	Gateway lamppost.MemberID
-	Key     *sig.PrivateKey
-	Epoch   uint32 // of the segment numbers: changes with every start
+	Key     func() *sig.PrivateKey // that signs the next segment
+	Epoch   uint32                 // of the segment numbers: changes with every start
 
 	Propose Proposer
 	// KeyOf returns what a device's report that is signed with a key epoch is checked with: the device's own key, the HMAC

@@ -96,7 +96,7 @@ func newNode(t testing.TB, store kv.Store, devices int, change func(*ingest.Conf
 	clock := func() lamppost.TimeMS { return now }
 	n.eng = solo.New(solo.Config{App: n.rep, View: n.rep, Member: n.net.Member, Now: clock})
 	var mu sync.Mutex
-	cfg := ingest.Config{Network: "net", Gateway: n.net.Member, Key: n.net.Key, Epoch: 1, Propose: n.eng, KeyOf: n.keyOf, Now: clock,
+	cfg := ingest.Config{Network: "net", Gateway: n.net.Member, Key: func() *sig.PrivateKey { return n.net.Key }, Epoch: 1, Propose: n.eng, KeyOf: n.keyOf, Now: clock,
 		Salts: func(b []byte) { mu.Lock(); n.net.Salts(b); mu.Unlock() }}
 	if change != nil {
 		change(&cfg)
@@ -348,7 +348,7 @@ func accept(raw []byte) consensus.Decision {
 func alone(engine script, change func(*ingest.Config)) (*ingest.Ingest, *ledgertest.Device) {
 	net := ledgertest.New("net")
 	d := net.NewDevice("d", sig.EdDSA)
-	cfg := ingest.Config{Network: "net", Gateway: "m1", Key: net.Key, Propose: engine, Salts: func([]byte) {},
+	cfg := ingest.Config{Network: "net", Gateway: "m1", Key: func() *sig.PrivateKey { return net.Key }, Propose: engine, Salts: func([]byte) {},
 		KeyOf: func(lamppost.DeviceID, uint32) (*sig.PublicKey, *lamppost.Refusal) { return d.Key.Public(), nil },
 		Now:   func() lamppost.TimeMS { return now }}
 	if change != nil {

@@ -37,7 +37,7 @@ func TestWrap(t *testing.T) {
 	t.Parallel()
 	store, own := kv.NewMem(), kv.NewMem()
 	n := newNode(t, store, 0, func(c *ingest.Config) {
-		c.KeyOf = func(lamppost.DeviceID, uint32) (*sig.PublicKey, *lamppost.Refusal) { return c.Key.Public(), nil }
+		c.KeyOf = func(lamppost.DeviceID, uint32) (*sig.PublicKey, *lamppost.Refusal) { return c.Key().Public(), nil }
 	})
 	n.start(t)
 	enrol(t, n, plug())

@@ -59,7 +59,7 @@ func openNode(w *world) *node {
 	}
 	n.eng = solo.New(solo.Config{App: n.rep, View: n.rep, Member: w.net.Member, Now: func() lamppost.TimeMS { return w.now + n.skew }})
 	for range workers {
-		n.cores = append(n.cores, ingest.NewCore(ingest.Config{Network: w.net.ID, Gateway: w.net.Member, Key: w.net.Key,
+		n.cores = append(n.cores, ingest.NewCore(ingest.Config{Network: w.net.ID, Gateway: w.net.Member, Key: func() *sig.PrivateKey { return w.net.Key },
 			Epoch: uint32(w.result.Crashes), KeyOf: n.keyOf(w), Salts: w.net.Salts, Metrics: w.metrics}))
 	}
 	return n

@@ -21,7 +21,7 @@ type Gateways interface {
 	Authenticate(user, password string) (lamppost.MemberID, error)
 	// Register makes a gateway's Ed25519 key known to the ledger. The same key again changes nothing; another one takes the
 	// consent of the key before, a lamppost.KeyChange, or a new token.
-	Register(ctx context.Context, id lamppost.MemberID, key, consent []byte) (network string, err error)
+	Register(ctx context.Context, id lamppost.MemberID, key, consent []byte) (network string, keyEpoch uint32, err error)
 	// Fleet lists the devices whose reports the gateway takes.
 	Fleet(id lamppost.MemberID) (Fleet, error)
 	// Segment has a segment of the gateway ordered, and returns once that is durable. A refusal means that it was not
@@ -126,14 +126,15 @@ func (d *door) register(w http.ResponseWriter, r *http.Request, id lamppost.Memb
 		d.refuse(w, lamppost.CodeBadTx, `the body is not {"key":"<base64>"}`)
 		return
 	}
-	network, err := d.cfg.Gateways.Register(r.Context(), id, in.Key, in.Consent)
+	network, epoch, err := d.cfg.Gateways.Register(r.Context(), id, in.Key, in.Consent)
 	if err != nil {
 		d.failGateway(w, r, "registering a gateway", id, err)
 		return
 	}
 	d.answer(w, http.StatusOK, struct {
-		Network string `json:"network"`
-	}{network})
+		Network  string `json:"network"`
+		KeyEpoch uint32 `json:"key_epoch"`
+	}{network, epoch})
 }
 
 // fleet answers with the gateway's devices, or 304 where the gateway has that very list.
