@@ -12,9 +12,9 @@ export class Refused extends Error {
 // until the page is closed; nothing is ever written to the browser's storage.
 let token = '';
 
-async function ask(path, signal) {
+async function ask(path, signal, body) {
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
-  const answer = await fetch(path, { headers, signal, credentials: 'same-origin', cache: 'no-store' });
+  const answer = await fetch(path, { method: body ? 'POST' : 'GET', body, headers, signal, credentials: 'same-origin', cache: 'no-store' });
   if (answer.ok) return answer;
   let code = 'unreadable';
   let text = `The node answered ${answer.status} to ${path}.`;
@@ -27,6 +27,11 @@ async function ask(path, signal) {
 // get fetches a path below /api.
 export async function get(path, signal) {
   return (await ask(`/api${path}`, signal)).json();
+}
+
+// post orders something below /api and waits until it is decided.
+export async function post(path, order) {
+  return (await ask(`/api${path}`, undefined, JSON.stringify(order))).json();
 }
 
 const pause = (ms) => new Promise((done) => { setTimeout(done, ms); });
