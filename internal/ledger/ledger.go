@@ -60,6 +60,7 @@ type State struct {
 	staged  []byte            // all writes, encoded
 
 	checker reportChecker
+	block   blockChecker
 }
 
 type member struct{ key *sig.PublicKey }
@@ -102,10 +103,11 @@ func (s *State) Member(id lamppost.MemberID) *sig.PublicKey {
 	return nil
 }
 
-// Begin starts a block on top of what was applied before. Its writes become part of the store by Stage and Committed, or
+// Begin starts a block on top of what was applied before; Verify may follow, then Apply for each transaction. Its writes become part of the store by Stage and Committed, or
 // the State is thrown away.
 func (s *State) Begin(height lamppost.Height, time lamppost.TimeMS) {
 	s.height, s.time, s.index = height, time, 0
+	s.block.reset()
 }
 
 // Apply decides one transaction and returns one outcome per report of a segment, one otherwise, and the encoded state

@@ -114,8 +114,9 @@ func (s *State) checkSegment(tx *lamppost.Transaction, checked bool) (*sig.Publi
 	return key, nil
 }
 
-// verify checks all signatures together; those that the caller checked before are taken as good. Whose key it is must
-// be asked in any case: since the caller looked, an earlier transaction may have given the device another key.
+// verify says of every report whether it is shown to be its device's. Signatures that nobody checked yet are checked
+// together; those that the caller checked are taken as good. Whose key it is must be asked in any case: since somebody
+// looked, an earlier transaction may have given the device another key.
 func (s *State) verify(gateway lamppost.MemberID, segment *sig.PublicKey, checked bool) {
 	c := &s.checker
 	n := len(c.ends)
@@ -133,10 +134,15 @@ func (s *State) verify(gateway lamppost.MemberID, segment *sig.PublicKey, checke
 		}
 		how, key := prove(d.under(r.KeyEpoch, s.time), r, gateway, segment)
 		c.ok[i] = how != byNobody
-		if how == byOwnKey && !checked {
-			c.items = append(c.items, sig.Item{Key: key, Msg: c.message(i), Sig: r.Signature()})
-			c.which = append(c.which, i)
+		if how != byOwnKey || checked {
+			continue
 		}
+		if good, known := s.block.of(s.index, i, key); known {
+			c.ok[i] = good
+			continue
+		}
+		c.items = append(c.items, sig.Item{Key: key, Msg: c.message(i), Sig: r.Signature()})
+		c.which = append(c.which, i)
 	}
 	if len(c.items) == 0 {
 		return

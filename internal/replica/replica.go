@@ -276,8 +276,12 @@ func (r *Replica) applyBlock(ev *Event) error {
 	r.state.Begin(b.Height, b.Time)
 	first := r.log.Size()
 	leaves := make([][]byte, 0, len(b.Txs)+1)
+	known := r.readAll(b.Txs)
 	for i, raw := range b.Txs {
-		leaf, err := r.applyTx(ev, uint32(i), raw)
+		if i == len(known) { // the network's founding is among them: ids depend on it
+			known = append(known, r.read(raw))
+		}
+		leaf, err := r.applyTx(ev, uint32(i), known[i])
 		if err != nil {
 			return err
 		}
@@ -309,12 +313,41 @@ func (r *Replica) networkOf(tx *lamppost.Transaction) string {
 	return g.Network
 }
 
+// incoming is a transaction of the block being applied.
+type incoming struct {
+	raw     []byte
+	tx      *lamppost.Transaction
+	id      lamppost.TxID
+	checked bool // this process verified its signatures
+}
+
+func (r *Replica) read(raw []byte) incoming {
+	in := incoming{raw: raw, tx: parse(raw)}
+	in.id = in.tx.ID(r.networkOf(in.tx))
+	in.checked = in.tx.Type == lamppost.TxSegment && r.cfg.Checked != nil && r.cfg.Checked(in.id)
+	return in
+}
+
+// readAll reads a block's transactions and has the signatures of all its segments checked together. Before the network
+// is founded there are none.
+func (r *Replica) readAll(txs [][]byte) []incoming {
+	if r.state.Network() == "" {
+		return nil
+	}
+	all := make([]incoming, len(txs), len(txs)+1)
+	parsed := make([]*lamppost.Transaction, len(txs))
+	for i, raw := range txs {
+		all[i] = r.read(raw)
+		parsed[i] = all[i].tx
+	}
+	r.state.Verify(parsed, func(i int) bool { return all[i].checked })
+	return all
+}
+
 // applyTx lets the ledger decide a transaction, stages body and result, and returns the leaf.
-func (r *Replica) applyTx(ev *Event, index uint32, raw []byte) ([]byte, error) {
-	tx := parse(raw)
-	id := tx.ID(r.networkOf(tx))
-	checked := tx.Type == lamppost.TxSegment && r.cfg.Checked != nil && r.cfg.Checked(id)
-	outcomes, writes, err := r.state.Apply(tx, id, checked)
+func (r *Replica) applyTx(ev *Event, index uint32, in incoming) ([]byte, error) {
+	tx, id, raw := in.tx, in.id, in.raw
+	outcomes, writes, err := r.state.Apply(tx, id, in.checked)
 	if err != nil {
 		return nil, err
 	}
