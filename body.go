@@ -29,11 +29,12 @@ const (
 	TxTransfer  TxType = 9 // TransferBody
 
 	TxGateway TxType = 10 // GatewayBody: who may sign segments beside the members
-	TxRevoke  TxType = 11 // RevokeBody: a device's key that counts no longer
+	TxRevoke  TxType = 11 // RevokeBody: a key that counts no longer
+	TxFraud   TxType = 12 // FraudBody; its outcome holds the Correction
 )
 
 var txTypeNames = [...]string{"block", "genesis", "segment", "party", "device", "point", "tariff", "agreement", "invoice", "transfer",
-	"gateway", "revoke"}
+	"gateway", "revoke", "fraud"}
 
 // String returns the type's name in messages and the API.
 func (t TxType) String() string {
@@ -49,7 +50,8 @@ type GenesisBody struct {
 	Rules   uint32   `cbor:"2,keyasint" json:"rules"` // version of the rules of the ledger
 	Members []Member `cbor:"3,keyasint" json:"members"`
 	// AdmitUnsigned lets devices be enrolled whose reports nobody vouches for. Off: such an order is refused.
-	AdmitUnsigned bool `cbor:"4,keyasint,omitempty" json:"admit_unsigned,omitempty"`
+	AdmitUnsigned bool   `cbor:"4,keyasint,omitempty" json:"admit_unsigned,omitempty"`
+	Verify        Policy `cbor:"5,keyasint,omitempty" json:"verify,omitempty"`
 }
 
 // A Member is an organisation's seat: its key signs transactions, segments and, as a signed note's key, checkpoints.

@@ -27,6 +27,8 @@ const (
 	MaxAheadMS TimeMS = 24 * 3600 * 1000
 	// KeyGraceMS is how long a key still counts after the next one took over, for what was signed and not yet sent.
 	KeyGraceMS TimeMS = 30 * 24 * 3600 * 1000
+	// ChallengeMS is how long a segment that was taken on its gateway's word can be challenged.
+	ChallengeMS TimeMS = 7 * 24 * 3600 * 1000
 	// EdgeMS is the grid of billing: UTC quarter hours. EdgeToleranceMS is how far from an edge a register may be read.
 	EdgeMS          TimeMS = 15 * 60 * 1000
 	EdgeToleranceMS TimeMS = 60 * 1000

@@ -622,8 +622,24 @@ func orderVectors(t testing.TB) []orderVector {
 		{"device, its second key with its consent", lamppost.TxDevice, lamppost.DeviceBody{ID: "lamp-17", Owner: "acme", Suite: sig.EdDSA, Key: change.Key,
 			KeyEpoch: 2, Safety: lamppost.Public, Salt: salt, Consent: consent}},
 		{"gateway, its second key with its consent", lamppost.TxGateway, lamppost.GatewayBody{ID: "gw-1", Member: "north", Key: gwChange.Key, KeyEpoch: 1, Consent: gwConsent}},
+		{"genesis that trusts gateways", lamppost.TxGenesis,
+			lamppost.GenesisBody{Network: network, Rules: 1, Members: []lamppost.Member{north}, Verify: lamppost.VerifyGateway}},
+		{"fraud", lamppost.TxFraud, fraudBody(t)},
 		{"revoke of a gateway", lamppost.TxRevoke, lamppost.RevokeBody{Gateway: "gw-1", KeyEpoch: 1, Reason: "stolen from the cellar"}},
 	}
+}
+
+// fraudBody accuses gw-1 of a report of lamp-17 that another key signed, the second of two.
+func fraudBody(t testing.TB) lamppost.FraudBody {
+	r := oneReading()
+	forged := want(lamppost.SignReport(&r, network, keyOf(t, sig.EdDSA, "somebody")))(t)
+	items := []lamppost.SegmentItem{{Received: 1_800_000_000_500, Report: vectorReport(t, r)}, {Received: 1_800_000_000_700, Report: forged}}
+	for i := range items {
+		copy(items[i].Salt[:], fmt.Sprintf("salt of report %d", i))
+	}
+	tx := want(lamppost.NewSegment(network, lamppost.Seq{Epoch: 5, N: 9}, 2, items, "gw-1", keyOf(t, sig.EdDSA, "gw-1"), lamppost.Seed{}))(t)
+	return lamppost.FraudBody{Height: 12, Tx: 3, Report: 1, Header: tx.SignedRaw, Salt: items[1].Salt[:], Received: items[1].Received, Raw: forged,
+		Path: lamppost.MerklePath(tx.Leaves(), 1)}
 }
 
 func vectorReport(t testing.TB, r lamppost.Report) []byte {

@@ -23,6 +23,7 @@ import (
 //	sA <party> 0 <currency>             balance            sC <seller>                 last invoice number
 //	sW <gateway> 0 <key epoch>          Key[GatewayBody]   sR <device> 0 <key epoch>   RevokeBody
 //	sK <gateway> 0 <key epoch>          RevokeBody
+//	sS <height> <index>                 segmentRecord      sS <height> <index> <report>  reportRecord
 //	sV <buyer> 0 <seller> 0 <number>    where its transaction stands
 //	sY <id>                             where a transaction was decided whose id is still remembered
 //	sX <expiry> <id>                    the same ids by when they may be forgotten

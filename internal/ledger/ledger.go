@@ -7,7 +7,8 @@
 // replica stops.
 //
 // Start reading at [State.Apply]. reports.go has the rule for a device's reports, sequence.go the sequence rule,
-// rotation.go devices and keys that follow each other, gateways.go gateways, registry.go parties and agreements, money.go accounts and invoices,
+// rotation.go devices and keys that follow each other, gateways.go gateways, fraud.go what becomes of
+// their lies, registry.go parties and agreements, money.go accounts and invoices,
 // keys.go the layout of the state.
 package ledger
 
@@ -41,6 +42,7 @@ type State struct {
 	memberList []lamppost.Member
 	gateways   map[lamppost.MemberID]*gateway
 	unsigned   bool // devices of assurance unsigned are admitted
+	policy     lamppost.Policy
 	parties    map[lamppost.PartyID]lamppost.PartyBody
 	devices    map[lamppost.DeviceID]*device
 	points     map[string]lamppost.PointBody
@@ -94,6 +96,9 @@ func (s *State) Network() string { return s.network }
 
 // Members returns the members in the order of the genesis.
 func (s *State) Members() []lamppost.Member { return s.memberList }
+
+// Policy says who checks the devices' signatures.
+func (s *State) Policy() lamppost.Policy { return s.policy }
 
 // Member returns a member's key, or nil.
 func (s *State) Member(id lamppost.MemberID) *sig.PublicKey {
@@ -169,7 +174,10 @@ func (s *State) applyOrder(tx *lamppost.Transaction, id lamppost.TxID) (lamppost
 	}
 	s.put(txKey(o.ExpiryTime, id), Place{s.height, s.index}.append(nil))
 	s.put(idKey(id), Place{s.height, s.index}.append(nil))
-	return out, s.forgetExpired()
+	if err := s.forgetExpired(); err != nil {
+		return none, err
+	}
+	return out, s.forgetSegments()
 }
 
 func (s *State) dispatch(tx *lamppost.Transaction) (out lamppost.Outcome, err error) {
@@ -183,6 +191,11 @@ func (s *State) dispatch(tx *lamppost.Transaction) (out lamppost.Outcome, err er
 		err = body(o, func(b lamppost.GatewayBody) error { return s.gateway(b, tx.Signed.Key) })
 	case lamppost.TxRevoke:
 		err = body(o, func(b lamppost.RevokeBody) error { return s.revoke(b, tx.Signed.Key) })
+	case lamppost.TxFraud:
+		err = body(o, func(b lamppost.FraudBody) (err error) {
+			out.Data, err = s.fraud(b)
+			return err
+		})
 	case lamppost.TxPoint:
 		err = body(o, s.point)
 	case lamppost.TxTariff:
@@ -224,6 +237,9 @@ func (s *State) genesis(tx *lamppost.Transaction) error {
 		if err := lamppost.CheckName("network", b.Network); err != nil {
 			return lamppost.Refuse(lamppost.CodeBadTx, "%v", err)
 		}
+		if b.Verify > lamppost.VerifyGateway {
+			return lamppost.Refuse(lamppost.CodeBadTx, "policy of verification %d is not known to rules version %d", b.Verify, Rules)
+		}
 		members, err := parseMembers(b.Members)
 		if err != nil {
 			return lamppost.Refuse(lamppost.CodeBadTx, "%v", err)
@@ -231,7 +247,7 @@ func (s *State) genesis(tx *lamppost.Transaction) error {
 		if m := members[tx.Signed.Key]; m == nil || !tx.Signed.Verify(b.Network, lamppost.PurposeTx, m.key) {
 			return lamppost.Refuse(lamppost.CodeBadSignature, "a genesis is signed by one of its members")
 		}
-		s.network, s.members, s.memberList, s.unsigned = b.Network, members, b.Members, b.AdmitUnsigned
+		s.network, s.members, s.memberList, s.unsigned, s.policy = b.Network, members, b.Members, b.AdmitUnsigned, b.Verify
 		s.put(genesisKey(), lamppost.Marshal(b))
 		return nil
 	})

@@ -132,7 +132,7 @@ func (s *State) invoice(b lamppost.InvoiceBody) ([]byte, error) {
 		s.put(key('B', inv.Supplies[i].Agreement), binary.BigEndian.AppendUint64(nil, uint64(inv.Supplies[i].To)))
 	}
 	s.put(key('V', string(b.Buyer), string(b.Seller), number), Place{s.height, s.index}.append(nil))
-	return lamppost.Marshal(inv), nil
+	return lamppost.Marshal(inv), s.rests(&inv)
 }
 
 // invoiceNumber is the seller's id and a count, "acme-000042". A long id is cut so that the number stays one itself.

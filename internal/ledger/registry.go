@@ -161,7 +161,7 @@ func (s *State) load() error {
 	if err := lamppost.Unmarshal(raw, &g); err != nil {
 		return err
 	}
-	s.network, s.memberList, s.unsigned = g.Network, g.Members, g.AdmitUnsigned
+	s.network, s.memberList, s.unsigned, s.policy = g.Network, g.Members, g.AdmitUnsigned, g.Verify
 	if s.members, err = parseMembers(g.Members); err != nil {
 		return err
 	}

@@ -18,7 +18,8 @@ import (
 type device struct {
 	keys[lamppost.DeviceBody]
 	seq         sequence
-	quarantined string // why; empty: it is not
+	quarantined string       // why; empty: it is not
+	reused      lamppost.Seq // the number that was used twice
 
 	// Since the last commit: the ids taken, and how many of them are already written.
 	round   uint64
@@ -37,6 +38,8 @@ type reportChecker struct {
 	which   []int // by item: its report
 	ok      []bool
 	dirty   []*device
+	segment *sig.PublicKey // that the segment is signed with
+	trusted bool           // its gateway's word is taken for the reports' signatures
 }
 
 // applySegment judges every report of a segment on its own. A segment that its gateway did not sign as it stands is
@@ -52,7 +55,8 @@ func (s *State) applySegment(tx *lamppost.Transaction, checked bool) ([]lamppost
 		}
 		return outcomes, nil
 	}
-	s.verify(tx.Header.Gateway, key, checked)
+	c.segment, c.trusted = key, s.trusts(tx.Header.Gateway)
+	s.verify(tx.Header.Gateway, checked || c.trusted)
 	for i := range tx.Items {
 		out, err := s.applyReport(tx, i)
 		if err != nil {
@@ -61,6 +65,9 @@ func (s *State) applySegment(tx *lamppost.Transaction, checked bool) ([]lamppost
 		outcomes[i] = out
 	}
 	s.writeDevices()
+	if c.trusted {
+		return outcomes, s.record(tx, outcomes)
+	}
 	return outcomes, nil
 }
 
@@ -115,9 +122,9 @@ func (s *State) checkSegment(tx *lamppost.Transaction, checked bool) (*sig.Publi
 }
 
 // verify says of every report whether it is shown to be its device's. Signatures that nobody checked yet are checked
-// together; those that the caller checked are taken as good. Whose key it is must be asked in any case: since somebody
-// looked, an earlier transaction may have given the device another key.
-func (s *State) verify(gateway lamppost.MemberID, segment *sig.PublicKey, checked bool) {
+// together; those taken as good are not: the caller checked them, or the gateway's word counts. Whose key it is must be asked
+// in any case: since somebody looked, an earlier transaction may have given the device another key.
+func (s *State) verify(gateway lamppost.MemberID, good bool) {
 	c := &s.checker
 	n := len(c.ends)
 	c.ok = slices.Grow(c.ok[:0], n)[:n]
@@ -132,13 +139,13 @@ func (s *State) verify(gateway lamppost.MemberID, segment *sig.PublicKey, checke
 		if d == nil {
 			continue
 		}
-		how, key := prove(d.under(r.KeyEpoch, s.time), r, gateway, segment)
+		how, key := prove(d.under(r.KeyEpoch, s.time), r, gateway, c.segment)
 		c.ok[i] = how != byNobody
-		if how != byOwnKey || checked {
+		if how != byOwnKey || good {
 			continue
 		}
-		if good, known := s.block.of(s.index, i, key); known {
-			c.ok[i] = good
+		if valid, known := s.block.of(s.index, i, key); known {
+			c.ok[i] = valid
 			continue
 		}
 		c.items = append(c.items, sig.Item{Key: key, Msg: c.message(i), Sig: r.Signature()})
@@ -147,11 +154,22 @@ func (s *State) verify(gateway lamppost.MemberID, segment *sig.PublicKey, checke
 	if len(c.items) == 0 {
 		return
 	}
-	good := make([]bool, len(c.items))
-	sig.VerifyAll(runtime.GOMAXPROCS(0), c.items, good)
+	valid := make([]bool, len(c.items))
+	sig.VerifyAll(runtime.GOMAXPROCS(0), c.items, valid)
 	for j, i := range c.which {
-		c.ok[i] = good[j]
+		c.ok[i] = valid[j]
 	}
+}
+
+// forged checks a report of a trusted gateway by itself where being wrong could not be undone.
+func (s *State) forged(tx *lamppost.Transaction, d *device, i int) bool {
+	c := &s.checker
+	if !c.trusted {
+		return false
+	}
+	r := &c.reports[i]
+	how, key := prove(d.under(r.KeyEpoch, s.time), r, tx.Header.Gateway, c.segment)
+	return how == byOwnKey && !key.Verify(c.message(i), r.Signature())
 }
 
 // applyReport decides one report: who sent it, whether it is new, what it changes.
@@ -176,7 +194,10 @@ func (s *State) applyReport(tx *lamppost.Transaction, i int) (lamppost.Outcome, 
 	case stale:
 		return outcome(lamppost.CodeTooOld, "the device has begun a later epoch"), nil
 	case seen:
-		return s.seenBefore(d, r.Seq, short)
+		return s.seenBefore(d, r.Seq, short, func() bool { return s.forged(tx, d, i) })
+	}
+	if r.Seq.Epoch > d.seq.epoch && s.forged(tx, d, i) {
+		return outcome(lamppost.CodeBadSignature, d.unproven(r, s.time)), nil
 	}
 	if ahead(r, s.time) {
 		return outcome(lamppost.CodeAhead, "a synchronised clock more than a day ahead of the ledger"), nil
@@ -211,7 +232,7 @@ func ahead(r *lamppost.Report, now lamppost.TimeMS) bool {
 
 // seenBefore tells an honest resend from a second report under one number. The second, being validly signed, is
 // evidence: the device or a copy of its key lies, and it is quarantined.
-func (s *State) seenBefore(d *device, seq lamppost.Seq, short [16]byte) (lamppost.Outcome, error) {
+func (s *State) seenBefore(d *device, seq lamppost.Seq, short [16]byte, forged func() bool) (lamppost.Outcome, error) {
 	first, err := s.recent(d, seq)
 	if errors.Is(err, kv.ErrNotFound) {
 		return outcome(lamppost.CodeTooOld, "the number is in no gap and its first report is no longer remembered"), nil
@@ -222,8 +243,11 @@ func (s *State) seenBefore(d *device, seq lamppost.Seq, short [16]byte) (lamppos
 	if first.id == short {
 		return lamppost.Outcome{Code: lamppost.CodeDuplicate, Data: binary.BigEndian.AppendUint64(nil, uint64(first.height))}, nil
 	}
-	d.quarantined = "two different reports were signed under one number"
-	s.put(key('F', string(d.Body.ID)), []byte(d.quarantined))
+	if forged() {
+		return outcome(lamppost.CodeBadSignature, "the signature is not that of the device's key with this epoch"), nil
+	}
+	d.quarantined, d.reused = "two different reports were signed under one number", seq
+	s.put(key('F', string(d.Body.ID)), encodeQuarantine(d.quarantined, seq))
 	return outcome(lamppost.CodeReused, "another report with this number was committed before"), nil
 }
 
@@ -253,8 +277,9 @@ func findRecent(r kv.Reader, id lamppost.DeviceID, seq lamppost.Seq, without uin
 		if bad != nil {
 			return bad
 		}
-		if x.seq == seq && without>>key[len(key)-1]&1 == 0 {
+		if slot := key[len(key)-1]; x.seq == seq && without>>slot&1 == 0 {
 			found, err = x, nil
+			found.slot = slot
 			return kv.ErrStop
 		}
 		return nil
@@ -274,12 +299,22 @@ func (s *State) take(d *device, r *lamppost.Report, it *lamppost.SegmentItem, t 
 		at = max(at, r.Readings[i].Time)
 	}
 	d.seq.rated = max(d.seq.rated, min(at, it.Received))
+	t.slot = uint8(d.seq.count % lamppost.RecentIDs)
+	d.seq.count++
+	s.remember(d, t)
+}
+
+// remember puts something into a slot, to be written with the device.
+func (s *State) remember(d *device, t recent) {
 	if d.round != s.round {
 		d.round, d.taken, d.written = s.round, d.taken[:0], 0
 	}
-	t.slot = uint8(d.seq.count % lamppost.RecentIDs)
-	d.seq.count++
 	d.taken = append(d.taken, t)
+	s.touch(d)
+}
+
+// touch has a device written at the end of the transaction.
+func (s *State) touch(d *device) {
 	if !d.dirty {
 		d.dirty = true
 		s.checker.dirty = append(s.checker.dirty, d)
@@ -318,7 +353,12 @@ func (s *State) writeDevices() {
 		val = d.seq.append(val[:0])
 		s.writes = appendWrite(s.writes, buf, val)
 		for i := max(d.written, len(d.taken)-lamppost.RecentIDs); i < len(d.taken); i++ { // older ones are overwritten
-			buf, val = recentKey(buf[:0], d.Body.ID, d.taken[i].slot), d.taken[i].append(val[:0])
+			buf = recentKey(buf[:0], d.Body.ID, d.taken[i].slot)
+			if d.taken[i].seq.N == 0 {
+				s.writes = appendDelete(s.writes, buf)
+				continue
+			}
+			val = d.taken[i].append(val[:0])
 			s.writes = appendWrite(s.writes, buf, val)
 		}
 		d.written, d.dirty = len(d.taken), false

@@ -300,6 +300,6 @@ func (s *State) loadDevice(id lamppost.DeviceID, d *device) error {
 	if err != nil && !errors.Is(err, kv.ErrNotFound) {
 		return err
 	}
-	d.quarantined = string(why)
+	d.quarantined, d.reused = decodeQuarantine(why)
 	return nil
 }

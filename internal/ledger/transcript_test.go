@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"flag"
@@ -28,8 +29,8 @@ var rewrite = flag.Bool("rewrite", false, "write what the ledger says into testd
 //
 //	empty                                       begins with an empty ledger
 //	at TIME                                     TIME is 2026-01-01T00:00Z, without the date: that of Start, or +90s: from now
-//	genesis [rules=N] [members=0|2|twice] [unsigned]
-//	again NAME                                  show accounts|seq DEVICE|quarantine DEVICE|ids|edges DEVICE|gateways|keys DEVICE|gateway GATEWAY
+//	genesis [rules=N] [members=0|2|twice] [unsigned] [verify=full|gateway]
+//	again NAME                                  show accounts|seq DEVICE|quarantine DEVICE|ids|edges DEVICE|gateways|keys DEVICE|gateway GATEWAY|records
 //	party ID [limit=N] [name=TEXT]              device ID OWNER [key=NAME] [epoch=N] [suite=S] [salt=N] [safety=N] [raw=HEX] [assurance=A] [gateway=ID]
 //	gateway ID [member=ID] [key=NAME] [epoch=N] [raw=HEX]
 //	revoke DEVICE EPOCH [reason=TEXT]           revoke-gateway GATEWAY EPOCH [reason=TEXT]
@@ -39,6 +40,8 @@ var rewrite = flag.Bool("rewrite", false, "write what the ledger says into testd
 //	report DEVICE NUMBER [epoch=N] [synced] [billing] [as=NAME] [key=NAME [suite=S]] [keyepoch=N] [net=ID] [via=GATEWAY [viakey=NAME]] [wrapped=KEY]
 //	       [READING@TIME=VALUE …]
 //	                                            reading names ending in "_g" are gauges, others registers in Wh
+//	fraud HEIGHT TX N [from=HEIGHT] [lie=salt|shortsalt|received|path|place|header|nothing|order|raw DEVICE NUMBER]
+//	                                            accuses the gateway of report N, from 0, of a segment
 //	junk                                        bytes that are no report
 //
 // Every transaction takes expires=TIME, by=MEMBER and net=ID; "NAME:" before it keeps it for again. A new key of a device or
@@ -98,11 +101,14 @@ type desk struct {
 	devices map[string]*ledgertest.Device
 	kept    map[string]*lamppost.Transaction
 	reports map[string][]byte
+
+	index    uint32 // of the next transaction of the block
+	segments map[ledger.Place]*lamppost.Transaction
 }
 
 func newDesk() *desk {
 	d := &desk{net: ledgertest.New("net"), store: kv.NewMem(), now: ledgertest.Start, devices: map[string]*ledgertest.Device{},
-		kept: map[string]*lamppost.Transaction{}, reports: map[string][]byte{}}
+		kept: map[string]*lamppost.Transaction{}, reports: map[string][]byte{}, segments: map[ledger.Place]*lamppost.Transaction{}}
 	d.open()
 	return d
 }
@@ -122,6 +128,7 @@ func (d *desk) answer(question string) (said string) {
 		}
 	}()
 	d.height++
+	d.index = 0
 	d.now += 1000
 	var out []string
 	var pack [][]byte
@@ -203,6 +210,10 @@ func (d *desk) apply(tx *lamppost.Transaction) []string {
 	if err != nil {
 		return []string{"ERROR " + err.Error()}
 	}
+	if tx.Type == lamppost.TxSegment {
+		d.segments[ledger.Place{Height: d.height, Index: d.index}] = tx
+	}
+	d.index++
 	var out []string
 	for _, o := range outcomes {
 		out = append(out, say(tx.Type, o))
@@ -217,6 +228,8 @@ func say(t lamppost.TxType, o lamppost.Outcome) string {
 	switch {
 	case o.Code == lamppost.CodeDuplicate:
 		return fmt.Sprintf("duplicate of block %d", binary.BigEndian.Uint64(o.Data))
+	case t == lamppost.TxFraud && o.Code == lamppost.CodeOK:
+		return sayCorrection(o)
 	case t == lamppost.TxInvoice && o.Code == lamppost.CodeOK:
 		var inv tariff.Invoice
 		if err := lamppost.Unmarshal(o.Data, &inv); err != nil {
@@ -233,6 +246,26 @@ func say(t lamppost.TxType, o lamppost.Outcome) string {
 		return o.Code.String() + ": " + o.Text
 	}
 	return o.Code.String()
+}
+
+func sayCorrection(o lamppost.Outcome) string {
+	var c lamppost.Correction
+	if err := lamppost.Unmarshal(o.Data, &c); err != nil {
+		return err.Error()
+	}
+	s := fmt.Sprintf("ok: %s lied about report %d/%d of %s;", c.Gateway, c.Epoch, c.N, c.Device)
+	if c.Taken {
+		s += fmt.Sprintf(" its number is free again, %d edges are gone", c.Edges)
+	} else {
+		s += " it had changed nothing"
+	}
+	if len(c.Invoices) > 0 {
+		s += "; invoices that rest on it: " + strings.Join(c.Invoices, ", ")
+	}
+	if c.Suspended {
+		s += "; " + string(c.Gateway) + " is suspended"
+	}
+	return s
 }
 
 // words is a line taken apart.
@@ -362,6 +395,8 @@ func (d *desk) body(w words) (lamppost.TxType, any) {
 		}
 		b.Consent = d.consent(w, lamppost.KeyChange{ID: w.arg(0), Next: b.KeyEpoch, Suite: sig.EdDSA, Key: b.Key}, lamppost.PurposeGatewayKey)
 		return lamppost.TxGateway, b
+	case "fraud":
+		return lamppost.TxFraud, d.fraud(w)
 	case "revoke-gateway":
 		return lamppost.TxRevoke, lamppost.RevokeBody{Gateway: lamppost.MemberID(w.arg(0)), KeyEpoch: uint32(number(w.arg(1))), Reason: w.or("reason", "")}
 	case "revoke":
@@ -395,8 +430,50 @@ func (d *desk) body(w words) (lamppost.TxType, any) {
 	panic("unknown verb " + w.verb)
 }
 
+// fraud accuses a gateway of report N in transaction TX of block HEIGHT, and says something else where the line wants a lie.
+func (d *desk) fraud(w words) lamppost.FraudBody {
+	at := ledger.Place{Height: lamppost.Height(number(w.arg(0))), Index: uint32(number(w.arg(1)))}
+	tx, i := d.segments[at], int(number(w.arg(2)))
+	if from, ok := w.opts["from"]; ok { // another segment's evidence
+		tx = d.segments[ledger.Place{Height: lamppost.Height(number(from))}]
+	}
+	it := tx.Items[i]
+	b := lamppost.FraudBody{Height: at.Height, Tx: at.Index, Report: uint32(i), Header: tx.SignedRaw, Salt: it.Salt[:], Received: it.Received, Raw: it.Report,
+		Path: lamppost.MerklePath(tx.Leaves(), i)}
+	switch w.or("lie", "") {
+	case "salt":
+		b.Salt = make([]byte, 16)
+	case "shortsalt":
+		b.Salt = b.Salt[:15]
+	case "received":
+		b.Received++
+	case "path":
+		b.Path = append(b.Path, lamppost.Hash{})
+	case "place":
+		b.Report++
+	case "header":
+		b.Header = bytes.Clone(b.Header)
+		b.Header[len(b.Header)-1] ^= 1
+	case "nothing":
+		b.Header = []byte("nothing")
+	case "order":
+		order := d.net.Order(1, lamppost.TxParty, lamppost.PartyBody{ID: "x"})
+		b.Header = order.SignedRaw
+	case "raw":
+		b.Raw = d.devices[w.arg(3)].Report(uint64(number(w.arg(4))), ledgertest.Power(d.now, 1))
+	}
+	return b
+}
+
 func (d *desk) genesis(w words) lamppost.GenesisBody {
 	g := d.net.GenesisBody()
+	if policy, ok := w.opts["verify"]; ok {
+		p, err := lamppost.ParsePolicy(policy)
+		if err != nil {
+			p = 2 // known to nobody
+		}
+		g.Verify = p
+	}
 	g.Rules = uint32(number(w.or("rules", "1")))
 	g.Network, g.AdmitUnsigned = w.or("network", g.Network), w.has("unsigned")
 	m2 := lamppost.Member{ID: "m2", Key: ledgertest.Key("m2", sig.EdDSA).Public().Bytes()}
@@ -595,6 +672,10 @@ func (d *desk) show(w words) (out []string) {
 		revoked, err := v.Revoked(lamppost.DeviceID(w.arg(1)))
 		must(err)
 		out = append(out, showRevoked(revoked)...)
+	case "records":
+		n := 0
+		must(d.store.Scan([]byte("sS"), []byte("sT"), func(_, _ []byte) error { n++; return nil }))
+		out = append(out, fmt.Sprintf("%d records of segments and reports", n))
 	case "ids":
 		n := 0
 		must(d.store.Scan([]byte("sY"), []byte("sZ"), func(_, _ []byte) error { n++; return nil }))

@@ -251,11 +251,12 @@ func (v View) places(from []byte) ([]Place, error) {
 
 // Quarantine returns why a device is quarantined, or "".
 func (v View) Quarantine(id lamppost.DeviceID) (string, error) {
-	why, err := v.Get(key('F', string(id)))
+	raw, err := v.Get(key('F', string(id)))
 	if errors.Is(err, kv.ErrNotFound) {
 		return "", nil
 	}
-	return string(why), err
+	why, _ := decodeQuarantine(raw)
+	return why, err
 }
 
 // Sequence says how far a device's numbers are known: the highest, and how many below it are missing or given up.
