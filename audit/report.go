@@ -30,6 +30,8 @@ type reportFault struct {
 	report int // in the proof
 	device lamppost.DeviceID
 	what   string // continues "reading … " and "report … "
+
+	fraud *lamppost.FraudBody // nil: it is no gateway's lie
 }
 
 func (f *reportFault) Error() string {
@@ -54,7 +56,7 @@ func (e *Evidence) checkReports() error {
 	for i := range e.Reports {
 		r := &e.Reports[i]
 		if r.Outcome.Code.Accepted() && !ok[i] && !r.vouched {
-			return e.fault(i, fmt.Sprintf("does not match the signature of %s", r.signer()))
+			return &reportFault{i, r.Signed.Device, fmt.Sprintf("does not match the signature of %s", r.signer()), e.accusation(i)}
 		}
 		if err := e.placeReport(i); err != nil {
 			return e.fault(i, err.Error())
@@ -70,7 +72,7 @@ func (e *Evidence) checkReports() error {
 }
 
 func (e *Evidence) fault(i int, what string) error {
-	return &reportFault{i, e.Reports[i].Signed.Device, what}
+	return &reportFault{i, e.Reports[i].Signed.Device, what, nil}
 }
 
 func (e *Evidence) readReport(i int, item *sig.Item) error {

@@ -34,6 +34,8 @@ type Config struct {
 	// first it returns an error.
 	Checkpoint func() (note string, c lamppost.Checkpoint, published lamppost.TimeMS, err error)
 	Status     func() consensus.Status
+	// Verify says how devices' signatures are checked here. Nil: every replica checks all.
+	Verify func() Verification
 
 	Network    string
 	Member     lamppost.MemberID
@@ -79,6 +81,9 @@ func New(cfg Config) (*Server, error) {
 		cfg.Speed = 1
 	}
 	cfg.Quorum = max(1, cfg.Quorum)
+	if cfg.Verify == nil {
+		cfg.Verify = func() Verification { return Verification{Policy: lamppost.VerifyFull.String()} }
+	}
 	s := &Server{cfg: cfg, log: cfg.Log, gate: newGate(cfg.AdminToken), closed: make(chan struct{})}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -118,6 +123,7 @@ func (s *Server) routes() []route {
 		{"POST /api/gateways", closed, s.postGateway},
 		{"GET /api/gateways/{id}/keys", closed, s.getGatewayKeys},
 		{"POST /api/gateways/{id}/revoke", closed, s.postGatewayRevoke},
+		{"POST /api/fraud", public, s.postFraud},
 		{"GET /api/log", closed, s.getLog},
 		{"GET /api/log/proof", closed, s.getLogProof},
 		{"GET /api/parties", closed, s.getParties},

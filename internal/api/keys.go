@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"errors"
 	"net/http"
 
@@ -199,7 +198,7 @@ func (s *Server) postRevoke(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.revoke(w, r, lamppost.RevokeBody{Device: id, KeyEpoch: b.epoch(now.KeyEpoch), Reason: b.Reason})
+	return s.order(w, r, lamppost.TxRevoke, lamppost.RevokeBody{Device: id, KeyEpoch: b.epoch(now.KeyEpoch), Reason: b.Reason})
 }
 
 func (s *Server) postGatewayRevoke(w http.ResponseWriter, r *http.Request) error {
@@ -215,7 +214,7 @@ func (s *Server) postGatewayRevoke(w http.ResponseWriter, r *http.Request) error
 	if len(keys) == 0 {
 		return notFound("no gateway %q is registered", clip(string(id)))
 	}
-	return s.revoke(w, r, lamppost.RevokeBody{Gateway: id, KeyEpoch: b.epoch(keys[len(keys)-1].Body.KeyEpoch), Reason: b.Reason})
+	return s.order(w, r, lamppost.TxRevoke, lamppost.RevokeBody{Gateway: id, KeyEpoch: b.epoch(keys[len(keys)-1].Body.KeyEpoch), Reason: b.Reason})
 }
 
 func readRevoke(r *http.Request) (b Revoke, err error) {
@@ -234,14 +233,4 @@ func (b *Revoke) epoch(inUse uint32) uint32 {
 		return inUse
 	}
 	return *b.KeyEpoch
-}
-
-func (s *Server) revoke(w http.ResponseWriter, r *http.Request, body lamppost.RevokeBody) error {
-	ctx, cancel := context.WithTimeout(r.Context(), orderTimeout)
-	defer cancel()
-	d, err := s.cfg.Order.do(ctx, lamppost.TxRevoke, body)
-	if err != nil {
-		return err
-	}
-	return writeJSON(w, http.StatusCreated, Done{Height: d.Height, Index: d.Index, Outcome: d.Outcomes[0].Code.String()})
 }

@@ -57,7 +57,7 @@ func (s *Server) getStatus(w http.ResponseWriter, _ *http.Request) error {
 func (s *Server) status() Status {
 	now := s.cfg.Now()
 	return Status{Network: s.cfg.Network, Member: s.cfg.Member, Engine: s.cfg.Status(), Log: s.head(), Totals: s.cfg.Live.summary(now),
-		Now: now, Speed: s.cfg.Speed, Version: s.cfg.Version}
+		Verify: s.cfg.Verify(), Now: now, Speed: s.cfg.Speed, Version: s.cfg.Version}
 }
 
 // head is the latest published checkpoint, or nothing before the first.

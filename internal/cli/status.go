@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/api"
 	"github.com/spf13/cobra"
 )
@@ -42,6 +43,7 @@ func printStatus(w io.Writer, url string, s *api.Status) {
 	} else {
 		fact("Log", "%d entries, root %.16s…, published %s", s.Log.Size, s.Log.Root, since(s.Log.Published, s.Now))
 	}
+	fact("Signatures", "%s", verification(&s.Verify))
 	t := &s.Totals
 	fact("Devices", "%d, %d online", t.Devices, t.DevicesOnline)
 	fact("Readings", "%d in %d reports, %s kWh, since %s", t.Readings, t.Reports, t.KWh, when(t.Since))
@@ -58,4 +60,15 @@ func printStatus(w io.Writer, url string, s *api.Status) {
 	if s.Speed != 1 {
 		fact("Clock", "%s, %g times as fast as ours", when(s.Now), s.Speed)
 	}
+}
+
+func verification(v *api.Verification) string {
+	if v.Policy != lamppost.VerifyGateway.String() {
+		return "all checked by every replica"
+	}
+	s := fmt.Sprintf("checked by gateways; %d checked again here by lot, %d found false", v.Sampled, v.Hits)
+	if v.Skipped > 0 {
+		s += fmt.Sprintf(", %d drawn and not checked for want of time", v.Skipped)
+	}
+	return s
 }

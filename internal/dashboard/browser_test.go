@@ -146,6 +146,7 @@ func testProof(t *testing.T, ctx context.Context) {
 	d := newDistrict(t)
 	p := openTab(t, ctx, d.serve(t).URL, desktop)
 	p.visit("#/log", ".entries li")
+	p.waitText("#verified", "drawn by lot: 1 report turned out to be false and was corrected")
 	p.run(chromedp.Click(chromedp.CSS(".entries li:nth-child(3) a")))
 	p.waitText(".result", "It is in the log, unchanged.")
 	if ok := value[int](p, "document.querySelectorAll('.checks .ok').length"); ok != 4 {
