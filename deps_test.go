@@ -41,6 +41,7 @@ var uses = map[string]string{
 	"internal/consensus/consensustest": ". internal/consensus",
 	"internal/consensus/solo":          ". internal/consensus",
 	"internal/replica":                 ". sig tariff internal/archive internal/consensus internal/kv internal/ledger internal/tilelog",
+	"internal/challenge":               ". internal/archive internal/kv internal/ledger internal/replica",
 	"internal/ingest":                  ". sig internal/consensus internal/kv",
 	"internal/ingest/mapping":          ". internal/ingest",
 	"internal/ingest/mqttd":            ". internal/ingest",
@@ -48,7 +49,7 @@ var uses = map[string]string{
 	"internal/api": ". audit sig tariff internal/archive internal/consensus internal/kv internal/ledger internal/replica " +
 		"internal/tilelog",
 	"internal/dashboard": "",
-	"internal/node": ". audit sig internal/api internal/consensus internal/consensus/solo internal/dashboard internal/ingest " +
+	"internal/node": ". audit sig internal/api internal/challenge internal/consensus internal/consensus/solo internal/dashboard internal/ingest " +
 		"internal/ingest/httpd internal/ingest/mapping internal/ingest/mqttd internal/kv internal/kv/pebble internal/ledger internal/replica " +
 		"internal/tilelog",
 	"internal/gateway": ". sig internal/consensus internal/ingest internal/ingest/httpd internal/ingest/mqttd internal/kv internal/kv/pebble",

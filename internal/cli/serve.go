@@ -60,6 +60,8 @@ admin.token. Only this machine can reach a node unless it is given an address an
 	f.StringVar(&flags.TLSClientCA, "tls-client-ca", "", "authorities, PEM: devices with their certificates need no password")
 	f.StringVar(&flags.Mapping, "mapping", "", "file that says what foreign JSON on MQTT topics means, for devices that do not sign")
 	f.BoolVar(&flags.AdmitUnsigned, "admit-unsigned", false, "let a new network enrol devices that nobody vouches for")
+	f.StringVar(&flags.Verify, "verify", "", `who checks devices' signatures in a new network: "full", every replica, or "gateway", gateways and samples (default "full")`)
+	f.Float64Var(&flags.Sample, "sample", 0, "share of trusted gateways' reports that this node checks itself (default 0.01)")
 	f.DurationVar(&flags.Linger, "linger", 0, "longest wait of a report for others (default 25ms)")
 	f.BoolVar(&check, "check", false, "check the configuration and end")
 	f.BoolVar(&asJSON, "log-json", false, "log in JSON")
@@ -73,6 +75,7 @@ func override(cmd *cobra.Command, cfg *node.Config, flags node.Config, member st
 		"data": {&cfg.Data, &flags.Data}, "network": {&cfg.Network, &flags.Network}, "http": {&cfg.HTTP, &flags.HTTP},
 		"mqtt": {&cfg.MQTT, &flags.MQTT}, "tls-cert": {&cfg.TLSCert, &flags.TLSCert}, "tls-key": {&cfg.TLSKey, &flags.TLSKey},
 		"mapping": {&cfg.Mapping, &flags.Mapping}, "tls-client-ca": {&cfg.TLSClientCA, &flags.TLSClientCA},
+		"verify": {&cfg.Verify, &flags.Verify},
 	} {
 		if set(name) {
 			*fields[0] = *fields[1]
@@ -83,6 +86,9 @@ func override(cmd *cobra.Command, cfg *node.Config, flags node.Config, member st
 	}
 	if set("admit-unsigned") {
 		cfg.AdmitUnsigned = flags.AdmitUnsigned
+	}
+	if set("sample") {
+		cfg.Sample = flags.Sample
 	}
 	if set("linger") {
 		cfg.Linger = flags.Linger

@@ -178,20 +178,25 @@ func challenge(r kv.Reader, network string, now lamppost.TimeMS, b *lamppost.Fra
 	if l.record.Convicted {
 		return nil, lamppost.Refuse(lamppost.CodeExists, "report %d of segment %d in block %d was corrected before", b.Report, b.Tx, b.Height)
 	}
-	key, err := l.signer(r, network, &signed)
+	return l, l.check(r, network, &signed, b.Raw)
+}
+
+// check refuses to call a report a lie that is signed as it says.
+func (l *lie) check(r kv.Reader, network string, signed *lamppost.Signed, raw []byte) error {
+	key, err := l.signer(r, network, signed)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := l.report.Decode(b.Raw); err != nil {
-		return nil, lamppost.Refuse(lamppost.CodeBadTx, "nobody takes this for a device's report: %v", err)
+	if err := l.report.Decode(raw); err != nil {
+		return lamppost.Refuse(lamppost.CodeBadTx, "nobody takes this for a device's report: %v", err)
 	}
 	if key, err = claimed(r, &l.report, key); err != nil {
-		return nil, err
+		return err
 	}
 	if l.report.Verify(network, key) {
-		return nil, lamppost.Refuse(lamppost.CodeBadTx, "%q signed this report with key %d: gateway %q did not lie", l.report.Device, l.report.KeyEpoch, l.gateway)
+		return lamppost.Refuse(lamppost.CodeBadTx, "%q signed this report with key %d: gateway %q did not lie", l.report.Device, l.report.KeyEpoch, l.gateway)
 	}
-	return l, nil
+	return nil
 }
 
 // committed checks that the segment stands where the accusation says and can still be challenged, and says whether the
@@ -280,6 +285,22 @@ func (v View) Challenge(now lamppost.TimeMS, b *lamppost.FraudBody) error {
 	}
 	_, err = challenge(v, g.Network, now, b)
 	return err
+}
+
+// Honest reports whether a report of a committed segment is signed as it says, or nobody can tell. It is what Challenge
+// would find, without a Merkle path over the whole segment.
+func (v View) Honest(tx *lamppost.Transaction, report uint32) (bool, error) {
+	g, err := v.Network()
+	if err != nil {
+		return false, err
+	}
+	l := lie{gateway: tx.Signed.Key}
+	err = l.check(v, g.Network, &tx.Signed, tx.Items[report].Report)
+	var refusal *lamppost.Refusal
+	if errors.As(err, &refusal) {
+		return true, nil
+	}
+	return false, err
 }
 
 func trustsNobody(network string) error {

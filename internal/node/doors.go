@@ -75,7 +75,7 @@ func (n *Node) openWeb() error {
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	n.registerMetrics()
 	server, err := api.New(api.Config{
-		Store: n.store, Order: n.Order, Checkpoint: n.Checkpoint, Status: n.engine.Status,
+		Store: n.store, Order: n.Order, Checkpoint: n.Checkpoint, Status: n.engine.Status, Verify: n.verification,
 		Network: n.cfg.Network, Member: n.cfg.Member, Quorum: 1, Now: n.now, Speed: n.cfg.Speed, Version: version(),
 		AdminToken: n.token, Live: n.live, Devices: n.devices, Gateways: n.gateways, Seen: n.seen, MQTT: n.MQTTAddr(), HTTP: n.URL(),
 		Doors: httpd.Handler(httpd.Config{Auth: n.devices.Authenticate, Submit: n.in, Enrol: n.enrol, Log: n.cfg.Log,

@@ -174,6 +174,9 @@ func (r *Replica) position() (lamppost.Height, lamppost.TimeMS) {
 // Network is the network's id, empty before its genesis. It is called when no block is being applied.
 func (r *Replica) Network() string { return r.state.Network() }
 
+// Policy says who checks the devices' signatures. It is called when no block is being applied.
+func (r *Replica) Policy() lamppost.Policy { return r.state.Policy() }
+
 // Vouch returns what shows that reports are an enrolled device's.
 func (r *Replica) Vouch(id lamppost.DeviceID) (v *Vouch, ok bool) {
 	r.keys.mu.RLock()
@@ -422,6 +425,11 @@ func (r *Replica) refreshKeys(ev *Event) {
 			var b lamppost.DeviceBody
 			if lamppost.Unmarshal(tx.Order.Body, &b) == nil {
 				r.refreshDevice(b.ID)
+			}
+		case lamppost.TxFraud:
+			var c lamppost.Correction
+			if lamppost.Unmarshal(ev.Result.Outcomes[i][0].Data, &c) == nil {
+				r.refreshGateway(c.Gateway)
 			}
 		case lamppost.TxRevoke:
 			var b lamppost.RevokeBody
