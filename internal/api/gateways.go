@@ -181,8 +181,9 @@ func (g *Gateways) next(id lamppost.MemberID, key, consent []byte) (body lamppos
 
 // A GatewayDevice is a device whose reports a gateway may take, with its token's SHA-256.
 type GatewayDevice struct {
-	ID    lamppost.DeviceID
-	Token []byte
+	ID     lamppost.DeviceID
+	Token  []byte
+	Safety lamppost.SafetyClass
 }
 
 // Fleet lists the devices of a gateway's site, or all if it was announced without a site, by id.
@@ -195,7 +196,7 @@ func (g *Gateways) Fleet(id lamppost.MemberID) ([]GatewayDevice, error) {
 	g.devices.mu.RLock()
 	for device, issued := range g.devices.tokens {
 		if t.Site == "" || issued.Site == t.Site {
-			list = append(list, GatewayDevice{ID: device, Token: issued.Hash})
+			list = append(list, GatewayDevice{ID: device, Token: issued.Hash, Safety: issued.Safety})
 		}
 	}
 	g.devices.mu.RUnlock()

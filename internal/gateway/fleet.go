@@ -31,6 +31,7 @@ type fleet struct {
 // A member is a device of the fleet.
 type member struct {
 	token  [sha256.Size]byte
+	safety lamppost.SafetyClass
 	latest uint32      // key epoch
 	keys   []memberKey // at most two that count
 }
@@ -99,7 +100,7 @@ func (f *fleet) read(tag string, raw []byte) error {
 		if len(d.Token) != sha256.Size {
 			continue
 		}
-		m := &member{token: [sha256.Size]byte(d.Token), latest: d.KeyEpoch}
+		m := &member{token: [sha256.Size]byte(d.Token), safety: d.Safety, latest: d.KeyEpoch}
 		for _, k := range d.Keys {
 			if key, err := sig.ParsePublicKey(k.Suite, k.Key); err == nil {
 				m.keys = append(m.keys, memberKey{key, k.Epoch, k.Until})
@@ -150,6 +151,16 @@ func (f *fleet) keyOf(id lamppost.DeviceID, epoch uint32) (*sig.PublicKey, *lamp
 		}
 	}
 	return nil, ingest.KeyOver
+}
+
+// safety returns a device's safety class.
+func (f *fleet) safety(id lamppost.DeviceID) (class lamppost.SafetyClass, known bool) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if m := f.byID[id]; m != nil {
+		return m.safety, true
+	}
+	return lamppost.Essential, false
 }
 
 // tagged returns the upstream's name for the list that is here, and how many devices it has.

@@ -50,6 +50,9 @@ type Config struct {
 	// Committed makes an acknowledgement mean that the upstream has committed a report, not that it is held here.
 	Committed bool
 
+	// Guard is asked before anything is sent to a device; default Unrestricted.
+	Guard Guard
+
 	Hold   int64         // bytes of segments to hold; default DefaultHold, at least MinHold
 	Linger time.Duration // longest wait of a report for others; default 200ms
 
@@ -134,6 +137,9 @@ func (c *Config) check() error {
 	}
 	if c.Linger == 0 {
 		c.Linger = 200 * time.Millisecond
+	}
+	if c.Guard == nil {
+		c.Guard = Unrestricted
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -223,6 +229,7 @@ func (g *Gateway) openDoors(context.Context) (err error) {
 	mux.HandleFunc("POST /v1/enrol", g.enrol)
 	mux.HandleFunc("GET /healthz", g.health)
 	mux.HandleFunc("POST /v1/rotate", g.operator(g.rotate))
+	mux.HandleFunc("PUT /v1/devices/{id}/desired", g.operator(g.setDesired))
 	g.web = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
 	return writeDurably(filepath.Join(g.cfg.Data, "gateway.url"), g.URL()+"\n")
 }

@@ -25,7 +25,7 @@ func (d gatewayDoor) Fleet(id lamppost.MemberID) (httpd.Fleet, error) {
 	}
 	f := httpd.Fleet{Network: d.n.cfg.Network, Gateway: id, Devices: make([]httpd.FleetDevice, 0, len(list))}
 	for i := range list {
-		dev := httpd.FleetDevice{ID: list[i].ID, Token: list[i].Token}
+		dev := httpd.FleetDevice{ID: list[i].ID, Token: list[i].Token, Safety: list[i].Safety}
 		if v, enrolled := d.n.rep.Vouch(dev.ID); enrolled {
 			dev.KeyEpoch, dev.Keys = v.Epoch, d.keys(v)
 		}

@@ -39,10 +39,11 @@ type Fleet struct {
 // A FleetDevice is a device that may log in at a gateway. Without keys it has not enrolled yet, or its key was revoked, or
 // it does not sign by itself.
 type FleetDevice struct {
-	ID       lamppost.DeviceID `json:"id"`
-	Token    []byte            `json:"token"`               // SHA-256 of its token
-	KeyEpoch uint32            `json:"key_epoch,omitempty"` // of its latest key
-	Keys     []FleetKey        `json:"keys,omitempty"`      // that count: the one it has, and perhaps the one before
+	ID       lamppost.DeviceID    `json:"id"`
+	Token    []byte               `json:"token"`               // SHA-256 of its token
+	Safety   lamppost.SafetyClass `json:"safety"`              // its number; one that is not known counts as essential
+	KeyEpoch uint32               `json:"key_epoch,omitempty"` // of its latest key
+	Keys     []FleetKey           `json:"keys,omitempty"`      // that count: the one it has, and perhaps the one before
 }
 
 // A FleetKey is a key that a device's reports may be signed with.
