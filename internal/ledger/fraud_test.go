@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -17,7 +18,7 @@ import (
 
 // A trusting is a network of a policy with a member, a gateway and some devices, a block to a transaction.
 type trusting struct {
-	t      *rapid.T
+	t      fatal
 	net    *ledgertest.Network
 	gw     *ledgertest.Network // signs as the gateway
 	store  *kv.Mem
@@ -26,7 +27,13 @@ type trusting struct {
 	now    lamppost.TimeMS
 }
 
-func newTrusting(t *rapid.T, policy lamppost.Policy, devices ...*ledgertest.Device) *trusting {
+// fatal is what *testing.F and *rapid.T have in common.
+type fatal interface {
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
+
+func newTrusting(t fatal, policy lamppost.Policy, devices ...*ledgertest.Device) *trusting {
 	n := &trusting{t: t, net: ledgertest.New("net"), store: kv.NewMem(), now: ledgertest.Start}
 	gw := *n.net
 	gw.Member, gw.Key = "gw", ledgertest.Key("gw", sig.EdDSA)
@@ -230,4 +237,34 @@ func compareDevice(t *rapid.T, a, b *trusting) {
 	if x, y := show(a), show(b); x != y {
 		t.Fatalf("after the corrections: %s; without lies: %s", x, y)
 	}
+}
+
+// Whatever a stranger sends, an accusation holds only if it shows the one forged report that there is.
+func FuzzChallenge(f *testing.F) {
+	d := ledgertest.New("net").NewDevice("d", sig.EdDSA)
+	liar := *d
+	liar.Key = ledgertest.Key("liar", sig.EdDSA)
+	n := newTrusting(f, lamppost.VerifyGateway, d)
+	honest, forged := d.Report(1, ledgertest.Power(n.now, 1)), liar.Report(2, ledgertest.Power(n.now, 2))
+	tx := n.gw.Segment(n.now, honest, forged, d.Report(3, ledgertest.Power(n.now, 3)))
+	n.apply(tx)
+	for i := range tx.Items {
+		it := &tx.Items[i]
+		f.Add(lamppost.Marshal(lamppost.FraudBody{Height: n.height, Report: uint32(i), Header: tx.SignedRaw, Salt: it.Salt[:], Received: it.Received,
+			Raw: it.Report, Path: lamppost.MerklePath(tx.Leaves(), i)}))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var b lamppost.FraudBody
+		if lamppost.Unmarshal(raw, &b) != nil {
+			return
+		}
+		err := ledger.View{Reader: n.store}.Challenge(n.now, &b)
+		var refusal *lamppost.Refusal
+		switch {
+		case err == nil && (b.Height != n.height || b.Tx != 0 || b.Report != 1 || !bytes.Equal(b.Raw, forged)):
+			t.Errorf("accepted: %+v", b)
+		case err != nil && !errors.As(err, &refusal):
+			t.Errorf("not a refusal: %v", err)
+		}
+	})
 }
