@@ -7,9 +7,8 @@
 // replica stops.
 //
 // Start reading at [State.Apply]. reports.go has the rule for a device's reports, sequence.go the sequence rule,
-// rotation.go devices and keys that follow each other, gateways.go gateways, fraud.go what becomes of
-// their lies, registry.go parties and agreements, money.go accounts and invoices,
-// keys.go the layout of the state.
+// rotation.go devices and keys that follow each other, gateways.go gateways, fraud.go what becomes of their lies,
+// registry.go parties and agreements, money.go accounts and invoices, keys.go the layout of the state.
 package ledger
 
 import (
@@ -108,8 +107,8 @@ func (s *State) Member(id lamppost.MemberID) *sig.PublicKey {
 	return nil
 }
 
-// Begin starts a block on top of what was applied before; Verify may follow, then Apply for each transaction. Its writes become part of the store by Stage and Committed, or
-// the State is thrown away.
+// Begin starts a block on top of what was applied before; Verify may follow, then Apply for each transaction. Its writes
+// become part of the store by Stage and Committed, or the State is thrown away.
 func (s *State) Begin(height lamppost.Height, time lamppost.TimeMS) {
 	s.height, s.time, s.index = height, time, 0
 	s.block.reset()
