@@ -107,7 +107,9 @@ func deviceTokenCmd(f *nodeFlags) *cobra.Command {
 		Short:   "Give a device another token, which voids the old one and lets it enrol another key",
 		Long: `Give a device another token, which voids the old one and lets it enrol another key: after a loss, a revocation or a
 quarantine. A device that has its key changes it by its own word and needs no token; a key that comes by a token alone is
-shown as set by the operator on every statement that rests on it.`,
+shown as set by the operator on every statement that rests on it.
+
+The key it had counts for 30 days more, so that nothing in its queue is lost. If that may be in other hands, revoke it.`,
 		Example: "  lamppost device token lamp-7",
 		Args:    oneArg("the device's id"),
 		RunE: f.run(func(n *remote, args []string) error {
