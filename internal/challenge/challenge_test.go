@@ -21,7 +21,7 @@ import (
 
 // A street is a chain of a network that trusts its gateways "liar" and "honest", with a meter; each transaction is a block.
 type street struct {
-	t      *testing.T
+	t      testing.TB
 	net    *ledgertest.Network
 	store  *kv.Mem
 	rep    *replica.Replica
@@ -32,7 +32,7 @@ type street struct {
 	events []*replica.Event
 }
 
-func newStreet(t *testing.T) *street {
+func newStreet(t testing.TB) *street {
 	s := &street{t: t, net: ledgertest.New("net"), store: kv.NewMem(), gates: map[lamppost.MemberID]*ledgertest.Network{}}
 	var err error
 	s.rep, err = replica.Open(replica.Config{Store: s.store, Committed: func(ev *replica.Event) { s.events = append(s.events, ev) }})
@@ -56,7 +56,7 @@ func newStreet(t *testing.T) *street {
 	return s
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -305,5 +305,26 @@ func TestUnreadableStore(t *testing.T) {
 	}
 	if err := by.Run(t.Context()); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("report 0 of transaction 0 in block %d", s.height)) {
 		t.Errorf("Run = %v", err)
+	}
+}
+
+// BenchmarkSample is what it costs to draw one of a segment of 1,024 reports and to look at it.
+func BenchmarkSample(b *testing.B) {
+	s := newStreet(b)
+	numbers := make([]int, 1024)
+	for i := range numbers {
+		numbers[i] = i + 1
+	}
+	s.bring("honest", numbers...)
+	by := s.sampler(0.01, func(b []byte) {
+		never(b)
+		clear(b[:4])
+	})
+	for b.Loop() {
+		by.Observe(s.events[0])
+		must(b, by.Drain(b.Context()))
+	}
+	if c := by.Counts(); c.Sampled != uint64(b.N) {
+		b.Errorf("%+v in %d rounds", c, b.N)
 	}
 }

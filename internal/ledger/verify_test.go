@@ -102,7 +102,8 @@ func TestVerifyAcrossAKeyChange(t *testing.T) {
 	}
 }
 
-// BenchmarkBlock is a block of 64 segments of 16 reports, each of another device, as many gateways send them.
+// BenchmarkBlock is a block of 64 segments of 16 reports, each of another device, as many gateways send them: checked
+// together, segment by segment, and not at all because the gateways are trusted.
 func BenchmarkBlock(b *testing.B) {
 	const segments, each = 64, 16
 	net := ledgertest.New("net")
@@ -110,10 +111,14 @@ func BenchmarkBlock(b *testing.B) {
 	for i := range devices {
 		devices[i] = net.NewDevice(lamppost.DeviceID(fmt.Sprintf("device-%04d", i)), sig.EdDSA)
 	}
-	for name, together := range map[string]bool{"together": true, "apart": false} {
-		b.Run(name, func(b *testing.B) {
-			state := found(b, net, devices...)
-			height := lamppost.Height(1)
+	for _, c := range []struct {
+		name     string
+		policy   lamppost.Policy
+		together bool
+	}{{"together", lamppost.VerifyFull, true}, {"apart", lamppost.VerifyFull, false}, {"trusted", lamppost.VerifyGateway, true}} {
+		b.Run(c.name, func(b *testing.B) {
+			street := newTrusting(b, c.policy, devices...)
+			state, height := street.state, street.height
 			for n := uint64(1); b.Loop(); n++ {
 				b.StopTimer()
 				txs := make([]*lamppost.Transaction, segments)
@@ -122,12 +127,12 @@ func BenchmarkBlock(b *testing.B) {
 					for j := range reports {
 						reports[j] = devices[i*each+j].Report(n, ledgertest.Power(lamppost.TimeMS(n), 1))
 					}
-					txs[i] = net.Segment(5, reports...)
+					txs[i] = street.gw.Segment(street.now, reports...)
 				}
 				height++
-				state.Begin(height, lamppost.TimeMS(height))
+				state.Begin(height, street.now+lamppost.TimeMS(height))
 				b.StartTimer()
-				if together {
+				if c.together {
 					state.Verify(txs, never)
 				}
 				for _, tx := range txs {
