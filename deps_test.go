@@ -42,6 +42,7 @@ var uses = map[string]string{
 	"internal/consensus/consensustest":   ". internal/consensus",
 	"internal/consensus/solo":            ". internal/consensus",
 	"internal/replica":                   ". sig tariff internal/archive internal/consensus internal/kv internal/ledger internal/tilelog",
+	"internal/challenge":                 ". internal/archive internal/kv internal/ledger internal/replica",
 	"internal/ingest":                    ". sig internal/consensus internal/kv",
 	"internal/ingest/brokerd":            ". internal/ingest",
 	"internal/ingest/brokerd/brokertest": "",
@@ -51,7 +52,7 @@ var uses = map[string]string{
 	"internal/api": ". audit sig tariff internal/archive internal/consensus internal/kv internal/ledger internal/replica " +
 		"internal/tilelog",
 	"internal/dashboard": "",
-	"internal/node": ". audit sig internal/api internal/archive internal/archive/dir internal/consensus internal/consensus/solo internal/cosign " +
+	"internal/node": ". audit sig internal/api internal/archive internal/archive/dir internal/challenge internal/consensus internal/consensus/solo internal/cosign " +
 		"internal/dashboard internal/ingest internal/ingest/brokerd internal/ingest/httpd internal/ingest/mapping internal/ingest/mqttd internal/kv " +
 		"internal/kv/pebble internal/ledger internal/replica internal/tilelog",
 	"internal/gateway": ". sig internal/consensus internal/ingest internal/ingest/httpd internal/ingest/mqttd internal/kv internal/kv/pebble",

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strconv"
 	"unsafe"
 
 	"github.com/lamppost/lamppost/sig"
@@ -118,30 +117,31 @@ func (r *Report) decodeHeader() error {
 	if r.Seq.N == 0 || r.Flags&^flagsKnown != 0 {
 		return fmt.Errorf("number %d or flags %#x are not valid: numbers count from 1, unknown flags are refused", r.Seq.N, r.Flags)
 	}
-	return r.decodeKid(kid)
+	id, keyEpoch, err := parseKid(kid)
+	r.Device, r.KeyEpoch = DeviceID(id), keyEpoch
+	return err
 }
 
-// decodeKid splits "<device>/<key epoch>".
-func (r *Report) decodeKid(kid []byte) error {
+// parseKid splits "<device>/<key epoch>". The id aliases kid.
+func parseKid(kid []byte) (id string, keyEpoch uint32, err error) {
 	if len(kid) > MaxNameBytes+len("/4294967295") {
-		return fmt.Errorf("a key id of %d bytes is not <device>/<key epoch>", len(kid))
+		return "", 0, fmt.Errorf("a key id of %d bytes is not <device>/<key epoch>", len(kid))
 	}
 	i := len(kid) - 1
 	epoch := uint64(0)
 	for scale := uint64(1); i >= 0 && kid[i] != '/'; i-- {
 		if c := kid[i]; c < '0' || c > '9' || scale > 1e9 {
-			return fmt.Errorf("key id %q is not <device>/<key epoch>", kid)
+			return "", 0, fmt.Errorf("key id %q is not <device>/<key epoch>", kid)
 		}
 		epoch += uint64(kid[i]-'0') * scale
 		scale *= 10
 	}
 	leadingZero := i >= 0 && i+2 < len(kid) && kid[i+1] == '0'
 	if i <= 0 || i == len(kid)-1 || leadingZero || epoch > math.MaxUint32 {
-		return fmt.Errorf("key id %q is not <device>/<key epoch>", kid)
+		return "", 0, fmt.Errorf("key id %q is not <device>/<key epoch>", kid)
 	}
-	device := unsafe.String(&kid[0], i)
-	r.Device, r.KeyEpoch = DeviceID(device), uint32(epoch)
-	return CheckName("device", device)
+	id = unsafe.String(&kid[0], i)
+	return id, uint32(epoch), CheckName("device", id)
 }
 
 // AppendToBeSigned writes what the device signs: Sig_structure or MAC_structure with [network, "report"] as
@@ -191,8 +191,7 @@ func SignReport(r *Report, network string, key *sig.PrivateKey) ([]byte, error) 
 
 func (r *Report) appendProtected(b []byte, suite sig.Suite) []byte {
 	b = appendInt(append(b, majMap|3, headerAlg), int64(suite))
-	kid := strconv.AppendUint(append([]byte(r.Device), '/'), uint64(r.KeyEpoch), 10)
-	b = appendBytes(append(b, headerKid), kid)
+	b = appendBytes(append(b, headerKid), appendKid(nil, string(r.Device), r.KeyEpoch))
 	b = append(appendInt(b, headerReport), majArray|6)
 	for _, n := range [...]uint64{uint64(r.Seq.Epoch), r.Seq.N, uint64(r.Flags), uint64(r.TimeQuality), uint64(r.BootID), r.MonoMS} {
 		b = appendHead(b, majUint, n)

@@ -29,6 +29,7 @@ func buildVectors(t testing.TB) map[string]vectorFile {
 		"pack.txt":        {"// SenML packs: what stands between a report's envelope. See docs/formats.md, \"Pack\".\n", buildPacks(t)},
 		"report.txt":      {"// Reports with their envelopes. A seed is the key's: see README.md here.\n", buildReports(t)},
 		"transaction.txt": {"// Segment headers and transactions.\n", buildTransactions(t)},
+		"keychange.txt":   {"// Changes of keys: what a device signs with the key it has about the one that takes over.\n", buildKeyChanges(t)},
 		"leaf.txt":        {"// What the log keeps.\n", buildLeaves(t)},
 		"proof.txt":       {"// Proofs, outcomes, decimals and checkpoints.\n", buildRest(t)},
 	}
@@ -556,6 +557,46 @@ func buildTransactions(t testing.TB) (vs []vector) {
 	return append(vs, badTransactions(t, segment, order)...)
 }
 
+// buildKeyChanges has lamp-17 pass on to a second key.
+func buildKeyChanges(t testing.TB) (vs []vector) {
+	add := func(suite sig.Suite, name string, raw []byte, expect string) {
+		vs = append(vs, vector{name: name, kind: "key-change", given: given(suite, "lamp-17"), raw: raw, expect: expect})
+	}
+	next := keyOf(t, sig.EdDSA, "lamp-17, key 2").Public().Bytes()
+	for _, suite := range []sig.Suite{sig.EdDSA, sig.ES256} {
+		c := lamppost.KeyChange{ID: "lamp-17", Epoch: 1, Next: 2, Suite: suite, Key: keyOf(t, suite, "lamp-17, key 2").Public().Bytes()}
+		add(suite, "a second key, "+suite.String(), want(c.Sign(network, lamppost.PurposeDeviceKey, keyOf(t, suite, "lamp-17")))(t), "ok")
+	}
+	protected := append(cborHex(`a2 01 27 04`), byteString([]byte("lamp-17/1"))...)
+	good := cborHex(`84 01 02 27 ` + hex.EncodeToString(byteString(next)))
+	sign := func(purpose string, protected, payload []byte) []byte {
+		signature := want(keyOf(t, sig.EdDSA, "lamp-17").Sign(toBeSigned(sig.EdDSA, network, purpose, protected, payload)))(t)
+		return envelope(`d2`, protected, payload, signature)
+	}
+	add(sig.EdDSA, "signed by hand", sign("device-key", protected, good), "ok")
+	add(sig.EdDSA, "signed as a gateway", sign("gateway-key", protected, good), "bad_signature")
+	add(sig.EdDSA, "signed as a report", sign("report", protected, good), "bad_signature")
+	for _, c := range [][3]string{
+		{"version 2", `84 02 02 27 41 00`, "refused: expected the integer 1"},
+		{"three fields", `83 01 02 27`, "refused: expected 4, got 3"},
+		{"epoch of 33 bits", `84 01 1b0000000100000000 27 41 00`, "refused: over the limit"},
+		{"epoch in two bytes", `84 01 1802 27 41 00`, "refused: " + form},
+		{"algorithm 256", `84 01 02 190100 41 00`, "refused: no algorithm 256"},
+		{"key as text", `84 01 02 27 61 41`, "refused: expected a byte string"},
+		{"trailing byte in the payload", `84 01 02 27 41 00 00`, "refused: bytes after the end"},
+		{"a key too long", `84 01 02 27 590200 ` + strings.Repeat("00", 512), "refused: over the limit of 512"},
+	} {
+		add(sig.EdDSA, c[0], sign("device-key", protected, cborHex(c[1])), c[2])
+	}
+	bare := append(cborHex(`a2 01 27 04`), byteString([]byte("lamp-17"))...)
+	add(sig.EdDSA, "key id without an epoch", sign("device-key", bare, good), "refused: <device>/<key epoch>")
+	add(sig.EdDSA, "protected header of a report", sign("device-key", reportHeader(sig.EdDSA, "lamp-17/1", 0, 1, 0, 0, 0, 0), good), "refused: fields of the protected header")
+	mac := append(cborHex(`a2 01 05 04`), byteString([]byte("lamp-17/1"))...)
+	add(sig.EdDSA, "a MAC in place of a signature", envelope(`d1`, mac, good, make([]byte, 32)), "refused: a MAC is not enough")
+	add(sig.EdDSA, "nothing", nil, "refused: cut short")
+	return vs
+}
+
 type orderVector struct {
 	name string
 	t    lamppost.TxType
@@ -568,6 +609,10 @@ func orderVectors(t testing.TB) []orderVector {
 	commitment := lamppost.KeyCommitment(salt, shared)
 	gw := keyOf(t, sig.EdDSA, "gw-1").Public().Bytes()
 	north := lamppost.Member{ID: "north", Key: keyOf(t, sig.EdDSA, "north").Public().Bytes()}
+	change := lamppost.KeyChange{ID: "lamp-17", Epoch: 1, Next: 2, Suite: sig.EdDSA, Key: keyOf(t, sig.EdDSA, "lamp-17, key 2").Public().Bytes()}
+	consent := want(change.Sign(network, lamppost.PurposeDeviceKey, keyOf(t, sig.EdDSA, "lamp-17")))(t)
+	gwChange := lamppost.KeyChange{ID: "gw-1", Epoch: 0, Next: 1, Suite: sig.EdDSA, Key: keyOf(t, sig.EdDSA, "gw-1, key 1").Public().Bytes()}
+	gwConsent := want(gwChange.Sign(network, lamppost.PurposeGatewayKey, keyOf(t, sig.EdDSA, "gw-1")))(t)
 	return []orderVector{
 		{"genesis that admits unsigned devices", lamppost.TxGenesis,
 			lamppost.GenesisBody{Network: network, Rules: 1, Members: []lamppost.Member{north}, AdmitUnsigned: true}},
@@ -586,7 +631,27 @@ func orderVectors(t testing.TB) []orderVector {
 		{"erase a party's name", lamppost.TxErase, lamppost.EraseBody{Party: "tenant-3", Basis: "GDPR Art. 17(1)(a)"}},
 		{"erased", lamppost.TxErased, lamppost.ErasedBody{Height: 7, Index: 1}},
 		{"revoke", lamppost.TxRevoke, lamppost.RevokeBody{Device: "lamp-17", KeyEpoch: 2, Reason: "stolen with the lamp"}},
+		{"device, its second key with its consent", lamppost.TxDevice, lamppost.DeviceBody{ID: "lamp-17", Owner: "acme", Suite: sig.EdDSA, Key: change.Key,
+			KeyEpoch: 2, Safety: lamppost.Public, Salt: salt, Consent: consent}},
+		{"gateway, its second key with its consent", lamppost.TxGateway, lamppost.GatewayBody{ID: "gw-1", Member: "north", Key: gwChange.Key, KeyEpoch: 1, Consent: gwConsent}},
+		{"genesis that trusts gateways", lamppost.TxGenesis,
+			lamppost.GenesisBody{Network: network, Rules: 1, Members: []lamppost.Member{north}, Verify: lamppost.VerifyGateway}},
+		{"fraud", lamppost.TxFraud, fraudBody(t)},
+		{"revoke of a gateway", lamppost.TxRevoke, lamppost.RevokeBody{Gateway: "gw-1", KeyEpoch: 1, Reason: "stolen from the cellar"}},
 	}
+}
+
+// fraudBody accuses gw-1 of a report of lamp-17 that another key signed, the second of two.
+func fraudBody(t testing.TB) lamppost.FraudBody {
+	r := oneReading()
+	forged := want(lamppost.SignReport(&r, network, keyOf(t, sig.EdDSA, "somebody")))(t)
+	items := []lamppost.SegmentItem{{Received: 1_800_000_000_500, Report: vectorReport(t, r)}, {Received: 1_800_000_000_700, Report: forged}}
+	for i := range items {
+		copy(items[i].Salt[:], fmt.Sprintf("salt of report %d", i))
+	}
+	tx := want(lamppost.NewSegment(network, lamppost.Seq{Epoch: 5, N: 9}, 2, items, "gw-1", keyOf(t, sig.EdDSA, "gw-1"), lamppost.Seed{}))(t)
+	return lamppost.FraudBody{Height: 12, Tx: 3, Report: 1, Header: tx.SignedRaw, Salt: items[1].Salt[:], Received: items[1].Received, Raw: forged,
+		Path: lamppost.MerklePath(tx.Leaves(), 1)}
 }
 
 func vectorReport(t testing.TB, r lamppost.Report) []byte {

@@ -209,6 +209,8 @@ func readVector(v *vector) ([]string, error) {
 		return readTransaction(v)
 	case "thin-segment":
 		return readThin(v.raw)
+	case "key-change":
+		return readKeyChange(v)
 	case "leaf":
 		l, err := lamppost.ParseLeaf(v.raw)
 		return []string{field("tx", l.Type), field("height", l.Height), field("index", l.Index), field("body", l.Body),
@@ -397,6 +399,22 @@ func readCosigned(v *vector) ([]string, error) {
 	again, err := lamppost.SignedNote(c.Text(), sigs...)
 	return []string{field("origin", c.Origin), field("size", c.Size), field("root", c.Root),
 		field("time_s", lamppost.CosignatureTime(sigs[1]))}, same(err, v.raw, again)
+}
+
+func readKeyChange(v *vector) ([]string, error) {
+	var c lamppost.KeyChange
+	if err := c.Decode(v.raw); err != nil {
+		return nil, err
+	}
+	key, err := v.publicKey()
+	if err != nil {
+		return nil, err
+	}
+	if !c.Verify(v.lookup("network"), lamppost.PurposeDeviceKey, key) {
+		return nil, lamppost.Refuse(lamppost.CodeBadSignature, "not signed with this key for this network")
+	}
+	return []string{field("device", c.ID), field("key_epoch", c.Epoch), field("next", c.Next), field("suite", c.Suite), fmt.Sprintf("key: %x", c.Key)},
+		same(nil, v.raw, c.Reencode())
 }
 
 func readProof(raw []byte) ([]string, error) {

@@ -32,7 +32,7 @@ func CheckProof(p *lamppost.Proof, pin *Pin) (*Evidence, error) {
 	}
 	steps := [...]func() error{
 		func() error { return e.readWitnesses(pin) }, func() error { return e.checkCheckpoints(quorum) },
-		e.readNodes, e.checkTxs, e.checkBlocks, e.checkNodesUsed, e.checkReports,
+		e.readNodes, e.checkTxs, e.checkConsents, e.checkBlocks, e.checkNodesUsed, e.checkGateways, e.checkReports,
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {

@@ -20,6 +20,7 @@ type Statement struct {
 	Network    string           `json:"network"`
 	Party      Named            `json:"party"`
 	Invoices   []BilledInvoice  `json:"invoices"`
+	Notes      []string         `json:"notes,omitempty"` // who put in the devices' keys, where not the device itself
 	Checkpoint SignedCheckpoint `json:"checkpoint"`
 	Proof      string           `json:"proof"` // a [lamppost.Proof] in base64
 
@@ -143,6 +144,7 @@ func NewStatement(p *lamppost.Proof, pin *Pin, party lamppost.PartyID) (*Stateme
 	if len(s.Invoices) == 0 {
 		return nil, errors.New("statement: the proof has no invoice")
 	}
+	s.Notes = e.notes()
 	return s, nil
 }
 
@@ -280,6 +282,7 @@ func (s *Statement) finding() *Finding {
 	}
 	f.add("%s of %s", plural(len(s.evidence.Reports), "report"), strings.Join(s.evidence.devices(), ", "))
 	s.evidence.addAssurances(f)
+	f.Summary = append(f.Summary, s.Notes...)
 	f.DoesNotProve = append(f.DoesNotProve,
 		"that these are all invoices of the party, or that one was paid",
 		"that the log has no later terms or earlier readings: only that the members, who see all of it, agreed on these",

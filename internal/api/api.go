@@ -42,6 +42,8 @@ type Config struct {
 	Packs     *archive.Packs
 	Witnesses *Witnesses       // nil: this node asks none
 	Conflict  func() *Conflict // why nothing is signed any more; it, or what it returns, may be nil
+	// Verify says how devices' signatures are checked here. Nil: every replica checks all.
+	Verify func() Verification
 
 	Network    string
 	Member     lamppost.MemberID
@@ -92,6 +94,9 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Conflict == nil {
 		cfg.Conflict = func() *Conflict { return nil }
 	}
+	if cfg.Verify == nil {
+		cfg.Verify = func() Verification { return Verification{Policy: lamppost.VerifyFull.String()} }
+	}
 	s := &Server{cfg: cfg, log: cfg.Log, gate: newGate(cfg.AdminToken), closed: make(chan struct{})}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -126,7 +131,13 @@ func (s *Server) routes() []route {
 		{"GET /api/devices/{id}/series", closed, s.getSeries},
 		{"POST /api/devices/{id}/token", closed, s.postToken},
 		{"POST /api/devices/{id}/adopt", closed, s.postAdoption},
+		{"GET /api/devices/{id}/keys", closed, s.getKeys},
+		{"POST /api/devices/{id}/revoke", closed, s.postRevoke},
+		{"GET /api/gateways", closed, s.getGateways},
 		{"POST /api/gateways", closed, s.postGateway},
+		{"GET /api/gateways/{id}/keys", closed, s.getGatewayKeys},
+		{"POST /api/gateways/{id}/revoke", closed, s.postGatewayRevoke},
+		{"POST /api/fraud", public, s.postFraud},
 		{"GET /api/keeping", closed, s.getKeeping},
 		{"POST /api/retentions", closed, s.postRetention},
 		{"POST /api/holds", closed, s.postHold},

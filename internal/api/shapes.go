@@ -23,6 +23,7 @@ type Status struct {
 	Log     LogHead           `json:"log"`
 	Broker  *Broker           `json:"broker"` // null: this node has joined none
 	Totals  Totals            `json:"totals"`
+	Verify  Verification      `json:"verify"`
 	Now     lamppost.TimeMS   `json:"now_ms"`
 	Speed   float64           `json:"speed"`
 	Version string            `json:"version"`
@@ -42,6 +43,14 @@ type Broker struct {
 	Redelivered  uint64          `json:"redelivered"`
 	Acknowledged uint64          `json:"acknowledged"`
 	Refused      uint64          `json:"refused"`
+}
+
+// A Verification says who checks devices' signatures, and what came of this node's samples since it started.
+type Verification struct {
+	Policy  string `json:"policy"` // full or gateway
+	Sampled uint64 `json:"sampled"`
+	Skipped uint64 `json:"skipped"` // drawn, and not looked at because too many were
+	Hits    uint64 `json:"hits"`
 }
 
 // A LogHead is the latest published checkpoint; its fields are zero before the first.
@@ -232,6 +241,8 @@ type Done struct {
 	Index   uint32          `json:"index"`
 	Outcome string          `json:"outcome"`
 	Invoice *tariff.Invoice `json:"invoice,omitempty"`
+
+	Correction *lamppost.Correction `json:"correction,omitempty"`
 }
 
 // NewDevice announces a device, in POST /api/devices.

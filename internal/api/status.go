@@ -64,7 +64,7 @@ func (s *Server) getStatus(w http.ResponseWriter, _ *http.Request) error {
 func (s *Server) status() Status {
 	now := s.cfg.Now()
 	out := Status{Network: s.cfg.Network, Member: s.cfg.Member, Engine: s.cfg.Status(), Log: s.head(), Totals: s.cfg.Live.summary(now),
-		Now: now, Speed: s.cfg.Speed, Version: s.cfg.Version, Witnesses: []WitnessState{}, Conflict: s.cfg.Conflict()}
+		Verify: s.cfg.Verify(), Now: now, Speed: s.cfg.Speed, Version: s.cfg.Version, Witnesses: []WitnessState{}, Conflict: s.cfg.Conflict()}
 	if w := s.cfg.Witnesses; w != nil {
 		out.Witnesses, out.Quorum = w.States(), w.Quorum
 		if c, err := w.Cosigned(); err == nil {

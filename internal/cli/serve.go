@@ -77,6 +77,8 @@ shows it.`,
 	f.BoolVar(&flags.Broker.ACL, "mqtt-broker-acl", false, "the broker lets a device publish only to topics that name it")
 	f.BoolVar(&flags.Broker.Plain, "mqtt-broker-plain", false, "allow mqtt:// to another machine, in the clear")
 	f.BoolVar(&flags.AdmitUnsigned, "admit-unsigned", false, "let a new network enrol devices that nobody vouches for")
+	f.StringVar(&flags.Verify, "verify", "", `who checks devices' signatures in a new network: "full", every replica, or "gateway", gateways and samples (default "full")`)
+	f.Float64Var(&flags.Sample, "sample", 0, "share of trusted gateways' reports that this node checks itself (default 0.01)")
 	f.DurationVar(&flags.Linger, "linger", 0, "longest wait of a report for others (default 25ms)")
 	f.StringArrayVar(&witnesses, "witness", nil, "a witness to ask for cosignatures, as 'VKEY URL'; once for each")
 	f.IntVar(&flags.WitnessQuorum, "witness-quorum", 0, "how many of them are enough (default more than half)")
@@ -94,6 +96,7 @@ func override(cmd *cobra.Command, cfg *node.Config, flags node.Config, member st
 		"mapping": {&cfg.Mapping, &flags.Mapping}, "tls-client-ca": {&cfg.TLSClientCA, &flags.TLSClientCA},
 		"mqtt-broker": {&cfg.Broker.URL, &flags.Broker.URL}, "mqtt-broker-ca": {&cfg.Broker.CA, &flags.Broker.CA},
 		"mqtt-broker-group": {&cfg.Broker.Group, &flags.Broker.Group},
+		"verify":            {&cfg.Verify, &flags.Verify},
 	} {
 		if set(name) {
 			*fields[0] = *fields[1]
@@ -107,6 +110,9 @@ func override(cmd *cobra.Command, cfg *node.Config, flags node.Config, member st
 		if set(name) {
 			*fields[0] = *fields[1]
 		}
+	}
+	if set("sample") {
+		cfg.Sample = flags.Sample
 	}
 	if set("linger") {
 		cfg.Linger = flags.Linger

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/api"
 	"github.com/spf13/cobra"
 )
@@ -53,6 +54,7 @@ func printStatus(w io.Writer, url string, s *api.Status) {
 		fact("Broker", "%s, not connected since %s: %s", b.Address, when(b.Since), cmp.Or(b.Error, "the node has just started"))
 	}
 	printWitnesses(fact, s)
+	fact("Signatures", "%s", verification(&s.Verify))
 	t := &s.Totals
 	fact("Devices", "%d, %d online", t.Devices, t.DevicesOnline)
 	fact("Readings", "%d in %d reports, %s kWh, since %s", t.Readings, t.Reports, t.KWh, when(t.Since))
@@ -98,4 +100,15 @@ func printConflict(w io.Writer, c *api.Conflict) {
 			fmt.Fprintf(w, "%s\n%s", x[0], indented(x[1]))
 		}
 	}
+}
+
+func verification(v *api.Verification) string {
+	if v.Policy != lamppost.VerifyGateway.String() {
+		return "all checked by every replica"
+	}
+	s := fmt.Sprintf("checked by gateways; %d checked again here by lot, %d found false", v.Sampled, v.Hits)
+	if v.Skipped > 0 {
+		s += fmt.Sprintf(", %d drawn and not checked for want of time", v.Skipped)
+	}
+	return s
 }

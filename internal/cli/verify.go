@@ -10,6 +10,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/audit"
 	"github.com/spf13/cobra"
 )
@@ -70,7 +71,9 @@ type verdict struct {
 	Holds   bool           `json:"holds"`
 	Error   string         `json:"error,omitempty"`
 	Finding *audit.Finding `json:"finding,omitempty"`
-	code    int
+	// Fraud is what proves to the network that a gateway lied, where that is what does not hold: for POST /api/fraud.
+	Fraud *lamppost.FraudBody `json:"fraud,omitempty"`
+	code  int
 }
 
 // run checks all files and ends with the gravest code: what does not hold, then what cannot be read, then no pin.
@@ -138,7 +141,7 @@ func (v *verifier) check(file string) verdict {
 	case errors.Is(err, audit.ErrUnknownMembers):
 		return verdict{File: file, Error: err.Error() + "; check it with --pin FILE", code: ExitUsage}
 	case err != nil:
-		return verdict{File: file, Error: err.Error(), code: ExitFailed}
+		return verdict{File: file, Error: err.Error(), Fraud: audit.Fraud(err), code: ExitFailed}
 	case !f.Pinned:
 		return verdict{File: file, Holds: true, Finding: f, code: ExitUnpinned}
 	}
@@ -163,6 +166,10 @@ func (v *verifier) print(d *verdict) error {
 	if d.Finding != nil {
 		list(&b, "", d.Finding.Summary)
 		list(&b, "does not prove ", d.Finding.DoesNotProve)
+	}
+	if d.Fraud != nil {
+		b.WriteString("  A gateway signed for this report, which its device did not sign. If the network trusts its gateways, have that\n" +
+			"  corrected: send what --json prints as \"fraud\" to POST /api/fraud of any node.\n")
 	}
 	if d.code == ExitUnpinned {
 		explainPin(&b, d)

@@ -45,7 +45,8 @@ func TestInBrowser(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, context.Context){
 		"pages fit": testPagesFit, "numbers move": testNumbersMove, "numbers move without events": testPolling,
 		"proof": testProof, "bill": testBill, "login": testLogin, "hostile names": testHostileNames,
-		"statement": testStatement, "chart": testChart, "find": testFind, "broker": testBroker, "adopt": testAdopt, "arithmetic": testArithmetic, "lies": testLies, "witnesses": testWitnesses, "keyboard": testKeyboard,
+		"statement": testStatement, "chart": testChart, "find": testFind, "broker": testBroker, "adopt": testAdopt, "arithmetic": testArithmetic,
+		"lies": testLies, "witnesses": testWitnesses, "keyboard": testKeyboard, "keys": testKeys,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, ctx) })
 	}
@@ -150,6 +151,7 @@ func testProof(t *testing.T, ctx context.Context) {
 	d := newDistrict(t)
 	p := openTab(t, ctx, d.serve(t).URL, desktop)
 	p.visit("#/log", ".entries li")
+	p.waitText("#verified", "drawn by lot: 1 report turned out to be false and was corrected")
 	p.run(chromedp.Click(chromedp.CSS(".entries li:nth-child(3) a")))
 	p.waitText(".result", "It is in the log, unchanged.")
 	if ok := value[int](p, "document.querySelectorAll('.checks .ok').length"); ok != 4 {
@@ -213,6 +215,37 @@ func testWitnesses(t *testing.T, ctx context.Context) {
 			p.clean()
 		}
 	}
+}
+
+// The device page tells how each key came, and ends the one in use only with a reason, after which nothing more is offered.
+func testKeys(t *testing.T, ctx context.Context) {
+	d := newDistrict(t)
+	p := openTab(t, ctx, d.serve(t).URL, phone)
+	p.visit("#/device/flat-3", ".keys li:nth-child(2)")
+	p.waitText(".keys li:first-child", "Set by north, the operator: the key before did not sign the change.")
+	p.visit("#/device/lamp-05", ".keys li:nth-child(2)")
+	p.waitText(".keys li:first-child", "In use")
+	p.waitText(".keys li:first-child", "The device changed to it by itself")
+	p.waitText(".keys li:nth-child(2)", "Counts until")
+	p.run(chromedp.Click(chromedp.CSS(".keys + details summary")))
+	p.run(chromedp.Click(chromedp.CSS(".keys + details button")))
+	if d.revokedOf("lamp-05") != "" {
+		t.Error("a key was revoked without a reason")
+	}
+	p.run(chromedp.SendKeys(chromedp.CSS("#revoke-reason"), "stolen on Monday"))
+	p.run(chromedp.Click(chromedp.CSS(".keys + details button")))
+	p.waitText(".keys li:first-child .pill.bad", "stolen on Monday")
+	p.wait("document.querySelector('.keys + details').hidden")
+	if got := d.revokedOf("lamp-05"); got != "stolen on Monday" {
+		t.Errorf("the node was told %q", got)
+	}
+	p.clean()
+}
+
+func (d *district) revokedOf(id string) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.revoked[id]
 }
 
 // Every place of a log of every size up to 70 is proved, and no other size, place or path: the arithmetic of merkle.js

@@ -53,6 +53,8 @@ type district struct {
 	signer    note.Signer
 	pin       string
 
+	revoked map[string]string // devices whose key was ended: why
+
 	// Set before the first request.
 	open     bool // no token is asked for
 	tamper   bool // proofs carry a wrong path
@@ -89,7 +91,8 @@ type invoice struct {
 
 func newDistrict(t *testing.T) *district {
 	t.Helper()
-	d := &district{now: evening, open: true, streams: true, listeners: make(map[chan []byte]bool), adopted: make(map[string]map[string]any)}
+	d := &district{now: evening, open: true, streams: true, listeners: make(map[chan []byte]bool), adopted: make(map[string]map[string]any),
+		revoked: map[string]string{}}
 	skey, vkey, err := note.GenerateKey(zeroes{}, network+"/"+member)
 	if err != nil {
 		t.Fatal(err)
@@ -217,6 +220,7 @@ func (d *district) status() map[string]any {
 		"network": network, "member": member, "now_ms": d.now, "speed": 1, "version": "0.1.0",
 		"engine": map[string]any{"engine": "solo", "role": "leader", "leader": member, "height": d.height, "time_ms": d.now, "queued": 0, "waited_ms": 0},
 		"broker": d.broker,
+		"verify": map[string]any{"policy": "gateway", "sampled": 1_204, "skipped": 0, "hits": 1},
 		"log": map[string]any{"size": len(d.leaves), "root": root.String(), "checkpoint": cp, "published_ms": d.now - 400,
 			"cosigned_size": len(d.leaves) - 4},
 		"witnesses": d.witnesses(), "witness_quorum": 2, "conflict": d.conflict(cp),
@@ -423,6 +427,8 @@ func (d *district) serve(t *testing.T) *httptest.Server {
 	answer("/devices/{id}/series", func(r *http.Request) any {
 		return d.byID(r.PathValue("id"), func(n int) map[string]any { return d.series(n, r.FormValue("name")) })
 	})
+	answer("/devices/{id}/keys", func(r *http.Request) any { return d.keys(r.PathValue("id")) })
+	mux.HandleFunc("POST /api/devices/{id}/revoke", d.guard(d.revoke))
 	answer("/log", d.log)
 	answer("/log/proof", func(r *http.Request) any { return d.proof(r.FormValue("height"), r.FormValue("index")) })
 	answer("/parties", func(*http.Request) any { return map[string]any{"parties": parties()} })
@@ -431,6 +437,44 @@ func (d *district) serve(t *testing.T) *httptest.Server {
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	return server
+}
+
+// keys is the history of a device's keys: lamp-05 changed its key itself, the operator changed that of flat-3.
+func (d *district) keys(id string) any {
+	key := func(epoch uint32, how, state string, from, until lamppost.TimeMS) map[string]any {
+		return map[string]any{"epoch": epoch, "suite": "ed25519", "key": make([]byte, 32), "how": how, "by": member, "from_ms": from, "until_ms": until,
+			"state": state, "revoked_ms": 0, "height": 1}
+	}
+	latest := key(1, "enrolled", "current", evening-weekMS, 0)
+	list := []map[string]any{latest}
+	switch id {
+	case "lamp-05":
+		latest["epoch"], latest["how"] = 2, "rotated"
+		list = append(list, key(1, "enrolled", "former", evening-4*weekMS, evening+2*weekMS))
+	case "flat-3":
+		latest["epoch"], latest["how"] = 2, "set"
+		list = append(list, key(1, "enrolled", "replaced", evening-40*weekMS, evening-20*weekMS))
+	}
+	if why := d.revoked[id]; why != "" {
+		latest["state"], latest["reason"], latest["revoked_ms"], latest["until_ms"] = "revoked", why, d.now, d.now
+	}
+	return map[string]any{"id": id, "keys": list}
+}
+
+func (d *district) revoke(w http.ResponseWriter, r *http.Request) {
+	var in struct {
+		Epoch  uint32 `json:"key_epoch"`
+		Reason string `json:"reason"`
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil || in.Reason == "" || in.Epoch == 0 {
+		refuse(w, http.StatusBadRequest, "bad_request", "a revocation has a reason: it stays on record")
+		return
+	}
+	d.revoked[r.PathValue("id")] = in.Reason
+	w.WriteHeader(http.StatusCreated)
+	json.NewEncoder(w).Encode(map[string]any{"height": 9, "index": 0, "outcome": "ok"})
 }
 
 func (d *district) login(w http.ResponseWriter, r *http.Request) {

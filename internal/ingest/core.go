@@ -124,16 +124,16 @@ func (c *Core) read(batch []Item) {
 		c.signed = r.AppendToBeSigned(c.signed, c.cfg.Network)
 		e.to = len(c.signed)
 		e.id = sha256.Sum256(c.signed[e.from:])
-		key, epoch, known := c.cfg.KeyOf(r.Device)
+		key, why := c.cfg.KeyOf(r.Device, r.KeyEpoch)
 		switch {
 		case r.Device != it.From.Device:
 			c.refuse(it, e.id, lamppost.CodeForbidden, "this connection is another device's")
-		case !known:
-			c.refuse(it, e.id, lamppost.CodeUnknown, "no device of this name is enrolled")
-		case key == nil:
-			c.refuse(it, e.id, lamppost.CodeForbidden, "another gateway vouches for this device")
-		case epoch != r.KeyEpoch || key.Suite() != r.Suite():
-			c.refuseBad(it, e.id, lamppost.CodeBadSignature, "signed with a key that is not the device's current one")
+		case why == KeyOver:
+			c.refuseBad(it, e.id, why.Code, why.Text)
+		case why != nil:
+			c.refuse(it, e.id, why.Code, why.Text)
+		case key.Suite() != r.Suite():
+			c.refuseBad(it, e.id, lamppost.CodeBadSignature, "signed with another algorithm than the device's key is for")
 		default:
 			e.key = key
 			c.entries = append(c.entries, e)
@@ -192,7 +192,7 @@ func (c *Core) segment(number uint64) (*lamppost.Transaction, error) {
 	}
 	seed := lamppost.Seed(c.salts[n*lamppost.SaltBytes:])
 	c.seq = lamppost.Seq{Epoch: c.cfg.Epoch, N: number}
-	return lamppost.NewSegment(c.cfg.Network, c.seq, readings, c.items, c.cfg.Gateway, c.cfg.Key, seed)
+	return lamppost.NewSegment(c.cfg.Network, c.seq, readings, c.items, c.cfg.Gateway, c.cfg.Key(), seed)
 }
 
 // refuseBad refuses what cannot be read or verified, and notes who brought it.

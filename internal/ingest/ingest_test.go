@@ -96,13 +96,25 @@ func newNode(t testing.TB, store kv.Store, devices int, change func(*ingest.Conf
 	clock := func() lamppost.TimeMS { return now }
 	n.eng = solo.New(solo.Config{App: n.rep, View: n.rep, Member: n.net.Member, Now: clock})
 	var mu sync.Mutex
-	cfg := ingest.Config{Network: "net", Gateway: n.net.Member, Key: n.net.Key, Epoch: 1, Propose: n.eng, KeyOf: n.rep.Key, Now: clock,
+	cfg := ingest.Config{Network: "net", Gateway: n.net.Member, Key: func() *sig.PrivateKey { return n.net.Key }, Epoch: 1, Propose: n.eng, KeyOf: n.keyOf, Now: clock,
 		Salts: func(b []byte) { mu.Lock(); n.net.Salts(b); mu.Unlock() }}
 	if change != nil {
 		change(&cfg)
 	}
 	n.in = ingest.New(cfg)
 	return n
+}
+
+// keyOf asks the replica, as a node whose devices all sign by themselves.
+func (n *node) keyOf(id lamppost.DeviceID, epoch uint32) (*sig.PublicKey, *lamppost.Refusal) {
+	v, ok := n.rep.Vouch(id)
+	if !ok {
+		return nil, ingest.Unknown
+	}
+	if v = v.Under(epoch, now); v == nil {
+		return nil, ingest.KeyOver
+	}
+	return v.Key, nil
 }
 
 // start runs engine and ingest until the test ends.
@@ -336,8 +348,8 @@ func accept(raw []byte) consensus.Decision {
 func alone(engine script, change func(*ingest.Config)) (*ingest.Ingest, *ledgertest.Device) {
 	net := ledgertest.New("net")
 	d := net.NewDevice("d", sig.EdDSA)
-	cfg := ingest.Config{Network: "net", Gateway: "m1", Key: net.Key, Propose: engine, Salts: func([]byte) {},
-		KeyOf: func(lamppost.DeviceID) (*sig.PublicKey, uint32, bool) { return d.Key.Public(), d.Epoch, true },
+	cfg := ingest.Config{Network: "net", Gateway: "m1", Key: func() *sig.PrivateKey { return net.Key }, Propose: engine, Salts: func([]byte) {},
+		KeyOf: func(lamppost.DeviceID, uint32) (*sig.PublicKey, *lamppost.Refusal) { return d.Key.Public(), nil },
 		Now:   func() lamppost.TimeMS { return now }}
 	if change != nil {
 		change(&cfg)

@@ -48,6 +48,12 @@ type Config struct {
 	// AdmitUnsigned lets a new network enrol devices that nobody vouches for. An existing network keeps what it was founded with.
 	AdmitUnsigned bool `yaml:"admit_unsigned"`
 
+	// Verify says who checks the devices' signatures in a new network: "full", every replica all of them, or "gateway", gateways
+	// on site do and replicas check by sample. An existing network keeps what it was founded with. Default "full".
+	Verify string `yaml:"verify"`
+	// Sample is the share of the reports of trusted gateways that this node checks itself, above 0 up to 1; default 0.01.
+	Sample float64 `yaml:"sample"`
+
 	// Linger is the longest time a report waits for others before its segment is signed; default 25ms.
 	Linger time.Duration `yaml:"linger"`
 	// Publish is the time between checkpoints; default 500ms, at most 1s.
@@ -113,6 +119,14 @@ func (c *Config) Check() error {
 	}
 	if err := c.checkNames(); err != nil {
 		return err
+	}
+	if c.Verify != "" {
+		if _, err := lamppost.ParsePolicy(c.Verify); err != nil {
+			return fmt.Errorf("verify: %w", err)
+		}
+	}
+	if c.Sample = or(c.Sample, 0.01); !(c.Sample > 0 && c.Sample <= 1) {
+		return fmt.Errorf("sample is a share of the reports above 0 up to 1, not %v", c.Sample)
 	}
 	if c.Publish < 0 || c.Publish > time.Second || c.Linger < 0 || c.Linger > time.Minute {
 		return errors.New("publish is at most 1s and linger at most 1m, and neither is negative")

@@ -24,6 +24,7 @@ import (
 	"github.com/lamppost/lamppost/internal/api"
 	"github.com/lamppost/lamppost/internal/archive"
 	"github.com/lamppost/lamppost/internal/archive/dir"
+	"github.com/lamppost/lamppost/internal/challenge"
 	"github.com/lamppost/lamppost/internal/consensus"
 	"github.com/lamppost/lamppost/internal/consensus/solo"
 	"github.com/lamppost/lamppost/internal/cosign"
@@ -56,6 +57,8 @@ type Node struct {
 	erase  chan struct{} // has an entry when an erasure was committed
 
 	broker   *brokerd.Client // nil: none is configured
+	policy   lamppost.Policy
+	sampler  *challenge.Sampler // nil where nobody is trusted
 	devices  *api.Devices
 	gateways *api.Gateways
 	foreign  *mapping.Door // nil: no mapping is configured
@@ -181,10 +184,30 @@ func (n *Node) openReplica() (err error) {
 	if err := n.live.Rebuild(n.archive(), n.rep.Last().Height, recentBlocks); err != nil {
 		return fmt.Errorf("reading recent blocks: %w", err)
 	}
+	if n.policy = n.rep.Policy(); n.policy == lamppost.VerifyGateway {
+		n.sampler = challenge.New(challenge.Config{Archive: n.archive(), Rate: n.cfg.Sample, Random: func(b []byte) { rand.Read(b) }, // never fails
+			Now: n.now, Accuse: n.accuse, Log: n.cfg.Log}, n.rep.Last().Members)
+	}
 	n.halt = &gate{Engine: solo.New(solo.Config{App: n.rep, View: n.rep, Member: n.cfg.Member, Now: n.now}),
 		shut: func() bool { return n.conflict.Load() != nil }, end: make(chan struct{})}
 	n.engine = n.halt
 	return nil
+}
+
+// verification says who checks devices' signatures, and what came of the samples.
+func (n *Node) verification() api.Verification {
+	v := api.Verification{Policy: n.policy.String()}
+	if n.sampler != nil {
+		c := n.sampler.Counts()
+		v.Sampled, v.Skipped, v.Hits = c.Sampled, c.Skipped, c.Hits
+	}
+	return v
+}
+
+// accuse orders what proves that a gateway lied.
+func (n *Node) accuse(ctx context.Context, b lamppost.FraudBody) error {
+	_, err := n.Order(ctx, lamppost.TxFraud, b)
+	return err
 }
 
 // recentBlocks is how far back what people see at once is rebuilt at the start.
@@ -192,7 +215,11 @@ const recentBlocks = 2000
 
 // found commits the first block, a genesis with this node as the only member.
 func (n *Node) found() error {
-	body := lamppost.GenesisBody{Network: n.cfg.Network, Rules: 1, AdmitUnsigned: n.cfg.AdmitUnsigned,
+	policy, err := lamppost.ParsePolicy(or(n.cfg.Verify, lamppost.VerifyFull.String()))
+	if err != nil {
+		return err
+	}
+	body := lamppost.GenesisBody{Network: n.cfg.Network, Rules: 1, AdmitUnsigned: n.cfg.AdmitUnsigned, Verify: policy,
 		Members: []lamppost.Member{{ID: n.cfg.Member, Key: n.key.Public().Bytes()}}}
 	tx, err := n.sign(lamppost.TxGenesis, body)
 	if err != nil {
@@ -214,6 +241,9 @@ func (n *Node) found() error {
 func (n *Node) recognise() error {
 	if n.cfg.Network = or(n.cfg.Network, n.rep.Network()); n.cfg.Network != n.rep.Network() {
 		return fmt.Errorf("%q holds network %q, not %q: choose another folder or leave the name out", n.cfg.Data, n.rep.Network(), n.cfg.Network)
+	}
+	if was := n.rep.Policy().String(); n.cfg.Verify != "" && n.cfg.Verify != was {
+		return fmt.Errorf("network %q was founded with verify %q, which cannot be changed: leave it out, or say %q", n.cfg.Network, was, was)
 	}
 	for _, m := range n.rep.Last().Members {
 		if string(m.Key) == string(n.key.Public().Bytes()) {
@@ -311,6 +341,9 @@ func (n *Node) Run(ctx context.Context) error {
 	s.add("keeping the archive", n.keep)
 	s.add("asking witnesses", n.askWitnesses)
 	s.add("the engine", n.engine.Run)
+	if n.sampler != nil {
+		s.add("looking at gateways' reports", n.sampler.Run)
+	}
 	s.add("ingest", func(ctx context.Context) error {
 		defer context.AfterFunc(ctx, n.halt.open)()
 		return n.in.Run(ctx)

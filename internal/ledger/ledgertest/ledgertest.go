@@ -121,15 +121,22 @@ func (n *Network) NewDevice(id lamppost.DeviceID, suite sig.Suite) *Device {
 
 // Body enrols the device, with the key and key epoch it has now.
 func (d *Device) Body(owner lamppost.PartyID) lamppost.DeviceBody {
-	salt := sha256.Sum256([]byte(d.ID))
+	salt := sha256.Sum256(fmt.Append(nil, d.ID, "/", d.Epoch))
 	return lamppost.DeviceBody{ID: d.ID, Owner: owner, Suite: d.Key.Suite(), Key: d.Key.Public().Bytes(), KeyEpoch: d.Epoch,
 		Safety: lamppost.Ordinary, Salt: salt[:lamppost.SaltBytes]}
 }
 
-// Rotate gives the device its next key.
-func (d *Device) Rotate() {
+// Rotate gives the device its next key and returns what the one before signs about that.
+func (d *Device) Rotate() (consent []byte) {
+	former := d.Key
 	d.Epoch++
-	d.Key = Key(fmt.Sprint(d.Network, "/", d.ID, "/", d.Epoch), d.Key.Suite())
+	d.Key = Key(fmt.Sprint(d.Network, "/", d.ID, "/", d.Epoch), former.Suite())
+	c := lamppost.KeyChange{ID: string(d.ID), Epoch: d.Epoch - 1, Next: d.Epoch, Suite: d.Key.Suite(), Key: d.Key.Public().Bytes()}
+	consent, err := c.Sign(d.Network, lamppost.PurposeDeviceKey, former)
+	if err != nil {
+		panic(err)
+	}
+	return consent
 }
 
 // Report signs readings under a number of epoch 0.

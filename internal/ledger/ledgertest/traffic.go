@@ -21,6 +21,7 @@ type Traffic struct {
 
 type fleetDevice struct {
 	*Device
+	former Device // before its last key change
 	next   uint64
 	wh     int64
 	edge   lamppost.TimeMS
@@ -91,15 +92,11 @@ func (t *Traffic) order() *lamppost.Transaction {
 func (t *Traffic) body() (lamppost.TxType, any) {
 	fresh := func(kind int) int { t.created[kind]++; return 10 + t.created[kind] - t.Draw(2) } // every other one is taken
 	i := t.Draw(fleet)
-	switch t.Draw(9) {
+	switch t.Draw(10) {
 	case 0:
 		return lamppost.TxParty, lamppost.PartyBody{ID: party(fresh(0)), CreditLimit: lamppost.Micro(t.Draw(3)) * 1_000_000}
 	case 1:
-		d := t.devices[i]
-		if t.Draw(4) == 0 {
-			d.Rotate()
-		}
-		return lamppost.TxDevice, d.Body(party(i % 2))
+		return lamppost.TxDevice, t.devices[i].enrol(t, party(i%2))
 	case 2:
 		return lamppost.TxTariff, Tariff(fmt.Sprint("t", t.Draw(2)), uint32(1+t.Draw(4)), party(t.Draw(2)), t.Now/Hour*Hour+Hour, lamppost.Micro(t.Draw(9))*50_000)
 	case 3:
@@ -109,11 +106,28 @@ func (t *Traffic) body() (lamppost.TxType, any) {
 		from := Start + Hour*lamppost.TimeMS(t.Draw(6))
 		return lamppost.TxInvoice, lamppost.InvoiceBody{Seller: party(i % 2), Buyer: party(2 + i/2), Currency: "EUR", From: from,
 			To: min(from+Hour*lamppost.TimeMS(1+t.Draw(6)), t.Now/Hour*Hour)}
+	case 6:
+		d := t.devices[i]
+		return lamppost.TxRevoke, lamppost.RevokeBody{Device: d.ID, KeyEpoch: d.Epoch - min(d.Epoch, uint32(t.Draw(4))), Reason: "drawn"}
 	default:
 		accounts := []lamppost.PartyID{party(0), party(1), party(2), party(3), party(11), "d0", "d1"}
 		return lamppost.TxTransfer, lamppost.TransferBody{From: accounts[t.Draw(len(accounts))], To: accounts[t.Draw(len(accounts))],
 			Currency: [...]string{"EUR", "EUR", "JPY", "XXX"}[t.Draw(4)], Amount: lamppost.Micro(t.Draw(8)) * 1_000_000}
 	}
+}
+
+// enrol is the enrolment of the key that the device has, or of its next one, with the consent of the key before or without.
+func (d *fleetDevice) enrol(t *Traffic, owner lamppost.PartyID) lamppost.DeviceBody {
+	if t.Draw(4) > 0 {
+		return d.Body(owner)
+	}
+	d.former = *d.Device
+	consent := d.Rotate()
+	b := d.Body(owner)
+	if t.Draw(2) == 0 {
+		b.Consent = consent
+	}
+	return b
 }
 
 // Segment packs some reports.
@@ -146,6 +160,9 @@ func (t *Traffic) report() []byte {
 	}
 	n := d.next
 	d.next++
+	if d.former.Key != nil && t.Draw(6) == 0 { // it was in the queue when the key changed
+		return d.keep(d.former.Report(n, Power(t.Now, int64(t.Draw(1000)))))
+	}
 	if t.Draw(2) == 0 {
 		return d.keep(d.Report(n, Power(t.Now, int64(t.Draw(1000)))))
 	}

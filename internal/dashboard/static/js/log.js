@@ -6,7 +6,7 @@ import { ago, count, plural, when, whenExactly, whenShort } from './format.js';
 import { every } from './live.js';
 import { check, fromHex, toHex } from './merkle.js';
 import { conflictCard, witnessCard } from './witnesses.js';
-import { codeWords, typeName } from './words.js';
+import { codeWords, typeName, verifiedBy } from './words.js';
 
 const shown = 50;
 
@@ -70,6 +70,7 @@ function headCard(app) {
   const size = h('p', { class: 'figure', id: 'log-size' }, '–');
   const published = h('p', { class: 'quiet' });
   const root = h('span');
+  const verified = h('p', { class: 'quiet', id: 'verified' });
   const note = h('pre', { tabindex: '0', 'aria-label': 'Checkpoint' });
   let lastRoot = '';
   let lastNote = '';
@@ -78,6 +79,7 @@ function headCard(app) {
       h('div', { class: 'two' },
         h('div', null, h('h3', null, 'Entries'), size, published),
         h('div', null, h('h3', null, 'Root'), h('p', null, root), h('p', { class: 'quiet' }, 'One fingerprint of all entries.'))),
+      verified,
       h('details', null, h('summary', null, 'The signed checkpoint'),
         h('p', null, 'The node signs size and root together: that is what it can be held to. Keep a copy, and a later log must still contain it.'),
         note, h('p', { class: 'buttons' }, copyButton('Copy the checkpoint', () => lastNote), h('a', { class: 'button small', href: '/network.pin', download: 'network.pin' }, 'The key it is signed with')))),
@@ -85,6 +87,7 @@ function headCard(app) {
       move(size, count(log.size));
       const at = app.live.status?.log?.published_ms;
       say(published, at ? `published ${ago(at, app.now())}` : '');
+      say(verified, app.live.status ? verifiedBy(app.live.status.verify) : '');
       if (log.root !== lastRoot) {
         const open = root.querySelector('[aria-expanded=true]');
         fill(root, log.root ? hash(log.root, 'Root of the log') : 'not published yet');
