@@ -51,7 +51,7 @@ const (
 	combBytes = 96 << (combTeeth - 1)
 
 	// maxCombs is how many keys have a table at a time: 10,922, together 64 MiB. A check with one takes 25 µs
-	// at most, without 44, which is still less than crypto/ecdsa; on average 34 among 20,000 keys and 43 among 100,000.
+	// at most, without 45, which is still less than crypto/ecdsa; on average 33 among 20,000 keys and 41 among 100,000.
 	// With Go's usual setting the process may grow by twice the tables' size.
 	maxCombs = 64 << 20 / combBytes
 
