@@ -78,6 +78,7 @@ var testUses = map[string]string{
 // it is work in one place. A module that is not here fails the test; docs/decisions/0003-dependencies.md needs a line too.
 var library = map[string]struct{ code, tests string }{
 	"filippo.io/edwards25519":                 {tests: "sig"},
+	"filippo.io/nistec":                       {code: "sig"},
 	"github.com/chromedp/chromedp":            {tests: "internal/dashboard internal/demo cmd/lamppost"},
 	"github.com/chromedp/cdproto":             {tests: "internal/dashboard internal/demo cmd/lamppost"},
 	"github.com/cockroachdb/pebble/v2":        {code: "internal/kv/pebble"},

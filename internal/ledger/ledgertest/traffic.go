@@ -92,7 +92,7 @@ func (t *Traffic) order() *lamppost.Transaction {
 func (t *Traffic) body() (lamppost.TxType, any) {
 	fresh := func(kind int) int { t.created[kind]++; return 10 + t.created[kind] - t.Draw(2) } // every other one is taken
 	i := t.Draw(fleet)
-	switch t.Draw(10) {
+	switch t.Draw(11) {
 	case 0:
 		return lamppost.TxParty, lamppost.PartyBody{ID: party(fresh(0)), CreditLimit: lamppost.Micro(t.Draw(3)) * 1_000_000}
 	case 1:
@@ -109,10 +109,31 @@ func (t *Traffic) body() (lamppost.TxType, any) {
 	case 6:
 		d := t.devices[i]
 		return lamppost.TxRevoke, lamppost.RevokeBody{Device: d.ID, KeyEpoch: d.Epoch - min(d.Epoch, uint32(t.Draw(4))), Reason: "drawn"}
+	case 7:
+		return t.keeping(t.devices[i].ID)
 	default:
 		accounts := []lamppost.PartyID{party(0), party(1), party(2), party(3), party(11), "d0", "d1"}
 		return lamppost.TxTransfer, lamppost.TransferBody{From: accounts[t.Draw(len(accounts))], To: accounts[t.Draw(len(accounts))],
 			Currency: [...]string{"EUR", "EUR", "JPY", "XXX"}[t.Draw(4)], Amount: lamppost.Micro(t.Draw(8)) * 1_000_000}
+	}
+}
+
+// keeping is an order about what is kept of a device, or of all.
+func (t *Traffic) keeping(id lamppost.DeviceID) (lamppost.TxType, any) {
+	if t.Draw(3) == 0 {
+		id = ""
+	}
+	switch hold := fmt.Sprint("h", t.Draw(3)); t.Draw(5) {
+	case 0:
+		return lamppost.TxRetention, lamppost.RetentionBody{Device: id, RawDays: uint32(t.Draw(3)), SummaryDays: uint32(t.Draw(4))}
+	case 1:
+		return lamppost.TxHold, lamppost.HoldBody{ID: hold, Device: id, From: Start, To: Start + Hour*lamppost.TimeMS(t.Draw(9)), Reason: "drawn"}
+	case 2:
+		return lamppost.TxHold, lamppost.HoldBody{ID: hold, Lifted: true, Reason: "drawn"}
+	case 3:
+		return lamppost.TxErase, lamppost.EraseBody{Party: party(t.Draw(4)), Basis: "drawn"}
+	default:
+		return lamppost.TxErase, lamppost.EraseBody{Device: id, Basis: "drawn"}
 	}
 }
 
