@@ -39,9 +39,10 @@ func reportAt(at Place, report uint32) []byte {
 	return binary.BigEndian.AppendUint32(segmentAt(at), report)
 }
 
-// trusts reports whether a gateway's word is taken for its reports. Members' segments are checked like everybody's.
-func (s *State) trusts(id lamppost.MemberID) bool {
-	return s.policy == lamppost.VerifyGateway && s.members[id] == nil && s.gateways[id] != nil
+// trusts reports whether a gateway's word is taken for the reports of its segment. Members' segments are checked like
+// everybody's, and so are those with a half-aggregate: of one report of it nobody could prove that it was forged.
+func (s *State) trusts(h *lamppost.SegmentHeader) bool {
+	return s.policy == lamppost.VerifyGateway && s.members[h.Gateway] == nil && s.gateways[h.Gateway] != nil && h.Aggregate == nil
 }
 
 // record keeps what a challenge of this segment will need.

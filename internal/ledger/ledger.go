@@ -45,6 +45,7 @@ type State struct {
 	parties    map[lamppost.PartyID]lamppost.PartyBody
 	devices    map[lamppost.DeviceID]*device
 	points     map[string]lamppost.PointBody
+	metered    map[lamppost.DeviceID]bool // devices of the points
 	tariffs    map[string][]tariff.Tariff // by version
 	agreements map[string]lamppost.AgreementBody
 	bySide     map[sides][]string // agreement ids in the order they were made
@@ -78,6 +79,7 @@ func Open(store kv.Reader) (*State, error) {
 		parties:    map[lamppost.PartyID]lamppost.PartyBody{},
 		devices:    map[lamppost.DeviceID]*device{},
 		points:     map[string]lamppost.PointBody{},
+		metered:    map[lamppost.DeviceID]bool{},
 		tariffs:    map[string][]tariff.Tariff{},
 		agreements: map[string]lamppost.AgreementBody{},
 		bySide:     map[sides][]string{},

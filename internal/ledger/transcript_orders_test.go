@@ -229,6 +229,9 @@ func (d *desk) report(w words) []byte {
 	if w.has("billing") {
 		r.Flags = lamppost.FlagBilling
 	}
+	if w.has("cold") {
+		r.Flags = lamppost.FlagCold
+	}
 	if by, ok := w.opts["wrapped"]; ok {
 		dev.Key = ledgertest.Key(by, sig.EdDSA)
 		r.Flags |= lamppost.FlagWrapped
