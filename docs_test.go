@@ -136,6 +136,7 @@ func TestFieldsDocumented(t *testing.T) {
 		"### gateway": {"body.go", "GatewayBody"}, "### revoke": {"body.go", "RevokeBody"},
 		"### retention": {"body.go", "RetentionBody"}, "### hold": {"body.go", "HoldBody"}, "### erase\n": {"body.go", "EraseBody"},
 		"### erased":               {"body.go", "ErasedBody"},
+		"### snapshot":             {"body.go", "SnapshotBody"},
 		"| key | evidence field |": {"block.go", "Evidence"}, "| key | proof field |": {"proof.go", "Proof"},
 		"| key | tx field |": {"proof.go", "TxProof"}, "| key | block field |": {"proof.go", "BlockProof"},
 		"| key | report field |": {"proof.go", "ReportProof"},

@@ -561,6 +561,8 @@ func (d *desk) show(w words) (out []string) {
 		}
 	case "kept":
 		out = append(out, d.forgotten()...)
+	case "snapshots":
+		out = append(out, d.snapshots()...)
 	case "ids":
 		n := 0
 		must(d.store.Scan([]byte("sY"), []byte("sZ"), func(_, _ []byte) error { n++; return nil }))
