@@ -101,7 +101,7 @@ func (p *Publisher) Publish(r kv.Reader) ([]byte, error) {
 		}
 		return old, nil
 	}
-	if err := p.write(r, tree, stored.size); err != nil {
+	if err := p.write(r, tree, stored.size, from); err != nil {
 		return nil, fmt.Errorf("publishing log from size %d to %d: %w", from, stored.size, err)
 	}
 	if e := tree.edge(); e.root() != stored.root() {
@@ -179,9 +179,8 @@ func eachLeaf(r kv.Reader, from, to int64, fn func(leaf []byte) error) error {
 	return err
 }
 
-// write publishes the tiles and bundles by which the tree grows to size.
-func (p *Publisher) write(r kv.Reader, tree *frontier, size int64) error {
-	from := tree.size
+// write publishes the tiles and bundles by which the tree grows to size, and which one of size published had not.
+func (p *Publisher) write(r kv.Reader, tree *frontier, size, published int64) error {
 	var files []File
 	pending := 0
 	tree.put = func(t tlog.Tile, data []byte) error {
@@ -193,10 +192,10 @@ func (p *Publisher) write(r kv.Reader, tree *frontier, size int64) error {
 		files, pending = nil, 0
 		return err
 	}
-	if err := eachLeaf(r, from, size, tree.add); err != nil {
+	if err := eachLeaf(r, tree.size, size, tree.add); err != nil {
 		return err
 	}
-	if err := tree.flush(from); err != nil {
+	if err := tree.flush(published); err != nil {
 		return err
 	}
 	return p.put(files)
