@@ -43,6 +43,7 @@ var uses = map[string]string{
 	"internal/consensus/solo":            ". internal/consensus",
 	"internal/replica":                   ". sig tariff internal/archive internal/consensus internal/kv internal/ledger internal/snapshot internal/tilelog",
 	"internal/snapshot":                  ". internal/kv",
+	"internal/snapshot/dir":              ".",
 	"internal/ingest":                    ". sig internal/consensus internal/kv",
 	"internal/ingest/brokerd":            ". internal/ingest",
 	"internal/ingest/brokerd/brokertest": "",
@@ -50,11 +51,11 @@ var uses = map[string]string{
 	"internal/ingest/mqttd":              ". internal/ingest",
 	"internal/ingest/httpd":              ". sig internal/ingest",
 	"internal/api": ". audit sig tariff internal/archive internal/consensus internal/kv internal/ledger internal/replica " +
-		"internal/tilelog",
+		"internal/snapshot/dir internal/tilelog",
 	"internal/dashboard": "",
 	"internal/node": ". audit sig internal/api internal/archive internal/archive/dir internal/consensus internal/consensus/solo internal/dashboard internal/ingest " +
 		"internal/ingest/brokerd internal/ingest/httpd internal/ingest/mapping internal/ingest/mqttd internal/kv internal/kv/pebble internal/ledger internal/replica " +
-		"internal/tilelog",
+		"internal/snapshot internal/snapshot/dir internal/tilelog",
 	"internal/gateway": ". sig internal/consensus internal/ingest internal/ingest/httpd internal/ingest/mqttd internal/kv internal/kv/pebble",
 	"internal/sim": ". audit sig internal/archive internal/consensus internal/consensus/solo internal/ingest internal/kv " +
 		"internal/ledger internal/ledger/ledgertest internal/replica internal/tilelog",

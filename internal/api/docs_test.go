@@ -29,8 +29,9 @@ var shapes = map[string]reflect.Type{
 	"DeviceToken": reflect.TypeFor[api.DeviceToken](), "Block": reflect.TypeFor[api.Block](),
 	"Keeping": reflect.TypeFor[api.Keeping](), "Retention": reflect.TypeFor[lamppost.RetentionBody](),
 	"Hold": reflect.TypeFor[lamppost.HoldBody](), "Erasure": reflect.TypeFor[lamppost.EraseBody](),
-	"Adoption":   reflect.TypeFor[api.Adoption](),
-	"NewGateway": reflect.TypeFor[api.NewGateway](), "GatewayToken": reflect.TypeFor[api.GatewayToken](),
+	"SnapshotList": reflect.TypeFor[api.SnapshotList](),
+	"Adoption":     reflect.TypeFor[api.Adoption](),
+	"NewGateway":   reflect.TypeFor[api.NewGateway](), "GatewayToken": reflect.TypeFor[api.GatewayToken](),
 }
 
 // docs/api.md is the contract: its tables of routes, errors and fields are exactly what the code has, both ways.

@@ -58,6 +58,9 @@ func (s *Server) status() Status {
 	now := s.cfg.Now()
 	all := Status{Network: s.cfg.Network, Member: s.cfg.Member, Engine: s.cfg.Status(), Log: s.head(), Totals: s.cfg.Live.summary(now),
 		Now: now, Speed: s.cfg.Speed, Version: s.cfg.Version}
+	if s.cfg.Snapshots != nil {
+		all.Copies.Snapshot = s.cfg.Snapshots.State()
+	}
 	if s.cfg.Broker != nil {
 		all.Broker = s.cfg.Broker()
 	}

@@ -21,7 +21,7 @@ func TestExampleConfig(t *testing.T) {
 		Mapping: "/etc/lamppost/mapping.yaml", AdmitUnsigned: true,
 		Broker: node.Broker{URL: "mqtts://broker.example:8883", User: "lamppost", Password: "correct-horse", CA: "/etc/lamppost/broker-ca.pem",
 			Group: "house-7", ACL: true, Plain: true},
-		Linger: 25 * time.Millisecond, Publish: 500 * time.Millisecond}
+		Linger: 25 * time.Millisecond, Publish: 500 * time.Millisecond, SnapshotEvery: node.Every(24 * time.Hour)}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("read %+v, want %+v", got, want)
 	}
@@ -58,6 +58,9 @@ func TestReadConfig(t *testing.T) {
 		{"data: x\ntls-cert: y\n", []string{"tls-cert", "[2:"}},
 		{"data: x\nspeed: 100\n", []string{"speed"}}, // for programs only
 		{"linger: soon\n", []string{`"soon"`}},
+		{"data: x\nsnapshot_every: off\n", nil},
+		{"snapshot_every: seldom\n", []string{`"seldom" is neither a time such as 24h nor off`}},
+		{"snapshot_every: -1h\n", []string{"-1h"}},
 		{"data: [a, b]\n", []string{"[1:"}},
 		{"data: x\ndata: y\n", []string{"data", "[2:"}},
 		{"data: x\n  http: y\n", []string{"[1:"}},
@@ -108,6 +111,7 @@ func TestCheck(t *testing.T) {
 		{func(c *node.Config) { c.Publish = -1 }, "publish"},
 		{func(c *node.Config) { c.Linger = time.Hour }, "linger"},
 		{func(c *node.Config) { c.Linger = -1 }, "linger"},
+		{func(c *node.Config) { c.SnapshotEvery = node.Every(time.Second) }, "snapshot_every"},
 		{func(c *node.Config) { c.Broker.URL = "mqtts://broker.example" }, ""},
 		{func(c *node.Config) { c.Broker.URL = "mqtt://127.0.0.1" }, ""},
 		{func(c *node.Config) { c.Broker.URL, c.MQTT = "mqtt://localhost:1884", "off" }, ""},

@@ -83,7 +83,8 @@ func (n *Node) openWeb() error {
 	server, err := api.New(api.Config{
 		Store: n.store, Order: n.Order, Checkpoint: n.Checkpoint, Status: n.engine.Status, Files: n.publisher.Storage, Packs: n.packs,
 		Network: n.cfg.Network, Member: n.cfg.Member, Quorum: 1, Now: n.now, Speed: n.cfg.Speed, Version: version(),
-		AdminToken: n.token, Live: n.live, Devices: n.devices, Gateways: n.gateways, Seen: n.seen, Broker: n.brokerStatus, MQTT: n.MQTTAddr(), HTTP: n.URL(),
+		AdminToken: n.token, Live: n.live, Devices: n.devices, Gateways: n.gateways, Seen: n.seen, Broker: n.brokerStatus,
+		Snapshots: &api.Snapshots{Dir: n.snaps.dir, State: n.SnapshotState, Take: n.TakeSnapshot}, MQTT: n.MQTTAddr(), HTTP: n.URL(),
 		Doors: httpd.Handler(httpd.Config{Auth: n.devices.Authenticate, Submit: n.in, Enrol: n.enrol, Log: n.cfg.Log,
 			Gateways: gatewayDoor{n.gateways, n}, Metrics: httpd.NewMetrics(n.registry)}),
 		Front:   dashboard.Handler(),

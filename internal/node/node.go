@@ -53,6 +53,7 @@ type Node struct {
 	keeper *archive.Keeper
 	purge  func() error
 	erase  chan struct{} // has an entry when an erasure was committed
+	snaps  snapshots
 
 	broker   *brokerd.Client // nil: none is configured
 	devices  *api.Devices
@@ -100,7 +101,7 @@ func Open(cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{cfg: cfg, registry: prometheus.NewRegistry(), erase: make(chan struct{}, 1)}
-	for _, step := range []func() error{n.openStore, n.openKeys, n.openArchive, n.openReplica, n.openLog, n.openFrontDoors} {
+	for _, step := range []func() error{n.openStore, n.openKeys, n.openArchive, n.openReplica, n.openLog, n.openSnapshots, n.openFrontDoors} {
 		if err := step(); err != nil {
 			n.close()
 			return nil, err
@@ -293,6 +294,7 @@ func (n *Node) Run(ctx context.Context) error {
 	var s stages
 	s.add("publishing", n.publish)
 	s.add("keeping the archive", n.keep)
+	s.add("taking snapshots", n.takeSnapshots)
 	s.add("the engine", n.engine.Run)
 	s.add("ingest", n.in.Run)
 	if n.mqttL != nil {

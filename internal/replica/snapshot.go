@@ -145,3 +145,9 @@ func WantSnapshot(r kv.Reader, h lamppost.Height) (Want, error) {
 	}
 	return w, nil
 }
+
+// Position returns the height and time of the last block in r, zeros before the first.
+func Position(r kv.Reader) (lamppost.Height, lamppost.TimeMS, error) {
+	last, err := readLast(r)
+	return last.Height, last.Time, err
+}
