@@ -131,6 +131,7 @@ func (s *Server) routes() []route {
 		{"GET /api/snapshots", closed, s.getSnapshots},
 		{"POST /api/snapshots", closed, s.postSnapshot},
 		{"GET /api/snapshots/{name}", closed, s.getSnapshot},
+		{"GET /api/blocks", closed, s.getBlocks},
 		{"GET /api/log", closed, s.getLog},
 		{"GET /api/log/proof", closed, s.getLogProof},
 		{"GET /api/parties", closed, s.getParties},

@@ -69,7 +69,9 @@ func TestSnapshotsAreTaken(t *testing.T) {
 		if err != nil || s.Height != file.Height || s.Digest != f.Digest() || s.Root != f.Head().Root || s.Size != f.Head().Size || s.Time != f.Head().Time {
 			t.Errorf("%s says %+v; its proof says %+v, %v", file.Name, f.Head(), s, err)
 		}
-		if !slices.ContainsFunc(list.Said, func(w api.SnapshotWords) bool { return w.Height == file.Height && w.Members[0].Digest == f.Digest().String() }) {
+		if !slices.ContainsFunc(list.Said, func(w api.SnapshotWords) bool {
+			return w.Height == file.Height && w.Members[0].Digest == f.Digest().String()
+		}) {
 			t.Errorf("%s: the ledger does not have its digest", file.Name)
 		}
 	}
