@@ -41,9 +41,10 @@ var uses = map[string]string{
 	"internal/consensus":                 ".",
 	"internal/consensus/consensustest":   ". internal/consensus",
 	"internal/consensus/solo":            ". internal/consensus",
-	"internal/replica":                   ". sig tariff internal/archive internal/consensus internal/kv internal/ledger internal/snapshot internal/tilelog",
+	"internal/replica":                   ". audit sig tariff internal/archive internal/consensus internal/kv internal/ledger internal/snapshot internal/tilelog",
 	"internal/snapshot":                  ". internal/kv",
 	"internal/snapshot/dir":              ".",
+	"internal/restore":                   ". audit internal/kv internal/kv/pebble internal/replica internal/snapshot internal/snapshot/dir internal/tilelog",
 	"internal/ingest":                    ". sig internal/consensus internal/kv",
 	"internal/ingest/brokerd":            ". internal/ingest",
 	"internal/ingest/brokerd/brokertest": "",
@@ -63,7 +64,7 @@ var uses = map[string]string{
 	"internal/demo/data/gen": "",
 	"internal/measure":       ". audit sig internal/api internal/archive internal/archive/dir internal/kv internal/kv/pebble internal/node internal/replica internal/tilelog",
 	"internal/cli": ". audit device sig tariff internal/api internal/archive internal/archive/dir internal/demo internal/gateway internal/kv/pebble internal/measure internal/node " +
-		"internal/replica internal/tilelog",
+		"internal/replica internal/restore internal/tilelog",
 	"cmd/lamppost": "internal/cli",
 }
 

@@ -80,3 +80,13 @@ func (s *Snapshot) checkPlace(e *Evidence) error {
 	}
 	return nil
 }
+
+// OpenCheckpoint reads a signed checkpoint of one of the members.
+func (p *Pin) OpenCheckpoint(signed []byte) (lamppost.Checkpoint, error) {
+	r, err := newRoster(p.Network, p.Members)
+	if err != nil {
+		return lamppost.Checkpoint{}, err
+	}
+	c, _, err := lamppost.OpenCheckpoint(signed, r.notes)
+	return c, err
+}

@@ -48,6 +48,12 @@ func DecodeBlock(raw []byte) (Block, []Record, error) {
 	if len(s.Txs) != int(s.Block.Count) || len(s.Txs) > lamppost.MaxBlockTxs {
 		return s.Block, nil, fmt.Errorf("block %d says it has %d transactions, %d came", s.Block.Height, s.Block.Count, len(s.Txs))
 	}
+	records, err := s.records()
+	return s.Block, records, err
+}
+
+// records returns a record for each transaction, and nothing in that of one that was erased.
+func (s *storedBlock) records() ([]Record, error) {
 	records := make([]Record, len(s.Txs))
 	for i := range s.Txs {
 		t := &s.Txs[i]
@@ -56,10 +62,19 @@ func DecodeBlock(raw []byte) (Block, []Record, error) {
 		}
 		var err error
 		if records[i], err = t.record(s.Block.Height, uint32(i)); err != nil {
-			return s.Block, nil, fmt.Errorf("transaction %d of block %d: %w", i, s.Block.Height, err)
+			return nil, fmt.Errorf("transaction %d of block %d: %w", i, s.Block.Height, err)
 		}
 	}
-	return s.Block, records, nil
+	return records, nil
+}
+
+// Records returns what Tx does for each transaction of a block, but nothing in the record of one that was erased.
+func (v View) Records(h lamppost.Height) ([]Record, error) {
+	s, err := v.stored(h)
+	if err != nil {
+		return nil, err
+	}
+	return s.records()
 }
 
 // Whole says whether the transaction is there as it was ordered.

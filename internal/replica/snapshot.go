@@ -16,8 +16,8 @@ import (
 // The ledger's keys in the store.
 var stateFrom, stateTo = []byte{'s'}, []byte{'s' + 1}
 
-// beganKey holds where this copy of the chain began, if that is not block 1: a snapshot's height and the size of its log, 8
-// bytes big-endian each.
+// beganKey holds where this copy of the chain began, if that is not block 1: a snapshot's height, 8 bytes big-endian, and the
+// right edge of its log.
 var beganKey = []byte("mB")
 
 // WriteSnapshot writes the state in r, a snapshot of the store that is not written meanwhile, with the right edge of the log
@@ -89,7 +89,7 @@ func Begin(store kv.Store, f *snapshot.File) (tilelog.RightEdge, error) {
 	edge.Begin(&b)
 	pos := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, uint64(h.Height)), uint64(h.Time))
 	b.Set(metaKey, binary.BigEndian.AppendUint64(pos, uint64(h.Height)))
-	b.Set(beganKey, binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, uint64(h.Height)), uint64(h.Size)))
+	b.Set(beganKey, edge.Append(binary.BigEndian.AppendUint64(nil, uint64(h.Height))))
 	return edge, store.Apply(&b)
 }
 
@@ -107,20 +107,21 @@ func readEdge(f *snapshot.File) (edge tilelog.RightEdge, err error) {
 	return edge, nil
 }
 
-// Began returns the height of the snapshot that a copy of the chain began with and the size of the log there; 0 if it began at
-// block 1.
-func Began(r kv.Reader) (h lamppost.Height, size int64, err error) {
+// Began returns the height of the snapshot that a copy of the chain began with, and the right edge of the log there; 0 if it
+// began at block 1.
+func Began(r kv.Reader) (h lamppost.Height, edge tilelog.RightEdge, err error) {
 	raw, err := r.Get(beganKey)
 	if errors.Is(err, kv.ErrNotFound) {
-		return 0, 0, nil
+		return 0, edge, nil
 	}
-	if err == nil && len(raw) != 16 {
-		err = fmt.Errorf("the record of where this copy began has %d bytes, not 16", len(raw))
+	if err == nil && len(raw) < 8 {
+		err = fmt.Errorf("the record of where this copy began has %d bytes", len(raw))
 	}
 	if err != nil {
-		return 0, 0, err
+		return 0, edge, err
 	}
-	return lamppost.Height(binary.BigEndian.Uint64(raw)), int64(binary.BigEndian.Uint64(raw[8:])), nil
+	edge, err = tilelog.ParseRightEdge(raw[8:])
+	return lamppost.Height(binary.BigEndian.Uint64(raw)), edge, err
 }
 
 // WantSnapshot lists what proves what members said of the state at a height: their words, and the block's own leaf.

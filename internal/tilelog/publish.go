@@ -86,7 +86,7 @@ func (p *Publisher) Publish(r kv.Reader) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	old, tree, err := p.published()
+	old, tree, err := p.published(stored.size)
 	if err != nil {
 		return nil, err
 	}
@@ -118,8 +118,8 @@ func (p *Publisher) Publish(r kv.Reader) ([]byte, error) {
 }
 
 // published returns the signed checkpoint in the Storage, nil if there is none, and the right edge of its tree, after
-// checking that the one is ours and that the other leads to it.
-func (p *Publisher) published() (signed []byte, tree *frontier, err error) {
+// checking that the one is ours, that it is of no more leaves than are stored, and that the other leads to it.
+func (p *Publisher) published(stored int64) (signed []byte, tree *frontier, err error) {
 	signed, err = p.Storage.Get(CheckpointPath)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, new(frontier), nil
@@ -130,6 +130,9 @@ func (p *Publisher) published() (signed []byte, tree *frontier, err error) {
 	c, _, err := lamppost.OpenCheckpoint(signed, note.VerifierList(p.Verifier))
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading published checkpoint, which should be by %q: %w", p.Origin, err)
+	}
+	if c.Size > stored {
+		return nil, nil, &ConflictError{Published: signed, Size: c.Size, Stored: stored}
 	}
 	if tree, err = readFrontier(p.Storage, c.Size); err != nil {
 		return nil, nil, fmt.Errorf("reading what is published at size %d: %w", c.Size, err)
@@ -144,9 +147,6 @@ func (p *Publisher) published() (signed []byte, tree *frontier, err error) {
 // published it, or that its further leaves make the stored edge of the published one.
 func continues(r kv.Reader, published []byte, tree *frontier, stored *edge) error {
 	conflict := &ConflictError{Published: published, Size: tree.size, Stored: stored.size}
-	if stored.size < tree.size {
-		return conflict
-	}
 	conflict.Root = stored.root()
 	e := tree.edge()
 	if ours, err := own(r, &e); ours || err != nil {

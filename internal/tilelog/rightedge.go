@@ -9,7 +9,6 @@ import (
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/kv"
-	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -57,8 +56,13 @@ func ownSize(r kv.Reader) (int64, error) {
 	return int64(binary.BigEndian.Uint64(val)), nil
 }
 
-// Size returns the number of leaves.
-func (e RightEdge) Size() int64 { return e.tree.size }
+// Size returns the number of leaves; the zero value has none.
+func (e RightEdge) Size() int64 {
+	if e.tree == nil {
+		return 0
+	}
+	return e.tree.size
+}
 
 // Root returns the root over them.
 func (e RightEdge) Root() tlog.Hash {
@@ -145,12 +149,8 @@ func (e RightEdge) Begin(b *kv.Batch) {
 }
 
 // Adopt publishes a log that was begun from a right edge, in a Storage where nothing is published: the tiles from there on,
-// and a checkpoint of exactly the leaves in r that somebody else signed with the key of known.
-func (e RightEdge) Adopt(s Storage, r kv.Reader, signed []byte, known note.Verifier) error {
-	c, _, err := lamppost.OpenCheckpoint(signed, note.VerifierList(known))
-	if err != nil {
-		return err
-	}
+// and a signed checkpoint of leaves in r, whose signature the caller has checked.
+func (e RightEdge) Adopt(s Storage, r kv.Reader, signed []byte, c lamppost.Checkpoint) error {
 	if _, err := s.Get(CheckpointPath); !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("a log is published there already (%v)", err)
 	}
