@@ -30,20 +30,23 @@ var uses = map[string]string{
 	"examples/device-http": ". device sig",
 	"examples/device-mqtt": ". device device/devicemqtt sig",
 
-	"internal/kv":                        "",
-	"internal/kv/kvtest":                 "internal/kv",
-	"internal/kv/pebble":                 "internal/kv",
-	"internal/archive":                   ". internal/kv",
-	"internal/archive/dir":               "",
-	"internal/tilelog":                   ". internal/kv",
-	"internal/ledger":                    ". sig tariff internal/kv",
-	"internal/ledger/ledgertest":         ". sig tariff",
-	"internal/consensus":                 ".",
-	"internal/consensus/consensustest":   ". internal/consensus",
-	"internal/consensus/solo":            ". internal/consensus",
-	"internal/replica":                   ". audit sig tariff internal/archive internal/consensus internal/kv internal/ledger internal/snapshot internal/tilelog",
-	"internal/snapshot":                  ". internal/kv",
-	"internal/snapshot/dir":              ".",
+	"internal/kv":                      "",
+	"internal/kv/kvtest":               "internal/kv",
+	"internal/kv/pebble":               "internal/kv",
+	"internal/archive":                 ". internal/kv",
+	"internal/archive/dir":             "",
+	"internal/tilelog":                 ". internal/kv",
+	"internal/ledger":                  ". sig tariff internal/kv",
+	"internal/ledger/ledgertest":       ". sig tariff",
+	"internal/consensus":               ".",
+	"internal/consensus/consensustest": ". internal/consensus",
+	"internal/consensus/solo":          ". internal/consensus",
+	"internal/replica":                 ". audit sig tariff internal/archive internal/consensus internal/kv internal/ledger internal/snapshot internal/tilelog",
+	"internal/snapshot":                ". internal/kv",
+	"internal/snapshot/dir":            ".",
+	"internal/folder":                  "internal/kv",
+	"internal/fsck": ". audit sig internal/archive internal/archive/dir internal/folder internal/kv internal/kv/pebble internal/ledger internal/replica " +
+		"internal/snapshot/dir internal/tilelog",
 	"internal/restore":                   ". audit internal/kv internal/kv/pebble internal/replica internal/snapshot internal/snapshot/dir internal/tilelog",
 	"internal/ingest":                    ". sig internal/consensus internal/kv",
 	"internal/ingest/brokerd":            ". internal/ingest",
@@ -54,7 +57,7 @@ var uses = map[string]string{
 	"internal/api": ". audit sig tariff internal/archive internal/consensus internal/kv internal/ledger internal/replica " +
 		"internal/snapshot/dir internal/tilelog",
 	"internal/dashboard": "",
-	"internal/node": ". audit sig internal/api internal/archive internal/archive/dir internal/consensus internal/consensus/solo internal/dashboard internal/ingest " +
+	"internal/node": ". audit sig internal/api internal/archive internal/archive/dir internal/consensus internal/consensus/solo internal/dashboard internal/folder internal/ingest " +
 		"internal/ingest/brokerd internal/ingest/httpd internal/ingest/mapping internal/ingest/mqttd internal/kv internal/kv/pebble internal/ledger internal/replica " +
 		"internal/snapshot internal/snapshot/dir internal/tilelog",
 	"internal/gateway": ". sig internal/consensus internal/ingest internal/ingest/httpd internal/ingest/mqttd internal/kv internal/kv/pebble",
@@ -63,7 +66,7 @@ var uses = map[string]string{
 	"internal/demo":          ". audit device device/devicemqtt sig tariff internal/api internal/consensus internal/node",
 	"internal/demo/data/gen": "",
 	"internal/measure":       ". audit sig internal/api internal/archive internal/archive/dir internal/kv internal/kv/pebble internal/node internal/replica internal/tilelog",
-	"internal/cli": ". audit device sig tariff internal/api internal/archive internal/archive/dir internal/demo internal/gateway internal/kv/pebble internal/measure internal/node " +
+	"internal/cli": ". audit device sig tariff internal/api internal/archive internal/demo internal/fsck internal/gateway internal/measure internal/node " +
 		"internal/replica internal/restore internal/tilelog",
 	"cmd/lamppost": "internal/cli",
 }

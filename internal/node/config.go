@@ -55,6 +55,9 @@ type Config struct {
 	// SnapshotEvery is how often the ledger's state is written into a file, on the node's clock; default 24h.
 	SnapshotEvery Every `yaml:"snapshot_every"`
 
+	// LogArchive is a folder, or an address where a web server shows one, with tiles of the log that are not in Data any more.
+	LogArchive string `yaml:"log_archive"`
+
 	// What follows is for programs.
 
 	Now     func() time.Time `yaml:"-"` // the node's clock; default time.Now

@@ -21,7 +21,7 @@ func TestExampleConfig(t *testing.T) {
 		Mapping: "/etc/lamppost/mapping.yaml", AdmitUnsigned: true,
 		Broker: node.Broker{URL: "mqtts://broker.example:8883", User: "lamppost", Password: "correct-horse", CA: "/etc/lamppost/broker-ca.pem",
 			Group: "house-7", ACL: true, Plain: true},
-		Linger: 25 * time.Millisecond, Publish: 500 * time.Millisecond, SnapshotEvery: node.Every(24 * time.Hour)}
+		Linger: 25 * time.Millisecond, Publish: 500 * time.Millisecond, SnapshotEvery: node.Every(24 * time.Hour), LogArchive: "/mnt/archive/house-7"}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("read %+v, want %+v", got, want)
 	}

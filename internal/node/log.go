@@ -68,9 +68,13 @@ func (n *Node) openLog() error {
 	if n.signer, n.verifier, err = noteKey(n.cfg.Network, lamppost.Member{ID: n.cfg.Member, Key: n.key.Public().Bytes()}, n.key.Seed()); err != nil {
 		return fmt.Errorf("the log's key: %w", err)
 	}
-	storage, err := tilelog.OpenDir(filepath.Join(n.cfg.Data, "log"))
+	near, err := tilelog.OpenDir(filepath.Join(n.cfg.Data, "log"))
 	if err != nil {
 		return err
+	}
+	storage := tilelog.Storage(near)
+	if far := LogArchive(n.cfg.LogArchive); far != nil {
+		storage = tilelog.Archived{DirStorage: near, Far: far}
 	}
 	n.publisher = &tilelog.Publisher{Origin: origin, Signer: n.signer, Verifier: n.verifier, Storage: storage}
 	pin := audit.Pin{Network: n.cfg.Network, Quorum: 1, Members: n.rep.Last().Members}

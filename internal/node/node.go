@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -26,6 +27,7 @@ import (
 	"github.com/lamppost/lamppost/internal/archive/dir"
 	"github.com/lamppost/lamppost/internal/consensus"
 	"github.com/lamppost/lamppost/internal/consensus/solo"
+	"github.com/lamppost/lamppost/internal/folder"
 	"github.com/lamppost/lamppost/internal/ingest"
 	"github.com/lamppost/lamppost/internal/ingest/brokerd"
 	"github.com/lamppost/lamppost/internal/ingest/mapping"
@@ -122,18 +124,32 @@ func (n *Node) openStore() error {
 	return nil
 }
 
-// openKeys reads the member's key and the administrator's token, and makes those that are not there.
+// openKeys reads the member's key and the administrator's token, and makes those that are not there. A key that is made anew is of
+// no use where there is a chain: it would be no member's.
 func (n *Node) openKeys() error {
-	seed, err := loadSecret(filepath.Join(n.cfg.Data, "member.key"), sig.SeedSize)
+	path := filepath.Join(n.cfg.Data, folder.MemberKey)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		if _, err := (ledger.View{Reader: n.store}).Network(); err == nil {
+			return fmt.Errorf("%q is not there: put the member's key back; without it this folder is a copy that signs nothing", path)
+		}
+	}
+	seed, err := loadSecret(path, sig.SeedSize)
 	if err != nil {
 		return err
 	}
 	if n.key, err = sig.NewPrivateKey(sig.EdDSA, seed); err != nil {
 		return fmt.Errorf("member.key: %w", err)
 	}
-	token, err := loadSecret(filepath.Join(n.cfg.Data, "admin.token"), 16)
+	token, err := loadSecret(filepath.Join(n.cfg.Data, folder.Token), 16)
+	if err != nil {
+		return err
+	}
 	n.token = fmt.Sprintf("%x", token)
-	return err
+	known, err := folder.KnowsToken(n.store, n.token)
+	if err == nil && !known {
+		n.cfg.Log.Warn("admin.token is not that of the last start: whoever has the former one is refused")
+	}
+	return errors.Join(err, folder.RememberToken(n.store, n.token))
 }
 
 // openArchive opens the packs of older bodies and removes what a crash left of one.
