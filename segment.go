@@ -43,6 +43,8 @@ const (
 	domainRecent  = 0x17
 	domainVerdict = 0x18
 	domainKey     = 0x19
+
+	domainSnapshot = 0x1a
 )
 
 // LeafHash is H(0x00 ‖ salt ‖ received ‖ report with its signature), received as eight bytes big-endian.

@@ -635,6 +635,7 @@ func orderVectors(t testing.TB) []orderVector {
 		{"erase the reports of a device", lamppost.TxErase, lamppost.EraseBody{Device: "lamp-17", Basis: "GDPR Art. 17(1)(b)"}},
 		{"erase a party's name", lamppost.TxErase, lamppost.EraseBody{Party: "tenant-3", Basis: "GDPR Art. 17(1)(a)"}},
 		{"erased", lamppost.TxErased, lamppost.ErasedBody{Height: 7, Index: 1}},
+		{"snapshot", lamppost.TxSnapshot, lamppost.SnapshotBody{Height: 7, Size: 300, Root: lamppost.Hash{1}, Digest: lamppost.Hash{2}}},
 		{"revoke", lamppost.TxRevoke, lamppost.RevokeBody{Device: "lamp-17", KeyEpoch: 2, Reason: "stolen with the lamp"}},
 		{"device, its second key with its consent", lamppost.TxDevice, lamppost.DeviceBody{ID: "lamp-17", Owner: "acme", Suite: sig.EdDSA, Key: change.Key,
 			KeyEpoch: 2, Safety: lamppost.Public, Salt: salt, Consent: consent}},

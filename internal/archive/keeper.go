@@ -127,23 +127,32 @@ func (k *Keeper) hot(v View) (blocks []storedBlock, bytes int, err error) {
 		if err := lamppost.Unmarshal(val, &blk); err != nil {
 			return err
 		}
-		s := storedBlock{Block: blk, Txs: make([]storedTx, blk.Count)}
-		for i := range s.Txs {
-			t := &s.Txs[i]
-			if t.Raw, err = v.Get(recordKey(txKind, blk.Height, uint32(i))); err != nil {
-				return fmt.Errorf("transaction %d of block %d: %w", i, blk.Height, err)
-			}
-			if t.Result, err = v.Get(recordKey(resultKind, blk.Height, uint32(i))); err != nil {
-				return fmt.Errorf("result %d of block %d: %w", i, blk.Height, err)
-			}
-			bytes += len(t.Raw) + len(t.Result)
+		s, n, err := v.hotBlock(blk)
+		if err != nil {
+			return err
 		}
-		if blocks = append(blocks, s); bytes >= limit {
+		if blocks, bytes = append(blocks, s), bytes+n; bytes >= limit {
 			return kv.ErrStop
 		}
 		return nil
 	})
 	return blocks, bytes, err
+}
+
+// hotBlock reads the transactions of a block from the store, and how many bytes they are.
+func (v View) hotBlock(blk Block) (s storedBlock, bytes int, err error) {
+	s = storedBlock{Block: blk, Txs: make([]storedTx, blk.Count)}
+	for i := range s.Txs {
+		t := &s.Txs[i]
+		if t.Raw, err = v.Get(recordKey(txKind, blk.Height, uint32(i))); err != nil {
+			return s, 0, fmt.Errorf("transaction %d of block %d: %w", i, blk.Height, err)
+		}
+		if t.Result, err = v.Get(recordKey(resultKind, blk.Height, uint32(i))); err != nil {
+			return s, 0, fmt.Errorf("result %d of block %d: %w", i, blk.Height, err)
+		}
+		bytes += len(t.Raw) + len(t.Result)
+	}
+	return s, bytes, nil
 }
 
 // seal moves the oldest blocks of the store into a pack, if there are enough of them, or they are old enough, or all shall go.

@@ -34,6 +34,8 @@ import (
 //	se <place>                          erasure            sa <place> <member>         when a member attested it
 //	sd <device>                         its last erasure   sg <place of an order>      by what it was erased
 //	sc                                  the last blocks that changed any of it, and that erased
+//
+//	sn <height> <member>                SnapshotBody: a member's word on its state
 const prefix = 's'
 
 func key(kind byte, parts ...string) []byte {

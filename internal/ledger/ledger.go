@@ -205,6 +205,8 @@ func (s *State) dispatch(tx *lamppost.Transaction) (out lamppost.Outcome, err er
 		err = body(o, s.erase)
 	case lamppost.TxErased:
 		err = body(o, func(b lamppost.ErasedBody) error { return s.erased(b, tx.Signed.Key) })
+	case lamppost.TxSnapshot:
+		err = body(o, func(b lamppost.SnapshotBody) error { return s.snapshot(b, tx.Signed.Key) })
 	case lamppost.TxPoint:
 		err = body(o, s.point)
 	case lamppost.TxTariff:

@@ -426,6 +426,8 @@ func (d *desk) show(w words) (out []string) {
 		n := 0
 		must(d.store.Scan([]byte("sS"), []byte("sT"), func(_, _ []byte) error { n++; return nil }))
 		out = append(out, fmt.Sprintf("%d records of segments and reports", n))
+	case "snapshots":
+		out = append(out, d.snapshots()...)
 	case "ids":
 		n := 0
 		must(d.store.Scan([]byte("sY"), []byte("sZ"), func(_, _ []byte) error { n++; return nil }))
