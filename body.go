@@ -38,6 +38,8 @@ const (
 	TxErase     TxType = 15 // EraseBody: what must be forgotten
 	TxErased    TxType = 16 // ErasedBody: a member has forgotten it
 	TxSnapshot  TxType = 17 // SnapshotBody: what a member's state was at a height
+
+	TxUnreadable TxType = 255 // in the leaf of what is no transaction
 )
 
 var txTypeNames = [...]string{"block", "genesis", "segment", "party", "device", "point", "tariff", "agreement", "invoice", "transfer",

@@ -48,6 +48,7 @@ var uses = map[string]string{
 	"internal/folder":                  "internal/kv",
 	"internal/fsck": ". audit sig internal/archive internal/archive/dir internal/folder internal/kv internal/kv/pebble internal/ledger internal/replica " +
 		"internal/snapshot/dir internal/tilelog",
+	"internal/recheck":                   ". sig internal/archive internal/replica internal/tilelog",
 	"internal/restore":                   ". audit internal/kv internal/kv/pebble internal/replica internal/snapshot internal/snapshot/dir internal/tilelog",
 	"internal/ingest":                    ". sig internal/consensus internal/kv",
 	"internal/ingest/brokerd":            ". internal/ingest",
@@ -69,8 +70,8 @@ var uses = map[string]string{
 	"internal/demo":          ". audit device device/devicemqtt sig tariff internal/api internal/consensus internal/node",
 	"internal/demo/data/gen": "",
 	"internal/measure":       ". audit sig internal/api internal/archive internal/archive/dir internal/kv internal/kv/pebble internal/node internal/replica internal/tilelog",
-	"internal/cli": ". audit device sig tariff internal/api internal/archive internal/demo internal/fsck internal/gateway internal/measure internal/node " +
-		"internal/replica internal/restore internal/tilelog internal/witness",
+	"internal/cli": ". audit device sig tariff internal/api internal/archive internal/archive/dir internal/demo internal/folder internal/fsck internal/gateway " +
+		"internal/kv/pebble internal/measure internal/node internal/recheck internal/replica internal/restore internal/tilelog internal/witness",
 	"cmd/lamppost": "internal/cli",
 }
 
@@ -104,7 +105,7 @@ var library = map[string]struct{ code, tests string }{
 	"github.com/spf13/cobra":                  {code: "internal/cli"},
 	"github.com/veraison/go-cose":             {tests: "."},
 	"github.com/x448/float16":                 {code: "."},
-	"golang.org/x/mod":                        {code: ". audit internal/api internal/cosign internal/measure internal/node internal/sim internal/tilelog internal/witness", tests: "cmd/lamppost internal/dashboard internal/replica"},
+	"golang.org/x/mod":                        {code: ". audit internal/api internal/cli internal/cosign internal/measure internal/node internal/sim internal/tilelog internal/witness", tests: "cmd/lamppost internal/dashboard internal/recheck internal/replica"},
 	"pgregory.net/rapid":                      {code: "internal/kv/kvtest", tests: everywhere},
 }
 
