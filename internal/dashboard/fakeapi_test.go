@@ -430,6 +430,7 @@ func (d *district) serve(t *testing.T) *httptest.Server {
 	})
 	answer("/devices/{id}/keys", func(r *http.Request) any { return d.keys(r.PathValue("id")) })
 	mux.HandleFunc("POST /api/devices/{id}/revoke", d.guard(d.revoke))
+	answer("/keeping", func(*http.Request) any { return d.keeping() })
 	answer("/log", d.log)
 	answer("/log/proof", func(r *http.Request) any { return d.proof(r.FormValue("height"), r.FormValue("index")) })
 	answer("/parties", func(*http.Request) any { return map[string]any{"parties": parties()} })
