@@ -37,7 +37,7 @@ func (s *State) gateway(b lamppost.GatewayBody, signer lamppost.MemberID) error 
 	if err := consents(s, &g.keys, b.Consent, change, lamppost.PurposeGatewayKey); err != nil {
 		return err
 	}
-	if err := unused(s, 'W', string(b.ID), func(old lamppost.GatewayBody) []byte { return old.Key }, b.Key); err != nil {
+	if err := unused(s, 'W', string(b.ID), func(b *lamppost.GatewayBody) (sig.Suite, []byte) { return sig.EdDSA, b.Key }, &b); err != nil {
 		return err
 	}
 	follow(s, 'W', string(b.ID), &g.keys, next, s.time+lamppost.KeyGraceMS)

@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"bytes"
+	"crypto/elliptic"
 	"fmt"
 	"testing"
 
@@ -144,5 +145,23 @@ func BenchmarkBlock(b *testing.B) {
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*segments*each), "ns/report")
 		})
+	}
+}
+
+// A key that was replaced does not come back spelled in another way either: a P-256 point has two encodings.
+func TestKeyDoesNotComeBackUncompressed(t *testing.T) {
+	t.Parallel()
+	d := ledgertest.New("net").NewDevice("d", sig.ES256)
+	n := newTrusting(t, lamppost.VerifyFull, d)
+	x, y := elliptic.UnmarshalCompressed(elliptic.P256(), d.Key.Public().Bytes())
+	d.Rotate()
+	n.order(lamppost.TxDevice, d.Body("p0"))
+	back := d.Body("p0")
+	back.KeyEpoch++
+	back.Key = append([]byte{4}, make([]byte, 64)...)
+	x.FillBytes(back.Key[1:33])
+	y.FillBytes(back.Key[33:])
+	if o := n.apply(n.net.Order(n.now+ledgertest.Hour, lamppost.TxDevice, back)); o[0].Code != lamppost.CodeBadTx {
+		t.Errorf("the first key in 65 bytes: %+v", o[0])
 	}
 }
