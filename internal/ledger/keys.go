@@ -75,9 +75,12 @@ func epochKey(kind byte, id string, epoch uint32) []byte {
 
 func idKey(id lamppost.TxID) []byte { return append(key('Y'), id[:]...) }
 
-// end returns the first key after all keys that begin with p.
+// end returns the first key after all keys that begin with p, which begins with the prefix of the state.
 func end(p []byte) []byte {
 	e := slices.Clone(p)
+	for e[len(e)-1] == 0xff {
+		e = e[:len(e)-1]
+	}
 	e[len(e)-1]++
 	return e
 }

@@ -165,3 +165,40 @@ func TestKeyDoesNotComeBackUncompressed(t *testing.T) {
 		t.Errorf("the first key in 65 bytes: %+v", o[0])
 	}
 }
+
+// What members say of an erasure is found wherever its order stands in a block.
+func TestAttestedAtEveryPlace(t *testing.T) {
+	t.Parallel()
+	d := ledgertest.New("net").NewDevice("d", sig.EdDSA)
+	n := newTrusting(t, lamppost.VerifyFull, d)
+	n.height++
+	n.now++
+	n.state.Begin(n.height, n.now)
+	for range 257 {
+		tx := n.net.Order(n.now+1, lamppost.TxErase, lamppost.EraseBody{Device: "d", Basis: "x"})
+		if o, _, err := n.state.Apply(tx, tx.ID("net"), false); err != nil || o[0].Code != lamppost.CodeOK {
+			t.Fatal(o, err)
+		}
+	}
+	at := n.height
+	for i := range uint32(257) {
+		tx := n.net.Order(n.now+1, lamppost.TxErased, lamppost.ErasedBody{Height: at, Index: i})
+		if o, _, err := n.state.Apply(tx, tx.ID("net"), false); err != nil || o[0].Code != lamppost.CodeOK {
+			t.Fatal(o, err)
+		}
+	}
+	var b kv.Batch
+	n.state.Stage(&b)
+	if err := n.store.Apply(&b); err != nil {
+		t.Fatal(err)
+	}
+	all, err := ledger.View{Reader: n.store}.Erasures()
+	if err != nil || len(all) != 257 {
+		t.Fatal(len(all), err)
+	}
+	for _, e := range all {
+		if len(e.Attested) != 1 {
+			t.Errorf("the erasure by transaction %d: attested %v", e.Index, e.Attested)
+		}
+	}
+}
