@@ -5,6 +5,7 @@ import (
 	"crypto/elliptic"
 	"fmt"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -200,5 +201,41 @@ func TestAttestedAtEveryPlace(t *testing.T) {
 		if len(e.Attested) != 1 {
 			t.Errorf("the erasure by transaction %d: attested %v", e.Index, e.Attested)
 		}
+	}
+}
+
+// What an order costs does not depend on how much the reports before it in the block wrote: it scans for ids to forget, and
+// for nothing else. A device can write hundreds of registers with one report.
+func TestOrdersDoNotPayForReports(t *testing.T) {
+	t.Parallel()
+	d := ledgertest.New("net").NewDevice("d", sig.EdDSA)
+	cost := func(reports int) (least time.Duration) {
+		n := newTrusting(t, lamppost.VerifyGateway, d)
+		n.height++
+		n.now++
+		n.state.Begin(n.height, n.now)
+		apply := func(tx *lamppost.Transaction) {
+			if o, _, err := n.state.Apply(tx, tx.ID("net"), false); err != nil || o[0].Code != lamppost.CodeOK {
+				t.Fatal(o, err)
+			}
+		}
+		for i := range reports {
+			readings := make([]lamppost.Reading, lamppost.MaxReadings)
+			for j := range readings {
+				readings[j] = ledgertest.Energy(lamppost.TimeMS(i*len(readings)+j)*lamppost.EdgeMS, 1)
+			}
+			apply(n.net.Segment(n.now, d.Billing(uint64(i+1), readings...)))
+		}
+		least = time.Hour
+		for i := range 20 {
+			tx := n.net.Order(n.now+1, lamppost.TxParty, lamppost.PartyBody{ID: lamppost.PartyID(fmt.Sprint("q", i))})
+			before := time.Now()
+			apply(tx)
+			least = min(least, time.Since(before))
+		}
+		return least
+	}
+	if few, many := cost(0), cost(200); many > 20*few+time.Millisecond {
+		t.Errorf("an order takes %v, and %v after 200 reports", few, many)
 	}
 }
