@@ -57,9 +57,9 @@ type State struct {
 	writes []byte // of the current transaction, encoded
 
 	// Everything applied since the last Committed.
-	round   uint64            // counts them
-	overlay map[string][]byte // writes that may be read again; nil: deleted
-	staged  []byte            // all writes, encoded
+	round   uint64 // counts them
+	overlay overlay
+	staged  []byte // all writes, encoded
 
 	checker reportChecker
 	block   blockChecker
@@ -83,7 +83,7 @@ func Open(store kv.Reader) (*State, error) {
 		tariffs:    map[string][]tariff.Tariff{},
 		agreements: map[string]lamppost.AgreementBody{},
 		bySide:     map[sides][]string{},
-		overlay:    map[string][]byte{},
+		overlay:    newOverlay(),
 		round:      1,
 	}
 	if err := s.load(); err != nil {
@@ -296,7 +296,7 @@ func (s *State) Stage(b *kv.Batch) {
 // Committed says that the staged writes are in the store now.
 func (s *State) Committed() {
 	s.round++
-	clear(s.overlay)
+	s.overlay.clear()
 	s.staged = s.staged[:0]
 }
 

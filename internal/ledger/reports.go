@@ -40,6 +40,7 @@ type reportChecker struct {
 	ok      []bool
 	dirty   []*device
 	segment *sig.PublicKey // that the segment is signed with
+	epoch   uint32         // of that key
 	trusted bool           // its gateway's word is taken for the reports' signatures
 
 	// The reports of which the segment's half-aggregate has the other half of the signature.
@@ -55,14 +56,13 @@ func (s *State) applySegment(tx *lamppost.Transaction, checked bool) ([]lamppost
 	outcomes := make([]lamppost.Outcome, len(tx.Items))
 	c := &s.checker
 	c.decode(s.network, tx.Items)
-	key, refusal := s.checkSegment(tx, checked)
-	if refusal != nil {
+	if refusal := s.checkSegment(tx, checked); refusal != nil {
 		for i := range outcomes {
 			outcomes[i] = outcome(refusal.Code, refusal.Text)
 		}
 		return outcomes, nil
 	}
-	c.segment, c.trusted = key, s.trusts(&tx.Header)
+	c.trusted = s.trusts(&tx.Header)
 	s.verify(tx, checked)
 	for i := range tx.Items {
 		out, err := s.applyReport(tx, i)
@@ -102,30 +102,29 @@ func (c *reportChecker) message(i int) []byte {
 	return c.signed[from:c.ends[i]]
 }
 
-// checkSegment returns the key that a segment is signed with, or why it is refused as a whole. Of one that the caller
+// checkSegment finds the key that a segment is signed with, or says why it is refused as a whole. Of one that the caller
 // checked only the key is asked: it may have been revoked since.
-func (s *State) checkSegment(tx *lamppost.Transaction, checked bool) (*sig.PublicKey, *lamppost.Refusal) {
-	key := s.segmentKey(tx.Header.Gateway, func(k *sig.PublicKey) bool {
-		return checked || tx.Signed.Verify(s.network, lamppost.PurposeSegment, k)
-	})
+func (s *State) checkSegment(tx *lamppost.Transaction, checked bool) *lamppost.Refusal {
+	c := &s.checker
+	c.segment, c.epoch = s.segmentKey(&tx.Signed, checked)
 	switch {
-	case key == nil:
-		return nil, lamppost.Refuse(lamppost.CodeBadSignature, "%s", s.notSegment(tx.Header.Gateway))
+	case c.segment == nil:
+		return lamppost.Refuse(lamppost.CodeBadSignature, "%s", s.notSegment(tx.Header.Gateway))
 	case checked:
-		return key, nil
+		return nil
 	case lamppost.MerkleRoot(tx.Leaves()) != tx.Header.Root:
-		return nil, lamppost.Refuse(lamppost.CodeBadTx, "the reports are not those the gateway signed")
+		return lamppost.Refuse(lamppost.CodeBadTx, "the reports are not those the gateway signed")
 	}
 	readings := 0
 	for i := range tx.Items {
-		if s.checker.refused[i] == nil {
-			readings += len(s.checker.reports[i].Readings)
+		if c.refused[i] == nil {
+			readings += len(c.reports[i].Readings)
 		}
 	}
 	if readings != int(tx.Header.Readings) {
-		return nil, lamppost.Refuse(lamppost.CodeBadTx, "the header counts %d readings, the reports have %d", tx.Header.Readings, readings)
+		return lamppost.Refuse(lamppost.CodeBadTx, "the header counts %d readings, the reports have %d", tx.Header.Readings, readings)
 	}
-	return key, nil
+	return nil
 }
 
 // verify says of every report whether it is shown to be its device's. Signatures that nobody checked yet are checked

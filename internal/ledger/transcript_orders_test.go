@@ -108,6 +108,10 @@ func (d *desk) fraud(w words) lamppost.FraudBody {
 	case "header":
 		b.Header = bytes.Clone(b.Header)
 		b.Header[len(b.Header)-1] ^= 1
+	case "signer": // the same header, signed with another key
+		raw, err := lamppost.SignBody("net", lamppost.PurposeSegment, tx.Signed.Key, ledgertest.Key(w.or("key", ""), sig.EdDSA), tx.Signed.Payload)
+		must(err)
+		b.Header = raw
 	case "nothing":
 		b.Header = []byte("nothing")
 	case "order":

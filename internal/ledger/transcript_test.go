@@ -39,7 +39,7 @@ var rewrite = flag.Bool("rewrite", false, "write what the ledger says into testd
 //	report DEVICE NUMBER [epoch=N] [synced] [billing] [as=NAME] [key=NAME [suite=S]] [keyepoch=N] [net=ID] [via=GATEWAY [viakey=NAME]] [wrapped=KEY]
 //	       [cold [half[=KEY]]] [READING@TIME=VALUE …]
 //	                                            reading names ending in "_g" are gauges, others registers in Wh
-//	fraud HEIGHT TX N [from=HEIGHT] [lie=salt|shortsalt|received|path|place|header|nothing|order|raw DEVICE NUMBER]
+//	fraud HEIGHT TX N [from=HEIGHT] [lie=salt|shortsalt|received|path|place|header|nothing|order|raw DEVICE NUMBER|signer key=KEY]
 //	                                            accuses the gateway of report N, from 0, of a segment
 //	junk                                        bytes that are no report
 //
