@@ -83,6 +83,12 @@ func (r *Rules) class(rep *lamppost.Report, k *lamppost.KeptReport, h lamppost.H
 	return HeaderOnly
 }
 
+// Erases says whether a report in a block of that height was erased, though it may still be there: it is out of all views from
+// the order on.
+func (r *Rules) Erases(rep *lamppost.Report, k *lamppost.KeptReport, h lamppost.Height) bool {
+	return h <= r.Erased[rep.Device] && r.class(rep, k, h, k.Received) == Erased
+}
+
 // due returns when something of what was received until then may be taken out next, 0 for never. The last to come decides: a
 // pack is written again once for all that it holds, and not once for each report.
 func (r *Rules) due(last lamppost.TimeMS, devices map[lamppost.DeviceID]bool, now lamppost.TimeMS) (next lamppost.TimeMS) {
