@@ -43,13 +43,14 @@ var uses = map[string]string{
 	"internal/consensus/solo":            ". internal/consensus",
 	"internal/replica":                   ". sig tariff internal/archive internal/consensus internal/kv internal/ledger internal/tilelog",
 	"internal/challenge":                 ". internal/archive internal/kv internal/ledger internal/replica",
+	"internal/export":                    ". internal/archive internal/ledger internal/replica",
 	"internal/ingest":                    ". sig internal/consensus internal/kv",
 	"internal/ingest/brokerd":            ". internal/ingest",
 	"internal/ingest/brokerd/brokertest": "",
 	"internal/ingest/mapping":            ". internal/ingest",
 	"internal/ingest/mqttd":              ". internal/ingest",
 	"internal/ingest/httpd":              ". sig internal/ingest",
-	"internal/api": ". audit sig tariff internal/archive internal/consensus internal/kv internal/ledger internal/replica " +
+	"internal/api": ". audit sig tariff internal/archive internal/consensus internal/export internal/kv internal/ledger internal/replica " +
 		"internal/tilelog",
 	"internal/dashboard": "",
 	"internal/node": ". audit sig internal/api internal/archive internal/archive/dir internal/challenge internal/consensus internal/consensus/solo internal/cosign " +
@@ -62,8 +63,8 @@ var uses = map[string]string{
 		"internal/ledger internal/ledger/ledgertest internal/replica internal/tilelog",
 	"internal/demo":          ". audit device device/devicemqtt sig tariff internal/api internal/consensus internal/node",
 	"internal/demo/data/gen": "",
-	"internal/measure":       ". audit sig internal/api internal/archive internal/archive/dir internal/kv internal/kv/pebble internal/node internal/replica internal/tilelog",
-	"internal/cli": ". audit device sig tariff internal/api internal/archive internal/archive/dir internal/demo internal/gateway internal/kv/pebble " +
+	"internal/measure":       ". audit sig internal/api internal/archive internal/archive/dir internal/export internal/kv internal/kv/pebble internal/node internal/replica internal/tilelog",
+	"internal/cli": ". audit device sig tariff internal/api internal/archive internal/archive/dir internal/demo internal/export internal/gateway internal/kv/pebble " +
 		"internal/measure internal/node internal/replica internal/tilelog internal/witness",
 	"cmd/lamppost": "internal/cli",
 }
@@ -92,6 +93,7 @@ var library = map[string]struct{ code, tests string }{
 	"github.com/hashicorp/raft-wal":           {code: "internal/consensus/raft"},
 	"github.com/mochi-mqtt/server/v2":         {code: "internal/ingest/mqttd", tests: "device/devicemqtt"},
 	"github.com/oasisprotocol/curve25519-voi": {code: "sig"},
+	"github.com/parquet-go/parquet-go":        {code: "internal/export", tests: "internal/api"},
 	"github.com/prometheus/client_golang":     {code: "internal/ingest internal/ingest/mqttd internal/ingest/httpd internal/ingest/brokerd internal/node"},
 	"github.com/prometheus/client_model":      {tests: "internal/ingest internal/ingest/mqttd internal/ingest/httpd internal/ingest/brokerd internal/node"},
 	"github.com/rogpeppe/go-internal":         {tests: "cmd/lamppost internal/cli"},
