@@ -10,6 +10,7 @@ import (
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/api"
+	"github.com/lamppost/lamppost/internal/export"
 	"github.com/lamppost/lamppost/internal/ledger"
 	"github.com/lamppost/lamppost/tariff"
 )
@@ -33,6 +34,7 @@ var shapes = map[string]reflect.Type{
 	"Adoption":     reflect.TypeFor[api.Adoption](),
 	"KeyHistory":   reflect.TypeFor[api.KeyHistory](), "Revoke": reflect.TypeFor[api.Revoke](), "GatewayList": reflect.TypeFor[api.GatewayList](),
 	"Fraud": reflect.TypeFor[lamppost.FraudBody](), "Correction": reflect.TypeFor[lamppost.Correction](),
+	"ExportStep": reflect.TypeFor[api.ExportStep](), "ExportResult": reflect.TypeFor[export.Result](),
 	"NewGateway": reflect.TypeFor[api.NewGateway](), "GatewayToken": reflect.TypeFor[api.GatewayToken](),
 }
 

@@ -92,6 +92,12 @@ func (r *Rules) class(rep *lamppost.Report, k *lamppost.KeptReport, at Place, no
 	return HeaderOnly
 }
 
+// Erases says whether a report committed at that place was erased, though it may still be there: it is out of all views from
+// the order on.
+func (r *Rules) Erases(rep *lamppost.Report, k *lamppost.KeptReport, at Place) bool {
+	return len(r.Erased[rep.Device]) > 0 && r.class(rep, k, at, k.Received) == Erased
+}
+
 // due returns when something of what was received until then may be taken out next, 0 for never. The last to come decides: a
 // pack is written again once for all that it holds, and not once for each report.
 func (r *Rules) due(last lamppost.TimeMS, devices map[lamppost.DeviceID]bool, now lamppost.TimeMS) (next lamppost.TimeMS) {
