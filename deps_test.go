@@ -66,7 +66,7 @@ var uses = map[string]string{
 	"internal/demo":          ". audit device device/devicemqtt sig tariff internal/api internal/consensus internal/node",
 	"internal/demo/data/gen": "",
 	"internal/measure":       ". audit sig internal/api internal/archive internal/archive/dir internal/kv internal/kv/pebble internal/node internal/replica internal/tilelog",
-	"internal/cli": ". audit device sig tariff internal/api internal/archive internal/demo internal/fsck internal/gateway internal/measure internal/node " +
+	"internal/cli": ". audit device sig tariff internal/api internal/archive internal/demo internal/folder internal/fsck internal/gateway internal/measure internal/node " +
 		"internal/replica internal/restore internal/tilelog",
 	"cmd/lamppost": "internal/cli",
 }

@@ -38,6 +38,8 @@ type Config struct {
 	Status     func() consensus.Status
 	// Files is where the log is published.
 	Files tilelog.Source
+	// LogArchive is where Files reads older tiles, for people.
+	LogArchive string
 	// Packs holds the bodies that the store has no longer. Nil: it has all.
 	Packs *archive.Packs
 

@@ -47,6 +47,7 @@ type LogHead struct {
 	Root       string          `json:"root"`
 	Checkpoint string          `json:"checkpoint"` // signed note
 	Published  lamppost.TimeMS `json:"published_ms"`
+	Archive    string          `json:"archive"` // where older tiles are read; empty: they are all here
 }
 
 // Totals count since the block of Since; devices and Billed are always those of the whole ledger.

@@ -71,7 +71,7 @@ func (s *Server) status() Status {
 func (s *Server) head() LogHead {
 	note, c, published, err := s.cfg.Checkpoint()
 	if err != nil {
-		return LogHead{}
+		return LogHead{Archive: s.cfg.LogArchive}
 	}
-	return LogHead{Size: c.Size, Root: c.Root.String(), Checkpoint: note, Published: published}
+	return LogHead{Size: c.Size, Root: c.Root.String(), Checkpoint: note, Published: published, Archive: s.cfg.LogArchive}
 }

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml"
@@ -107,6 +109,12 @@ func (c *Config) Check() error {
 	}
 	if c.Publish < 0 || c.Publish > time.Second || c.Linger < 0 || c.Linger > time.Minute {
 		return errors.New("publish is at most 1s and linger at most 1m, and neither is negative")
+	}
+	if c.LogArchive != "" && !strings.Contains(c.LogArchive, "://") {
+		var err error
+		if c.LogArchive, err = filepath.Abs(c.LogArchive); err != nil {
+			return err
+		}
 	}
 	if !c.SnapshotEvery.Off() && c.SnapshotEvery < Every(time.Minute) {
 		return errors.New("snapshot_every is at least 1m, or off")

@@ -81,7 +81,7 @@ func (n *Node) openWeb() error {
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	n.registerMetrics()
 	server, err := api.New(api.Config{
-		Store: n.store, Order: n.Order, Checkpoint: n.Checkpoint, Status: n.engine.Status, Files: n.publisher.Storage, Packs: n.packs,
+		Store: n.store, Order: n.Order, Checkpoint: n.Checkpoint, Status: n.engine.Status, Files: n.publisher.Storage, LogArchive: n.cfg.LogArchive, Packs: n.packs,
 		Network: n.cfg.Network, Member: n.cfg.Member, Quorum: 1, Now: n.now, Speed: n.cfg.Speed, Version: version(),
 		AdminToken: n.token, Live: n.live, Devices: n.devices, Gateways: n.gateways, Seen: n.seen, Broker: n.brokerStatus,
 		Snapshots: &api.Snapshots{Dir: n.snaps.dir, State: n.SnapshotState, Take: n.TakeSnapshot}, MQTT: n.MQTTAddr(), HTTP: n.URL(),

@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/mod/sumdb/tlog"
-
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/audit"
 	"github.com/lamppost/lamppost/internal/api"
@@ -257,7 +255,7 @@ func (n *Node) tryProof(said lamppost.SnapshotBody) (*lamppost.Proof, error) {
 	if err != nil {
 		return nil, err
 	}
-	tree := tilelog.NewTree(n.publisher.Storage, c.Size, tlog.Hash(c.Root))
+	tree := tilelog.TreeOf(n.publisher.Storage, c)
 	proof, err := replica.Prove(archive.View{Reader: snap, Packs: n.packs}, n.cfg.Network, []string{note}, tree, want)
 	if err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lamppost/lamppost"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -37,6 +38,9 @@ type Tree struct {
 func NewTree(files Source, size int64, root tlog.Hash) *Tree {
 	return &Tree{tiles: tileReader{files: files, have: map[string][]byte{}}, tree: tlog.Tree{N: size, Hash: root}}
 }
+
+// TreeOf returns the tree that a checkpoint states, which the caller trusts.
+func TreeOf(files Source, c lamppost.Checkpoint) *Tree { return NewTree(files, c.Size, tlog.Hash(c.Root)) }
 
 // Size returns the number of leaves.
 func (t *Tree) Size() int64 { return t.tree.N }
