@@ -6,6 +6,7 @@ import (
 	"os"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,7 +35,7 @@ const asProgram = "LAMPPOST_TEST_AS_PROGRAM"
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{Dir: "testdata/script", RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"waitfile": waitFile, "status": checkStatus, "changedigit": changeDigit, "until": until, "freeport": freePort,
+			"waitfile": waitFile, "status": checkStatus, "changedigit": changeDigit, "until": until, "freeport": freePort, "setline": setLine,
 		}})
 }
 
@@ -66,6 +67,11 @@ func freePort(ts *testscript.TestScript, _ bool, args []string) {
 	defer l.Close()
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	ts.Setenv(args[0], port)
+}
+
+// setLine sets a variable to what a file holds: `setline NAME FILE`.
+func setLine(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile(args[1])))
 }
 
 // checkStatus compares the exit status of the last command: `status N`.

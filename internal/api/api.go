@@ -56,6 +56,8 @@ type Config struct {
 	Gateways *Gateways // nil: this node takes none
 	// Snapshots are the files with the ledger's state. Nil: there are none.
 	Snapshots *Snapshots
+	// Backups makes backups. Nil: there are none.
+	Backups *Backups
 	// Seen lists devices that spoke without a key and are not enrolled. Nil: nobody can.
 	Seen func() []PendingDevice
 	// Broker says how the node stands with a broker that it has joined. Nil, and its nil: it has joined none.
@@ -134,6 +136,9 @@ func (s *Server) routes() []route {
 		{"POST /api/snapshots", closed, s.postSnapshot},
 		{"GET /api/snapshots/{name}", closed, s.getSnapshot},
 		{"GET /api/blocks", closed, s.getBlocks},
+		{"GET /api/backups", closed, s.getBackups},
+		{"POST /api/backups", closed, s.postBackup},
+		{"POST /api/backups/{id}/gone", closed, s.postBackupGone},
 		{"GET /api/log", closed, s.getLog},
 		{"GET /api/log/proof", closed, s.getLogProof},
 		{"GET /api/parties", closed, s.getParties},

@@ -22,7 +22,9 @@ type Snapshots struct {
 
 // Copies says how it stands with what else there is of the chain on this node.
 type Copies struct {
-	Snapshot SnapshotState `json:"snapshot"`
+	Snapshot SnapshotState   `json:"snapshot"`
+	Backup   lamppost.TimeMS `json:"backup_ms"` // when the latest whole backup was made; 0: none is known
+	Overdue  int             `json:"overdue"`   // erasures that should be out of every file and backup of this member, and are not
 }
 
 // A SnapshotState says when the last snapshot was taken; its height is 0 before the first.

@@ -61,6 +61,9 @@ func (s *Server) status() Status {
 	if s.cfg.Snapshots != nil {
 		all.Copies.Snapshot = s.cfg.Snapshots.State()
 	}
+	if s.cfg.Backups != nil {
+		all.Copies.Backup, all.Copies.Overdue = s.cfg.Backups.State()
+	}
 	if s.cfg.Broker != nil {
 		all.Broker = s.cfg.Broker()
 	}
