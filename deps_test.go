@@ -47,7 +47,8 @@ var uses = map[string]string{
 	"internal/folder":                  "internal/kv",
 	"internal/fsck": ". audit sig internal/archive internal/archive/dir internal/folder internal/kv internal/kv/pebble internal/ledger internal/replica " +
 		"internal/snapshot/dir internal/tilelog",
-	"internal/backup":                    ". internal/folder internal/kv internal/tilelog",
+	"internal/backup": ". internal/folder internal/kv internal/tilelog",
+	"internal/scrub":  ". internal/archive internal/kv internal/snapshot internal/snapshot/dir internal/tilelog",
 	"internal/restore": ". audit sig internal/api internal/archive internal/archive/dir internal/backup internal/folder internal/kv internal/kv/pebble internal/ledger " +
 		"internal/replica internal/snapshot internal/snapshot/dir internal/tilelog",
 	"internal/ingest":                    ". sig internal/consensus internal/kv",
@@ -61,7 +62,7 @@ var uses = map[string]string{
 	"internal/dashboard": "",
 	"internal/node": ". audit sig internal/api internal/archive internal/archive/dir internal/backup internal/consensus internal/consensus/solo internal/dashboard internal/folder internal/ingest " +
 		"internal/ingest/brokerd internal/ingest/httpd internal/ingest/mapping internal/ingest/mqttd internal/kv internal/kv/pebble internal/ledger internal/replica " +
-		"internal/snapshot internal/snapshot/dir internal/tilelog",
+		"internal/scrub internal/snapshot internal/snapshot/dir internal/tilelog",
 	"internal/gateway": ". sig internal/consensus internal/ingest internal/ingest/httpd internal/ingest/mqttd internal/kv internal/kv/pebble",
 	"internal/sim": ". audit sig internal/archive internal/consensus internal/consensus/solo internal/ingest internal/kv " +
 		"internal/ledger internal/ledger/ledgertest internal/replica internal/tilelog",

@@ -58,6 +58,8 @@ type Config struct {
 	Snapshots *Snapshots
 	// Backups makes backups. Nil: there are none.
 	Backups *Backups
+	// Scrub says what reading everything again has found. Nil: nothing is read.
+	Scrub func() ScrubState
 	// Seen lists devices that spoke without a key and are not enrolled. Nil: nobody can.
 	Seen func() []PendingDevice
 	// Broker says how the node stands with a broker that it has joined. Nil, and its nil: it has joined none.

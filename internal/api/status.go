@@ -61,6 +61,10 @@ func (s *Server) status() Status {
 	if s.cfg.Snapshots != nil {
 		all.Copies.Snapshot = s.cfg.Snapshots.State()
 	}
+	all.Copies.Scrub.Faults = []Fault{}
+	if s.cfg.Scrub != nil {
+		all.Copies.Scrub = s.cfg.Scrub()
+	}
 	if s.cfg.Backups != nil {
 		all.Copies.Backup, all.Copies.Overdue = s.cfg.Backups.State()
 	}

@@ -72,6 +72,7 @@ shows it.`,
 	f.BoolVar(&flags.Broker.ACL, "mqtt-broker-acl", false, "the broker lets a device publish only to topics that name it")
 	f.BoolVar(&flags.Broker.Plain, "mqtt-broker-plain", false, "allow mqtt:// to another machine, in the clear")
 	f.StringVar(&flags.LogArchive, "log-archive", "", "where tiles of the log are that were moved away: a folder or an address")
+	f.Var(&flags.Scrub, "scrub", "time in which everything on the disk is read again and checked, or off (default 168h)")
 	f.Var(&flags.SnapshotEvery, "snapshot-every", "time between snapshots of the state, on the node's clock, or off (default 24h)")
 	f.BoolVar(&flags.AdmitUnsigned, "admit-unsigned", false, "let a new network enrol devices that nobody vouches for")
 	f.DurationVar(&flags.Linger, "linger", 0, "longest wait of a report for others (default 25ms)")
@@ -106,6 +107,9 @@ func override(cmd *cobra.Command, cfg *node.Config, flags node.Config, member st
 	}
 	if set("snapshot-every") {
 		cfg.SnapshotEvery = flags.SnapshotEvery
+	}
+	if set("scrub") {
+		cfg.Scrub = flags.Scrub
 	}
 	if set("linger") {
 		cfg.Linger = flags.Linger

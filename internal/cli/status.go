@@ -81,6 +81,9 @@ func printCopies(fact func(name, format string, args ...any), s *api.Status) {
 	} else {
 		fact("Backup", "none is known: lamppost backup makes one")
 	}
+	for _, f := range c.Scrub.Faults {
+		fact("DISK", "%s IS DAMAGED: %s (found %s); lamppost fsck says what follows", f.Where, f.What, since(f.At, s.Now))
+	}
 	if c.Overdue > 0 {
 		fact("Erasures", "%d OVERDUE: lamppost erase list says which, and which backups still hold them", c.Overdue)
 	}

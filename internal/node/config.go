@@ -57,6 +57,9 @@ type Config struct {
 	// SnapshotEvery is how often the ledger's state is written into a file, on the node's clock; default 24h.
 	SnapshotEvery Every `yaml:"snapshot_every"`
 
+	// Scrub is the time in which everything that rests on the disk is read again and checked, slowly; default 168h.
+	Scrub Every `yaml:"scrub"`
+
 	// LogArchive is a folder, or an address where a web server shows one, with tiles of the log that are not in Data any more.
 	LogArchive string `yaml:"log_archive"`
 
@@ -93,6 +96,7 @@ func (c *Config) Check() error {
 	c.MQTT = or(c.MQTT, "127.0.0.1:1883")
 	c.Publish = or(c.Publish, 500*time.Millisecond)
 	c.Keep = or(c.Keep, 5*time.Second)
+	c.Scrub = or(c.Scrub, Every(7*24*time.Hour))
 	c.SnapshotEvery = or(c.SnapshotEvery, Every(24*time.Hour))
 	c.Speed = or(c.Speed, 1)
 	if c.Now == nil {
@@ -118,6 +122,9 @@ func (c *Config) Check() error {
 	}
 	if !c.SnapshotEvery.Off() && c.SnapshotEvery < Every(time.Minute) {
 		return errors.New("snapshot_every is at least 1m, or off")
+	}
+	if !c.Scrub.Off() && c.Scrub < Every(time.Minute) {
+		return errors.New("scrub is at least 1m, or off")
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return errors.New("tls_cert and tls_key belong together: give both or neither")

@@ -21,7 +21,7 @@ func TestExampleConfig(t *testing.T) {
 		Mapping: "/etc/lamppost/mapping.yaml", AdmitUnsigned: true,
 		Broker: node.Broker{URL: "mqtts://broker.example:8883", User: "lamppost", Password: "correct-horse", CA: "/etc/lamppost/broker-ca.pem",
 			Group: "house-7", ACL: true, Plain: true},
-		Linger: 25 * time.Millisecond, Publish: 500 * time.Millisecond, SnapshotEvery: node.Every(24 * time.Hour), LogArchive: "/mnt/archive/house-7"}
+		Linger: 25 * time.Millisecond, Publish: 500 * time.Millisecond, SnapshotEvery: node.Every(24 * time.Hour), Scrub: node.Every(168 * time.Hour), LogArchive: "/mnt/archive/house-7"}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("read %+v, want %+v", got, want)
 	}
@@ -111,6 +111,7 @@ func TestCheck(t *testing.T) {
 		{func(c *node.Config) { c.Publish = -1 }, "publish"},
 		{func(c *node.Config) { c.Linger = time.Hour }, "linger"},
 		{func(c *node.Config) { c.Linger = -1 }, "linger"},
+		{func(c *node.Config) { c.Scrub = node.Every(time.Second) }, "scrub"},
 		{func(c *node.Config) { c.SnapshotEvery = node.Every(time.Second) }, "snapshot_every"},
 		{func(c *node.Config) { c.Broker.URL = "mqtts://broker.example" }, ""},
 		{func(c *node.Config) { c.Broker.URL = "mqtt://127.0.0.1" }, ""},

@@ -36,6 +36,7 @@ import (
 	"github.com/lamppost/lamppost/internal/kv/pebble"
 	"github.com/lamppost/lamppost/internal/ledger"
 	"github.com/lamppost/lamppost/internal/replica"
+	"github.com/lamppost/lamppost/internal/scrub"
 	"github.com/lamppost/lamppost/internal/tilelog"
 	"github.com/lamppost/lamppost/sig"
 )
@@ -59,11 +60,12 @@ type Node struct {
 	db     *pebble.Store
 	host   string // this machine
 
-	keeping sync.Mutex    // held while something is taken out of the archive
-	erased  atomic.Uint64 // all that was erased up to this block is out of every file of this folder
-	overdue atomic.Int64  // erasures that should be out of every file and backup, and are not
-	backed  atomic.Int64  // when the latest whole backup was made
-	backing sync.Mutex    // held while a backup is made
+	keeping sync.Mutex      // held while something is taken out of the archive
+	erased  atomic.Uint64   // all that was erased up to this block is out of every file of this folder
+	overdue atomic.Int64    // erasures that should be out of every file and backup, and are not
+	backed  atomic.Int64    // when the latest whole backup was made
+	backing sync.Mutex      // held while a backup is made
+	scrub   *scrub.Scrubber // nil: it is off
 
 	broker   *brokerd.Client // nil: none is configured
 	devices  *api.Devices
@@ -111,7 +113,7 @@ func Open(cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{cfg: cfg, registry: prometheus.NewRegistry(), erase: make(chan struct{}, 1)}
-	for _, step := range []func() error{n.openStore, n.openKeys, n.openArchive, n.openReplica, n.openLog, n.openSnapshots, n.openBackups, n.openFrontDoors} {
+	for _, step := range []func() error{n.openStore, n.openKeys, n.openArchive, n.openReplica, n.openLog, n.openSnapshots, n.openBackups, n.openScrub, n.openFrontDoors} {
 		if err := step(); err != nil {
 			n.close()
 			return nil, err
@@ -323,6 +325,9 @@ func (n *Node) Run(ctx context.Context) error {
 	s.add("publishing", n.publish)
 	s.add("keeping the archive", n.keep)
 	s.add("taking snapshots", n.takeSnapshots)
+	if n.scrub != nil {
+		s.add("scrubbing", n.scrub.Run)
+	}
 	s.add("the engine", n.engine.Run)
 	s.add("ingest", n.in.Run)
 	if n.mqttL != nil {
