@@ -7,8 +7,8 @@ SCREENS  ?= $(CURDIR)/bin/screens
 RACE     ?= -race# empty: without the race detector, which needs a C compiler
 
 # Packages with goroutines of their own or used by many.
-CONCURRENT = ./device/... ./sig ./internal/api/... ./internal/consensus/... ./internal/ingest/... ./internal/kv \
-	./internal/node/... ./internal/replica/...
+CONCURRENT = ./device/... ./sig ./internal/api/... ./internal/consensus/... ./internal/cosign ./internal/ingest/... ./internal/kv \
+	./internal/node/... ./internal/replica/... ./internal/witness
 
 .PHONY: build test check fmt vet lint race fuzz bench cover screenshots small
 

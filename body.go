@@ -30,13 +30,16 @@ const (
 	TxTransfer  TxType = 9 // TransferBody
 
 	TxGateway TxType = 10 // GatewayBody: who may sign segments beside the members
-	TxRevoke  TxType = 11 // RevokeBody: a device's key that counts no longer
+	TxRevoke  TxType = 11 // RevokeBody: a key that counts no longer
+	TxFraud   TxType = 12 // FraudBody; its outcome holds the Correction
 
 	TxRetention TxType = 13 // RetentionBody: how long reports are kept
 	TxHold      TxType = 14 // HoldBody: what must be kept all the same
 	TxErase     TxType = 15 // EraseBody: what must be forgotten
 	TxErased    TxType = 16 // ErasedBody: a member has forgotten it
 	TxSnapshot  TxType = 17 // SnapshotBody: what a member's state was at a height
+
+	TxUnreadable TxType = 255 // in the leaf of what is no transaction
 )
 
 var txTypeNames = [...]string{"block", "genesis", "segment", "party", "device", "point", "tariff", "agreement", "invoice", "transfer",
@@ -57,7 +60,8 @@ type GenesisBody struct {
 	Rules   uint32   `cbor:"2,keyasint" json:"rules"` // version of the rules of the ledger
 	Members []Member `cbor:"3,keyasint" json:"members"`
 	// AdmitUnsigned lets devices be enrolled whose reports nobody vouches for. Off: such an order is refused.
-	AdmitUnsigned bool `cbor:"4,keyasint,omitempty" json:"admit_unsigned,omitempty"`
+	AdmitUnsigned bool   `cbor:"4,keyasint,omitempty" json:"admit_unsigned,omitempty"`
+	Verify        Policy `cbor:"5,keyasint,omitempty" json:"verify,omitempty"`
 }
 
 // A Member is an organisation's seat: its key signs transactions, segments and, as a signed note's key, checkpoints.
@@ -93,6 +97,8 @@ type DeviceBody struct {
 	// and Unsigned 0 and empty.
 	Assurance Assurance `cbor:"10,keyasint,omitempty" json:"assurance,omitempty"`
 	Gateway   MemberID  `cbor:"11,keyasint,omitempty" json:"gateway,omitempty"` // a member's id or a gateway's
+	// Consent is a [KeyChange] by the device's former key. Without it a key that replaces another is the member's word alone.
+	Consent []byte `cbor:"12,keyasint,omitempty" json:"consent,omitempty"`
 }
 
 // An Assurance says how a device's reports are vouched for, from its enrolment to the last line of a bill. The numbers
@@ -137,20 +143,23 @@ func KeyCommitment(salt, key []byte) Hash {
 	return sha256.Sum256(append(append([]byte{domainKey}, salt...), key...))
 }
 
-// GatewayBody registers a gateway: its key signs segments, and reports of devices that have no key. It is signed by the
-// member who answers for it.
+// GatewayBody registers a gateway, or gives it another key: it signs segments, and reports of devices that have no key. It
+// is signed by the member who answers for the gateway.
 type GatewayBody struct {
-	ID     MemberID `cbor:"1,keyasint" json:"id"`
-	Member MemberID `cbor:"2,keyasint" json:"member"`
-	Key    []byte   `cbor:"3,keyasint" json:"key"` // Ed25519, 32 bytes
+	ID       MemberID `cbor:"1,keyasint" json:"id"`
+	Member   MemberID `cbor:"2,keyasint" json:"member"`
+	Key      []byte   `cbor:"3,keyasint" json:"key"`                           // Ed25519, 32 bytes
+	KeyEpoch uint32   `cbor:"4,keyasint,omitempty" json:"key_epoch,omitempty"` // 0 of its first key, higher of each that follows
+	Consent  []byte   `cbor:"5,keyasint,omitempty" json:"consent,omitempty"`   // a [KeyChange] by the former key
 }
 
-// RevokeBody ends a device's key and all before it: reports signed with them are refused from then on. What was committed
-// before stays as it is and can be proven.
+// RevokeBody ends a key of a device or of a gateway, and all before it: what is signed with them is refused from then on.
+// What was committed before stays as it is and can be proven. It names either a device or a gateway.
 type RevokeBody struct {
-	Device   DeviceID `cbor:"1,keyasint" json:"device"`
+	Device   DeviceID `cbor:"1,keyasint,omitempty" json:"device,omitempty"`
 	KeyEpoch uint32   `cbor:"2,keyasint" json:"key_epoch"`
 	Reason   string   `cbor:"3,keyasint" json:"reason"`
+	Gateway  MemberID `cbor:"4,keyasint,omitempty" json:"gateway,omitempty"`
 }
 
 // A SafetyClass says what the guard must never let a contract or a bill do to a device (architecture.md §7).

@@ -42,6 +42,7 @@ var uses = map[string]string{
 	"internal/consensus/consensustest": ". internal/consensus",
 	"internal/consensus/solo":          ". internal/consensus",
 	"internal/replica":                 ". audit sig tariff internal/archive internal/consensus internal/kv internal/ledger internal/snapshot internal/tilelog",
+	"internal/challenge":               ". internal/archive internal/kv internal/ledger internal/replica",
 	"internal/snapshot":                ". internal/kv",
 	"internal/snapshot/dir":            ".",
 	"internal/folder":                  "internal/kv",
@@ -51,6 +52,7 @@ var uses = map[string]string{
 	"internal/scrub":  ". internal/archive internal/kv internal/snapshot internal/snapshot/dir internal/tilelog",
 	"internal/restore": ". audit sig internal/api internal/archive internal/archive/dir internal/backup internal/folder internal/kv internal/kv/pebble internal/ledger " +
 		"internal/replica internal/snapshot internal/snapshot/dir internal/tilelog",
+	"internal/recheck":                   ". sig internal/archive internal/replica internal/tilelog",
 	"internal/ingest":                    ". sig internal/consensus internal/kv",
 	"internal/ingest/brokerd":            ". internal/ingest",
 	"internal/ingest/brokerd/brokertest": "",
@@ -60,17 +62,19 @@ var uses = map[string]string{
 	"internal/api": ". audit sig tariff internal/archive internal/consensus internal/kv internal/ledger internal/replica " +
 		"internal/snapshot/dir internal/tilelog",
 	"internal/dashboard": "",
-	"internal/node": ". audit sig internal/api internal/archive internal/archive/dir internal/backup internal/consensus internal/consensus/solo internal/dashboard internal/folder internal/ingest " +
-		"internal/ingest/brokerd internal/ingest/httpd internal/ingest/mapping internal/ingest/mqttd internal/kv internal/kv/pebble internal/ledger internal/replica " +
-		"internal/scrub internal/snapshot internal/snapshot/dir internal/tilelog",
+	"internal/node": ". audit sig internal/api internal/archive internal/archive/dir internal/backup internal/challenge internal/consensus internal/consensus/solo internal/cosign " +
+		"internal/dashboard internal/folder internal/ingest internal/ingest/brokerd internal/ingest/httpd internal/ingest/mapping internal/ingest/mqttd internal/kv " +
+		"internal/kv/pebble internal/ledger internal/replica internal/scrub internal/snapshot internal/snapshot/dir internal/tilelog",
 	"internal/gateway": ". sig internal/consensus internal/ingest internal/ingest/httpd internal/ingest/mqttd internal/kv internal/kv/pebble",
+	"internal/cosign":  ". internal/tilelog internal/witness",
+	"internal/witness": ". internal/dashboard internal/kv internal/kv/pebble internal/tilelog",
 	"internal/sim": ". audit sig internal/archive internal/consensus internal/consensus/solo internal/ingest internal/kv " +
 		"internal/ledger internal/ledger/ledgertest internal/replica internal/tilelog",
 	"internal/demo":          ". audit device device/devicemqtt sig tariff internal/api internal/consensus internal/node",
 	"internal/demo/data/gen": "",
 	"internal/measure":       ". audit sig internal/api internal/archive internal/archive/dir internal/kv internal/kv/pebble internal/node internal/replica internal/tilelog",
-	"internal/cli": ". audit device sig tariff internal/api internal/archive internal/backup internal/demo internal/folder internal/fsck internal/gateway internal/measure internal/node " +
-		"internal/replica internal/restore internal/tilelog",
+	"internal/cli": ". audit device sig tariff internal/api internal/archive internal/archive/dir internal/backup internal/demo internal/folder internal/fsck internal/gateway " +
+		"internal/kv/pebble internal/measure internal/node internal/recheck internal/replica internal/restore internal/tilelog internal/witness",
 	"cmd/lamppost": "internal/cli",
 }
 
@@ -84,6 +88,7 @@ var testUses = map[string]string{
 // it is work in one place. A module that is not here fails the test; docs/decisions/0003-dependencies.md needs a line too.
 var library = map[string]struct{ code, tests string }{
 	"filippo.io/edwards25519":                 {tests: "sig"},
+	"filippo.io/nistec":                       {code: "sig"},
 	"github.com/chromedp/chromedp":            {tests: "internal/dashboard internal/demo cmd/lamppost"},
 	"github.com/chromedp/cdproto":             {tests: "internal/dashboard internal/demo cmd/lamppost"},
 	"github.com/cockroachdb/pebble/v2":        {code: "internal/kv/pebble"},
@@ -103,7 +108,7 @@ var library = map[string]struct{ code, tests string }{
 	"github.com/spf13/cobra":                  {code: "internal/cli"},
 	"github.com/veraison/go-cose":             {tests: "."},
 	"github.com/x448/float16":                 {code: "."},
-	"golang.org/x/mod":                        {code: ". audit internal/api internal/measure internal/node internal/sim internal/tilelog", tests: "cmd/lamppost internal/dashboard internal/replica"},
+	"golang.org/x/mod":                        {code: ". audit internal/api internal/cli internal/cosign internal/measure internal/node internal/sim internal/tilelog internal/witness", tests: "cmd/lamppost internal/dashboard internal/recheck internal/replica"},
 	"pgregory.net/rapid":                      {code: "internal/kv/kvtest", tests: everywhere},
 }
 

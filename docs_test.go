@@ -118,7 +118,16 @@ func TestNamesDocumented(t *testing.T) {
 			t.Errorf("%s is read as %s, %v", a, again, err)
 		}
 	}
-	for _, p := range []lamppost.Purpose{lamppost.PurposeReport, lamppost.PurposeSegment, lamppost.PurposeTx} {
+	for p := lamppost.VerifyFull; p <= lamppost.VerifyGateway; p++ {
+		if text := fmt.Sprintf("%d `%s`", p, p); !strings.Contains(doc, text) {
+			t.Errorf("docs/formats.md has no %q", text)
+		}
+		if again, err := lamppost.ParsePolicy(p.String()); err != nil || again != p {
+			t.Errorf("%s is read as %s, %v", p, again, err)
+		}
+	}
+	for _, p := range []lamppost.Purpose{lamppost.PurposeReport, lamppost.PurposeSegment, lamppost.PurposeTx,
+		lamppost.PurposeDeviceKey, lamppost.PurposeGatewayKey} {
 		if text := fmt.Sprintf("`%q`", p); !strings.Contains(doc, text) {
 			t.Errorf("docs/formats.md has no %q", text)
 		}
@@ -135,7 +144,8 @@ func TestFieldsDocumented(t *testing.T) {
 		"### agreement": {"body.go", "AgreementBody"}, "### invoice": {"body.go", "InvoiceBody"}, "### transfer": {"body.go", "TransferBody"},
 		"### gateway": {"body.go", "GatewayBody"}, "### revoke": {"body.go", "RevokeBody"},
 		"### retention": {"body.go", "RetentionBody"}, "### hold": {"body.go", "HoldBody"}, "### erase\n": {"body.go", "EraseBody"},
-		"### erased":               {"body.go", "ErasedBody"},
+		"### erased": {"body.go", "ErasedBody"},
+		"### fraud":  {"fraud.go", "FraudBody"}, "| key | correction field |": {"fraud.go", "Correction"},
 		"### snapshot":             {"body.go", "SnapshotBody"},
 		"| key | evidence field |": {"block.go", "Evidence"}, "| key | proof field |": {"proof.go", "Proof"},
 		"| key | tx field |": {"proof.go", "TxProof"}, "| key | block field |": {"proof.go", "BlockProof"},

@@ -26,3 +26,8 @@ func (t *Transaction) ReencodePayload() []byte {
 	}
 	return t.Order.appendPayload(nil)
 }
+
+// Reencode writes a decoded change of keys from its fields.
+func (c *KeyChange) Reencode() []byte {
+	return appendEnvelope(nil, c.env.suite, c.appendProtected(c.env.suite), c.appendPayload(), c.env.signature)
+}

@@ -148,6 +148,26 @@ func FuzzThinSegment(f *testing.F) {
 	})
 }
 
+func FuzzKeyChange(f *testing.F) {
+	seedVectors(f, "key-change")
+	key := keyOf(f, suites[0], "lamp-17").Public()
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var c lamppost.KeyChange
+		var err error
+		bounded(t, raw, 8, func() { err = c.Decode(raw) })
+		if err != nil {
+			return
+		}
+		if again := c.Reencode(); !bytes.Equal(again, raw) {
+			t.Errorf("accepted, but not what would be written:\n got %x\nread %x", again, raw)
+		}
+		if err := canonical(t, raw); err != nil {
+			t.Errorf("accepted, but %v", err)
+		}
+		c.Verify(network, lamppost.PurposeDeviceKey, key)
+	})
+}
+
 func FuzzProof(f *testing.F) {
 	seedVectors(f, "proof")
 	f.Fuzz(func(t *testing.T, raw []byte) {
@@ -190,19 +210,25 @@ func FuzzLeaf(f *testing.F) {
 // bodies returns a new value of every type of order body, and of what stands inside of outcomes and hashes.
 func bodies() []any {
 	return []any{new(lamppost.GenesisBody), new(lamppost.PartyBody), new(lamppost.DeviceBody), new(lamppost.PointBody), new(lamppost.AgreementBody),
-		new(lamppost.InvoiceBody), new(lamppost.TransferBody), new(lamppost.GatewayBody), new(lamppost.RevokeBody), new([]lamppost.Member), new([]lamppost.Evidence), new(lamppost.Decimal)}
+		new(lamppost.InvoiceBody), new(lamppost.TransferBody), new(lamppost.GatewayBody), new(lamppost.RevokeBody), new(lamppost.FraudBody), new(lamppost.Correction),
+		new([]lamppost.Member), new([]lamppost.Evidence), new(lamppost.Decimal)}
 }
 
 func sampleBodies() []any {
 	return []any{
 		lamppost.GenesisBody{Network: network, Rules: 1, Members: []lamppost.Member{{ID: "north", Key: make([]byte, 32)}}},
 		lamppost.GenesisBody{Network: network, Rules: 1, Members: []lamppost.Member{}, AdmitUnsigned: true},
+		lamppost.GenesisBody{Network: network, Rules: 1, Members: []lamppost.Member{}, Verify: lamppost.VerifyGateway},
+		lamppost.FraudBody{Height: 7, Tx: 1, Report: 2, Header: []byte("header"), Salt: make([]byte, 16), Received: 5, Raw: []byte("report"), Path: make([]lamppost.Hash, 2)},
+		lamppost.Correction{Gateway: "gw-1", Device: "lamp-17", Epoch: 1, N: 4, Taken: true, Edges: 2, Invoices: []string{"acme-000001"}, Suspended: true},
 		lamppost.PartyBody{ID: "acme", Name: "Acme GmbH", CreditLimit: 1},
 		lamppost.DeviceBody{ID: "lamp-17", Owner: "acme", Suite: -8, Key: make([]byte, 32), KeyEpoch: 1, Name: "n", Site: "s", Safety: lamppost.Public, Salt: make([]byte, 16)},
 		lamppost.DeviceBody{ID: "fan", Owner: "acme", Suite: 5, Key: make([]byte, 32), Salt: make([]byte, 16), Assurance: lamppost.GatewayVouched, Gateway: "gw-1"},
 		lamppost.DeviceBody{ID: "plug", Owner: "acme", Salt: make([]byte, 16), Assurance: lamppost.Unsigned, Gateway: "gw-1"},
 		lamppost.GatewayBody{ID: "gw-1", Member: "north", Key: make([]byte, 32)},
+		lamppost.GatewayBody{ID: "gw-1", Member: "north", Key: make([]byte, 32), KeyEpoch: 1, Consent: []byte("consent")},
 		lamppost.RevokeBody{Device: "lamp-17", KeyEpoch: 1, Reason: "stolen"},
+		lamppost.RevokeBody{Gateway: "gw-1", Reason: "stolen"},
 		lamppost.PointBody{ID: "p1", Device: "lamp-17", Register: "energy", Unit: "Wh", Place: "Quay 3"},
 		lamppost.AgreementBody{ID: "a1", Seller: "acme", Buyer: "city", Point: "p1", Tariff: "t1", From: 1, To: 2},
 		lamppost.InvoiceBody{Seller: "acme", Buyer: "city", Currency: "EUR", From: 1, To: 2},

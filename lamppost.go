@@ -23,6 +23,15 @@ type Hash [sha256.Size]byte
 // String returns the digest in lower-case hexadecimal.
 func (h Hash) String() string { return hex.EncodeToString(h[:]) }
 
+// MarshalText writes the form of String.
+func (h Hash) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
+
+// UnmarshalText reads it.
+func (h *Hash) UnmarshalText(text []byte) (err error) {
+	*h, err = ParseHash(string(text))
+	return err
+}
+
 // IsZero reports whether no digest was set.
 func (h Hash) IsZero() bool { return h == Hash{} }
 

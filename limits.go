@@ -15,6 +15,10 @@ const (
 	MaxBlockTxs         = 4096     // transactions in a block
 	MaxBlockBytes       = 16 << 20 // transactions of a block together
 	MaxProofBytes       = 64 << 20 // a receipt's or a statement's proof
+	MaxKeyChangeBytes   = 512      // a change of keys with its envelope
+
+	MaxWitnessNameBytes = 255 // the name of a witness's key
+	MaxWitnesses        = 32  // witnesses of a network
 
 	SaltBytes = 16 // a salt: 128 random bits
 
@@ -24,6 +28,10 @@ const (
 
 	// MaxAheadMS is how far a synchronised clock may run ahead of the ledger before its report is refused.
 	MaxAheadMS TimeMS = 24 * 3600 * 1000
+	// KeyGraceMS is how long a key still counts after the next one took over, for what was signed and not yet sent.
+	KeyGraceMS TimeMS = 30 * 24 * 3600 * 1000
+	// ChallengeMS is how long a segment that was taken on its gateway's word can be challenged.
+	ChallengeMS TimeMS = 7 * 24 * 3600 * 1000
 	// EdgeMS is the grid of billing: UTC quarter hours. EdgeToleranceMS is how far from an edge a register may be read.
 	EdgeMS          TimeMS = 15 * 60 * 1000
 	EdgeToleranceMS TimeMS = 60 * 1000

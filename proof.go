@@ -15,6 +15,7 @@ type Proof struct {
 	Txs         []TxProof     `cbor:"5,keyasint"` // in log order
 	Blocks      []BlockProof  `cbor:"6,keyasint"` // for the time of a height, where it matters
 	Reports     []ReportProof `cbor:"7,keyasint"`
+	Witnesses   []string      `cbor:"8,keyasint,omitempty"` // verifier keys of all cosignatures on the checkpoints, ascending
 }
 
 // ProofVersion is the version this package writes and reads.

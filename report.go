@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strconv"
 	"unsafe"
 
 	"github.com/lamppost/lamppost/sig"
@@ -23,8 +22,11 @@ const (
 	FlagBilling = 1 << 0
 	// FlagWrapped marks a report of a device without a key: a gateway made it of what the device said and signed it.
 	FlagWrapped = 1 << 1
+	// FlagCold is the device's word that its readings are neither billed nor personal: its signature may be half-aggregated,
+	// and then proves nothing without those of the others. It stands with no other flag.
+	FlagCold = 1 << 2
 	// flagsKnown are the flags this version gives a meaning; reports with others are refused.
-	flagsKnown = FlagBilling | FlagWrapped
+	flagsKnown = FlagBilling | FlagWrapped | FlagCold
 )
 
 // A Report is what a device signs: a numbered pack of readings. Its strings and slices alias the bytes it was decoded
@@ -48,11 +50,24 @@ func (r *Report) Suite() sig.Suite { return r.env.suite }
 // Signature returns the signature or MAC tag, aliasing the decoded bytes.
 func (r *Report) Signature() []byte { return r.env.signature }
 
+// Halved reports whether only the R of an Ed25519 signature is there, as in a segment with a half-aggregate.
+func (r *Report) Halved() bool {
+	return r.env.suite == sig.EdDSA && len(r.env.signature) == AggregateBytes
+}
+
+// Halve appends the report with only the R of its Ed25519 signature, as it stands in a segment with a half-aggregate.
+func (r *Report) Halve(b []byte) []byte {
+	return appendEnvelope(b, r.env.suite, r.env.protected, r.env.payload, r.env.signature[:AggregateBytes])
+}
+
 // Billing reports whether this is a billing report.
 func (r *Report) Billing() bool { return r.Flags&FlagBilling != 0 }
 
 // Wrapped reports whether a gateway signed this in place of the device.
 func (r *Report) Wrapped() bool { return r.Flags&FlagWrapped != 0 }
+
+// Cold reports whether the device lets its signature be half-aggregated.
+func (r *Report) Cold() bool { return r.Flags&FlagCold != 0 }
 
 // Decode reads one report, reusing r.Readings. It checks form and limits, not the signature.
 func (r *Report) Decode(raw []byte) error {
@@ -108,30 +123,34 @@ func (r *Report) decodeHeader() error {
 	if r.Seq.N == 0 || r.Flags&^flagsKnown != 0 {
 		return fmt.Errorf("number %d or flags %#x are not valid: numbers count from 1, unknown flags are refused", r.Seq.N, r.Flags)
 	}
-	return r.decodeKid(kid)
+	if r.Cold() && r.Flags != FlagCold {
+		return fmt.Errorf("flags %#x contradict each other: what is cold is neither billed nor signed by a gateway", r.Flags)
+	}
+	id, keyEpoch, err := parseKid(kid)
+	r.Device, r.KeyEpoch = DeviceID(id), keyEpoch
+	return err
 }
 
-// decodeKid splits "<device>/<key epoch>".
-func (r *Report) decodeKid(kid []byte) error {
+// parseKid splits "<device>/<key epoch>". The id aliases kid.
+func parseKid(kid []byte) (id string, keyEpoch uint32, err error) {
 	if len(kid) > MaxNameBytes+len("/4294967295") {
-		return fmt.Errorf("a key id of %d bytes is not <device>/<key epoch>", len(kid))
+		return "", 0, fmt.Errorf("a key id of %d bytes is not <device>/<key epoch>", len(kid))
 	}
 	i := len(kid) - 1
 	epoch := uint64(0)
 	for scale := uint64(1); i >= 0 && kid[i] != '/'; i-- {
 		if c := kid[i]; c < '0' || c > '9' || scale > 1e9 {
-			return fmt.Errorf("key id %q is not <device>/<key epoch>", kid)
+			return "", 0, fmt.Errorf("key id %q is not <device>/<key epoch>", kid)
 		}
 		epoch += uint64(kid[i]-'0') * scale
 		scale *= 10
 	}
 	leadingZero := i >= 0 && i+2 < len(kid) && kid[i+1] == '0'
 	if i <= 0 || i == len(kid)-1 || leadingZero || epoch > math.MaxUint32 {
-		return fmt.Errorf("key id %q is not <device>/<key epoch>", kid)
+		return "", 0, fmt.Errorf("key id %q is not <device>/<key epoch>", kid)
 	}
-	device := unsafe.String(&kid[0], i)
-	r.Device, r.KeyEpoch = DeviceID(device), uint32(epoch)
-	return CheckName("device", device)
+	id = unsafe.String(&kid[0], i)
+	return id, uint32(epoch), CheckName("device", id)
 }
 
 // AppendToBeSigned writes what the device signs: Sig_structure or MAC_structure with [network, "report"] as
@@ -181,8 +200,7 @@ func SignReport(r *Report, network string, key *sig.PrivateKey) ([]byte, error) 
 
 func (r *Report) appendProtected(b []byte, suite sig.Suite) []byte {
 	b = appendInt(append(b, majMap|3, headerAlg), int64(suite))
-	kid := strconv.AppendUint(append([]byte(r.Device), '/'), uint64(r.KeyEpoch), 10)
-	b = appendBytes(append(b, headerKid), kid)
+	b = appendBytes(append(b, headerKid), appendKid(nil, string(r.Device), r.KeyEpoch))
 	b = append(appendInt(b, headerReport), majArray|6)
 	for _, n := range [...]uint64{uint64(r.Seq.Epoch), r.Seq.N, uint64(r.Flags), uint64(r.TimeQuality), uint64(r.BootID), r.MonoMS} {
 		b = appendHead(b, majUint, n)

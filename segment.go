@@ -18,6 +18,8 @@ type SegmentHeader struct {
 	Count    uint32 // reports
 	Readings uint32
 	Root     Hash // over SegmentItem.LeafHash of every report in order
+	// Aggregate is the s of a half-aggregate, 32 bytes; then the reports' signatures are their R alone. Nil: they are whole.
+	Aggregate []byte
 }
 
 // A SegmentItem is one report in a segment: its bytes as the device sent them, when the gateway received it, and the
@@ -54,23 +56,42 @@ func (it *SegmentItem) LeafHash() Hash {
 	return sha256.Sum256(append(b, it.Report...))
 }
 
-// appendPayload writes the signed part: CBOR [1, epoch, n, first, last, count, readings, root].
+// appendPayload writes the signed part: CBOR [1, epoch, n, first, last, count, readings, root], or [2, …, root, aggregate].
 func (h *SegmentHeader) appendPayload(b []byte) []byte {
-	b = append(b, majArray|8, segmentVersion)
+	if h.Aggregate == nil {
+		b = append(b, majArray|8, segmentVersion)
+	} else {
+		b = append(b, majArray|9, aggregateVersion)
+	}
 	for _, n := range [...]uint64{uint64(h.Seq.Epoch), h.Seq.N, uint64(h.First), uint64(h.Last), uint64(h.Count), uint64(h.Readings)} {
 		b = appendHead(b, majUint, n)
 	}
-	return appendBytes(b, h.Root[:])
+	b = appendBytes(b, h.Root[:])
+	if h.Aggregate != nil {
+		b = appendBytes(b, h.Aggregate)
+	}
+	return b
 }
 
-const segmentVersion = 1
+const (
+	segmentVersion   = 1
+	aggregateVersion = 2 // of a segment whose signatures are half-aggregated
+
+	// AggregateBytes is the length of what is left of a signature in such a segment, and of the s that stands for the rest.
+	AggregateBytes = 32
+)
 
 // ParseSegmentHeader reads the payload of a signed segment header.
 func ParseSegmentHeader(s Signed) (SegmentHeader, error) {
 	h := SegmentHeader{Gateway: s.Key}
 	w := wire{b: s.Payload}
-	w.array(8)
-	w.constInt(segmentVersion)
+	fields := w.arrayLen()
+	if fields == 9 {
+		w.constInt(aggregateVersion)
+	} else {
+		w.exactly(fields, 8, "fields of a segment header")
+		w.constInt(segmentVersion)
+	}
 	h.Seq.Epoch = w.uint32()
 	h.Seq.N = w.max(w.uint(), math.MaxInt64)
 	h.First = TimeMS(w.max(w.uint(), math.MaxInt64))
@@ -78,6 +99,10 @@ func ParseSegmentHeader(s Signed) (SegmentHeader, error) {
 	h.Count = uint32(w.max(w.uint(), MaxSegmentReports))
 	h.Readings = uint32(w.max(w.uint(), MaxSegmentReports*MaxReadings))
 	w.hash(&h.Root)
+	if fields == 9 {
+		h.Aggregate = w.bytes()
+		w.exactly(uint64(len(h.Aggregate)), AggregateBytes, "bytes of an aggregate")
+	}
 	if h.Seq.N == 0 || h.Count == 0 || h.Last < h.First {
 		w.fail(fmt.Errorf("an empty or unnumbered segment, or one that ends before it begins"))
 	}
@@ -96,17 +121,23 @@ func (w *wire) hash(h *Hash) {
 // NewSegment signs a segment over items and returns it as a transaction ready to propose. readings is their number in
 // all reports that can be read. The items are not copied.
 func NewSegment(network string, seq Seq, readings int, items []SegmentItem, id MemberID, key *sig.PrivateKey, seed Seed) (*Transaction, error) {
+	return NewAggregate(network, seq, readings, items, nil, id, key, seed)
+}
+
+// NewAggregate is NewSegment with reports that were halved, and the s of their half-aggregate, nil if there are none.
+func NewAggregate(network string, seq Seq, readings int, items []SegmentItem, s []byte, id MemberID, key *sig.PrivateKey, seed Seed) (*Transaction, error) {
+	h := SegmentHeader{Gateway: id, Seq: seq, Readings: uint32(readings), Aggregate: s}
 	if len(items) == 0 || len(items) > MaxSegmentReports {
 		return nil, fmt.Errorf("a segment has 1 to %d reports, not %d", MaxSegmentReports, len(items))
 	}
-	h := SegmentHeader{Gateway: id, Seq: seq, Count: uint32(len(items)), Readings: uint32(readings), First: items[0].Received}
+	h.Count, h.First = uint32(len(items)), items[0].Received
 	leaves := make([]Hash, len(items))
 	for i := range items {
 		leaves[i] = items[i].LeafHash()
 		h.First, h.Last = min(h.First, items[i].Received), max(h.Last, items[i].Received)
 	}
 	h.Root = MerkleRoot(leaves)
-	signed, err := SignBody(network, PurposeSegment, id, key, h.appendPayload(nil))
+	signed, err := SignBody(network, PurposeSegment, h.Gateway, key, h.appendPayload(nil))
 	if err != nil {
 		return nil, err
 	}

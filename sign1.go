@@ -18,6 +18,9 @@ const (
 	PurposeSegment Purpose = "segment"
 	PurposeTx      Purpose = "transaction"
 	PurposeCustody Purpose = "custody" // a gateway's receipt for a report it holds
+
+	PurposeDeviceKey  Purpose = "device-key"  // a device's word that another key takes over: KeyChange
+	PurposeGatewayKey Purpose = "gateway-key" // a gateway's
 )
 
 // An envelope is a COSE_Sign1 (RFC 9052 §4.2) or, for HMAC, a COSE_Mac0 (§6.2), with everything in the protected

@@ -3,12 +3,15 @@ package lamppost_test
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"math"
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/sig"
@@ -26,6 +29,7 @@ func buildVectors(t testing.TB) map[string]vectorFile {
 		"pack.txt":        {"// SenML packs: what stands between a report's envelope. See docs/formats.md, \"Pack\".\n", buildPacks(t)},
 		"report.txt":      {"// Reports with their envelopes. A seed is the key's: see README.md here.\n", buildReports(t)},
 		"transaction.txt": {"// Segment headers and transactions.\n", buildTransactions(t)},
+		"keychange.txt":   {"// Changes of keys: what a device signs with the key it has about the one that takes over.\n", buildKeyChanges(t)},
 		"leaf.txt":        {"// What the log keeps.\n", buildLeaves(t)},
 		"proof.txt":       {"// Proofs, outcomes, decimals and checkpoints.\n", buildRest(t)},
 	}
@@ -408,7 +412,9 @@ func badHeaders(t testing.TB) (vs []vector) {
 		{"n is 2^63", `a3 01 27 ` + kid + `3a00010000 86 00 1b8000000000000000 00 03 00 00`},
 		{"n of 16 in two bytes", `a3 01 27 ` + kid + `3a00010000 86 00 1810 00 03 00 00`},
 		{"epoch of 33 bits", `a3 01 27 ` + kid + `3a00010000 86 1b0000000100000000 01 00 03 00 00`},
-		{"unknown flag", `a3 01 27 ` + kid + `3a00010000 86 00 01 04 03 00 00`},
+		{"unknown flag", `a3 01 27 ` + kid + `3a00010000 86 00 01 08 03 00 00`},
+		{"cold and billing", `a3 01 27 ` + kid + `3a00010000 86 00 01 05 03 00 00`},
+		{"cold and wrapped", `a3 01 27 ` + kid + `3a00010000 86 00 01 06 03 00 00`},
 		{"flag of bit 31", `a3 01 27 ` + kid + `3a00010000 86 00 01 1a80000000 03 00 00`},
 		{"time quality 4", `a3 01 27 ` + kid + `3a00010000 86 00 01 00 04 00 00`},
 		{"boot id of 33 bits", `a3 01 27 ` + kid + `3a00010000 86 00 01 00 03 1b0000000100000000 00`},
@@ -541,6 +547,9 @@ func buildTransactions(t testing.TB) (vs []vector) {
 	add("segment-header", "header of three reports", sig.EdDSA, segment.SignedRaw, "ok")
 	vs = append(vs, badSegmentHeaders(t)...)
 	add("transaction", "segment of three reports", sig.EdDSA, segment.Append(nil), "ok")
+	halves := aggregateVector(t, key, seed)
+	add("segment-header", "header with a half-aggregate", sig.EdDSA, halves.SignedRaw, "ok")
+	add("transaction", "segment of a whole report and two halved ones", sig.EdDSA, halves.Append(nil), "ok")
 	vs = append(vs, thinVectors(t, segment)...)
 	segment.Verdicts = []byte("verdicts are opaque here")
 	add("transaction", "segment with verdicts", sig.EdDSA, segment.Append(nil), "ok")
@@ -551,6 +560,46 @@ func buildTransactions(t testing.TB) (vs []vector) {
 		add("transaction", o.name, sig.EdDSA, want(lamppost.NewTx(network, order, "north", key, seed))(t).Append(nil), "ok")
 	}
 	return append(vs, badTransactions(t, segment, order)...)
+}
+
+// buildKeyChanges has lamp-17 pass on to a second key.
+func buildKeyChanges(t testing.TB) (vs []vector) {
+	add := func(suite sig.Suite, name string, raw []byte, expect string) {
+		vs = append(vs, vector{name: name, kind: "key-change", given: given(suite, "lamp-17"), raw: raw, expect: expect})
+	}
+	next := keyOf(t, sig.EdDSA, "lamp-17, key 2").Public().Bytes()
+	for _, suite := range []sig.Suite{sig.EdDSA, sig.ES256} {
+		c := lamppost.KeyChange{ID: "lamp-17", Epoch: 1, Next: 2, Suite: suite, Key: keyOf(t, suite, "lamp-17, key 2").Public().Bytes()}
+		add(suite, "a second key, "+suite.String(), want(c.Sign(network, lamppost.PurposeDeviceKey, keyOf(t, suite, "lamp-17")))(t), "ok")
+	}
+	protected := append(cborHex(`a2 01 27 04`), byteString([]byte("lamp-17/1"))...)
+	good := cborHex(`84 01 02 27 ` + hex.EncodeToString(byteString(next)))
+	sign := func(purpose string, protected, payload []byte) []byte {
+		signature := want(keyOf(t, sig.EdDSA, "lamp-17").Sign(toBeSigned(sig.EdDSA, network, purpose, protected, payload)))(t)
+		return envelope(`d2`, protected, payload, signature)
+	}
+	add(sig.EdDSA, "signed by hand", sign("device-key", protected, good), "ok")
+	add(sig.EdDSA, "signed as a gateway", sign("gateway-key", protected, good), "bad_signature")
+	add(sig.EdDSA, "signed as a report", sign("report", protected, good), "bad_signature")
+	for _, c := range [][3]string{
+		{"version 2", `84 02 02 27 41 00`, "refused: expected the integer 1"},
+		{"three fields", `83 01 02 27`, "refused: expected 4, got 3"},
+		{"epoch of 33 bits", `84 01 1b0000000100000000 27 41 00`, "refused: over the limit"},
+		{"epoch in two bytes", `84 01 1802 27 41 00`, "refused: " + form},
+		{"algorithm 256", `84 01 02 190100 41 00`, "refused: no algorithm 256"},
+		{"key as text", `84 01 02 27 61 41`, "refused: expected a byte string"},
+		{"trailing byte in the payload", `84 01 02 27 41 00 00`, "refused: bytes after the end"},
+		{"a key too long", `84 01 02 27 590200 ` + strings.Repeat("00", 512), "refused: over the limit of 512"},
+	} {
+		add(sig.EdDSA, c[0], sign("device-key", protected, cborHex(c[1])), c[2])
+	}
+	bare := append(cborHex(`a2 01 27 04`), byteString([]byte("lamp-17"))...)
+	add(sig.EdDSA, "key id without an epoch", sign("device-key", bare, good), "refused: <device>/<key epoch>")
+	add(sig.EdDSA, "protected header of a report", sign("device-key", reportHeader(sig.EdDSA, "lamp-17/1", 0, 1, 0, 0, 0, 0), good), "refused: fields of the protected header")
+	mac := append(cborHex(`a2 01 05 04`), byteString([]byte("lamp-17/1"))...)
+	add(sig.EdDSA, "a MAC in place of a signature", envelope(`d1`, mac, good, make([]byte, 32)), "refused: a MAC is not enough")
+	add(sig.EdDSA, "nothing", nil, "refused: cut short")
+	return vs
 }
 
 type orderVector struct {
@@ -565,6 +614,10 @@ func orderVectors(t testing.TB) []orderVector {
 	commitment := lamppost.KeyCommitment(salt, shared)
 	gw := keyOf(t, sig.EdDSA, "gw-1").Public().Bytes()
 	north := lamppost.Member{ID: "north", Key: keyOf(t, sig.EdDSA, "north").Public().Bytes()}
+	change := lamppost.KeyChange{ID: "lamp-17", Epoch: 1, Next: 2, Suite: sig.EdDSA, Key: keyOf(t, sig.EdDSA, "lamp-17, key 2").Public().Bytes()}
+	consent := want(change.Sign(network, lamppost.PurposeDeviceKey, keyOf(t, sig.EdDSA, "lamp-17")))(t)
+	gwChange := lamppost.KeyChange{ID: "gw-1", Epoch: 0, Next: 1, Suite: sig.EdDSA, Key: keyOf(t, sig.EdDSA, "gw-1, key 1").Public().Bytes()}
+	gwConsent := want(gwChange.Sign(network, lamppost.PurposeGatewayKey, keyOf(t, sig.EdDSA, "gw-1")))(t)
 	return []orderVector{
 		{"genesis that admits unsigned devices", lamppost.TxGenesis,
 			lamppost.GenesisBody{Network: network, Rules: 1, Members: []lamppost.Member{north}, AdmitUnsigned: true}},
@@ -584,7 +637,27 @@ func orderVectors(t testing.TB) []orderVector {
 		{"erased", lamppost.TxErased, lamppost.ErasedBody{Height: 7, Index: 1}},
 		{"snapshot", lamppost.TxSnapshot, lamppost.SnapshotBody{Height: 7, Size: 300, Root: lamppost.Hash{1}, Digest: lamppost.Hash{2}}},
 		{"revoke", lamppost.TxRevoke, lamppost.RevokeBody{Device: "lamp-17", KeyEpoch: 2, Reason: "stolen with the lamp"}},
+		{"device, its second key with its consent", lamppost.TxDevice, lamppost.DeviceBody{ID: "lamp-17", Owner: "acme", Suite: sig.EdDSA, Key: change.Key,
+			KeyEpoch: 2, Safety: lamppost.Public, Salt: salt, Consent: consent}},
+		{"gateway, its second key with its consent", lamppost.TxGateway, lamppost.GatewayBody{ID: "gw-1", Member: "north", Key: gwChange.Key, KeyEpoch: 1, Consent: gwConsent}},
+		{"genesis that trusts gateways", lamppost.TxGenesis,
+			lamppost.GenesisBody{Network: network, Rules: 1, Members: []lamppost.Member{north}, Verify: lamppost.VerifyGateway}},
+		{"fraud", lamppost.TxFraud, fraudBody(t)},
+		{"revoke of a gateway", lamppost.TxRevoke, lamppost.RevokeBody{Gateway: "gw-1", KeyEpoch: 1, Reason: "stolen from the cellar"}},
 	}
+}
+
+// fraudBody accuses gw-1 of a report of lamp-17 that another key signed, the second of two.
+func fraudBody(t testing.TB) lamppost.FraudBody {
+	r := oneReading()
+	forged := want(lamppost.SignReport(&r, network, keyOf(t, sig.EdDSA, "somebody")))(t)
+	items := []lamppost.SegmentItem{{Received: 1_800_000_000_500, Report: vectorReport(t, r)}, {Received: 1_800_000_000_700, Report: forged}}
+	for i := range items {
+		copy(items[i].Salt[:], fmt.Sprintf("salt of report %d", i))
+	}
+	tx := want(lamppost.NewSegment(network, lamppost.Seq{Epoch: 5, N: 9}, 2, items, "gw-1", keyOf(t, sig.EdDSA, "gw-1"), lamppost.Seed{}))(t)
+	return lamppost.FraudBody{Height: 12, Tx: 3, Report: 1, Header: tx.SignedRaw, Salt: items[1].Salt[:], Received: items[1].Received, Raw: forged,
+		Path: lamppost.MerklePath(tx.Leaves(), 1)}
 }
 
 func vectorReport(t testing.TB, r lamppost.Report) []byte {
@@ -636,10 +709,32 @@ func thinVectors(t testing.TB, segment *lamppost.Transaction) (vs []vector) {
 	return append(vs, vector{name: "thin segment of version 2", kind: "thin-segment", raw: append([]byte{raw[0], 2}, raw[2:]...), expect: "refused: expected the integer 1, got 2"})
 }
 
+// aggregateVector has the cold reports of two devices as halves, and a billing report that is whole.
+func aggregateVector(t testing.TB, key *sig.PrivateKey, seed lamppost.Seed) *lamppost.Transaction {
+	items := []lamppost.SegmentItem{{Salt: [16]byte([]byte("salt of report 1")), Received: 1_800_000_000_100, Report: vectorReport(t, billingReport())}}
+	var signed []sig.Item
+	for i, id := range []lamppost.DeviceID{"lamp-17", "lamp-18"} {
+		r := oneReading()
+		r.Device, r.Flags = id, lamppost.FlagCold
+		own := keyOf(t, sig.EdDSA, string(id))
+		var decoded lamppost.Report
+		if err := decoded.Decode(want(lamppost.SignReport(ptr(r), network, own))(t)); err != nil {
+			t.Fatal(err)
+		}
+		signed = append(signed, sig.Item{Key: own.Public(), Msg: decoded.AppendToBeSigned(nil, network), Sig: decoded.Signature()})
+		items = append(items, lamppost.SegmentItem{Salt: [16]byte(fmt.Appendf(nil, "salt of report %d", i+2)), Received: 1_800_000_000_200, Report: decoded.Halve(nil)})
+	}
+	var v sig.Verifier
+	aggregate := want(v.Aggregate(sig.Cold, signed))(t)
+	return want(lamppost.NewAggregate(network, lamppost.Seq{Epoch: 1, N: 6}, 4, items, aggregate[64:], "north", key, seed))(t)
+}
+
 func badSegmentHeaders(t testing.TB) (vs []vector) {
 	root := ` 5820 ` + strings.Repeat("ab", 32)
 	for _, c := range [][3]string{
-		{"header of version 2", `88 02 01 05 01 02 01 01` + root, "refused: expected the integer 1"},
+		{"aggregate in version 1", `89 01 01 05 01 02 01 01` + root + root, "refused: expected the integer 2, got 1"},
+		{"aggregate of 31 bytes", `89 02 01 05 01 02 01 01` + root + ` 581f ` + strings.Repeat("ab", 31), "refused: bytes of an aggregate: expected 32, got 31"},
+		{"version 2 without an aggregate", `88 02 01 05 01 02 01 01` + root, "refused: expected the integer 1"},
 		{"segment number 0", `88 01 01 00 01 02 01 01` + root, "refused: unnumbered"},
 		{"no reports", `88 01 01 05 01 02 00 00` + root, "refused: empty"},
 		{"ends before it begins", `88 01 01 05 02 01 01 01` + root, "refused: ends before it begins"},
@@ -754,7 +849,48 @@ func buildRest(t testing.TB) (vs []vector) {
 	add("checkpoint", "origin without member", "refused: <network>/<member>", []byte("harbour\n300\n"+root))
 	add("checkpoint", "root of 31 bytes", "refused: root hash", []byte("harbour/north\n300\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA==\n"))
 	add("checkpoint", "stray bits in the root", "refused: root hash", []byte("harbour/north\n300\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB=\n"))
+	return append(vs, cosignedVectors(t)...)
+}
+
+// cosignedVectors are checkpoints with a member's signature and a witness's.
+func cosignedVectors(t testing.TB) (vs []vector) {
+	const name = "witness.example/w1"
+	seed := sha256.Sum256([]byte("ed25519 " + name))
+	witness := want(lamppost.NewCosigner(name, seed[:]))(t)
+	signer, verifier, member := noteKeys(t, "harbour/north")
+	plain, _, _ := noteKeys(t, name)
+	text := lamppost.Checkpoint{Origin: "harbour/north", Size: 300}.Text()
+	add := func(name, expect string, raw []byte) {
+		vs = append(vs, vector{name: name, kind: "cosigned-checkpoint", raw: raw, expect: expect, given: []string{
+			field("suite", sig.EdDSA), "seed: " + hex.EncodeToString(seed[:]), field("member", member), field("witness", witness.Key())}})
+	}
+	write := func(text string, at int64) []byte {
+		n := want(note.Sign(&note.Note{Text: text}, signer))(t)
+		own := want(note.Open(n, note.VerifierList(verifier)))(t).Sigs
+		return want(lamppost.SignedNote(text, append(own, want(witness.Cosign(text, at))(t))...))(t)
+	}
+	good := write(text, 1_800_000_000)
+	add("cosigned in 2027", "ok", good)
+	add("cosigned in the first second", "ok", write(text, 1))
+	late := want(witness.Cosign(text, 1_800_000_001))(t)
+	raw := want(base64.StdEncoding.DecodeString(late.Base64))(t)
+	raw[11]-- // the time says the second before
+	late.Base64 = base64.StdEncoding.EncodeToString(raw)
+	lines := bytes.SplitAfter(good, []byte("\n"))
+	add("another time than was signed", "refused: invalid signature", append(bytes.Join(lines[:5], nil), "— "+late.Name+" "+late.Base64+"\n"...))
+	add("signed by the witness as a member signs", "refused: no cosignature",
+		append(bytes.Join(lines[:5], nil), bytes.SplitAfter(want(note.Sign(&note.Note{Text: text}, plain))(t), []byte("\n"))[4]...))
 	return vs
+}
+
+// noteKeys makes a member's key from a fixed seed, with its verifier key as text.
+func noteKeys(t testing.TB, name string) (note.Signer, note.Verifier, string) {
+	seed := sha256.Sum256([]byte("ed25519 " + name))
+	skey, vkey, err := note.GenerateKey(bytes.NewReader(seed[:]), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return want(note.NewSigner(skey))(t), want(note.NewVerifier(vkey))(t), vkey
 }
 
 func decimalVectors() (vs []vector) {
@@ -794,7 +930,8 @@ func proofVectors(t testing.TB) (vs []vector) {
 	add("cut short", "refused: cut short", raw[:len(raw)-1])
 	add("trailing byte", "refused: bytes after the end", append(bytes.Clone(raw), 0))
 	add("a field is missing", "refused: deterministic", cborHex(`a6 01 01 02 "harbour" 03 80 04 80 05 80 06 80`))
-	add("an unknown field", "refused: unknown field", cborHex(`a8 01 01 02 "harbour" 03 80 04 80 05 80 06 80 07 80 08 00`))
+	add("an unknown field", "refused: unknown field", cborHex(`a8 01 01 02 "harbour" 03 80 04 80 05 80 06 80 07 80 09 00`))
+	add("an empty list of witnesses", "refused: deterministic", cborHex(`a8 01 01 02 "harbour" 03 80 04 80 05 80 06 80 07 80 08 80`))
 	add("fields out of order", "refused: deterministic", cborHex(`a7 02 "harbour" 01 01 03 80 04 80 05 80 06 80 07 80`))
 	add("a field twice", "refused: duplicate", cborHex(`a8 01 01 01 01 02 "harbour" 03 80 04 80 05 80 06 80 07 80`))
 	add("null in place of a list", "refused: deterministic", cborHex(`a7 01 01 02 "harbour" 03 f6 04 80 05 80 06 80 07 80`))

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/mod/sumdb/note"
+
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/sig"
 )
@@ -207,6 +209,8 @@ func readVector(v *vector) ([]string, error) {
 		return readTransaction(v)
 	case "thin-segment":
 		return readThin(v.raw)
+	case "key-change":
+		return readKeyChange(v)
 	case "leaf":
 		l, err := lamppost.ParseLeaf(v.raw)
 		return []string{field("tx", l.Type), field("height", l.Height), field("index", l.Index), field("body", l.Body),
@@ -227,6 +231,8 @@ func readVector(v *vector) ([]string, error) {
 	case "checkpoint":
 		c, err := lamppost.ParseCheckpoint(string(v.raw))
 		return []string{field("origin", c.Origin), field("size", c.Size), field("root", c.Root)}, same(err, v.raw, []byte(c.Text()))
+	case "cosigned-checkpoint":
+		return readCosigned(v)
 	}
 	return nil, fmt.Errorf("unknown type %q", v.kind)
 }
@@ -328,8 +334,12 @@ func readSegmentHeader(v *vector) ([]string, error) {
 }
 
 func headerFields(h lamppost.SegmentHeader) []string {
-	return []string{field("gateway", h.Gateway), field("epoch", h.Seq.Epoch), field("n", h.Seq.N), field("first_ms", h.First),
+	fields := []string{field("gateway", h.Gateway), field("epoch", h.Seq.Epoch), field("n", h.Seq.N), field("first_ms", h.First),
 		field("last_ms", h.Last), field("count", h.Count), field("readings", h.Readings), field("root", h.Root)}
+	if h.Aggregate != nil {
+		fields = append(fields, fmt.Sprintf("aggregate: %x", h.Aggregate))
+	}
+	return fields
 }
 
 func readTransaction(v *vector) ([]string, error) {
@@ -372,6 +382,43 @@ func readThin(raw []byte) ([]string, error) {
 		fields = append(fields, fmt.Sprintf("kept: %d received %d ms, leaf %s, outcome %x", k.Index, k.Received, k.LeafHash(), k.Outcome))
 	}
 	return fields, same(nil, raw, t.Append(nil))
+}
+
+func readCosigned(v *vector) ([]string, error) {
+	member, err := note.NewVerifier(v.lookup("member"))
+	if err != nil {
+		return nil, err
+	}
+	witness, err := lamppost.ParseWitnessKey(v.lookup("witness"))
+	if err != nil {
+		return nil, err
+	}
+	c, sigs, err := lamppost.OpenCheckpoint(v.raw, note.VerifierList(member, witness))
+	if err != nil {
+		return nil, err
+	}
+	if len(sigs) != 2 {
+		return nil, errors.New("no cosignature of this witness")
+	}
+	again, err := lamppost.SignedNote(c.Text(), sigs...)
+	return []string{field("origin", c.Origin), field("size", c.Size), field("root", c.Root),
+		field("time_s", lamppost.CosignatureTime(sigs[1]))}, same(err, v.raw, again)
+}
+
+func readKeyChange(v *vector) ([]string, error) {
+	var c lamppost.KeyChange
+	if err := c.Decode(v.raw); err != nil {
+		return nil, err
+	}
+	key, err := v.publicKey()
+	if err != nil {
+		return nil, err
+	}
+	if !c.Verify(v.lookup("network"), lamppost.PurposeDeviceKey, key) {
+		return nil, lamppost.Refuse(lamppost.CodeBadSignature, "not signed with this key for this network")
+	}
+	return []string{field("device", c.ID), field("key_epoch", c.Epoch), field("next", c.Next), field("suite", c.Suite), fmt.Sprintf("key: %x", c.Key)},
+		same(nil, v.raw, c.Reencode())
 }
 
 func readProof(raw []byte) ([]string, error) {

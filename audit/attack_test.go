@@ -119,7 +119,7 @@ func TestMissingLinks(t *testing.T) {
 	refused(t, statement(without(lamppost.TxTariff), anyReport), "line 1", "tariff \"home-2026\" version 1 is not in the proof")
 	refused(t, statement(without(lamppost.TxAgreement), anyReport), "agreement \"A-1\" is not in the proof")
 	refused(t, statement(without(lamppost.TxPoint), anyReport), "metering point \"P-2\" is not in the proof")
-	refused(t, statement(without(lamppost.TxDevice), anyReport), "no enrolment of device BQ27")
+	refused(t, statement(without(lamppost.TxDevice), anyReport), "no enrolment of key 1 of device BQ27")
 	refused(t, statement(without(lamppost.TxInvoice), anyReport), "no invoice")
 	refused(t, statement(anyTx, func(r *lamppost.ReportProof) bool { return r.Index == 0 && r.Tx != h.reports[0].Tx }),
 		"line 2: reading 2026-10-24 00:00+02:00 of device BQ27", "not in the proof")

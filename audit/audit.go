@@ -28,16 +28,18 @@ import (
 
 // A Finding is what a file was found to prove.
 type Finding struct {
-	Kind     string   `json:"kind"` // "statement/1", …
-	Network  string   `json:"network"`
-	Pinned   bool     `json:"pinned"` // false: it only agrees with itself
-	Size     int64    `json:"size"`   // of the log under the checkpoint
-	Root     string   `json:"root"`
-	Signers  []string `json:"signers"` // of the checkpoint
-	Members  []string `json:"members"` // keys whose signatures counted, as a pin writes them
-	Invoices int      `json:"invoices"`
-	Lines    int      `json:"lines"`    // of the invoices
-	Readings int      `json:"readings"` // that these or the report rest on
+	Kind    string   `json:"kind"` // "statement/1", …
+	Network string   `json:"network"`
+	Pinned  bool     `json:"pinned"` // false: it only agrees with itself
+	Size    int64    `json:"size"`   // of the log under the checkpoint
+	Root    string   `json:"root"`
+	Signers []string `json:"signers"` // of the checkpoint
+	// Cosigned lists the witnesses' signatures on the checkpoint.
+	Cosigned []Cosignature `json:"cosigned,omitempty"`
+	Members  []string      `json:"members"` // keys whose signatures counted, as a pin writes them
+	Invoices int           `json:"invoices"`
+	Lines    int           `json:"lines"`    // of the invoices
+	Readings int           `json:"readings"` // that these or the report rest on
 	// Assurances counts the accepted reports of the proof by how they are vouched for.
 	Assurances   map[string]int `json:"assurances,omitempty"`
 	Summary      []string       `json:"summary"` // what was proven, in words
@@ -57,6 +59,7 @@ func (e *Evidence) finding(kind string) *Finding {
 	}
 	f.add("log of network %s at size %d, root %s", e.Network, e.Checkpoint.Size, e.Checkpoint.Root)
 	f.add("signed by %s", strings.Join(e.Signers, ", "))
+	e.addCosigned(f)
 	return f
 }
 

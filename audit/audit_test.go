@@ -156,24 +156,40 @@ func TestPin(t *testing.T) {
 	if p.String() != text {
 		t.Errorf("ParsePin → String = %q, want %q", p, text)
 	}
+	h.witness("w1.example", "w2.example")
+	witnessed := h.witnessed(2, "w1.example", "w2.example").String()
+	if p, err := audit.ParsePin(witnessed); err != nil || p.String() != witnessed || len(p.Witnesses) != 2 || p.WitnessQuorum != 2 {
+		t.Errorf("ParsePin(%q) = %+v, %v", witnessed, p, err)
+	}
+	w := strings.SplitAfter(strings.TrimPrefix(witnessed, text), "\n")
 	lines := strings.SplitAfter(text, "\n")
+	other, err := lamppost.NewCosigner("another.example", seedOf("witness w1.example"))
+	must(t, err)
 	for name, bad := range map[string]string{
-		"empty":            "",
-		"no network":       lines[1] + lines[2],
-		"no quorum":        lines[0] + lines[2],
-		"no members":       lines[0] + lines[1],
-		"two networks":     lines[0] + text,
-		"two quorums":      lines[0] + lines[1] + lines[1] + lines[2],
-		"member twice":     text + lines[2],
-		"quorum too large": strings.Replace(text, "quorum 2", "quorum 3", 1),
-		"quorum zero":      strings.Replace(text, "quorum 2", "quorum 0", 1),
-		"quorum spelled":   strings.Replace(text, "quorum 2", "quorum 02", 1),
-		"unknown word":     text + "witness x\n",
-		"three words":      text + "member a b\n",
-		"other network":    strings.Replace(text, "network riverside", "network hillside", 1),
-		"key changed":      strings.Replace(text, "+A", "+B", 1),
-		"bad network name": strings.ReplaceAll(text, "riverside", "river side"),
-		"too long":         text + strings.Repeat("#\n", audit.MaxPinBytes),
+		"empty":                     "",
+		"no network":                lines[1] + lines[2],
+		"no quorum":                 lines[0] + lines[2],
+		"no members":                lines[0] + lines[1],
+		"two networks":              lines[0] + text,
+		"two quorums":               lines[0] + lines[1] + lines[1] + lines[2],
+		"member twice":              text + lines[2],
+		"quorum too large":          strings.Replace(text, "quorum 2", "quorum 3", 1),
+		"quorum zero":               strings.Replace(text, "quorum 2", "quorum 0", 1),
+		"quorum spelled":            strings.Replace(text, "quorum 2", "quorum 02", 1),
+		"unknown word":              text + "witness x\n",
+		"three words":               text + "member a b\n",
+		"other network":             strings.Replace(text, "network riverside", "network hillside", 1),
+		"key changed":               strings.Replace(text, "+A", "+B", 1),
+		"bad network name":          strings.ReplaceAll(text, "riverside", "river side"),
+		"no witness_quorum":         text + w[0],
+		"witness_quorum too large":  text + w[0] + w[2],
+		"no witnesses":              text + w[2],
+		"two witness_quorums":       witnessed + w[2],
+		"witness twice":             text + w[0] + w[0] + w[2],
+		"one witness, two names":    text + w[0] + "witness " + other.Key().String() + "\n" + w[2],
+		"a member's key as witness": text + w[0] + strings.Replace(lines[2], "member", "witness", 1) + w[2],
+		"too many witnesses":        text + strings.Repeat(w[0], 40) + w[2],
+		"too long":                  text + strings.Repeat("#\n", audit.MaxPinBytes),
 	} {
 		if _, err := audit.ParsePin(bad); err == nil {
 			t.Errorf("%s: ParsePin(%q) is accepted", name, bad)

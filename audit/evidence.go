@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"sort"
@@ -16,17 +17,19 @@ type Evidence struct {
 	Pinned     bool                // the members are the pin's; otherwise the network's own word
 	Checkpoint lamppost.Checkpoint // the first of the quorum, all of which are equal but for their origin
 	Signers    []string            // origins of the members' checkpoints
+	Cosigned   []Cosignature       // of the checkpoints
 	Txs        []Tx                // in log order
 	Reports    []Report            // in the proof's order
 
-	proof   *lamppost.Proof
-	members *roster
-	pool    pool
-	blocks  []lamppost.BlockLeaf
-	bodies  map[bodyKey][]int     // transactions that say something of a name, in log order
-	places  map[tariff.Source]int // reports by where they stand, the record being 0
-	edges   map[register][]edge   // by time
-	sources map[tariff.Source]*edge
+	proof     *lamppost.Proof
+	members   *roster
+	witnesses witnesses
+	pool      pool
+	blocks    []lamppost.BlockLeaf
+	bodies    map[bodyKey][]int     // transactions that say something of a name, in log order
+	places    map[tariff.Source]int // reports by where they stand, the record being 0
+	edges     map[register][]edge   // by time
+	sources   map[tariff.Source]*edge
 }
 
 // Members returns whose signatures counted, with their keys.
@@ -44,7 +47,8 @@ type Tx struct {
 	Order   lamppost.Order   // of a transaction that is not a segment
 
 	header  lamppost.SegmentHeader
-	gateway *lamppost.GatewayBody // of a segment that is not signed by a member
+	key     *sig.PublicKey // that a segment is signed with
+	gateway *Tx            // what made that key known, where it is not a member's
 	proof   *lamppost.TxProof
 	body    any // of a kind that has lookups, where the outcome is [lamppost.CodeOK]
 }
@@ -115,40 +119,21 @@ func (e *Evidence) checkSegment(t *Tx, s *lamppost.Signed) (err error) {
 	if len(t.proof.Outcome) > 0 || t.proof.OutcomeSalt != [lamppost.SaltBytes]byte{} {
 		return errors.New("a segment's outcomes stand with its reports")
 	}
-	if e.members.keys[t.Signer] == nil {
-		if t.gateway = e.Gateway(t.Signer, t.Leaf); t.gateway != nil {
-			return e.checkGateway(t, s)
+	registered := e.registered(t.Signer, t.Leaf)
+	if t.key = e.members.keys[t.Signer]; t.key != nil || len(registered) == 0 {
+		return e.checkSigner(t, s, lamppost.PurposeSegment)
+	}
+	for i := len(registered) - 1; i >= 0; i-- {
+		key, err := sig.ParsePublicKey(sig.EdDSA, registered[i].body.(*lamppost.GatewayBody).Key)
+		if err != nil {
+			return fmt.Errorf("a registered key of gateway %q cannot be read: %v", t.Signer, err)
+		}
+		if s.Verify(e.Network, lamppost.PurposeSegment, key) {
+			t.key, t.gateway = key, registered[i]
+			return nil
 		}
 	}
-	return e.checkSigner(t, s, lamppost.PurposeSegment)
-}
-
-// checkGateway checks a segment of a gateway that a member registered.
-func (e *Evidence) checkGateway(t *Tx, s *lamppost.Signed) error {
-	key, err := sig.ParsePublicKey(sig.EdDSA, t.gateway.Key)
-	if err != nil {
-		return fmt.Errorf("the registered key of gateway %q cannot be read: %v", t.Signer, err)
-	}
-	if !s.Verify(e.Network, lamppost.PurposeSegment, key) {
-		return fmt.Errorf("it does not match the signature of gateway %q", t.Signer)
-	}
-	return nil
-}
-
-// gatewayKey returns the key of a member or registered gateway, or nil.
-func (e *Evidence) gatewayKey(id lamppost.MemberID, before int64) *sig.PublicKey {
-	if key := e.members.keys[id]; key != nil {
-		return key
-	}
-	b := e.Gateway(id, before)
-	if b == nil {
-		return nil
-	}
-	key, err := sig.ParsePublicKey(sig.EdDSA, b.Key)
-	if err != nil {
-		return nil
-	}
-	return key
+	return fmt.Errorf("it does not match the signature of gateway %q", t.Signer)
 }
 
 func (e *Evidence) checkSigner(t *Tx, s *lamppost.Signed, p lamppost.Purpose) error {
@@ -223,7 +208,7 @@ func (e *Evidence) remember(i int) {
 		}
 	case lamppost.TxRevoke:
 		if b, ok := decode[lamppost.RevokeBody](raw); ok {
-			keep(b, bodyKey{kind: t.Type, id: string(b.Device)})
+			keep(b, bodyKey{kind: t.Type, id: cmp.Or(string(b.Device), string(b.Gateway))})
 		}
 	case lamppost.TxPoint:
 		if b, ok := decode[lamppost.PointBody](raw); ok {
@@ -256,30 +241,10 @@ func latest[B any](e *Evidence, k bodyKey, before int64) *B {
 	return nil
 }
 
-// Party returns what the log said of a party before a leaf, or nil where the proof does not have it. So do Device, Point,
-// Agreement and Tariff.
+// Party returns what the log said of a party before a leaf, or nil where the proof does not have it. So do Point, Agreement
+// and Tariff.
 func (e *Evidence) Party(id lamppost.PartyID, before int64) *lamppost.PartyBody {
 	return latest[lamppost.PartyBody](e, bodyKey{kind: lamppost.TxParty, id: string(id)}, before)
-}
-
-// Gateway returns a registered gateway, see [Evidence.Party]. Members, who are gateways too, are not among these.
-func (e *Evidence) Gateway(id lamppost.MemberID, before int64) *lamppost.GatewayBody {
-	return latest[lamppost.GatewayBody](e, bodyKey{kind: lamppost.TxGateway, id: string(id)}, before)
-}
-
-// revoked reports whether the proof shows that a device's key was revoked before a leaf.
-func (e *Evidence) revoked(id lamppost.DeviceID, epoch uint32, before int64) bool {
-	for _, i := range e.bodies[bodyKey{kind: lamppost.TxRevoke, id: string(id)}] {
-		if t := &e.Txs[i]; t.Leaf < before && t.body.(*lamppost.RevokeBody).KeyEpoch >= epoch {
-			return true
-		}
-	}
-	return false
-}
-
-// Device returns a device's enrolment, see [Evidence.Party].
-func (e *Evidence) Device(id lamppost.DeviceID, before int64) *lamppost.DeviceBody {
-	return latest[lamppost.DeviceBody](e, bodyKey{kind: lamppost.TxDevice, id: string(id)}, before)
 }
 
 // Point returns a metering point, see [Evidence.Party].

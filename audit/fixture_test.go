@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -38,6 +39,9 @@ type world struct {
 	spoil   func(*lamppost.BlockLeaf) // of the blocks from now on
 	gateway *seat                     // who packs the segments from now on; nil: the first member
 	flags   map[lamppost.DeviceID]uint32
+	// witnesses cosign every checkpoint, in the order in which their keys stand in a proof.
+	witnesses []*lamppost.Cosigner
+	epochs    map[lamppost.DeviceID]uint32 // of the keys
 }
 
 type seat struct {
@@ -56,7 +60,8 @@ const energy = "energy"
 func newWorld(t testing.TB, network string, members ...lamppost.MemberID) *world {
 	t.Helper()
 	w := &world{t: t, network: network, now: ms(t, "2026-10-01T00:00:00Z"), keys: map[lamppost.DeviceID]*sig.PrivateKey{},
-		numbers: map[lamppost.DeviceID]uint64{}, flags: map[lamppost.DeviceID]uint32{}, signed: map[reg][]tariff.Edge{}}
+		numbers: map[lamppost.DeviceID]uint64{}, flags: map[lamppost.DeviceID]uint32{}, epochs: map[lamppost.DeviceID]uint32{},
+		signed: map[reg][]tariff.Edge{}}
 	genesis := lamppost.GenesisBody{Network: network, Rules: 1}
 	for _, id := range members {
 		w.members = append(w.members, newSeat(t, network, id))
@@ -168,17 +173,37 @@ func (w *world) enrol(id lamppost.DeviceID, suite sig.Suite) {
 	seed := sha256.Sum256([]byte("device " + id))
 	key, err := sig.NewPrivateKey(suite, seed[:])
 	must(w.t, err)
-	w.keys[id] = key
+	w.keys[id], w.epochs[id] = key, 1
 	salt := w.salt()
 	w.order(lamppost.TxDevice, lamppost.DeviceBody{ID: id, Owner: "stadtwerk", Suite: suite, Key: key.Public().Bytes(), KeyEpoch: 1,
 		Name: "meter of flat 2", Salt: salt[:]})
+}
+
+// rotate gives a device the next key, with the consent of the one before or without, and returns how to sign with that.
+func (w *world) rotate(id lamppost.DeviceID, consent bool) (former func()) {
+	w.t.Helper()
+	key, epoch := w.keys[id], w.epochs[id]
+	w.epochs[id]++
+	seed := sha256.Sum256(fmt.Append(nil, "device ", id, w.epochs[id]))
+	next, err := sig.NewPrivateKey(key.Suite(), seed[:])
+	must(w.t, err)
+	w.keys[id] = next
+	salt := w.salt()
+	b := lamppost.DeviceBody{ID: id, Owner: "stadtwerk", Suite: next.Suite(), Key: next.Public().Bytes(), KeyEpoch: w.epochs[id], Salt: salt[:]}
+	if consent {
+		c := lamppost.KeyChange{ID: string(id), Epoch: epoch, Next: b.KeyEpoch, Suite: b.Suite, Key: b.Key}
+		b.Consent, err = c.Sign(w.network, lamppost.PurposeDeviceKey, key)
+		must(w.t, err)
+	}
+	w.order(lamppost.TxDevice, b)
+	return func() { w.keys[id], w.epochs[id] = key, epoch }
 }
 
 // sign makes a device's billing report over register readings at the given times.
 func (w *world) sign(id lamppost.DeviceID, readings ...lamppost.Reading) []byte {
 	w.t.Helper()
 	w.numbers[id]++
-	r := lamppost.Report{Device: id, KeyEpoch: 1, Seq: lamppost.Seq{N: w.numbers[id]}, Flags: lamppost.FlagBilling | w.flags[id],
+	r := lamppost.Report{Device: id, KeyEpoch: w.epochs[id], Seq: lamppost.Seq{N: w.numbers[id]}, Flags: lamppost.FlagBilling | w.flags[id],
 		TimeQuality: lamppost.TimeSynchronised, Readings: readings}
 	raw, err := lamppost.SignReport(&r, w.network, w.keys[id])
 	must(w.t, err)
@@ -251,6 +276,11 @@ func (w *world) note(i int, c lamppost.Checkpoint) string {
 	c.Origin = lamppost.Origin(w.network, w.members[i].id)
 	msg, err := lamppost.SignCheckpoint(c, w.members[i].signer)
 	must(w.t, err)
+	for j, witness := range w.witnesses {
+		s, err := witness.Cosign(c.Text(), int64(w.now/1000)+int64(j))
+		must(w.t, err)
+		msg = append(msg, "— "+s.Name+" "+s.Base64+"\n"...)
+	}
 	return string(msg)
 }
 
@@ -260,6 +290,9 @@ func (w *world) proof(keepTx func(*lamppost.TxProof) bool, keepReport func(*lamp
 	p := &lamppost.Proof{Version: lamppost.ProofVersion, Network: w.network}
 	for i := range w.members {
 		p.Checkpoints = append(p.Checkpoints, w.checkpoint(i))
+	}
+	for _, witness := range w.witnesses {
+		p.Witnesses = append(p.Witnesses, witness.Key().String())
 	}
 	place := map[uint32]uint32{}
 	var leaves []int64

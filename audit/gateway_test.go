@@ -22,7 +22,8 @@ func vouched(t *testing.T, a lamppost.Assurance, change func(h *home, b *lamppos
 	}
 	h.gateway = &gw
 	salt := h.salt()
-	b := lamppost.DeviceBody{ID: "BQ27", Owner: "stadtwerk", KeyEpoch: 1, Name: "meter of flat 2", Salt: salt[:], Assurance: a, Gateway: "gw"}
+	b := lamppost.DeviceBody{ID: "BQ27", Owner: "stadtwerk", KeyEpoch: 2, Name: "meter of flat 2", Salt: salt[:], Assurance: a, Gateway: "gw"}
+	h.epochs["BQ27"] = 2
 	switch {
 	case a == lamppost.DeviceSigned:
 		b.Suite, b.Key, b.Gateway = sig.ES256, h.keys["BQ27"].Public().Bytes(), ""
@@ -112,7 +113,7 @@ func TestGatewayAttacks(t *testing.T) {
 		"a class nobody knows": {lamppost.Unsigned, func(_ *home, b *lamppost.DeviceBody) { b.Assurance = 99 }, "enrolled as unknown"},
 		"a revoked key": {lamppost.DeviceSigned, func(h *home, b *lamppost.DeviceBody) {
 			h.order(lamppost.TxDevice, *b)
-			h.order(lamppost.TxRevoke, lamppost.RevokeBody{Device: "BQ27", KeyEpoch: 1})
+			h.order(lamppost.TxRevoke, lamppost.RevokeBody{Device: "BQ27", KeyEpoch: 2})
 		}, "was revoked before"},
 		"a gateway of a member who did not sign for it": {lamppost.Unsigned, func(h *home, b *lamppost.DeviceBody) {
 			gw := newSeat(h.t, "riverside", "gw3")

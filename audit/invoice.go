@@ -383,9 +383,20 @@ func (e *Evidence) nameLineOf(f *reportFault, inv *tariff.Invoice, s *tariff.Inv
 	if j := e.changed(f.report, s, at); j >= 0 {
 		first = j
 	}
-	what := cmp.Or(f.what, "does not hold")
-	return &LineError{inv.Number, lineAt(s, terms, first), fmt.Errorf("reading %s %s", stamp(terms.Zone, s.Edges[first].Time), what)}
+	return &LineError{inv.Number, lineAt(s, terms, first), &readingFault{stamp(terms.Zone, s.Edges[first].Time), f}}
 }
+
+// A readingFault is a fault of a report, told of the reading that a line rests on.
+type readingFault struct {
+	when string
+	of   *reportFault
+}
+
+func (f *readingFault) Error() string {
+	return fmt.Sprintf("reading %s %s", f.when, cmp.Or(f.of.what, "does not hold"))
+}
+
+func (f *readingFault) Unwrap() error { return f.of }
 
 // changed returns the edge whose value is not the one that the report now shows, or -1.
 func (e *Evidence) changed(report int, s *tariff.InvoiceSupply, at tariff.Source) int {

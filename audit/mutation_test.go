@@ -38,6 +38,7 @@ func changed(c byte, inBase64 bool) []byte {
 func TestEveryCharacterCounts(t *testing.T) {
 	t.Parallel()
 	h := billed(t, nil)
+	h.witness("w1.example") // not pinned
 	pin := h.pin(1)
 	for kind, data := range files(t, h) {
 		if _, err := audit.Verify(data, pin); err != nil {
@@ -110,8 +111,9 @@ func oneReport() func(*lamppost.ReportProof) bool {
 func TestEveryFieldCounts(t *testing.T) {
 	t.Parallel()
 	h := billed(t, nil, "north", "south")
+	h.witness("w1.example")
 	honest := lamppost.Marshal(h.customer())
-	pin := h.pin(2)
+	pin := h.witnessed(2, "w1.example")
 	n := 0
 	mutate(reflect.ValueOf(decoded(t, honest)).Elem(), "", &n, -1)
 	if n < 500 {

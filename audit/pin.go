@@ -22,12 +22,17 @@ import (
 //	network riverside
 //	quorum 1
 //	member riverside/north+b6ff4a2f+AbC…
+//	witness witness.example/w1+5f2e00d1+BCd…
+//	witness_quorum 1
 //
 // A member line holds a verifier key as C2SP signed-note writes it; its name is the origin of the member's checkpoints.
+// Witness lines hold those of witnesses (C2SP tlog-cosignature); a checkpoint counts if so many of them cosigned it.
 type Pin struct {
-	Network string
-	Quorum  int               // members whose checkpoints must agree, from 1 to all
-	Members []lamppost.Member // Ed25519 keys
+	Network       string
+	Quorum        int               // members whose checkpoints must agree, from 1 to all
+	Members       []lamppost.Member // Ed25519 keys
+	Witnesses     []string          // verifier keys
+	WitnessQuorum int               // witnesses that must have cosigned each of these checkpoints; from 1 to all where there are any
 }
 
 // ParsePin reads a pin's text and refuses what is unknown, missing, said twice or contradictory. Errors name the line.
@@ -67,20 +72,29 @@ func (p *Pin) read(line string) error {
 		if p.Quorum != 0 {
 			return errors.New("a second quorum: a pin has one")
 		}
-		return p.readQuorum(value)
+		return readQuorum(value, &p.Quorum)
 	case "member":
 		return p.readMember(value)
+	case "witness":
+		p.Witnesses = append(p.Witnesses, value)
+		_, err := lamppost.ParseWitnessKey(value)
+		return err
+	case "witness_quorum":
+		if p.WitnessQuorum != 0 {
+			return errors.New("a second witness_quorum: a pin has one")
+		}
+		return readQuorum(value, &p.WitnessQuorum)
 	default:
-		return fmt.Errorf("unknown word %q: a pin has network, quorum and member lines", word)
+		return fmt.Errorf("unknown word %q: a pin has network, quorum, member, witness and witness_quorum lines", word)
 	}
 }
 
-func (p *Pin) readQuorum(value string) error {
+func readQuorum(value string, to *int) error {
 	q, err := strconv.Atoi(value)
 	if err != nil || q < 1 || strconv.Itoa(q) != value {
 		return fmt.Errorf("quorum %q is not a number from 1", value)
 	}
-	p.Quorum = q
+	*to = q
 	return nil
 }
 
@@ -128,8 +142,34 @@ func (p *Pin) check() error {
 	case p.Quorum > len(p.Members):
 		return fmt.Errorf("a quorum of %d cannot come from %d members", p.Quorum, len(p.Members))
 	}
-	_, err := newRoster(p.Network, p.Members)
-	return err
+	if _, err := newRoster(p.Network, p.Members); err != nil {
+		return err
+	}
+	return p.checkWitnesses()
+}
+
+// checkWitnesses refuses two witnesses with one key, whatever they are called: they would count twice.
+func (p *Pin) checkWitnesses() error {
+	switch {
+	case len(p.Witnesses) > lamppost.MaxWitnesses:
+		return fmt.Errorf("%d witnesses are over the limit of %d", len(p.Witnesses), lamppost.MaxWitnesses)
+	case len(p.Witnesses) > 0 && p.WitnessQuorum < 1:
+		return errors.New("no witness_quorum line: it says how many of the witnesses must have cosigned")
+	case p.WitnessQuorum > len(p.Witnesses):
+		return fmt.Errorf("a witness_quorum of %d cannot come from %d witnesses", p.WitnessQuorum, len(p.Witnesses))
+	}
+	names := map[string]string{} // by key
+	for _, vkey := range p.Witnesses {
+		k, err := lamppost.ParseWitnessKey(vkey)
+		if err != nil {
+			return err
+		}
+		if other, twice := names[string(k.Public())]; twice {
+			return fmt.Errorf("witnesses %q and %q share a key: each counts once", other, k.Name())
+		}
+		names[string(k.Public())] = k.Name()
+	}
+	return nil
 }
 
 // String writes the pin as [ParsePin] reads it.
@@ -138,6 +178,12 @@ func (p *Pin) String() string {
 	fmt.Fprintf(&b, "network %s\nquorum %d\n", p.Network, p.Quorum)
 	for _, m := range p.Members {
 		fmt.Fprintf(&b, "member %s\n", VerifierKey(p.Network, m))
+	}
+	for _, vkey := range p.Witnesses {
+		fmt.Fprintf(&b, "witness %s\n", vkey)
+	}
+	if p.WitnessQuorum > 0 {
+		fmt.Fprintf(&b, "witness_quorum %d\n", p.WitnessQuorum)
 	}
 	return b.String()
 }

@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"sort"
@@ -16,7 +15,8 @@ import (
 //
 //	reading ─ device's signature ─▶ report ─▶ segment ─ gateway's signature ─▶ leaf ─▶ root ─▶ checkpoints ─▶ members
 //
-// With a pin, the members are those of the pin and its quorum must have signed. Without one they are those of the
+// With a pin, the members are those of the pin and its quorum must have signed; each of these checkpoints must be
+// cosigned by as many of the pin's witnesses as it says. Without one they are those of the
 // network's first transaction, which the proof must then carry, and the evidence says so: anybody can found a network.
 //
 // Nothing in an accepted proof is spare: change any byte and it is refused. Two members who sign different roots of one
@@ -31,8 +31,8 @@ func CheckProof(p *lamppost.Proof, pin *Pin) (*Evidence, error) {
 		return nil, err
 	}
 	steps := [...]func() error{
-		func() error { return e.checkCheckpoints(quorum) },
-		e.readNodes, e.checkTxs, e.checkBlocks, e.checkNodesUsed, e.checkReports,
+		func() error { return e.readWitnesses(pin) }, func() error { return e.checkCheckpoints(quorum) },
+		e.readNodes, e.checkTxs, e.checkConsents, e.checkBlocks, e.checkNodesUsed, e.checkGateways, e.checkReports,
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -113,6 +113,8 @@ func (e *Evidence) checkCheckpoints(quorum int) error {
 	if len(e.proof.Checkpoints) > len(e.members.members) {
 		return fmt.Errorf("checkpoint: the proof has %d, but there are %d members", len(e.proof.Checkpoints), len(e.members.members))
 	}
+	count := 0
+	var short error // a checkpoint that too few witnesses cosigned
 	for i, text := range e.proof.Checkpoints {
 		c, err := e.openCheckpoint(text)
 		if err != nil {
@@ -125,11 +127,19 @@ func (e *Evidence) checkCheckpoints(quorum int) error {
 			return err
 		}
 		e.Signers = append(e.Signers, c.Origin)
+		if err := e.cosignedEnough(c.Origin); err != nil {
+			short = err
+			continue
+		}
+		count++
 	}
 	if len(e.Signers) < quorum {
 		return fmt.Errorf("checkpoint: signed by %d of the members (%s), the pin asks for %d", len(e.Signers), strings.Join(e.Signers, ", "), quorum)
 	}
-	return nil
+	if count < quorum {
+		return short
+	}
+	return e.checkWitnessesUsed()
 }
 
 // openCheckpoint reads a note that a member signed and that holds not a byte more: a signature nobody could check, or
@@ -147,13 +157,11 @@ func (e *Evidence) openCheckpoint(text string) (lamppost.Checkpoint, error) {
 	case c.Size > maxLogSize:
 		return c, fmt.Errorf("a log of %d leaves is over the limit of %d", c.Size, int64(maxLogSize))
 	}
-	var again strings.Builder
-	again.WriteString(c.Text() + "\n")
-	for _, s := range sigs {
-		raw, _ := base64.StdEncoding.DecodeString(s.Base64)
-		again.WriteString("— " + s.Name + " " + base64.StdEncoding.EncodeToString(raw) + "\n")
+	cosigned, err := e.openCosignatures(c.Origin, text)
+	if err != nil {
+		return c, err
 	}
-	if again.String() != text {
+	if again, err := lamppost.SignedNote(c.Text(), append(sigs, cosigned...)...); err != nil || string(again) != text {
 		return c, fmt.Errorf("that of %q carries a signature of an unknown key, one twice, or one in an unusual form", c.Origin)
 	}
 	return c, nil

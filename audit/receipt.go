@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/sig"
 	"github.com/lamppost/lamppost/tariff"
 )
 
@@ -27,6 +29,7 @@ type Receipt struct {
 	Reason      string               `json:"reason,omitempty"` // of a refusal
 	Height      lamppost.Height      `json:"height"`           // block
 	Time        string               `json:"time,omitempty"`   // of the block
+	Notes       []string             `json:"notes,omitempty"`  // who put in the device's keys, where not the device itself
 	Checkpoint  SignedCheckpoint     `json:"checkpoint"`
 	Proof       string               `json:"proof"`
 
@@ -83,6 +86,7 @@ func NewReceipt(p *lamppost.Proof, pin *Pin) (*Receipt, error) {
 	default:
 		r.ofTransaction(&e.Txs[len(e.Txs)-1])
 	}
+	r.Notes = e.notes()
 	if at, ok := e.Time(r.Height); ok {
 		r.Time = stamp(tariff.Zone{}, at)
 	}
@@ -148,6 +152,7 @@ func (r *Receipt) finding() *Finding {
 		f.add("report %d of device %s with %s stands in block %d: %s", r.Report.Number, r.Report.Device.ID,
 			plural(f.Readings, "reading"), r.Height, r.Outcome)
 		r.evidence.addAssurances(f)
+		f.Summary = append(f.Summary, r.Notes...)
 	} else {
 		f.add("%s transaction of %s stands in block %d: %s", r.Transaction.Type, r.Transaction.Signer, r.Height, r.Outcome)
 	}
@@ -163,6 +168,7 @@ type BareReport struct {
 	Lamppost   string           `json:"lamppost"`
 	Network    string           `json:"network"`
 	Report     *ReceivedReport  `json:"report"`
+	Notes      []string         `json:"notes,omitempty"` // who put in the device's keys, where not the device itself
 	Checkpoint SignedCheckpoint `json:"checkpoint"`
 	Raw        string           `json:"raw"`   // the report in base64
 	Proof      string           `json:"proof"` // of the enrolment
@@ -181,23 +187,47 @@ func NewBareReport(raw []byte, p *lamppost.Proof, pin *Pin) (*BareReport, error)
 	if err := r.Decode(raw); err != nil {
 		return nil, err
 	}
-	device := e.Device(r.Device, maxLogSize)
-	if device == nil {
-		return nil, fmt.Errorf("report: the enrolment of device %s is not in the proof", r.Device)
+	made := e.enrolled(r.Device, r.KeyEpoch, maxLogSize)
+	if made == nil {
+		return nil, fmt.Errorf("report: the enrolment of key %d of device %s is not in the proof", r.KeyEpoch, r.Device)
 	}
-	key, err := e.enrolledKey(device, maxLogSize)
-	if err != nil {
-		return nil, fmt.Errorf("report %d %w", r.Seq.N, err)
-	}
+	device := made.body.(*lamppost.DeviceBody)
 	if device.Assurance == lamppost.GatewayVouched {
 		return nil, fmt.Errorf("report %d of device %s is vouched for by gateway %s: outside of the log it proves nothing, a receipt does",
 			r.Seq.N, r.Device, device.Gateway)
 	}
-	if device.KeyEpoch != r.KeyEpoch || r.Wrapped() != device.Assurance.Wrapped() || !r.Verify(e.Network, key) {
+	keys, err := e.bareKeys(device)
+	if err != nil {
+		return nil, fmt.Errorf("report %d %w", r.Seq.N, err)
+	}
+	signed := func(key *sig.PublicKey) bool { return r.Verify(e.Network, key) }
+	if r.Wrapped() != device.Assurance.Wrapped() || !slices.ContainsFunc(keys, signed) {
 		return nil, fmt.Errorf("report %d does not match the signature of device %s", r.Seq.N, r.Device)
 	}
-	return &BareReport{KindReport, e.Network, showReport(&r, e.Network, device), e.signed(),
+	notes := e.notesOf(device.ID, device.KeyEpoch)
+	return &BareReport{KindReport, e.Network, showReport(&r, e.Network, device), notes, e.signed(),
 		base64.StdEncoding.EncodeToString(raw), base64.StdEncoding.EncodeToString(lamppost.Marshal(p)), e}, nil
+}
+
+// bareKeys returns the keys that a device's report may be signed with, seen by itself: the device's own, or any of its
+// gateway's.
+func (e *Evidence) bareKeys(d *lamppost.DeviceBody) (keys []*sig.PublicKey, err error) {
+	if !d.Assurance.Wrapped() {
+		key, err := ownKey(d)
+		return []*sig.PublicKey{key}, err
+	}
+	if key := e.members.keys[d.Gateway]; key != nil {
+		return []*sig.PublicKey{key}, nil
+	}
+	for _, t := range e.registered(d.Gateway, maxLogSize) {
+		if key, err := sig.ParsePublicKey(sig.EdDSA, t.body.(*lamppost.GatewayBody).Key); err == nil {
+			keys = append(keys, key)
+		}
+	}
+	if len(keys) == 0 {
+		err = fmt.Errorf("is of device %s, whose gateway %s is not in the proof", d.ID, d.Gateway)
+	}
+	return keys, err
 }
 
 // Encode writes the report's file.
@@ -207,10 +237,11 @@ func (r *BareReport) finding() *Finding {
 	f := r.evidence.finding(KindReport)
 	f.Readings = len(r.Report.Readings)
 	f.add("report %d with %s of device %s (%s)", r.Report.Number, plural(f.Readings, "reading"), r.Report.Device.ID, r.Report.Assurance)
-	f.DoesNotProve = []string{
+	f.Summary = append(f.Summary, r.Notes...)
+	f.DoesNotProve = append(f.DoesNotProve,
 		"that the ledger took the report: a receipt does",
 		"that a measured value is right: only who signed it",
-	}
+	)
 	return f
 }
 

@@ -30,6 +30,8 @@ type reportFault struct {
 	report int // in the proof
 	device lamppost.DeviceID
 	what   string // continues "reading … " and "report … "
+
+	fraud *lamppost.FraudBody // nil: it is no gateway's lie
 }
 
 func (f *reportFault) Error() string {
@@ -54,7 +56,7 @@ func (e *Evidence) checkReports() error {
 	for i := range e.Reports {
 		r := &e.Reports[i]
 		if r.Outcome.Code.Accepted() && !ok[i] && !r.vouched {
-			return e.fault(i, fmt.Sprintf("does not match the signature of %s", r.signer()))
+			return &reportFault{i, r.Signed.Device, fmt.Sprintf("does not match the signature of %s", r.signer()), e.accusation(i)}
 		}
 		if err := e.placeReport(i); err != nil {
 			return e.fault(i, err.Error())
@@ -70,7 +72,7 @@ func (e *Evidence) checkReports() error {
 }
 
 func (e *Evidence) fault(i int, what string) error {
-	return &reportFault{i, e.Reports[i].Signed.Device, what}
+	return &reportFault{i, e.Reports[i].Signed.Device, what, nil}
 }
 
 func (e *Evidence) readReport(i int, item *sig.Item) error {
@@ -88,6 +90,9 @@ func (e *Evidence) readReport(i int, item *sig.Item) error {
 	}
 	if err := r.Signed.Decode(p.Report); err != nil {
 		return fmt.Errorf("cannot be read: %v", err)
+	}
+	if r.Signed.Halved() {
+		return errors.New("has half a signature: its whole segment proves it together with others, and nothing proves it alone")
 	}
 	key, err := e.reportKey(r)
 	if err != nil {
@@ -111,18 +116,21 @@ func (r *Report) signer() string {
 	return fmt.Sprintf("device %s", r.Signed.Device)
 }
 
-// reportKey finds what a report is checked with: the key that was enrolled for the device before the report's segment, or
-// that of the gateway which signs in its place. Where the gateway's word is all there is, the report is marked as vouched.
+// reportKey finds what a report is checked with: the device's key with the epoch that the report names, or the key of the
+// gateway which signs in its place. Where the gateway's word is all there is, the report is marked as vouched.
 func (e *Evidence) reportKey(r *Report) (*sig.PublicKey, error) {
-	d := e.Device(r.Signed.Device, r.Tx.Leaf)
-	if r.Device = d; d == nil {
-		return nil, fmt.Errorf("has no enrolment of device %s in the proof before it", r.Signed.Device)
+	id, epoch := r.Signed.Device, r.Signed.KeyEpoch
+	made := e.enrolled(id, epoch, r.Tx.Leaf)
+	if made == nil {
+		return nil, fmt.Errorf("has no enrolment of key %d of device %s in the proof before it", epoch, id)
 	}
-	if d.KeyEpoch != r.Signed.KeyEpoch {
-		return nil, fmt.Errorf("is signed under key %d of device %s, enrolled is key %d", r.Signed.KeyEpoch, r.Signed.Device, d.KeyEpoch)
+	d := made.body.(*lamppost.DeviceBody)
+	r.Device = d
+	if e.revoked(func(b *lamppost.RevokeBody) bool { return b.Device == id && b.KeyEpoch >= epoch }, string(id), r.Tx.Leaf) {
+		return nil, fmt.Errorf("is signed under key %d of device %s, which was revoked before", epoch, id)
 	}
-	if e.revoked(d.ID, d.KeyEpoch, r.Tx.Leaf) {
-		return nil, fmt.Errorf("is signed under key %d of device %s, which was revoked before", d.KeyEpoch, d.ID)
+	if err := e.counted(bodyKey{kind: lamppost.TxDevice, id: string(id)}, made, r.Tx); err != nil {
+		return nil, fmt.Errorf("is signed under key %d of device %s, %w", epoch, id, err)
 	}
 	if r.Signed.Wrapped() != d.Assurance.Wrapped() {
 		return nil, fmt.Errorf("is of device %s, which is enrolled as %s, and it says of itself that it is not", d.ID, d.Assurance)
@@ -130,21 +138,19 @@ func (e *Evidence) reportKey(r *Report) (*sig.PublicKey, error) {
 	if d.Assurance != lamppost.DeviceSigned && r.Tx.Signer != d.Gateway {
 		return nil, fmt.Errorf("came by gateway %s, device %s is enrolled with gateway %s", r.Tx.Signer, d.ID, d.Gateway)
 	}
-	r.vouched = d.Assurance == lamppost.GatewayVouched && r.Signed.Suite() == sig.HMAC256
-	return e.enrolledKey(d, r.Tx.Leaf)
-}
-
-// enrolledKey returns what a device's reports are signed with: its own key, or its gateway's; nil where it shares one.
-func (e *Evidence) enrolledKey(d *lamppost.DeviceBody, before int64) (*sig.PublicKey, error) {
 	switch {
 	case d.Assurance == lamppost.GatewayVouched:
+		r.vouched = r.Signed.Suite() == sig.HMAC256
 		return new(sig.PublicKey), nil // of no suite: nothing verifies
 	case d.Assurance.Wrapped():
-		if key := e.gatewayKey(d.Gateway, before); key != nil {
-			return key, nil
-		}
-		return nil, fmt.Errorf("is of device %s, whose gateway %s is not in the proof", d.ID, d.Gateway)
-	case d.Assurance != lamppost.DeviceSigned:
+		return r.Tx.key, nil
+	}
+	return ownKey(d)
+}
+
+// ownKey returns the key that a device signs with.
+func ownKey(d *lamppost.DeviceBody) (*sig.PublicKey, error) {
+	if d.Assurance != lamppost.DeviceSigned {
 		return nil, fmt.Errorf("is of device %s, whose assurance %q is not known here", d.ID, d.Assurance)
 	}
 	key, err := sig.ParsePublicKey(d.Suite, d.Key)

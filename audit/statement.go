@@ -20,6 +20,7 @@ type Statement struct {
 	Network    string           `json:"network"`
 	Party      Named            `json:"party"`
 	Invoices   []BilledInvoice  `json:"invoices"`
+	Notes      []string         `json:"notes,omitempty"` // who put in the devices' keys, where not the device itself
 	Checkpoint SignedCheckpoint `json:"checkpoint"`
 	Proof      string           `json:"proof"` // a [lamppost.Proof] in base64
 
@@ -35,9 +36,17 @@ type Named struct {
 
 // A SignedCheckpoint is what everything in a file hangs on.
 type SignedCheckpoint struct {
-	Size    int64    `json:"size"`
-	Root    string   `json:"root"`
-	Signers []string `json:"signers"`
+	Size     int64        `json:"size"`
+	Root     string       `json:"root"`
+	Signers  []string     `json:"signers"`
+	Cosigned []CosignedBy `json:"cosigned,omitempty"`
+}
+
+// CosignedBy says which witness cosigned which member's checkpoint, and when by its clock.
+type CosignedBy struct {
+	Witness string `json:"witness"`
+	Log     string `json:"log"`
+	Time    string `json:"time"`
 }
 
 // A BilledInvoice is an invoice as a statement shows it.
@@ -135,6 +144,7 @@ func NewStatement(p *lamppost.Proof, pin *Pin, party lamppost.PartyID) (*Stateme
 	if len(s.Invoices) == 0 {
 		return nil, errors.New("statement: the proof has no invoice")
 	}
+	s.Notes = e.notes()
 	return s, nil
 }
 
@@ -147,7 +157,11 @@ func (e *Evidence) party(id lamppost.PartyID, before int64) Named {
 }
 
 func (e *Evidence) signed() SignedCheckpoint {
-	return SignedCheckpoint{e.Checkpoint.Size, e.Checkpoint.Root.String(), e.Signers}
+	s := SignedCheckpoint{Size: e.Checkpoint.Size, Root: e.Checkpoint.Root.String(), Signers: e.Signers}
+	for _, c := range e.Cosigned {
+		s.Cosigned = append(s.Cosigned, CosignedBy{c.Witness, c.Log, c.Time})
+	}
+	return s
 }
 
 func (e *Evidence) billed(inv *Invoice) BilledInvoice {
@@ -268,6 +282,7 @@ func (s *Statement) finding() *Finding {
 	}
 	f.add("%s of %s", plural(len(s.evidence.Reports), "report"), strings.Join(s.evidence.devices(), ", "))
 	s.evidence.addAssurances(f)
+	f.Summary = append(f.Summary, s.Notes...)
 	f.DoesNotProve = append(f.DoesNotProve,
 		"that these are all invoices of the party, or that one was paid",
 		"that the log has no later terms or earlier readings: only that the members, who see all of it, agreed on these",

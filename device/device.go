@@ -20,6 +20,7 @@
 //	queue                    reports not acknowledged yet, see queue.go
 //	refused, refused.old     reports refused for good, a JSON object a line
 //	edges-<hash of name>     registers at billing edges, see billing.go
+//	rotation                 keys that the device took for itself, see rotate.go
 //	key, enrolment.json      if LoadOrCreateKey and Enrol are used with the same folder
 package device
 
@@ -43,6 +44,9 @@ var (
 	ErrQueueFull = errors.New("the queue of reports is full")
 	// ErrLocked is returned by Open when another process uses the folder.
 	ErrLocked = errors.New("another process is using this folder")
+	// ErrFormerQueued is returned by Rotate while reports are queued that the key before the present one signed: the network
+	// would not take them any more after another change.
+	ErrFormerQueued = errors.New("reports signed with the key before this one are still queued")
 	// ErrClosed is returned after Close.
 	ErrClosed = errors.New("the device is closed")
 )
@@ -62,14 +66,21 @@ const (
 type Config struct {
 	Network  string // the network's id, as Enrol returned it
 	ID       lamppost.DeviceID
-	Key      *sig.PrivateKey
-	KeyEpoch uint32 // as Enrol returned it
-	Dir      string // made if absent
+	Key      *sig.PrivateKey // the device may have taken another one since, see Rotate
+	KeyEpoch uint32          // as Enrol returned it
+	Dir      string          // made if absent
 	Sender   Sender
 
 	// SeqEpoch is the epoch of the numbering; 0 means 1. Raise it when Dir was lost: the numbers of the old epoch are then
-	// unknown, and using one again gets the device quarantined. Enrolling again with a new key needs a new epoch too.
+	// unknown, and using one again gets the device quarantined. A new key does not need it: numbers go on across keys.
 	SeqEpoch uint32
+
+	// Announcer tells the network of keys that Rotate makes; default the Sender, if it can.
+	Announcer Announcer
+
+	// Cold says of all reports that they are neither billed nor personal, so that their signatures may be half-aggregated:
+	// lamppost.FlagCold. It needs an Ed25519 key, and there is no Billing.
+	Cold bool
 
 	Now         func() time.Time            // default time.Now
 	TimeQuality func() lamppost.TimeQuality // default always TimeUnknown
@@ -97,6 +108,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Key == nil || c.Dir == "" {
 		return c, errors.New("a Key and a Dir are required")
+	}
+	if c.Cold && c.Key.Suite() != sig.EdDSA {
+		return c, fmt.Errorf("cold reports are signed with ed25519, not %s", c.Key.Suite())
 	}
 	if c.MaxReports < 0 || c.MaxBytes < 0 || c.Window < 0 || c.Window > maxWindow || c.SendTimeout < 0 || c.MinBackoff < 0 || c.MaxBackoff < 0 {
 		return c, fmt.Errorf("a limit is negative, or the window is over %d", maxWindow)
@@ -143,7 +157,13 @@ type Device struct {
 	opened time.Time
 	wake   chan struct{} // tells Run of new reports; capacity 1
 
+	rotating    sync.Mutex    // held while a key is changed; taken before mu
+	unconfirmed chan struct{} // tells Run of a change that the network has not confirmed; capacity 1
+
 	mu       sync.Mutex // guards what follows; taken after a Billing's, never before it
+	key      *sig.PrivateKey
+	epoch    uint32 // of the key
+	rotation rotation
 	numbers  *numbers
 	queue    *queue
 	refused  *refusedFile
@@ -166,6 +186,8 @@ type Stats struct {
 	Failures    int64           // attempts that have to be repeated
 	Height      lamppost.Height // the highest that an acknowledgement named
 	LastError   string          // of the last failed attempt
+	KeyEpoch    uint32          // of the key that signs
+	Rotating    bool            // the network has not confirmed the next key yet
 	Damaged     int64           // bytes of the queue file that could not be read at Open
 }
 
@@ -193,7 +215,8 @@ func Open(cfg Config) (*Device, error) {
 
 // openOn opens a device whose configuration is complete.
 func openOn(cfg Config, on disk) (*Device, error) {
-	d := &Device{cfg: cfg, disk: on, opened: cfg.Now(), wake: make(chan struct{}, 1), billings: make(map[string]*Billing)}
+	d := &Device{cfg: cfg, disk: on, opened: cfg.Now(), wake: make(chan struct{}, 1),
+		unconfirmed: make(chan struct{}, 1), billings: make(map[string]*Billing)}
 	if err := d.load(); err != nil {
 		return nil, errors.Join(err, d.closeFiles())
 	}
@@ -208,6 +231,9 @@ func openOn(cfg Config, on disk) (*Device, error) {
 }
 
 func (d *Device) load() error {
+	if err := d.openKeys(); err != nil {
+		return err
+	}
 	hadNumbers, err := d.disk.Exists(numbersFile)
 	if err != nil {
 		return err
@@ -259,7 +285,11 @@ func (d *Device) Report(readings ...lamppost.Reading) (lamppost.Seq, error) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	seq, raw, err := d.sign(0, timed)
+	flags := uint32(0)
+	if d.cfg.Cold {
+		flags = lamppost.FlagCold
+	}
+	seq, raw, err := d.sign(flags, timed)
 	if err != nil {
 		return lamppost.Seq{}, err
 	}
@@ -279,9 +309,9 @@ func (d *Device) sign(flags uint32, readings []lamppost.Reading) (lamppost.Seq, 
 		return seq, nil, d.fail(err)
 	}
 	raw, err := lamppost.SignReport(&lamppost.Report{
-		Device: d.cfg.ID, KeyEpoch: d.cfg.KeyEpoch, Seq: seq, Flags: flags, TimeQuality: d.cfg.TimeQuality(),
+		Device: d.cfg.ID, KeyEpoch: d.epoch, Seq: seq, Flags: flags, TimeQuality: d.cfg.TimeQuality(),
 		BootID: d.numbers.boot, MonoMS: uint64(max(0, d.cfg.Now().Sub(d.opened).Milliseconds())), Readings: readings,
-	}, d.cfg.Network, d.cfg.Key)
+	}, d.cfg.Network, d.key)
 	if err != nil {
 		return seq, nil, err // nothing has left this function, so the number is still unused
 	}
@@ -329,6 +359,7 @@ func (d *Device) Stats() Stats {
 	defer d.mu.Unlock()
 	s := d.stats
 	s.Queued, s.QueuedBytes = d.queue.waiting, d.queue.bytes
+	s.KeyEpoch, s.Rotating = d.epoch, d.rotation.Next != nil
 	return s
 }
 

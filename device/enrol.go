@@ -11,15 +11,14 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/sig"
 )
 
 // LoadOrCreateKey returns the key in the folder, making and storing one of the suite if there is none. The file "key"
-// holds the suite's name and the seed in hexadecimal and is readable by its owner only. A key of another suite is an
-// error: a device changes its key by enrolling again.
+// holds the suite's name and the seed in hexadecimal and is readable by its owner only; if [Device.Rotate] took another
+// key in its place, that is returned. A key of another suite is an error: a device changes its suite by enrolling again.
 func LoadOrCreateKey(dir string, suite sig.Suite) (*sig.PrivateKey, error) {
 	path := filepath.Join(dir, "key")
 	text, err := os.ReadFile(path)
@@ -37,7 +36,19 @@ func LoadOrCreateKey(dir string, suite sig.Suite) (*sig.PrivateKey, error) {
 	if name != suite.String() {
 		return nil, fmt.Errorf("loading the device's key: %q holds a key of %q, not of %q", path, name, suite)
 	}
-	return sig.NewPrivateKey(suite, seed)
+	key, err := sig.NewPrivateKey(suite, seed)
+	if err != nil {
+		return nil, fmt.Errorf("loading the device's key: %w", err)
+	}
+	r, err := readRotation(dirDisk{dir})
+	if err != nil {
+		return nil, fmt.Errorf("loading the device's key: %w", err)
+	}
+	taken, err := r.instead(key)
+	if err != nil || taken == nil {
+		return key, err
+	}
+	return taken, nil
 }
 
 func createKey(path string, suite sig.Suite) (*sig.PrivateKey, error) {
@@ -105,6 +116,9 @@ func Enrol(ctx context.Context, e Enrolment) (Enrolled, error) {
 			return known.Enrolled, nil
 		}
 	}
+	if got, ok, err := e.rotated(); ok || err != nil {
+		return got, err
+	}
 	var err error
 	if me.Enrolled, err = e.ask(ctx); err != nil {
 		return Enrolled{}, fmt.Errorf("enrolling device %q: %w", e.Device, err)
@@ -122,6 +136,21 @@ func Enrol(ctx context.Context, e Enrolment) (Enrolled, error) {
 	return me.Enrolled, nil
 }
 
+// rotated finds in Dir that the device took this key for itself, or another one in its place.
+func (e Enrolment) rotated() (got Enrolled, ok bool, err error) {
+	if e.Dir == "" {
+		return got, false, nil
+	}
+	r, err := readRotation(dirDisk{e.Dir})
+	if err != nil || r.Device != e.Device {
+		return got, false, err
+	}
+	if key, err := r.instead(e.Key); key == nil || err != nil {
+		return got, false, err
+	}
+	return Enrolled{Network: r.Network, KeyEpoch: r.Current.Epoch}, true, nil
+}
+
 // keyName tells keys apart without giving a secret away.
 func keyName(key *sig.PrivateKey) string {
 	if key.Suite() == sig.HMAC256 {
@@ -135,33 +164,10 @@ func keyName(key *sig.PrivateKey) string {
 }
 
 func (e Enrolment) ask(ctx context.Context) (Enrolled, error) {
-	target := strings.TrimRight(e.URL, "/") + "/v1/enrol"
-	if e.Key.Suite() == sig.HMAC256 && !private(target) {
+	if e.Key.Suite() == sig.HMAC256 && !private(e.URL) {
 		return Enrolled{}, fmt.Errorf("a shared key goes only over https, not to %q", e.URL)
 	}
-	body, err := json.Marshal(struct {
-		Suite string `json:"suite"`
-		Key   []byte `json:"key"`
-	}{e.Key.Suite().String(), e.Key.Public().Bytes()})
-	if err != nil {
-		return Enrolled{}, err
-	}
-	client := e.Client
-	if client == nil {
-		client = http.DefaultClient
-	}
-	status, _, reply, err := post(ctx, client, target, "application/json", body, string(e.Device), e.Token)
-	if err != nil {
-		return Enrolled{}, err
-	}
-	if status != http.StatusOK {
-		return Enrolled{}, enrolRefusal(status, reply)
-	}
-	var got Enrolled
-	if err := json.Unmarshal(reply, &got); err != nil {
-		return Enrolled{}, fmt.Errorf("reading the answer: %w", err)
-	}
-	return got, lamppost.CheckName("network", got.Network)
+	return NewHTTP(e.URL, e.Device, e.Token, e.Client).enrol(ctx, enrolRequest{Suite: e.Key.Suite().String(), Key: e.Key.Public().Bytes()})
 }
 
 func enrolRefusal(status int, reply []byte) error {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/sig"
 )
 
 // HTTP sends reports to a node's HTTP address, one request each.
@@ -26,7 +27,7 @@ func NewHTTP(baseURL string, device lamppost.DeviceID, token string, client *htt
 	if client == nil {
 		client = http.DefaultClient
 	}
-	return &HTTP{url: strings.TrimRight(baseURL, "/") + "/v1/report", user: string(device), token: token, client: client}
+	return &HTTP{url: strings.TrimRight(baseURL, "/"), user: string(device), token: token, client: client}
 }
 
 // httpReply is the body of the node's answer.
@@ -39,7 +40,7 @@ type httpReply struct {
 
 // Send implements [Sender].
 func (h *HTTP) Send(ctx context.Context, report []byte) (Ack, error) {
-	status, header, body, err := post(ctx, h.client, h.url, "application/cose", report, h.user, h.token)
+	status, header, body, err := post(ctx, h.client, h.url+"/v1/report", "application/cose", report, h.user, h.token)
 	if err != nil {
 		return Ack{}, fmt.Errorf("sending a report: %w", err)
 	}
@@ -64,6 +65,36 @@ func (h *HTTP) Send(ctx context.Context, report []byte) (Ack, error) {
 	default:
 		return Ack{}, fmt.Errorf("sending a report: status %d, code %q: %.200s", status, reply.Code, reply.Text)
 	}
+}
+
+// Announce implements [Announcer].
+func (h *HTTP) Announce(ctx context.Context, suite sig.Suite, key, consent []byte) (Enrolled, error) {
+	return h.enrol(ctx, enrolRequest{suite.String(), key, consent})
+}
+
+// enrolRequest is the body of POST /v1/enrol.
+type enrolRequest struct {
+	Suite   string `json:"suite"`
+	Key     []byte `json:"key"`
+	Consent []byte `json:"consent,omitempty"`
+}
+
+func (h *HTTP) enrol(ctx context.Context, body enrolRequest) (got Enrolled, err error) {
+	text, err := json.Marshal(body)
+	if err != nil {
+		return got, err
+	}
+	status, _, reply, err := post(ctx, h.client, h.url+"/v1/enrol", "application/json", text, h.user, h.token)
+	if err != nil {
+		return got, err
+	}
+	if status != http.StatusOK {
+		return got, enrolRefusal(status, reply)
+	}
+	if err := json.Unmarshal(reply, &got); err != nil {
+		return got, fmt.Errorf("reading the answer: %w", err)
+	}
+	return got, lamppost.CheckName("network", got.Network)
 }
 
 // refusedForGood says which statuses judge the report. The others of the 400s judge the request around it: a wrong token

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/lamppost/lamppost"
@@ -33,7 +34,11 @@ func (d *Device) Run(ctx context.Context) error {
 	d.mu.Unlock()
 
 	r := run{d: d, results: make(chan result, d.cfg.Window), started: time.Now(), link: newLink(d.cfg)}
+	var keys sync.WaitGroup
+	keys.Go(func() { d.goOn(ctx) })
 	err = r.loop(ctx)
+	cancel()
+	keys.Wait()
 	d.mu.Lock()
 	d.running = nil
 	d.mu.Unlock()

@@ -44,4 +44,20 @@ const (
 
 	// maxKeyDraws is how often [GenerateKey] draws before it calls the randomness broken. A P-256 draw fails once in 2^32.
 	maxKeyDraws = 8
+
+	// combTeeth sets the size of a table of an ES256 key: 2^(combTeeth-1) points of 96 bytes, so 6 KiB. A tooth more
+	// makes a check 2 µs faster and halves the keys that have a table (docs/decisions/0007-es256.md).
+	combTeeth = 7
+	combBytes = 96 << (combTeeth - 1)
+
+	// maxCombs is how many keys have a table at a time: 10,922, together 64 MiB. A check with one takes 25 µs
+	// at most, without 45, which is still less than crypto/ecdsa; on average 33 among 20,000 keys and 41 among 100,000.
+	// With Go's usual setting the process may grow by twice the tables' size.
+	maxCombs = 64 << 20 / combBytes
+
+	// combAfter is how many valid signatures of a key come before its table: they would have saved what it costs.
+	combAfter = 2
+
+	// combPush is how many valid signatures without a table come before one is given to another key.
+	combPush = 16
 )

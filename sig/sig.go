@@ -12,7 +12,8 @@
 //	MLDSA44       –                          –             never: the number is reserved, every operation refuses it
 //
 // It does not know what is signed: building the bytes to sign (COSE structures, checkpoints) belongs to the formats that
-// define them. It does not keep keys, look them up or decide who may use them.
+// define them. It does not look keys up or decide who may use them; of ES256 keys that sign often it keeps tables, beside
+// the keys and up to a limit, which make checks faster and change no verdict.
 //
 // Start reading at [PublicKey.Verify], then [Verifier.Verify]. The limits are in limits.go. Verification takes variable
 // time, which is fine for public data; signing and the HMAC comparison take constant time.

@@ -13,7 +13,7 @@ import (
 	"github.com/lamppost/lamppost/sig"
 )
 
-var rewrite = flag.Bool("rewrite", false, "write testdata/ed25519-edge.txt anew")
+var rewrite = flag.Bool("rewrite", false, "write the files in testdata that tests build anew")
 
 // A vector is one block of a file in testdata: "field: value" lines, hexadecimal where the value is bytes.
 type vector struct {
@@ -21,6 +21,7 @@ type vector struct {
 	suite              sig.Suite
 	seed, public       []byte
 	message, signature []byte
+	digest             []byte // instead of a message
 	valid              bool
 	hasSeed, hasExpect bool
 }
@@ -83,7 +84,7 @@ func (v *vector) item(t *testing.T) sig.Item {
 	return sig.Item{Key: key, Msg: v.message, Sig: v.signature}
 }
 
-func readVectors(t *testing.T, file string) []vector {
+func readVectors(t testing.TB, file string) []vector {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("testdata", file))
 	if err != nil {
@@ -123,6 +124,8 @@ func (v *vector) set(field, value string) (err error) {
 		v.public, err = hex.DecodeString(value)
 	case "message":
 		v.message, err = hex.DecodeString(value)
+	case "digest":
+		v.digest, err = hex.DecodeString(value)
 	case "signature":
 		v.signature, err = hex.DecodeString(value)
 	case "expect":
@@ -133,7 +136,7 @@ func (v *vector) set(field, value string) (err error) {
 	return err
 }
 
-func (v *vector) checked(t *testing.T) vector {
+func (v *vector) checked(t testing.TB) vector {
 	t.Helper()
 	if !v.hasExpect || v.suite == 0 {
 		t.Fatalf("%s: needs suite and expect", v.name)
@@ -146,7 +149,10 @@ func (v *vector) write(b *bytes.Buffer) {
 	if v.valid {
 		expect = "valid"
 	}
-	message := strings.TrimSuffix(fmt.Sprintf("message: %x", v.message), " ")
+	what := strings.TrimSuffix(fmt.Sprintf("message: %x", v.message), " ")
+	if v.digest != nil {
+		what = fmt.Sprintf("digest: %x", v.digest)
+	}
 	fmt.Fprintf(b, "\nname: %s\nsuite: %s\npublic: %x\n%s\nsignature: %x\nexpect: %s\n",
-		v.name, v.suite, v.public, message, v.signature, expect)
+		v.name, v.suite, v.public, what, v.signature, expect)
 }

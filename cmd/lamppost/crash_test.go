@@ -219,7 +219,7 @@ func (c *crash) device(ctx context.Context, id lamppost.DeviceID) {
 	}
 	defer sender.Close()
 	d, err := device.Open(device.Config{Network: who.Network, ID: id, Key: key, KeyEpoch: who.KeyEpoch, Dir: dir,
-		Sender: &witness{sender, c}, Durability: device.SyncNumbers, MinBackoff: 5 * time.Millisecond, MaxBackoff: 50 * time.Millisecond,
+		Sender: &ackNoter{sender, c}, Durability: device.SyncNumbers, MinBackoff: 5 * time.Millisecond, MaxBackoff: 50 * time.Millisecond,
 		OnRefused: func(r device.Refused) { c.t.Errorf("a good report of %q was refused: %+v", id, r) }})
 	if err != nil {
 		c.t.Error(err)
@@ -238,13 +238,13 @@ func (c *crash) device(ctx context.Context, id lamppost.DeviceID) {
 	d.Close()
 }
 
-// witness notes what was acknowledged.
-type witness struct {
+// ackNoter notes what was acknowledged.
+type ackNoter struct {
 	device.Sender
 	c *crash
 }
 
-func (w *witness) Send(ctx context.Context, report []byte) (device.Ack, error) {
+func (w *ackNoter) Send(ctx context.Context, report []byte) (device.Ack, error) {
 	ack, err := w.Sender.Send(ctx, report)
 	if err == nil && ack.Code.Accepted() {
 		var r lamppost.Report

@@ -35,7 +35,7 @@ const asProgram = "LAMPPOST_TEST_AS_PROGRAM"
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{Dir: "testdata/script", RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"waitfile": waitFile, "status": checkStatus, "changedigit": changeDigit, "until": until, "freeport": freePort, "setline": setLine,
+			"waitfile": waitFile, "status": checkStatus, "changedigit": changeDigit, "readenv": readEnv, "until": until, "freeport": freePort,
 		}})
 }
 
@@ -69,8 +69,8 @@ func freePort(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv(args[0], port)
 }
 
-// setLine sets a variable to what a file holds: `setline NAME FILE`.
-func setLine(ts *testscript.TestScript, _ bool, args []string) {
+// readEnv sets a variable to what stands in a file: `readenv NAME FILE`.
+func readEnv(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile(args[1])))
 }
 

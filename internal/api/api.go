@@ -41,7 +41,11 @@ type Config struct {
 	// LogArchive is where Files reads older tiles, for people.
 	LogArchive string
 	// Packs holds the bodies that the store has no longer. Nil: it has all.
-	Packs *archive.Packs
+	Packs     *archive.Packs
+	Witnesses *Witnesses       // nil: this node asks none
+	Conflict  func() *Conflict // why nothing is signed any more; it, or what it returns, may be nil
+	// Verify says how devices' signatures are checked here. Nil: every replica checks all.
+	Verify func() Verification
 
 	Network    string
 	Member     lamppost.MemberID
@@ -95,6 +99,12 @@ func New(cfg Config) (*Server, error) {
 		cfg.Speed = 1
 	}
 	cfg.Quorum = max(1, cfg.Quorum)
+	if cfg.Conflict == nil {
+		cfg.Conflict = func() *Conflict { return nil }
+	}
+	if cfg.Verify == nil {
+		cfg.Verify = func() Verification { return Verification{Policy: lamppost.VerifyFull.String()} }
+	}
 	s := &Server{cfg: cfg, log: cfg.Log, gate: newGate(cfg.AdminToken), closed: make(chan struct{})}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -129,7 +139,13 @@ func (s *Server) routes() []route {
 		{"GET /api/devices/{id}/series", closed, s.getSeries},
 		{"POST /api/devices/{id}/token", closed, s.postToken},
 		{"POST /api/devices/{id}/adopt", closed, s.postAdoption},
+		{"GET /api/devices/{id}/keys", closed, s.getKeys},
+		{"POST /api/devices/{id}/revoke", closed, s.postRevoke},
+		{"GET /api/gateways", closed, s.getGateways},
 		{"POST /api/gateways", closed, s.postGateway},
+		{"GET /api/gateways/{id}/keys", closed, s.getGatewayKeys},
+		{"POST /api/gateways/{id}/revoke", closed, s.postGatewayRevoke},
+		{"POST /api/fraud", public, s.postFraud},
 		{"GET /api/keeping", closed, s.getKeeping},
 		{"POST /api/retentions", closed, s.postRetention},
 		{"POST /api/holds", closed, s.postHold},

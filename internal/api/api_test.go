@@ -320,7 +320,9 @@ func TestEnrolment(t *testing.T) {
 	h := newHouse(t)
 	ctx := context.Background()
 	one, two := deviceKey(t, "one").Public().Bytes(), deviceKey(t, "two").Public().Bytes()
-	enrol := func(key []byte) (uint32, error) { return h.devices.Enrol(ctx, "lamp", sig.EdDSA, key) }
+	enrol := func(key []byte) (uint32, error) {
+		return h.devices.Enrol(ctx, "lamp", api.NewKey{Suite: sig.EdDSA, Key: key})
+	}
 	want := func(key []byte, epoch uint32, code lamppost.Code) {
 		t.Helper()
 		got, err := enrol(key)
@@ -337,7 +339,7 @@ func TestEnrolment(t *testing.T) {
 	h.ok(201, "POST", "/api/parties", `{"id":"owner"}`, nil)
 	h.ok(201, "POST", "/api/devices", `{"id":"lamp","owner":"owner","safety":"public"}`, nil)
 	want([]byte("short"), 0, lamppost.CodeBadTx)
-	if _, err := h.devices.Enrol(ctx, "lamp", sig.HMAC256, make([]byte, 32)); err == nil {
+	if _, err := h.devices.Enrol(ctx, "lamp", api.NewKey{Suite: sig.HMAC256, Key: make([]byte, 32)}); err == nil {
 		t.Error("a shared secret is put on the ledger")
 	}
 	want(one, 1, lamppost.CodeOK)
@@ -368,7 +370,7 @@ func TestEnrolShared(t *testing.T) {
 	h.ok(201, "POST", "/api/devices", `{"id":"fan","owner":"owner"}`, nil)
 	one, two := bytes.Repeat([]byte{1}, 32), bytes.Repeat([]byte{2}, 32)
 	enrol := func(key []byte) (uint32, error) {
-		return h.devices.Enrol(context.Background(), "fan", sig.HMAC256, key)
+		return h.devices.Enrol(context.Background(), "fan", api.NewKey{Suite: sig.HMAC256, Key: key})
 	}
 	check := func(key []byte, epoch uint32, known bool) {
 		t.Helper()
@@ -411,6 +413,11 @@ func TestEnrolShared(t *testing.T) {
 		t.Errorf("enrolled with epoch %d, %v", epoch, err)
 	}
 	check(two, 2, true)
+	v, _ := h.rep.Vouch("fan")
+	former := v.Former
+	if k := h.devices.SharedKey("fan", 1, former.Salt, former.Commitment); k == nil || !bytes.Equal(k.Bytes(), one) {
+		t.Error("the key before, which still counts, is not known any more")
+	}
 }
 
 // The published log is served to everybody as C2SP tlog-tiles asks: tiles to be kept for ever, the checkpoint for a moment,

@@ -65,7 +65,7 @@ func TestEnrolTwiceAtOnce(t *testing.T) {
 		var both sync.WaitGroup
 		for range 2 {
 			both.Go(func() {
-				if epoch, err := h.devices.Enrol(context.Background(), id, sig.EdDSA, key); err != nil || epoch != 1 {
+				if epoch, err := h.devices.Enrol(context.Background(), id, api.NewKey{Suite: sig.EdDSA, Key: key}); err != nil || epoch != 1 {
 					t.Errorf("%s: epoch %d, %v", id, epoch, err)
 				}
 			})

@@ -32,7 +32,9 @@ var shapes = map[string]reflect.Type{
 	"Backup": reflect.TypeFor[api.Backup](), "BackupList": reflect.TypeFor[api.BackupList](), "NewBackup": reflect.TypeFor[api.NewBackup](),
 	"SnapshotList": reflect.TypeFor[api.SnapshotList](),
 	"Adoption":     reflect.TypeFor[api.Adoption](),
-	"NewGateway":   reflect.TypeFor[api.NewGateway](), "GatewayToken": reflect.TypeFor[api.GatewayToken](),
+	"KeyHistory":   reflect.TypeFor[api.KeyHistory](), "Revoke": reflect.TypeFor[api.Revoke](), "GatewayList": reflect.TypeFor[api.GatewayList](),
+	"Fraud": reflect.TypeFor[lamppost.FraudBody](), "Correction": reflect.TypeFor[lamppost.Correction](),
+	"NewGateway": reflect.TypeFor[api.NewGateway](), "GatewayToken": reflect.TypeFor[api.GatewayToken](),
 }
 
 // docs/api.md is the contract: its tables of routes, errors and fields are exactly what the code has, both ways.

@@ -39,8 +39,8 @@ func (order Registrar) do(ctx context.Context, t lamppost.TxType, body any) (con
 // is needed, and no one can read it from a stolen disk.
 //
 // A token lets its device enrol one key: that of the key epoch it was issued for. The same key again is answered like
-// the first time, since an answer may get lost; another one takes another token. As a password a token stays good until
-// the next one is issued.
+// the first time, since an answer may get lost; another one takes another token, or the consent of the key that is
+// enrolled. As a password a token stays good until the next one is issued.
 //
 // All methods may be called concurrently. The store's Apply is called by one of them at a time.
 type Devices struct {
@@ -208,66 +208,113 @@ func (d *Devices) issue(id lamppost.DeviceID, t issued) (string, error) {
 	return token, nil
 }
 
-// Enrol registers an authenticated device's public key on the ledger and returns the key's epoch. Of an HMAC key the
-// ledger gets only a digest; the key stays on this node, which vouches for the device, and the caller has made sure that
-// nobody could read it on the way. A refusal is a *lamppost.Refusal in the error's chain.
-func (d *Devices) Enrol(ctx context.Context, id lamppost.DeviceID, suite sig.Suite, key []byte) (epoch uint32, err error) {
+// A NewKey is a key that a device asks to enrol.
+type NewKey struct {
+	Suite   sig.Suite
+	Key     []byte // public, or an HMAC key itself
+	Consent []byte // a lamppost.KeyChange by the key the device has; may be empty
+}
+
+// Enrol registers an authenticated device's public key on the ledger and returns the key's epoch. What lets it do so is a
+// token that was issued for its next key, or the consent of the key that it has. Of an HMAC key the ledger gets only a
+// digest; the key stays on this node, which vouches for the device, and the caller has made sure that nobody could read it
+// on the way. A refusal is a *lamppost.Refusal in the error's chain.
+func (d *Devices) Enrol(ctx context.Context, id lamppost.DeviceID, k NewKey) (epoch uint32, err error) {
 	t := d.known(id)
 	if t == nil {
 		return 0, lamppost.Refuse(lamppost.CodeUnknown, "device %q was not announced: POST /api/devices", clip(string(id)))
 	}
-	parsed, err := sig.ParsePublicKey(suite, key)
+	parsed, err := sig.ParsePublicKey(k.Suite, k.Key)
 	if err != nil {
 		return 0, lamppost.Refuse(lamppost.CodeBadTx, "the key of device %q: %v", id, err)
 	}
-	if suite == sig.HMAC256 {
+	if k.Suite == sig.HMAC256 {
 		d.sharing.Lock() // so that the key on disk is the one that is enrolled
 		defer d.sharing.Unlock()
 	}
-	if epoch, done, err := d.enrolled(id, t, parsed); done || err != nil {
+	body, epoch, err := d.next(id, t, parsed, k.Consent)
+	if epoch != 0 || err != nil {
 		return epoch, err
 	}
-	body := t.body(id)
-	if suite == sig.HMAC256 {
+	if k.Suite == sig.HMAC256 {
 		if err := d.share(&body, parsed); err != nil {
 			return 0, err
 		}
 	} else {
-		body.Suite, body.Key = suite, parsed.Bytes()
+		body.Suite, body.Key = k.Suite, parsed.Bytes()
 	}
 	if _, err := d.order.do(ctx, lamppost.TxDevice, body); err != nil {
 		// The same device may have asked twice at once: then the other request has enrolled this very key.
-		if epoch, done, again := d.enrolled(id, t, parsed); done && again == nil {
+		if _, epoch, again := d.next(id, t, parsed, k.Consent); epoch != 0 && again == nil {
 			return epoch, nil
 		}
 		return 0, fmt.Errorf("enrolling device %q: %w", id, err)
 	}
-	return t.KeyEpoch, nil
+	return body.KeyEpoch, nil
 }
 
 // body is the enrolment that was announced, without its key.
 func (t *issued) body(id lamppost.DeviceID) lamppost.DeviceBody {
 	b := lamppost.DeviceBody{ID: id, Owner: t.Owner, KeyEpoch: t.KeyEpoch, Name: t.Name, Site: t.Site, Safety: t.Safety,
-		Salt: make([]byte, lamppost.SaltBytes)}
-	rand.Read(b.Salt)
+		Salt: newSalt()}
 	return b
 }
 
-// enrolled says whether a key is the device's already, or refuses one that its token is no longer good for.
-func (d *Devices) enrolled(id lamppost.DeviceID, t *issued, key *sig.PublicKey) (epoch uint32, done bool, err error) {
-	body, err := ledger.View{Reader: d.store}.Device(id)
+func newSalt() []byte {
+	salt := make([]byte, lamppost.SaltBytes)
+	rand.Read(salt) // never fails
+	return salt
+}
+
+// next is the enrolment that a key is to be put into, or the epoch of the key that is the device's already, or why it may
+// not have this one.
+func (d *Devices) next(id lamppost.DeviceID, t *issued, key *sig.PublicKey, consent []byte) (body lamppost.DeviceBody, epoch uint32, err error) {
+	view := ledger.View{Reader: d.store}
+	now, err := view.Device(id)
 	switch {
 	case errors.Is(err, kv.ErrNotFound):
-		return 0, false, nil
+		return t.body(id), 0, nil
 	case err != nil:
-		return 0, false, err
-	case body.Suite == key.Suite() && bytes.Equal(body.Key, onLedger(&body, key)):
-		return body.KeyEpoch, true, nil
-	case body.KeyEpoch >= t.KeyEpoch:
-		return 0, false, lamppost.Refuse(lamppost.CodeExists,
-			"device %q has enrolled another key with this token: ask the operator for a new token (lamppost device token %s)", id, id)
+		return body, 0, err
+	case now.Suite == key.Suite() && bytes.Equal(now.Key, onLedger(&now, key)):
+		return body, now.KeyEpoch, nil
 	}
-	return 0, false, nil
+	mute, err := d.mute(view, &now)
+	if err != nil {
+		return body, 0, err
+	}
+	switch allowed := now.KeyEpoch < t.KeyEpoch; {
+	case allowed && (len(consent) == 0 || mute != ""):
+		return t.body(id), 0, nil // the operator's word, which a revoked or copied key adds nothing to
+	case len(consent) > 0 && mute != "":
+		return body, 0, lamppost.Refuse(lamppost.CodeForbidden, "%s and cannot choose its next one: ask the operator for a new token (lamppost device token %s)", mute, id)
+	case len(consent) > 0:
+		body = now
+		body.KeyEpoch, body.Consent, body.Salt = now.KeyEpoch+1, consent, newSalt()
+		return body, 0, nil
+	}
+	return body, 0, lamppost.Refuse(lamppost.CodeExists,
+		"device %q has enrolled another key with this token: ask the operator for a new token (lamppost device token %s)", id, id)
+}
+
+// mute says why a device's key has no say in what follows it; empty: it has.
+func (d *Devices) mute(view ledger.View, b *lamppost.DeviceBody) (string, error) {
+	revoked, err := view.Revoked(b.ID)
+	if err != nil {
+		return "", err
+	}
+	quarantined, err := view.Quarantine(b.ID)
+	switch {
+	case err != nil:
+		return "", err
+	case b.Assurance != lamppost.DeviceSigned:
+		return fmt.Sprintf("device %q has no key of its own on the ledger", b.ID), nil
+	case len(revoked) > 0 && revoked[len(revoked)-1].KeyEpoch >= b.KeyEpoch:
+		return fmt.Sprintf("the key of device %q was revoked", b.ID), nil
+	case quarantined != "":
+		return fmt.Sprintf("device %q is in quarantine", b.ID), nil
+	}
+	return "", nil
 }
 
 // pending lists what was announced and is not on the ledger yet, by id.

@@ -37,8 +37,9 @@ type Gateways struct {
 
 // A gatewayToken is what is kept of an announced gateway.
 type gatewayToken struct {
-	Hash []byte `cbor:"1,keyasint"`
-	Site string `cbor:"2,keyasint,omitempty"` // whose devices it serves; empty: all
+	Hash     []byte `cbor:"1,keyasint"`
+	Site     string `cbor:"2,keyasint,omitempty"` // whose devices it serves; empty: all
+	KeyEpoch uint32 `cbor:"3,keyasint,omitempty"` // that the token may register
 }
 
 // Keys of gateways' tokens are "nG" and the gateway's id.
@@ -64,8 +65,8 @@ func OpenGateways(store kv.Store, order Registrar, network string, member lamppo
 	return g, nil
 }
 
-// Announce makes room for a gateway and returns its token. A gateway that was announced before gets another one, and the
-// old one is void at once.
+// Announce makes room for a gateway and returns its token, with which it may register one key: its first, or the next
+// one. A gateway that was announced before gets another token, and the old one is void at once.
 func (g *Gateways) Announce(n NewGateway) (token string, err error) {
 	if err := lamppost.CheckName("gateway", string(n.ID)); err != nil {
 		return "", lamppost.Refuse(lamppost.CodeBadTx, "%v", err)
@@ -78,11 +79,19 @@ func (g *Gateways) Announce(n NewGateway) (token string, err error) {
 	}
 	g.writing.Lock()
 	defer g.writing.Unlock()
+	keys, err := ledger.View{Reader: g.store}.GatewayKeys(n.ID)
+	if err != nil {
+		return "", err
+	}
+	next := uint32(0)
+	if len(keys) > 0 {
+		next = keys[len(keys)-1].Body.KeyEpoch + 1
+	}
 	var secret [tokenBytes]byte
 	rand.Read(secret[:])
 	token = hex.EncodeToString(secret[:])
 	sum := sha256.Sum256([]byte(token))
-	t := &gatewayToken{Hash: sum[:], Site: n.Site}
+	t := &gatewayToken{Hash: sum[:], Site: n.Site, KeyEpoch: next}
 	id := lamppost.MemberID(strings.Clone(string(n.ID)))
 	var b kv.Batch
 	b.Set(append(bytes.Clone(gatewayPrefix), id...), lamppost.Marshal(t))
@@ -115,36 +124,66 @@ func (g *Gateways) known(id lamppost.MemberID) *gatewayToken {
 	return g.tokens[id]
 }
 
-// Register makes a gateway's key known to the ledger and returns the network's id. The same key again changes nothing.
-func (g *Gateways) Register(ctx context.Context, id lamppost.MemberID, key []byte) (network string, err error) {
+// Register makes a gateway's key known to the ledger and returns the network's id and the key's epoch. The same key again
+// changes nothing.
+// Another one takes a new token, or the consent of the key that is registered.
+func (g *Gateways) Register(ctx context.Context, id lamppost.MemberID, key, consent []byte) (network string, epoch uint32, err error) {
 	if len(key) != ed25519.PublicKeySize {
-		return "", lamppost.Refuse(lamppost.CodeBadTx, "a gateway's key is an Ed25519 key of %d bytes", ed25519.PublicKeySize)
+		return "", 0, lamppost.Refuse(lamppost.CodeBadTx, "a gateway's key is an Ed25519 key of %d bytes", ed25519.PublicKeySize)
 	}
 	if _, err := sig.ParsePublicKey(sig.EdDSA, key); err != nil {
-		return "", lamppost.Refuse(lamppost.CodeBadTx, "the key of gateway %q: %v", id, err)
+		return "", 0, lamppost.Refuse(lamppost.CodeBadTx, "the key of gateway %q: %v", id, err)
 	}
 	g.writing.Lock() // so that a retry finds what the first try did
 	defer g.writing.Unlock()
-	registered, err := ledger.View{Reader: g.store}.Gateways()
-	if err != nil {
-		return "", err
+	body, done, err := g.next(id, key, consent)
+	if done || err != nil {
+		return g.network, body.KeyEpoch, err
 	}
-	for i := range registered {
-		if registered[i].ID == id && bytes.Equal(registered[i].Key, key) {
-			return g.network, nil
-		}
+	if _, err := g.order.do(ctx, lamppost.TxGateway, body); err != nil {
+		return "", 0, fmt.Errorf("registering gateway %q: %w", id, err)
 	}
-	if _, err := g.order.do(ctx, lamppost.TxGateway, lamppost.GatewayBody{ID: id, Member: g.member, Key: key}); err != nil {
-		return "", fmt.Errorf("registering gateway %q: %w", id, err)
-	}
-	return g.network, nil
+	return g.network, body.KeyEpoch, nil
 }
 
-// A GatewayDevice is a device whose reports a gateway may take: its token's SHA-256, and its enrolment if it has one.
+// next is the registration that a key is to be put into; done says that the key is the gateway's already.
+func (g *Gateways) next(id lamppost.MemberID, key, consent []byte) (body lamppost.GatewayBody, done bool, err error) {
+	view := ledger.View{Reader: g.store}
+	keys, err := view.GatewayKeys(id)
+	if err != nil {
+		return body, false, err
+	}
+	body = lamppost.GatewayBody{ID: id, Member: g.member, Key: key}
+	if len(keys) == 0 {
+		return body, false, nil
+	}
+	now := keys[len(keys)-1].Body
+	if bytes.Equal(now.Key, key) {
+		return now, true, nil
+	}
+	revoked, err := view.RevokedGateway(id)
+	if err != nil {
+		return body, false, err
+	}
+	mute := len(revoked) > 0 && revoked[len(revoked)-1].KeyEpoch >= now.KeyEpoch
+	body.KeyEpoch = now.KeyEpoch + 1
+	switch t := g.known(id); {
+	case len(consent) > 0 && !mute:
+		body.Consent = consent
+	case t != nil && t.KeyEpoch > now.KeyEpoch:
+	case mute:
+		err = lamppost.Refuse(lamppost.CodeForbidden, "the key of gateway %q was revoked: another one takes a new token (lamppost gateway add %s)", id, id)
+	default:
+		err = lamppost.Refuse(lamppost.CodeExists, "gateway %q has another key: a new one takes the old one's consent or a new token (lamppost gateway add %s)", id, id)
+	}
+	return body, false, err
+}
+
+// A GatewayDevice is a device whose reports a gateway may take, with its token's SHA-256.
 type GatewayDevice struct {
-	ID    lamppost.DeviceID
-	Token []byte
-	Body  *lamppost.DeviceBody // nil: it has not enrolled yet
+	ID     lamppost.DeviceID
+	Token  []byte
+	Safety lamppost.SafetyClass
 }
 
 // Fleet lists the devices of a gateway's site, or all if it was announced without a site, by id.
@@ -153,24 +192,62 @@ func (g *Gateways) Fleet(id lamppost.MemberID) ([]GatewayDevice, error) {
 	if t == nil {
 		return nil, lamppost.Refuse(lamppost.CodeForbidden, "gateway %q was not announced", clip(string(id)))
 	}
-	bodies, err := ledger.View{Reader: g.store}.Devices()
-	if err != nil {
-		return nil, err
-	}
-	enrolled := make(map[lamppost.DeviceID]*lamppost.DeviceBody, len(bodies))
-	for i := range bodies {
-		enrolled[bodies[i].ID] = &bodies[i]
-	}
 	list := []GatewayDevice{}
 	g.devices.mu.RLock()
 	for device, issued := range g.devices.tokens {
 		if t.Site == "" || issued.Site == t.Site {
-			list = append(list, GatewayDevice{ID: device, Token: issued.Hash, Body: enrolled[device]})
+			list = append(list, GatewayDevice{ID: device, Token: issued.Hash, Safety: issued.Safety})
 		}
 	}
 	g.devices.mu.RUnlock()
 	sort.Slice(list, func(i, j int) bool { return list[i].ID < list[j].ID })
 	return list, nil
+}
+
+// list returns what is known of all gateways that were announced here or are registered, by id.
+func (g *Gateways) list() ([]Gateway, error) {
+	view := ledger.View{Reader: g.store}
+	registered, err := view.Gateways()
+	if err != nil {
+		return nil, err
+	}
+	all := []Gateway{}
+	seen := map[lamppost.MemberID]bool{}
+	for _, b := range registered {
+		revoked, err := view.RevokedGateway(b.ID)
+		if err != nil {
+			return nil, err
+		}
+		x := Gateway{ID: b.ID, Member: b.Member, Registered: true, KeyEpoch: b.KeyEpoch}
+		if n := len(revoked); n > 0 && revoked[n-1].KeyEpoch >= b.KeyEpoch {
+			x.Revoked = revoked[n-1].Reason
+		}
+		if t := g.known(b.ID); t != nil {
+			x.Site = t.Site
+		}
+		seen[b.ID] = true
+		all = append(all, x)
+	}
+	g.mu.RLock()
+	for id, t := range g.tokens {
+		if !seen[id] {
+			all = append(all, Gateway{ID: id, Member: g.member, Site: t.Site})
+		}
+	}
+	g.mu.RUnlock()
+	sort.Slice(all, func(i, j int) bool { return all[i].ID < all[j].ID })
+	return all, nil
+}
+
+func (s *Server) getGateways(w http.ResponseWriter, _ *http.Request) error {
+	out := GatewayList{Gateways: []Gateway{}}
+	if s.cfg.Gateways != nil {
+		var err error
+		if out.Gateways, err = s.cfg.Gateways.list(); err != nil {
+			return err
+		}
+	}
+	return writeJSON(w, http.StatusOK, out)
 }
 
 func (s *Server) postGateway(w http.ResponseWriter, r *http.Request) error {
@@ -186,6 +263,21 @@ func (s *Server) postGateway(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return writeJSON(w, http.StatusCreated, GatewayToken{ID: n.ID, Token: token, HTTP: s.cfg.HTTP})
+}
+
+// GatewayList answers /api/gateways.
+type GatewayList struct {
+	Gateways []Gateway `json:"gateways"`
+}
+
+// A Gateway is a gateway on site.
+type Gateway struct {
+	ID         lamppost.MemberID `json:"id"`
+	Member     lamppost.MemberID `json:"member"` // who answers for it
+	Site       string            `json:"site"`   // whose devices it serves; empty: all
+	Registered bool              `json:"registered"`
+	KeyEpoch   uint32            `json:"key_epoch"`
+	Revoked    string            `json:"revoked"` // why its key was revoked and nothing of it is taken; empty: it was not
 }
 
 // NewGateway announces a gateway on site.

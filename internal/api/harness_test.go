@@ -42,6 +42,7 @@ type house struct {
 	rep      *replica.Replica
 	engine   *solo.Engine
 	devices  *api.Devices
+	gates    *api.Gateways
 	server   *api.Server
 	handler  http.Handler
 	key      *sig.PrivateKey
@@ -117,8 +118,10 @@ func (h *house) serve(live *api.Live) {
 	var err error
 	h.devices, err = api.OpenDevices(h.store, h.order)
 	must(h.t, err)
+	h.gates, err = api.OpenGateways(h.store, h.order, network, "north", h.devices)
+	must(h.t, err)
 	h.server, err = api.New(api.Config{Store: h.store, Order: h.order, Checkpoint: h.checkpoint, Status: h.engine.Status, Files: &h.files, Network: network,
-		Member: "north", Now: h.now, Version: "test", AdminToken: adminToken, Live: live, Devices: h.devices,
+		Member: "north", Now: h.now, Version: "test", AdminToken: adminToken, Live: live, Devices: h.devices, Gateways: h.gates,
 		Log:  slog.New(slog.NewTextHandler(testWriter{h.t}, nil)),
 		MQTT: "127.0.0.1:1883", HTTP: "http://127.0.0.1:8080",
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "metrics\n") }),
@@ -249,7 +252,7 @@ func (h *house) settle() {
 	h.ok(201, "POST", "/api/devices", api.NewDevice{ID: "meter", Owner: "landlord", Name: "Flat 3", Site: "house", Safety: "ordinary"}, &dev)
 	id, err := h.devices.Authenticate("meter", dev.Token, nil)
 	must(h.t, err)
-	_, err = h.devices.Enrol(context.Background(), id, sig.EdDSA, deviceKey(h.t, id).Public().Bytes())
+	_, err = h.devices.Enrol(context.Background(), id, api.NewKey{Suite: sig.EdDSA, Key: deviceKey(h.t, id).Public().Bytes()})
 	must(h.t, err)
 	h.ok(201, "POST", "/api/points", lamppost.PointBody{ID: "flat-3", Device: "meter", Register: "energy", Unit: "Wh", Place: "Flat 3"}, nil)
 	h.ok(201, "POST", "/api/tariffs", flat(h.t), nil)

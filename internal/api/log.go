@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/archive"
@@ -125,6 +126,19 @@ func summary(tx *lamppost.Transaction, outcomes []lamppost.Outcome) string {
 		return words(tx, func(b lamppost.DeviceBody) string {
 			return fmt.Sprintf("device %s of %s enrolled with key epoch %d (%s)", b.ID, b.Owner, b.KeyEpoch, b.Suite)
 		})
+	case lamppost.TxGateway:
+		return words(tx, func(b lamppost.GatewayBody) string {
+			return fmt.Sprintf("gateway %s of %s registered with key epoch %d", b.ID, b.Member, b.KeyEpoch)
+		})
+	case lamppost.TxRevoke:
+		return words(tx, func(b lamppost.RevokeBody) string {
+			if b.Gateway != "" {
+				return fmt.Sprintf("key epoch %d of gateway %s revoked: %s", b.KeyEpoch, b.Gateway, b.Reason)
+			}
+			return fmt.Sprintf("key epoch %d of device %s revoked: %s", b.KeyEpoch, b.Device, b.Reason)
+		})
+	case lamppost.TxFraud:
+		return fraudSummary(tx, outcomes)
 	case lamppost.TxPoint:
 		return words(tx, func(b lamppost.PointBody) string {
 			return fmt.Sprintf("metering point %s: %s of %s in %s", b.ID, b.Register, b.Device, b.Unit)
@@ -190,6 +204,23 @@ func invoiceSummary(tx *lamppost.Transaction, outcomes []lamppost.Outcome) strin
 	}
 	return words(tx, func(b lamppost.InvoiceBody) string {
 		return fmt.Sprintf("invoice of %s to %s in %s asked for", b.Seller, b.Buyer, b.Currency)
+	})
+}
+
+func fraudSummary(tx *lamppost.Transaction, outcomes []lamppost.Outcome) string {
+	var c lamppost.Correction
+	if len(outcomes) == 1 && outcomes[0].Code == lamppost.CodeOK && lamppost.Unmarshal(outcomes[0].Data, &c) == nil {
+		s := fmt.Sprintf("report %d/%d of %s was not signed by %s: %s taken back", c.Epoch, c.N, c.Device, c.Device, plural(int(c.Edges), "edge"))
+		if c.Suspended {
+			s += fmt.Sprintf(", gateway %s suspended", c.Gateway)
+		}
+		if len(c.Invoices) > 0 {
+			s += ", on which rests " + strings.Join(c.Invoices, ", ")
+		}
+		return s
+	}
+	return words(tx, func(b lamppost.FraudBody) string {
+		return fmt.Sprintf("report %d of segment %d in block %d called a lie", b.Report, b.Tx, b.Height)
 	})
 }
 

@@ -72,6 +72,10 @@ func post[B any](s *Server, w http.ResponseWriter, r *http.Request, t lamppost.T
 	if err := readJSON(r, &body); err != nil {
 		return err
 	}
+	return s.order(w, r, t, body)
+}
+
+func (s *Server) order(w http.ResponseWriter, r *http.Request, t lamppost.TxType, body any) error {
 	ctx, cancel := context.WithTimeout(r.Context(), orderTimeout)
 	defer cancel()
 	d, err := s.cfg.Order.do(ctx, t, body)
@@ -92,6 +96,10 @@ func doneOf(t lamppost.TxType, d consensus.Decision) (Done, error) {
 	if t == lamppost.TxInvoice && out.Code == lamppost.CodeOK {
 		done.Invoice = new(tariff.Invoice)
 		return done, lamppost.Unmarshal(out.Data, done.Invoice)
+	}
+	if t == lamppost.TxFraud {
+		done.Correction = new(lamppost.Correction)
+		return done, lamppost.Unmarshal(out.Data, done.Correction)
 	}
 	return done, nil
 }

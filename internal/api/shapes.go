@@ -24,9 +24,14 @@ type Status struct {
 	Broker  *Broker           `json:"broker"` // null: this node has joined none
 	Copies  Copies            `json:"copies"`
 	Totals  Totals            `json:"totals"`
+	Verify  Verification      `json:"verify"`
 	Now     lamppost.TimeMS   `json:"now_ms"`
 	Speed   float64           `json:"speed"`
 	Version string            `json:"version"`
+
+	Witnesses []WitnessState `json:"witnesses"`      // as configured
+	Quorum    int            `json:"witness_quorum"` // how many of them are enough; 0: there are none
+	Conflict  *Conflict      `json:"conflict"`
 }
 
 // A Broker is how the node stands with the MQTT broker that it has joined.
@@ -41,13 +46,22 @@ type Broker struct {
 	Refused      uint64          `json:"refused"`
 }
 
+// A Verification says who checks devices' signatures, and what came of this node's samples since it started.
+type Verification struct {
+	Policy  string `json:"policy"` // full or gateway
+	Sampled uint64 `json:"sampled"`
+	Skipped uint64 `json:"skipped"` // drawn, and not looked at because too many were
+	Hits    uint64 `json:"hits"`
+}
+
 // A LogHead is the latest published checkpoint; its fields are zero before the first.
 type LogHead struct {
 	Size       int64           `json:"size"`
 	Root       string          `json:"root"`
 	Checkpoint string          `json:"checkpoint"` // signed note
 	Published  lamppost.TimeMS `json:"published_ms"`
-	Archive    string          `json:"archive"` // where older tiles are read; empty: they are all here
+	Archive    string          `json:"archive"`       // where older tiles are read; empty: they are all here
+	Cosigned   int64           `json:"cosigned_size"` // of the latest checkpoint that enough witnesses cosigned
 }
 
 // Totals count since the block of Since; devices and Billed are always those of the whole ledger.
@@ -229,6 +243,8 @@ type Done struct {
 	Index   uint32          `json:"index"`
 	Outcome string          `json:"outcome"`
 	Invoice *tariff.Invoice `json:"invoice,omitempty"`
+
+	Correction *lamppost.Correction `json:"correction,omitempty"`
 }
 
 // NewDevice announces a device, in POST /api/devices.

@@ -83,22 +83,23 @@ func (s *Server) getReceipt(w http.ResponseWriter, req *http.Request) error {
 	return writeFile(w, "receipt.json", file)
 }
 
-// proven gathers a proof against the latest published checkpoint and turns it into a file. The checkpoint is taken
-// before the snapshot: then the snapshot has all that the checkpoint covers.
+// proven gathers a proof against the latest published checkpoint, where there are witnesses the latest cosigned one, and
+// turns it into a file. The checkpoint is taken before the snapshot: then the snapshot has all that the checkpoint covers.
 func (s *Server) proven(want func(archive.View) (replica.Want, error), file func(*lamppost.Proof, *audit.Pin) ([]byte, error)) (out []byte, err error) {
-	note, c, _, checkpointErr := s.cfg.Checkpoint()
+	c, checkpointErr := s.provable()
 	err = s.snapshot(func(r archive.View) error {
 		what, err := want(r)
 		if err != nil {
-			return unpublished(err)
+			return s.unpublished(err)
 		}
 		if checkpointErr != nil {
-			return notReady("no checkpoint is published yet: ask again in a second")
+			return checkpointErr
 		}
-		proof, err := replica.Prove(r, s.cfg.Network, []string{note}, s.tree(c), what)
+		proof, err := replica.Prove(r, s.cfg.Network, []string{c.Note}, s.tree(c.Checkpoint), what)
 		if err != nil {
-			return unpublished(err)
+			return s.unpublished(err)
 		}
+		proof.Witnesses = c.Keys
 		pin, err := s.pin(r)
 		if err != nil {
 			return err
@@ -109,18 +110,6 @@ func (s *Server) proven(want func(archive.View) (replica.Want, error), file func
 		return nil
 	})
 	return out, err
-}
-
-// unpublished turns "committed but not published" into "come again", and what is not kept any more into "gone".
-func unpublished(err error) error {
-	if errors.Is(err, archive.ErrForgotten) {
-		return gone("%v: it was kept as long as the network's rules say; see /api/keeping", err)
-	}
-	var refusal *lamppost.Refusal
-	if errors.As(err, &refusal) && refusal.Code == lamppost.CodeNotReady {
-		return notReady(refusal.Text)
-	}
-	return err
 }
 
 func writeFile(w http.ResponseWriter, name string, file []byte) error {

@@ -15,10 +15,13 @@ func (s *Server) getHealth(w http.ResponseWriter, _ *http.Request) error {
 	return err
 }
 
-// getReady says whether the node can answer for its ledger: it is founded and a checkpoint is out.
+// getReady says whether the node can answer for its ledger: it is founded, a checkpoint is out, and nothing contradicts it.
 func (s *Server) getReady(w http.ResponseWriter, _ *http.Request) error {
 	if _, err := (ledger.View{Reader: s.cfg.Store}).Network(); err != nil {
 		return notReady("the network is not founded yet")
+	}
+	if c := s.cfg.Conflict(); c != nil {
+		return notReady("nothing is signed or taken any more: " + c.Text)
 	}
 	if _, _, _, err := s.cfg.Checkpoint(); err != nil {
 		return notReady("no checkpoint is published yet")
@@ -47,7 +50,11 @@ func (s *Server) pin(r kv.Reader) (*audit.Pin, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &audit.Pin{Network: g.Network, Quorum: s.cfg.Quorum, Members: g.Members}, nil
+	pin := &audit.Pin{Network: g.Network, Quorum: s.cfg.Quorum, Members: g.Members}
+	if w := s.cfg.Witnesses; w != nil {
+		pin.Witnesses, pin.WitnessQuorum = w.Keys, w.Quorum
+	}
+	return pin, nil
 }
 
 func (s *Server) getStatus(w http.ResponseWriter, _ *http.Request) error {
@@ -56,22 +63,28 @@ func (s *Server) getStatus(w http.ResponseWriter, _ *http.Request) error {
 
 func (s *Server) status() Status {
 	now := s.cfg.Now()
-	all := Status{Network: s.cfg.Network, Member: s.cfg.Member, Engine: s.cfg.Status(), Log: s.head(), Totals: s.cfg.Live.summary(now),
-		Now: now, Speed: s.cfg.Speed, Version: s.cfg.Version}
-	if s.cfg.Snapshots != nil {
-		all.Copies.Snapshot = s.cfg.Snapshots.State()
+	out := Status{Network: s.cfg.Network, Member: s.cfg.Member, Engine: s.cfg.Status(), Log: s.head(), Totals: s.cfg.Live.summary(now),
+		Verify: s.cfg.Verify(), Now: now, Speed: s.cfg.Speed, Version: s.cfg.Version, Witnesses: []WitnessState{}, Conflict: s.cfg.Conflict()}
+	if w := s.cfg.Witnesses; w != nil {
+		out.Witnesses, out.Quorum = w.States(), w.Quorum
+		if c, err := w.Cosigned(); err == nil {
+			out.Log.Cosigned = c.Size
+		}
 	}
-	all.Copies.Scrub.Faults = []Fault{}
+	if s.cfg.Snapshots != nil {
+		out.Copies.Snapshot = s.cfg.Snapshots.State()
+	}
+	out.Copies.Scrub.Faults = []Fault{}
 	if s.cfg.Scrub != nil {
-		all.Copies.Scrub = s.cfg.Scrub()
+		out.Copies.Scrub = s.cfg.Scrub()
 	}
 	if s.cfg.Backups != nil {
-		all.Copies.Backup, all.Copies.Overdue = s.cfg.Backups.State()
+		out.Copies.Backup, out.Copies.Overdue = s.cfg.Backups.State()
 	}
 	if s.cfg.Broker != nil {
-		all.Broker = s.cfg.Broker()
+		out.Broker = s.cfg.Broker()
 	}
-	return all
+	return out
 }
 
 // head is the latest published checkpoint, or nothing before the first.

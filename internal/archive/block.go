@@ -79,3 +79,31 @@ func (v View) Records(h lamppost.Height) ([]Record, error) {
 
 // Whole says whether the transaction is there as it was ordered.
 func (r *Record) Whole() bool { return r.Thin == nil && r.Outcomes != nil }
+
+// Leaf returns the leaf that what is there of a transaction makes, with the transaction itself where it is whole; full says
+// whether the leaf's result is part of it. There must be something left of it.
+func (r *Record) Leaf(h lamppost.Height, index uint32) (l lamppost.Leaf, full bool, tx *lamppost.Transaction, err error) {
+	l.Height, l.Index = h, index
+	if r.Thin != nil {
+		l.Type, l.Body = lamppost.TxSegment, r.Thin.BodyDigest()
+		l.Result, full = r.Thin.ResultDigest()
+		return l, full, nil, nil
+	}
+	tx = lamppost.ReadTransaction(r.Raw)
+	want := 1
+	if tx.Type == lamppost.TxSegment {
+		want = len(tx.Items)
+	}
+	if len(r.Outcomes) != want {
+		return l, false, tx, fmt.Errorf("it has %d archived outcomes, not %d", len(r.Outcomes), want)
+	}
+	hashes := make([]lamppost.Hash, want)
+	var buf []byte
+	for i, o := range r.Outcomes {
+		buf = o.Append(buf[:0])
+		hashes[i] = lamppost.OutcomeHash(tx.OutcomeSalt(i), buf)
+	}
+	l.Type, l.Body = tx.Type, tx.BodyDigest()
+	l.Result = lamppost.ResultDigest(lamppost.MerkleRoot(hashes), r.Writes)
+	return l, true, tx, nil
+}

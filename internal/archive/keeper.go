@@ -319,6 +319,10 @@ type thinner struct {
 	reports uint64
 	kept    uint64
 	out     int
+
+	// The segment at hand has reports that are only proven together, and one of them stays raw: so do the others, unless they
+	// were erased.
+	together bool
 }
 
 func (t *thinner) thin(c *content) error {
@@ -376,6 +380,9 @@ func (t *thinner) tx(s *storedTx, at Place) error {
 	if err != nil {
 		return err
 	}
+	t.together = seg.Header.Aggregate != nil && slices.ContainsFunc(seg.Kept, func(k lamppost.KeptReport) bool {
+		return t.class(&k, at.Height) == Raw && t.report.Halved()
+	})
 	thin := seg.Thin(func(k *lamppost.KeptReport) bool { return t.keep(k, at.Height) })
 	t.reports += uint64(seg.Header.Count)
 	t.kept += uint64(len(thin.Kept))
@@ -386,12 +393,20 @@ func (t *thinner) tx(s *storedTx, at Place) error {
 	return nil
 }
 
-// keep says whether a report stays, and sums it up if it goes and shall not be forgotten yet.
-func (t *thinner) keep(k *lamppost.KeptReport, h lamppost.Height) bool {
+// class reads a report and judges it.
+func (t *thinner) class(k *lamppost.KeptReport, h lamppost.Height) Class {
 	if t.report.Decode(k.Report) != nil {
 		t.report = lamppost.Report{Readings: t.report.Readings[:0]} // nobody's: the general rule holds
 	}
-	class := t.rules.class(&t.report, k, h, t.now)
+	return t.rules.class(&t.report, k, h, t.now)
+}
+
+// keep says whether a report stays, and sums it up if it goes and shall not be forgotten yet.
+func (t *thinner) keep(k *lamppost.KeptReport, h lamppost.Height) bool {
+	class := t.class(k, h)
+	if t.together && t.report.Halved() && class != Erased {
+		class = Raw
+	}
 	switch class {
 	case Raw:
 		if keep := t.rules.of(t.report.Device); keep.RawMS != 0 {

@@ -19,8 +19,9 @@ func benchVerifyCmd() *cobra.Command {
 		Use:   "verify",
 		Short: "What checking a signature costs: one by one, in batches, half-aggregated",
 		Long: `Check signatures of 200-byte messages on one core: one by one with the standard library and with this program,
-in batches, and half-aggregated; with different keys and with 16; with forged ones among them; and for a mixed fleet
-(7 of 10 es256, 2 hmac-sha256, 1 ed25519). Times are CPU time, each of the best repetition.`,
+in batches, and half-aggregated; with different keys and with 16; es256 also with keys seen for the first time; with forged
+ones among them; and for a mixed fleet (7 of 10 es256, 2 hmac-sha256, 1 ed25519). Times are CPU time, each of the best
+repetition.`,
 		Example: `  lamppost bench verify
   lamppost bench verify --for 3s --json`,
 		Args: cobra.NoArgs,

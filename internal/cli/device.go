@@ -14,9 +14,11 @@ import (
 
 func deviceCmd() *cobra.Command {
 	f := &nodeFlags{}
-	return f.group("device", "Machines: announce, list and show them", `  lamppost device add lamp-7 --owner city --name "Lamp 7" --site "Main Street" --safety public
+	return f.group("device", "Machines: announce, list and show them, and end their keys", `  lamppost device add lamp-7 --owner city --name "Lamp 7" --site "Main Street" --safety public
   lamppost device list
-  lamppost device show lamp-7`, deviceAddCmd(f), deviceAdoptCmd(f), deviceTokenCmd(f), deviceListCmd(f), deviceShowCmd(f))
+  lamppost device show lamp-7
+  lamppost device keys lamp-7`, deviceAddCmd(f), deviceAdoptCmd(f), deviceTokenCmd(f), deviceListCmd(f), deviceShowCmd(f),
+		deviceKeys.keysCmd(f), deviceKeys.revokeCmd(f))
 }
 
 func deviceAddCmd(f *nodeFlags) *cobra.Command {
@@ -102,7 +104,13 @@ func printToken(w io.Writer, nodeURL string, t api.DeviceToken) {
 func deviceTokenCmd(f *nodeFlags) *cobra.Command {
 	return &cobra.Command{
 		Use:     "token ID",
+		Aliases: []string{"rotate"},
 		Short:   "Give a device another token, which voids the old one and lets it enrol another key",
+		Long: `Give a device another token, which voids the old one and lets it enrol another key: after a loss, a revocation or a
+quarantine. A device that has its key changes it by its own word and needs no token; a key that comes by a token alone is
+shown as set by the operator on every statement that rests on it.
+
+The key it had counts for 30 days more, so that nothing in its queue is lost. If that may be in other hands, revoke it.`,
 		Example: "  lamppost device token lamp-7",
 		Args:    oneArg("the device's id"),
 		RunE: f.run(func(n *remote, args []string) error {

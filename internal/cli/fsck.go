@@ -118,6 +118,7 @@ func printCheckup(out io.Writer, c *replica.Checkup) {
 type progress struct {
 	out   io.Writer
 	what  string
+	rate  string    // shown beside it
 	start time.Time // of what
 	shown time.Time
 }
@@ -144,7 +145,7 @@ func (p *progress) set(done, all int64, what string) {
 	}
 	const width = 30
 	n := int(width * done / max(all, 1))
-	fmt.Fprintf(p.out, "\r[%-*s] %d of %d %s, %s left   ", width, bar[:n], done, all, what, left)
+	fmt.Fprintf(p.out, "\r[%-*s] %d of %d %s, %s left   %s", width, bar[:n], done, all, what, left, p.rate)
 }
 
 const bar = "=============================="

@@ -1,8 +1,8 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -63,7 +63,9 @@ try again. The first start needs the node, --id, and the token in LAMPPOST_GATEW
 	f.StringVar(&ack, "ack", "custody", "what an acknowledgement means: custody or committed")
 	f.Int64Var(&hold, "hold-mib", gateway.DefaultHold>>20, "MiB of reports to hold while the uplink is down")
 	f.DurationVar(&cfg.Linger, "linger", 0, "longest wait of a report for others (default 200ms)")
-	cmd.AddCommand(gatewayAddCmd(), gatewayStatusCmd())
+	atNode := &nodeFlags{}
+	cmd.AddCommand(gatewayAddCmd(), gatewayStatusCmd(), gatewayRotateCmd(), atNode.add(gatewayListCmd(atNode)), atNode.add(gatewayKeys.keysCmd(atNode)),
+		atNode.add(gatewayKeys.revokeCmd(atNode)))
 	return cmd
 }
 
@@ -93,11 +95,7 @@ func gatewayStatusCmd() *cobra.Command {
 		Example: "  lamppost gateway status --data ./gateway",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			at, err := os.ReadFile(filepath.Join(data, "gateway.url"))
-			if err != nil {
-				return usage(fmt.Errorf("%w: is %q the data folder of a gateway?", err, data))
-			}
-			raw, err := fetchHealth(cmd, strings.TrimSpace(string(at)))
+			_, raw, err := askGateway(cmd, data, http.MethodGet, "/healthz", nil)
 			if err != nil {
 				return err
 			}
@@ -119,22 +117,75 @@ func gatewayStatusCmd() *cobra.Command {
 	return cmd
 }
 
-func fetchHealth(cmd *cobra.Command, url string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(cmd.Context(), http.MethodGet, url+"/healthz", nil)
-	if err != nil {
-		return nil, err
+// askGateway asks the running gateway of a data folder, as its operator.
+func askGateway(cmd *cobra.Command, data, method, path string, body []byte) (status int, raw []byte, err error) {
+	var left [2]string
+	for i, name := range []string{"gateway.url", "admin.token"} {
+		text, err := os.ReadFile(filepath.Join(data, name))
+		if err != nil {
+			return 0, nil, usage(fmt.Errorf("%w: is %q the data folder of a gateway?", err, data))
+		}
+		left[i] = strings.TrimSpace(string(text))
 	}
+	req, err := http.NewRequestWithContext(cmd.Context(), method, left[0]+path, bytes.NewReader(body))
+	if err != nil {
+		return 0, nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+left[1])
 	client := &http.Client{Timeout: askTimeout}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("asking the gateway: %w: is it running?", err)
+		return 0, nil, fmt.Errorf("asking the gateway: %w: is it running?", err)
 	}
 	defer resp.Body.Close()
-	raw, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = errors.New("the gateway answers " + resp.Status)
+	raw, err = io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err == nil && resp.StatusCode >= 300 {
+		var said struct{ Text string }
+		_ = json.Unmarshal(raw, &said) // what is not from a gateway has no text
+		err = fmt.Errorf("the gateway answers %s: %s", resp.Status, printable(said.Text))
 	}
-	return raw, err
+	return resp.StatusCode, raw, err
+}
+
+func gatewayRotateCmd() *cobra.Command {
+	var data string
+	cmd := &cobra.Command{
+		Use:   "rotate --data DIR",
+		Short: "Give a running gateway another key, on site",
+		Long: `Give a running gateway another key. The key it has signs the change, and what it holds is handed on all the same. While
+the uplink is down the change is under way and goes on by itself.
+
+After its key was revoked the gateway needs a new token, which lamppost gateway add prints, in LAMPPOST_GATEWAY_TOKEN.`,
+		Example: `  lamppost gateway rotate --data ./gateway
+  LAMPPOST_GATEWAY_TOKEN=… lamppost gateway rotate --data ./gateway`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			body, err := json.Marshal(map[string]string{"token": os.Getenv("LAMPPOST_GATEWAY_TOKEN")})
+			if err != nil {
+				return err
+			}
+			status, raw, err := askGateway(cmd, data, http.MethodPost, "/v1/rotate", body)
+			if err != nil {
+				return err
+			}
+			var said struct {
+				Epoch uint32 `json:"key_epoch"`
+				Text  string
+			}
+			if err := json.Unmarshal(raw, &said); err != nil {
+				return fmt.Errorf("the gateway's answer cannot be read: %w", err)
+			}
+			if status == http.StatusAccepted {
+				fmt.Fprintf(cmd.OutOrStdout(), "The change is under way: %s\n", printable(said.Text))
+				return nil
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "The gateway signs with key %d from now on.\n", said.Epoch)
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&data, "data", "", "the gateway's data folder")
+	_ = cmd.MarkFlagRequired("data")
+	return cmd
 }
 
 func printGateway(w io.Writer, s *gateway.Status) {
@@ -142,6 +193,11 @@ func printGateway(w io.Writer, s *gateway.Status) {
 		fmt.Fprintf(w, "%-11s %s\n", name+":", printable(fmt.Sprintf(format, args...)))
 	}
 	fact("Gateway", "%s of network %s, %d devices", s.Gateway, s.Network, s.Devices)
+	if s.Rotating {
+		fact("Key", "%d; the upstream has not confirmed the next one yet", s.KeyEpoch)
+	} else {
+		fact("Key", "%d", s.KeyEpoch)
+	}
 	if s.Uplink.Up {
 		fact("Uplink", "up since %s", when(s.Uplink.Since))
 	} else {
@@ -192,4 +248,34 @@ func gatewayAddCmd() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&site, "site", "", "serve only the devices of this site (default: all)")
 	return f.add(cmd)
+}
+
+func gatewayListCmd(f *nodeFlags) *cobra.Command {
+	return &cobra.Command{
+		Use:     "list",
+		Short:   "List gateways on site",
+		Example: "  lamppost gateway list --data ./node",
+		Args:    cobra.NoArgs,
+		RunE: f.run(func(n *remote, _ []string) error {
+			var all api.GatewayList
+			raw, err := n.get("/api/gateways", &all)
+			if err != nil {
+				return err
+			}
+			return n.show(raw, func(w io.Writer) {
+				t := table{head: []string{"ID", "SITE", "MEMBER", ">KEY", "STATE"}}
+				for _, g := range all.Gateways {
+					key, state := "", "announced, has not started"
+					switch {
+					case g.Revoked != "":
+						key, state = fmt.Sprint(g.KeyEpoch), "revoked: "+g.Revoked
+					case g.Registered:
+						key, state = fmt.Sprint(g.KeyEpoch), "registered"
+					}
+					t.add(string(g.ID), g.Site, string(g.Member), key, state)
+				}
+				t.print(w, "No gateways yet. Announce one: lamppost gateway add ID")
+			})
+		}),
+	}
 }

@@ -1,12 +1,9 @@
 package cli
 
 import (
-	"bufio"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -248,25 +245,6 @@ member within 24 hours, which each of them attests: lamppost erase list. It cann
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	_ = cmd.MarkFlagRequired("basis")
 	return cmd
-}
-
-// confirm asks a person; a program says --yes.
-func confirm(cmd *cobra.Command, yes bool, what string) error {
-	if yes {
-		return nil
-	}
-	if !isTerminal(os.Stdin) {
-		return usage(fmt.Errorf("%s Say --yes if that is meant", what))
-	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "%s Go on? [y/N] ", what)
-	answer, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return err
-	}
-	if a := strings.ToLower(strings.TrimSpace(answer)); a != "y" && a != "yes" {
-		return &ExitError{ExitFailed, errors.New("nothing was done")}
-	}
-	return nil
 }
 
 func eraseListCmd(f *nodeFlags) *cobra.Command {

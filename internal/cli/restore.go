@@ -367,6 +367,9 @@ func fetch(ctx context.Context, at string) (*http.Response, error) {
 	defer res.Body.Close()
 	var e api.Error
 	raw, _ := io.ReadAll(io.LimitReader(res.Body, 4096))
+	if res.StatusCode == http.StatusUnauthorized {
+		return nil, fmt.Errorf("%s needs the administrator's token: set LAMPPOST_TOKEN to what stands in admin.token in the node's data folder", at)
+	}
 	if json.Unmarshal(raw, &e) == nil && e.Code != "" {
 		return nil, fmt.Errorf("%s: %s (%s)", at, printable(e.Text), printable(e.Code))
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -13,6 +14,7 @@ import (
 
 func serveCmd() *cobra.Command {
 	var file, member string
+	var witnesses []string
 	var check, asJSON bool
 	var flags node.Config
 	cmd := &cobra.Command{
@@ -41,6 +43,9 @@ shows it.`,
 			override(cmd, &cfg, flags, member)
 			if secret := os.Getenv("LAMPPOST_BROKER_PASSWORD"); secret != "" && cfg.Broker.URL != "" {
 				cfg.Broker.Password = secret
+			}
+			if err := addWitnesses(&cfg, witnesses); err != nil {
+				return usage(err)
 			}
 			if err := cfg.Check(); err != nil {
 				return &ExitError{ExitUsage, err}
@@ -75,7 +80,11 @@ shows it.`,
 	f.Var(&flags.Scrub, "scrub", "time in which everything on the disk is read again and checked, or off (default 168h)")
 	f.Var(&flags.SnapshotEvery, "snapshot-every", "time between snapshots of the state, on the node's clock, or off (default 24h)")
 	f.BoolVar(&flags.AdmitUnsigned, "admit-unsigned", false, "let a new network enrol devices that nobody vouches for")
+	f.StringVar(&flags.Verify, "verify", "", `who checks devices' signatures in a new network: "full", every replica, or "gateway", gateways and samples (default "full")`)
+	f.Float64Var(&flags.Sample, "sample", 0, "share of trusted gateways' reports that this node checks itself (default 0.01)")
 	f.DurationVar(&flags.Linger, "linger", 0, "longest wait of a report for others (default 25ms)")
+	f.StringArrayVar(&witnesses, "witness", nil, "a witness to ask for cosignatures, as 'VKEY URL'; once for each")
+	f.IntVar(&flags.WitnessQuorum, "witness-quorum", 0, "how many of them are enough (default more than half)")
 	f.BoolVar(&check, "check", false, "check the configuration and end")
 	f.BoolVar(&asJSON, "log-json", false, "log in JSON")
 	return cmd
@@ -91,6 +100,7 @@ func override(cmd *cobra.Command, cfg *node.Config, flags node.Config, member st
 		"mqtt-broker": {&cfg.Broker.URL, &flags.Broker.URL}, "mqtt-broker-ca": {&cfg.Broker.CA, &flags.Broker.CA},
 		"log-archive":       {&cfg.LogArchive, &flags.LogArchive},
 		"mqtt-broker-group": {&cfg.Broker.Group, &flags.Broker.Group},
+		"verify":            {&cfg.Verify, &flags.Verify},
 	} {
 		if set(name) {
 			*fields[0] = *fields[1]
@@ -111,9 +121,30 @@ func override(cmd *cobra.Command, cfg *node.Config, flags node.Config, member st
 	if set("scrub") {
 		cfg.Scrub = flags.Scrub
 	}
+	if set("sample") {
+		cfg.Sample = flags.Sample
+	}
 	if set("linger") {
 		cfg.Linger = flags.Linger
 	}
+	if set("witness-quorum") {
+		cfg.WitnessQuorum = flags.WitnessQuorum
+	}
+}
+
+// addWitnesses takes those of the flags instead of the file's.
+func addWitnesses(cfg *node.Config, given []string) error {
+	if len(given) > 0 {
+		cfg.Witnesses = nil
+	}
+	for _, text := range given {
+		fields := strings.Fields(text)
+		if len(fields) != 2 {
+			return fmt.Errorf("--witness %q: say its verifier key and its address, as in --witness 'witness.example+5f2e00d1+B… https://witness.example'", text)
+		}
+		cfg.Witnesses = append(cfg.Witnesses, node.Witness{VKey: fields[0], URL: fields[1]})
+	}
+	return nil
 }
 
 // checked says what is known of a configuration without running it. A broker is asked, for a password is good only there.
@@ -144,6 +175,9 @@ func serve(cmd *cobra.Command, cfg node.Config) error {
 	}
 	if at := n.Broker(); at != "" {
 		fmt.Fprintf(out, "Broker: what devices publish at %s is taken too; lamppost status says whether it is reached\n", at)
+	}
+	if len(cfg.Witnesses) > 0 {
+		fmt.Fprintf(out, "Its log is cosigned by %d witnesses, %d of them are enough: network.pin names them now\n", len(cfg.Witnesses), cfg.WitnessQuorum)
 	}
 	fmt.Fprintf(out, "Next: lamppost party add … and lamppost device add … with --data %s. Ctrl-C ends cleanly.\n", cfg.Data)
 	return n.Run(cmd.Context())

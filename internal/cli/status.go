@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/api"
 	"github.com/spf13/cobra"
 )
@@ -36,6 +37,9 @@ func printStatus(w io.Writer, url string, s *api.Status) {
 	fact := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-11s %s\n", name+":", printable(fmt.Sprintf(format, args...)))
 	}
+	if c := s.Conflict; c != nil {
+		printConflict(w, c)
+	}
 	fact("Network", "%s, member %s, at %s", s.Network, s.Member, url)
 	fact("Engine", "%s (%s), block %d, %d waiting", s.Engine.Engine, s.Engine.Role, s.Engine.Height, s.Engine.Queued)
 	if s.Log.Size == 0 {
@@ -50,6 +54,8 @@ func printStatus(w io.Writer, url string, s *api.Status) {
 		fact("Broker", "%s, not connected since %s: %s", b.Address, when(b.Since), cmp.Or(b.Error, "the node has just started"))
 	}
 	printCopies(fact, s)
+	printWitnesses(fact, s)
+	fact("Signatures", "%s", verification(&s.Verify))
 	t := &s.Totals
 	fact("Devices", "%d, %d online", t.Devices, t.DevicesOnline)
 	fact("Readings", "%d in %d reports, %s kWh, since %s", t.Readings, t.Reports, t.KWh, when(t.Since))
@@ -87,4 +93,44 @@ func printCopies(fact func(name, format string, args ...any), s *api.Status) {
 	if c.Overdue > 0 {
 		fact("Erasures", "%d OVERDUE: lamppost erase list says which, and which backups still hold them", c.Overdue)
 	}
+}
+
+// printWitnesses says how far those are that the node asks.
+func printWitnesses(fact func(name, format string, args ...any), s *api.Status) {
+	if len(s.Witnesses) == 0 {
+		return
+	}
+	fact("Cosigned", "%d entries by %d or more of %d witnesses", s.Log.Cosigned, s.Quorum, len(s.Witnesses))
+	for i := range s.Witnesses {
+		x := &s.Witnesses[i]
+		text := "nothing yet"
+		if x.Size > 0 {
+			text = fmt.Sprintf("%d entries, %s", x.Size, since(x.At, s.Now))
+		}
+		if x.Error != "" {
+			text += fmt.Sprintf("; %s: %s", since(x.Failed, s.Now), x.Error)
+		}
+		fact("Witness", "%s: %s", x.Name, text)
+	}
+}
+
+// printConflict says that the node stands still, and prints what proves why.
+func printConflict(w io.Writer, c *api.Conflict) {
+	fmt.Fprintf(w, "STOPPED %s: nothing is signed or taken any more. %s. What to do: docs/witness.md\n", when(c.Found), printable(c.Text))
+	for _, x := range [][2]string{{"The latest checkpoint here:", c.Ours}, {"What was signed before:", c.Theirs}} {
+		if x[1] != "" {
+			fmt.Fprintf(w, "%s\n%s", x[0], indented(x[1]))
+		}
+	}
+}
+
+func verification(v *api.Verification) string {
+	if v.Policy != lamppost.VerifyGateway.String() {
+		return "all checked by every replica"
+	}
+	s := fmt.Sprintf("checked by gateways; %d checked again here by lot, %d found false", v.Sampled, v.Hits)
+	if v.Skipped > 0 {
+		s += fmt.Sprintf(", %d drawn and not checked for want of time", v.Skipped)
+	}
+	return s
 }

@@ -135,7 +135,7 @@ func TestVerbs(t *testing.T) {
 	says(t, verb("transfer", "--from", "tenant-3", "--to", "landlord", "--amount", "18.64", "--currency", "EUR"), "18.64 EUR moved")
 	fails(t, verb("transfer", "--from", "tenant-3", "--to", "landlord", "--amount", "9999", "--currency", "EUR"), "no_funds")
 	says(t, verb("device", "show", "meter-3"), "Owner: landlord", "number 1/2 is the latest", "energy")
-	says(t, verb("status"), "Network: house, member node1", "1 online", "Billed: 18.64 EUR")
+	says(t, verb("status"), "Network: house, member node1", "Signatures: all checked by every replica", "1 online", "Billed: 18.64 EUR")
 	statement(t, dir, verb)
 	asJSON(t, verb)
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/audit"
 	"github.com/spf13/cobra"
 )
@@ -22,27 +23,40 @@ const pinFile = "network.pin"
 
 func verifyCmd() *cobra.Command {
 	var v verifier
+	r := resegment{verifier: &v}
 	cmd := &cobra.Command{
-		Use:   "verify [--pin FILE] [--json] FILE…",
-		Short: "Check statements, receipts and reports, offline",
+		Use:   "verify [--pin FILE] [--json] FILE… | --segments DIR|URL",
+		Short: "Check statements, receipts and reports, offline, or all signatures of a node",
 		Long: `Check statements, receipts and reports, offline and without trusting whoever sent them.
 
 Every line is computed again from readings that the devices signed, under the tariff and the agreement in the
 network's log, up to the checkpoints that the network's members signed. The pin says who these members are: get it
 from somebody you trust, and not from the same place as the file.
 
+With --segments, the archive of a node is checked instead: every signature of a device that it still has, under the keys that
+the network's orders gave, and every transaction against the log. DIR is the data folder of a node that is stopped, or a backup; URL a
+node's address, with the administrator's token in LAMPPOST_TOKEN.
+
 Exit status: 0 everything holds against the pin; 1 something does not hold; 2 wrong usage, an unreadable file, or one
 that says nothing without a pin; 3 everything holds, but without a pin, so nothing says whose network it is.`,
 		Example: `  lamppost verify --pin network.pin statement.json
-  lamppost verify --pin network.pin --json receipts/*.json`,
+  lamppost verify --pin network.pin --json receipts/*.json
+  lamppost verify --pin network.pin --segments ./node
+  LAMPPOST_TOKEN=… lamppost verify --pin network.pin --segments https://node.example --from 120000 --to 130000`,
 		Args: func(_ *cobra.Command, files []string) error {
-			if len(files) == 0 {
+			if r.at != "" && len(files) > 0 {
+				return usage(fmt.Errorf("verify: --segments checks %q, and %q besides is too much: run it twice", r.at, files[0]))
+			}
+			if len(files) == 0 && r.at == "" {
 				return usage(errors.New("verify: name at least one file, as in: lamppost verify --pin network.pin statement.json"))
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, files []string) error {
-			v.out = cmd.OutOrStdout()
+			v.out, r.errs = cmd.OutOrStdout(), cmd.ErrOrStderr()
+			if r.at != "" {
+				return r.run(cmd.Context())
+			}
 			return v.run(files)
 		},
 		SilenceUsage:  true,
@@ -51,6 +65,10 @@ that says nothing without a pin; 3 everything holds, but without a pin, so nothi
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(fmt.Errorf("verify: %w", err)) })
 	cmd.Flags().StringVar(&v.pinPath, "pin", "", "the network's pin: whose signatures count")
 	cmd.Flags().BoolVar(&v.json, "json", false, "print one JSON object per file")
+	cmd.Flags().StringVar(&r.at, "segments", "", "check all signatures in a node's folder, or of a node at an address")
+	cmd.Flags().Uint64Var(&r.from, "from", 0, "with --segments: the first block (default: all)")
+	cmd.Flags().Uint64Var(&r.to, "to", 0, "with --segments: the last block (default: all under the checkpoint)")
+	cmd.Flags().StringVar(&r.archived, "log-archive", "", "with --segments: where tiles of the log are that were moved away: a folder or an address")
 	return cmd
 }
 
@@ -70,7 +88,9 @@ type verdict struct {
 	Holds   bool           `json:"holds"`
 	Error   string         `json:"error,omitempty"`
 	Finding *audit.Finding `json:"finding,omitempty"`
-	code    int
+	// Fraud is what proves to the network that a gateway lied, where that is what does not hold: for POST /api/fraud.
+	Fraud *lamppost.FraudBody `json:"fraud,omitempty"`
+	code  int
 }
 
 // run checks all files and ends with the gravest code: what does not hold, then what cannot be read, then no pin.
@@ -138,7 +158,7 @@ func (v *verifier) check(file string) verdict {
 	case errors.Is(err, audit.ErrUnknownMembers):
 		return verdict{File: file, Error: err.Error() + "; check it with --pin FILE", code: ExitUsage}
 	case err != nil:
-		return verdict{File: file, Error: err.Error(), code: ExitFailed}
+		return verdict{File: file, Error: err.Error(), Fraud: audit.Fraud(err), code: ExitFailed}
 	case !f.Pinned:
 		return verdict{File: file, Holds: true, Finding: f, code: ExitUnpinned}
 	}
@@ -163,6 +183,10 @@ func (v *verifier) print(d *verdict) error {
 	if d.Finding != nil {
 		list(&b, "", d.Finding.Summary)
 		list(&b, "does not prove ", d.Finding.DoesNotProve)
+	}
+	if d.Fraud != nil {
+		b.WriteString("  A gateway signed for this report, which its device did not sign. If the network trusts its gateways, have that\n" +
+			"  corrected: send what --json prints as \"fraud\" to POST /api/fraud of any node.\n")
 	}
 	if d.code == ExitUnpinned {
 		explainPin(&b, d)

@@ -45,7 +45,8 @@ func TestInBrowser(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, context.Context){
 		"pages fit": testPagesFit, "numbers move": testNumbersMove, "numbers move without events": testPolling,
 		"proof": testProof, "bill": testBill, "login": testLogin, "hostile names": testHostileNames,
-		"statement": testStatement, "chart": testChart, "find": testFind, "broker": testBroker, "adopt": testAdopt, "arithmetic": testArithmetic, "lies": testLies, "keyboard": testKeyboard,
+		"statement": testStatement, "chart": testChart, "find": testFind, "broker": testBroker, "adopt": testAdopt, "arithmetic": testArithmetic,
+		"lies": testLies, "witnesses": testWitnesses, "keyboard": testKeyboard, "keys": testKeys,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, ctx) })
 	}
@@ -150,6 +151,7 @@ func testProof(t *testing.T, ctx context.Context) {
 	d := newDistrict(t)
 	p := openTab(t, ctx, d.serve(t).URL, desktop)
 	p.visit("#/log", ".entries li")
+	p.waitText("#verified", "drawn by lot: 1 report turned out to be false and was corrected")
 	p.run(chromedp.Click(chromedp.CSS(".entries li:nth-child(3) a")))
 	p.waitText(".result", "It is in the log, unchanged.")
 	if ok := value[int](p, "document.querySelectorAll('.checks .ok').length"); ok != 4 {
@@ -173,6 +175,77 @@ func testProof(t *testing.T, ctx context.Context) {
 	}
 	p.waitText(".checks", "Not so: Joined step by step")
 	p.clean()
+}
+
+// The log's page says who has cosigned it and who does not, and where a witness holds another history every page says that
+// the node stands still, and the log's shows both signed notes, at both sizes and in both schemes.
+func testWitnesses(t *testing.T, ctx context.Context) {
+	d := newDistrict(t)
+	p := openTab(t, ctx, d.serve(t).URL, phone)
+	p.visit("#/log", ".witnesses li:nth-child(3)")
+	p.waitText("#cosigned", "2 of 3 have signed: "+grouped(int64(len(d.leaves)-4))+" entries, 4 newer ones to follow.")
+	for i, want := range []string{"signing", "w1.utility.example", "9 s ago: it cannot be reached"} {
+		p.waitText(fmt.Sprintf(".witnesses li:nth-child(%d)", i+1), want)
+	}
+	if got := value[int](p, "document.querySelectorAll('#conflict, #alarm *').length"); got != 0 {
+		t.Errorf("%d pieces of an alarm are shown without one", got)
+	}
+	p.clean()
+
+	d = newDistrict(t)
+	d.forked = true
+	url := d.serve(t).URL
+	for _, size := range [][2]int64{phone, desktop} {
+		for _, scheme := range []string{"light", "dark"} {
+			p := openTab(t, ctx, url, size)
+			p.prefer(scheme)
+			p.visit("#/", ".rows li")
+			p.waitText("#alarm", "This node stands still")
+			p.run(chromedp.Click(chromedp.CSS("#alarm a")))
+			p.waitText("#conflict", "holds a checkpoint of "+fmt.Sprint(len(d.leaves)+12)+" entries")
+			if got := value[int](p, "[...document.querySelectorAll('#conflict pre')].filter((e) => e.textContent.includes('— riverside/north ')).length"); got != 2 {
+				t.Errorf("%d signed notes are shown, want both", got)
+			}
+			if over := value[[]string](p, overflow); len(over) > 0 {
+				t.Errorf("at %d: wider than the screen: %q", size[0], over)
+			}
+			if pale := value[[]string](p, paleText); len(pale) > 0 {
+				t.Errorf("at %d, %s: contrast under 4.5:1: %q", size[0], scheme, pale)
+			}
+			p.clean()
+		}
+	}
+}
+
+// The device page tells how each key came, and ends the one in use only with a reason, after which nothing more is offered.
+func testKeys(t *testing.T, ctx context.Context) {
+	d := newDistrict(t)
+	p := openTab(t, ctx, d.serve(t).URL, phone)
+	p.visit("#/device/flat-3", ".keys li:nth-child(2)")
+	p.waitText(".keys li:first-child", "Set by north, the operator: the key before did not sign the change.")
+	p.visit("#/device/lamp-05", ".keys li:nth-child(2)")
+	p.waitText(".keys li:first-child", "In use")
+	p.waitText(".keys li:first-child", "The device changed to it by itself")
+	p.waitText(".keys li:nth-child(2)", "Counts until")
+	p.run(chromedp.Click(chromedp.CSS(".keys + details summary")))
+	p.run(chromedp.Click(chromedp.CSS(".keys + details button")))
+	if d.revokedOf("lamp-05") != "" {
+		t.Error("a key was revoked without a reason")
+	}
+	p.run(chromedp.SendKeys(chromedp.CSS("#revoke-reason"), "stolen on Monday"))
+	p.run(chromedp.Click(chromedp.CSS(".keys + details button")))
+	p.waitText(".keys li:first-child .pill.bad", "stolen on Monday")
+	p.wait("document.querySelector('.keys + details').hidden")
+	if got := d.revokedOf("lamp-05"); got != "stolen on Monday" {
+		t.Errorf("the node was told %q", got)
+	}
+	p.clean()
+}
+
+func (d *district) revokedOf(id string) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.revoked[id]
 }
 
 // Every place of a log of every size up to 70 is proved, and no other size, place or path: the arithmetic of merkle.js
@@ -495,6 +568,9 @@ func TestScreens(t *testing.T) {
 	busy := newDistrict(t)
 	busy.pending, busy.broker = busy.waiting(), brokerAt(false, "connecting to mqtts://broker.riverside.example:8883: connection refused")
 	busyServer := busy.serve(t)
+	forked := newDistrict(t)
+	forked.forked = true
+	forkedServer := forked.serve(t)
 	locked := newDistrict(t)
 	locked.open = false
 	lockedServer := locked.serve(t)
@@ -511,6 +587,10 @@ func TestScreens(t *testing.T) {
 			p.visit("#/", ".waiting li")
 			p.openForms()
 			p.shoot(fmt.Sprintf("waiting-%s-%s.png", name, scheme))
+			p = openTab(t, ctx, forkedServer.URL, size)
+			p.prefer(scheme)
+			p.visit("#/log", "#conflict")
+			p.shoot(fmt.Sprintf("conflict-%s-%s.png", name, scheme))
 			p = openTab(t, ctx, lockedServer.URL, size)
 			p.prefer(scheme)
 			p.visit("", "#token")

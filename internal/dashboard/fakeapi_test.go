@@ -53,10 +53,13 @@ type district struct {
 	signer    note.Signer
 	pin       string
 
+	revoked map[string]string // devices whose key was ended: why
+
 	// Set before the first request.
 	open     bool // no token is asked for
 	tamper   bool // proofs carry a wrong path
 	streams  bool // /api/events is served
+	forked   bool // a witness holds another history
 	notReady int  // statements answer 503 this often
 	broker   any  // as the status shows it
 
@@ -88,7 +91,8 @@ type invoice struct {
 
 func newDistrict(t *testing.T) *district {
 	t.Helper()
-	d := &district{now: evening, open: true, streams: true, listeners: make(map[chan []byte]bool), adopted: make(map[string]map[string]any)}
+	d := &district{now: evening, open: true, streams: true, listeners: make(map[chan []byte]bool), adopted: make(map[string]map[string]any),
+		revoked: map[string]string{}}
 	skey, vkey, err := note.GenerateKey(zeroes{}, network+"/"+member)
 	if err != nil {
 		t.Fatal(err)
@@ -216,13 +220,42 @@ func (d *district) status() map[string]any {
 		"network": network, "member": member, "now_ms": d.now, "speed": 1, "version": "0.1.0",
 		"engine": map[string]any{"engine": "solo", "role": "leader", "leader": member, "height": d.height, "time_ms": d.now, "queued": 0, "waited_ms": 0},
 		"broker": d.broker,
-		"log":    map[string]any{"size": len(d.leaves), "root": root.String(), "checkpoint": cp, "published_ms": d.now - 400},
+		"copies": map[string]any{"snapshot": map[string]any{"height": d.height - 40, "time_ms": d.now - 60_000, "bytes": 81_920, "error": ""}},
+		"verify": map[string]any{"policy": "gateway", "sampled": 1_204, "skipped": 0, "hits": 1},
+		"log": map[string]any{"size": len(d.leaves), "root": root.String(), "checkpoint": cp, "published_ms": d.now - 400,
+			"cosigned_size": len(d.leaves) - 4},
+		"witnesses": d.witnesses(), "witness_quorum": 2, "conflict": d.conflict(cp),
 		"totals": map[string]any{
 			"devices": lamps + flats, "devices_online": lamps + flats - 2, "reports": d.reports, "readings": d.readings,
 			"kwh": lamppost.Dec(d.wattHours, -3).String(), "billed": map[string]string{"EUR": billed.String()},
 			"refused": map[string]int{"bad_signature": 2, "clock_ahead": 1}, "since_ms": evening - 400*15*60*1000,
 		},
 	}
+}
+
+func (d *district) witnesses() []map[string]any {
+	one := func(name string, behind int, text string, failed lamppost.TimeMS) map[string]any {
+		size := max(0, len(d.leaves)-behind)
+		at := d.now - 2000
+		if size == 0 {
+			at = 0
+		}
+		return map[string]any{"name": name, "url": "https://" + name, "size": size, "cosigned_ms": at, "error": text, "failed_ms": failed}
+	}
+	return []map[string]any{one("witness.tenants.example/riverside", 4, "", 0), one("w1.utility.example", 4, "", 0),
+		one("witness-5b25bb3a", 1<<30, "it cannot be reached: dial tcp 192.0.2.7:443: connect: connection refused", d.now-9000)}
+}
+
+func (d *district) conflict(ours string) any {
+	if !d.forked {
+		return nil
+	}
+	theirs, err := lamppost.SignCheckpoint(lamppost.Checkpoint{Origin: lamppost.Origin(network, member), Size: int64(len(d.leaves)) + 12}, d.signer)
+	if err != nil {
+		panic(err)
+	}
+	return map[string]any{"found_ms": d.now - 60_000, "ours": ours, "theirs": string(theirs), "text": fmt.Sprintf("witness w1.utility.example holds a "+
+		"checkpoint of %d entries signed with this log's key; the log here has only %d", len(d.leaves)+12, len(d.leaves))}
 }
 
 // device n is a lamp up to the fortieth, then a flat's meter.
@@ -395,6 +428,8 @@ func (d *district) serve(t *testing.T) *httptest.Server {
 	answer("/devices/{id}/series", func(r *http.Request) any {
 		return d.byID(r.PathValue("id"), func(n int) map[string]any { return d.series(n, r.FormValue("name")) })
 	})
+	answer("/devices/{id}/keys", func(r *http.Request) any { return d.keys(r.PathValue("id")) })
+	mux.HandleFunc("POST /api/devices/{id}/revoke", d.guard(d.revoke))
 	answer("/log", d.log)
 	answer("/log/proof", func(r *http.Request) any { return d.proof(r.FormValue("height"), r.FormValue("index")) })
 	answer("/parties", func(*http.Request) any { return map[string]any{"parties": parties()} })
@@ -403,6 +438,44 @@ func (d *district) serve(t *testing.T) *httptest.Server {
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	return server
+}
+
+// keys is the history of a device's keys: lamp-05 changed its key itself, the operator changed that of flat-3.
+func (d *district) keys(id string) any {
+	key := func(epoch uint32, how, state string, from, until lamppost.TimeMS) map[string]any {
+		return map[string]any{"epoch": epoch, "suite": "ed25519", "key": make([]byte, 32), "how": how, "by": member, "from_ms": from, "until_ms": until,
+			"state": state, "revoked_ms": 0, "height": 1}
+	}
+	latest := key(1, "enrolled", "current", evening-weekMS, 0)
+	list := []map[string]any{latest}
+	switch id {
+	case "lamp-05":
+		latest["epoch"], latest["how"] = 2, "rotated"
+		list = append(list, key(1, "enrolled", "former", evening-4*weekMS, evening+2*weekMS))
+	case "flat-3":
+		latest["epoch"], latest["how"] = 2, "set"
+		list = append(list, key(1, "enrolled", "replaced", evening-40*weekMS, evening-20*weekMS))
+	}
+	if why := d.revoked[id]; why != "" {
+		latest["state"], latest["reason"], latest["revoked_ms"], latest["until_ms"] = "revoked", why, d.now, d.now
+	}
+	return map[string]any{"id": id, "keys": list}
+}
+
+func (d *district) revoke(w http.ResponseWriter, r *http.Request) {
+	var in struct {
+		Epoch  uint32 `json:"key_epoch"`
+		Reason string `json:"reason"`
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil || in.Reason == "" || in.Epoch == 0 {
+		refuse(w, http.StatusBadRequest, "bad_request", "a revocation has a reason: it stays on record")
+		return
+	}
+	d.revoked[r.PathValue("id")] = in.Reason
+	w.WriteHeader(http.StatusCreated)
+	json.NewEncoder(w).Encode(map[string]any{"height": 9, "index": 0, "outcome": "ok"})
 }
 
 func (d *district) login(w http.ResponseWriter, r *http.Request) {

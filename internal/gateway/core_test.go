@@ -56,7 +56,7 @@ func (f *farSide) deliver(_ context.Context, raw []byte, reports int) (delivered
 }
 
 func newForwarder(k *keep, to carrier) *forwarder {
-	return &forwarder{keep: k, to: to, random: func() float64 { return 0.5 }, log: slog.New(slog.DiscardHandler)}
+	return &forwarder{keep: k, to: to, fresh: func(raw []byte) ([]byte, error) { return raw, nil }, random: func() float64 { return 0.5 }, log: slog.New(slog.DiscardHandler)}
 }
 
 // Whatever the uplink does and whenever the process dies, every held segment reaches the upstream, in the order it was

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/ingest"
 	"github.com/lamppost/lamppost/internal/ingest/httpd"
 	"github.com/lamppost/lamppost/internal/kv"
 	"github.com/lamppost/lamppost/sig"
@@ -19,6 +20,7 @@ import (
 // that starts while the uplink is down knows its devices.
 type fleet struct {
 	store kv.Store
+	now   func() lamppost.TimeMS
 
 	mu   sync.RWMutex
 	list httpd.Fleet
@@ -28,9 +30,17 @@ type fleet struct {
 
 // A member is a device of the fleet.
 type member struct {
-	token [sha256.Size]byte
-	key   *sig.PublicKey // nil: it has not enrolled yet
+	token  [sha256.Size]byte
+	safety lamppost.SafetyClass
+	latest uint32      // key epoch
+	keys   []memberKey // at most two that count
+}
+
+// A memberKey is a key that a device's reports may be signed with.
+type memberKey struct {
+	*sig.PublicKey
 	epoch uint32
+	until lamppost.TimeMS // 0: until further notice
 }
 
 // cached is what the store holds under fleetKey.
@@ -41,8 +51,8 @@ type cached struct {
 
 var fleetKey = []byte{'D'}
 
-func openFleet(store kv.Store) (*fleet, error) {
-	f := &fleet{store: store, byID: map[lamppost.DeviceID]*member{}}
+func openFleet(store kv.Store, now func() lamppost.TimeMS) (*fleet, error) {
+	f := &fleet{store: store, now: now, byID: map[lamppost.DeviceID]*member{}}
 	raw, err := store.Get(fleetKey)
 	if errors.Is(err, kv.ErrNotFound) {
 		return f, nil
@@ -90,9 +100,11 @@ func (f *fleet) read(tag string, raw []byte) error {
 		if len(d.Token) != sha256.Size {
 			continue
 		}
-		m := &member{token: [sha256.Size]byte(d.Token), epoch: d.KeyEpoch}
-		if key, err := sig.ParsePublicKey(d.Suite, d.Key); err == nil {
-			m.key = key
+		m := &member{token: [sha256.Size]byte(d.Token), safety: d.Safety, latest: d.KeyEpoch}
+		for _, k := range d.Keys {
+			if key, err := sig.ParsePublicKey(k.Suite, k.Key); err == nil {
+				m.keys = append(m.keys, memberKey{key, k.Epoch, k.Until})
+			}
 		}
 		byID[d.ID] = m
 	}
@@ -121,15 +133,34 @@ func (f *fleet) authenticate(user, password string, _ *x509.Certificate) (lamppo
 	return lamppost.DeviceID(user), nil
 }
 
-// keyOf is ingest's.
-func (f *fleet) keyOf(id lamppost.DeviceID) (key *sig.PublicKey, epoch uint32, ok bool) {
+// keyOf is ingest's. A key that the upstream knows and this list does not have yet is one to wait for: a refusal would be
+// final.
+func (f *fleet) keyOf(id lamppost.DeviceID, epoch uint32) (*sig.PublicKey, *lamppost.Refusal) {
+	f.mu.RLock()
+	m := f.byID[id]
+	f.mu.RUnlock()
+	switch {
+	case m == nil:
+		return nil, ingest.Unknown
+	case epoch > m.latest:
+		return nil, ingest.KeyAhead
+	}
+	for i := range m.keys {
+		if k := &m.keys[i]; k.epoch == epoch && (k.until == 0 || f.now() < k.until) {
+			return k.PublicKey, nil
+		}
+	}
+	return nil, ingest.KeyOver
+}
+
+// safety returns a device's safety class.
+func (f *fleet) safety(id lamppost.DeviceID) (class lamppost.SafetyClass, known bool) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	m := f.byID[id]
-	if m == nil || m.key == nil {
-		return nil, 0, false
+	if m := f.byID[id]; m != nil {
+		return m.safety, true
 	}
-	return m.key, m.epoch, true
+	return lamppost.Essential, false
 }
 
 // tagged returns the upstream's name for the list that is here, and how many devices it has.

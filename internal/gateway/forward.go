@@ -20,7 +20,8 @@ type carrier interface {
 type forwarder struct {
 	keep   *keep
 	to     carrier
-	random func() float64 // in [0, 1)
+	fresh  func(raw []byte) ([]byte, error) // signs again what a former key signed
+	random func() float64                   // in [0, 1)
 	log    *slog.Logger
 
 	backoff time.Duration // before the next try; 0 after a success
@@ -67,6 +68,9 @@ func (f *forwarder) status() Uplink {
 func (f *forwarder) step(ctx context.Context, now lamppost.TimeMS) (wait time.Duration, worked bool, err error) {
 	e, raw, ok, err := f.keep.oldest()
 	if err != nil || !ok {
+		return 0, false, err
+	}
+	if raw, err = f.fresh(raw); err != nil {
 		return 0, false, err
 	}
 	d, err := f.to.deliver(ctx, raw, e.Reports)

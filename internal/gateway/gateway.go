@@ -13,17 +13,15 @@ package gateway
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -35,7 +33,6 @@ import (
 	"github.com/lamppost/lamppost/internal/ingest/mqttd"
 	"github.com/lamppost/lamppost/internal/kv"
 	"github.com/lamppost/lamppost/internal/kv/pebble"
-	"github.com/lamppost/lamppost/sig"
 )
 
 // Config is all that can be set about a gateway.
@@ -52,6 +49,9 @@ type Config struct {
 
 	// Committed makes an acknowledgement mean that the upstream has committed a report, not that it is held here.
 	Committed bool
+
+	// Guard is asked before anything is sent to a device; default Unrestricted.
+	Guard Guard
 
 	Hold   int64         // bytes of segments to hold; default DefaultHold, at least MinHold
 	Linger time.Duration // longest wait of a report for others; default 200ms
@@ -75,8 +75,8 @@ const memTableBytes = 8 << 20
 type Gateway struct {
 	cfg   Config
 	store *pebble.Store
-	key   *sig.PrivateKey
-	id    identity
+	keys  *keyring
+	admin [sha256.Size]byte // of the operator's token
 	fleet *fleet
 	keep  *keep
 	up    *upstream
@@ -88,17 +88,6 @@ type Gateway struct {
 	httpL net.Listener
 	mqttL net.Listener
 }
-
-// identity is what a gateway is, since its registration.
-type identity struct {
-	Network string            `cbor:"1,keyasint"`
-	ID      lamppost.MemberID `cbor:"2,keyasint"`
-	Token   string            `cbor:"3,keyasint"`
-	Key     []byte            `cbor:"4,keyasint"` // public, as it was registered
-	Epoch   uint32            `cbor:"5,keyasint"` // of segment numbers: one more at every start
-}
-
-var identityKey = []byte{'I'}
 
 // Open opens the data folder and the doors. At the first start it registers the gateway with the upstream, which must
 // be there then; later it need not be.
@@ -149,6 +138,9 @@ func (c *Config) check() error {
 	if c.Linger == 0 {
 		c.Linger = 200 * time.Millisecond
 	}
+	if c.Guard == nil {
+		c.Guard = Unrestricted
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -176,100 +168,28 @@ func (g *Gateway) openStore(context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	seed, err := loadSeed(filepath.Join(g.cfg.Data, "gateway.key"))
-	if err != nil {
-		return err
-	}
-	if g.key, err = sig.NewPrivateKey(sig.EdDSA, seed); err != nil {
-		return fmt.Errorf("gateway.key: %w", err)
-	}
-	raw, err := g.store.Get(identityKey)
-	if errors.Is(err, kv.ErrNotFound) {
-		return nil
-	}
-	if err == nil {
-		err = lamppost.Unmarshal(raw, &g.id)
-	}
-	if err != nil {
-		return fmt.Errorf("reading who this gateway is: %w", err)
-	}
-	return nil
+	g.keys, err = openKeyring(g.cfg.Data, g.store)
+	return err
 }
 
-// loadSeed reads the key's seed in hexadecimal, or draws it at the first start. It is durable before it is used.
-func loadSeed(path string) ([]byte, error) {
-	raw, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		seed := make([]byte, sig.SeedSize)
-		rand.Read(seed) // never fails
-		return seed, writeDurably(path, hex.EncodeToString(seed)+"\n")
-	}
-	if err != nil {
-		return nil, err
-	}
-	seed, err := hex.DecodeString(strings.TrimSpace(string(raw)))
-	if err != nil || len(seed) != sig.SeedSize {
-		return nil, fmt.Errorf("%q does not hold %d bytes in hexadecimal", path, sig.SeedSize)
-	}
-	return seed, nil
-}
-
-// writeDurably replaces a file as a whole: a crash leaves the old one or the new one.
-func writeDurably(path, text string) error {
-	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
+// register tells the upstream this gateway's key, if that was not done before.
+func (g *Gateway) register(ctx context.Context) error {
+	if err := g.keys.begin(&g.cfg); err != nil {
 		return err
 	}
-	_, err = f.WriteString(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("writing %q: %w", path, err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
-}
-
-// register tells the upstream this gateway's key, if that was not done before, and begins a new epoch of numbers.
-func (g *Gateway) register(ctx context.Context) (err error) {
-	if id := g.cfg.ID; id != "" && g.id.ID != "" && id != string(g.id.ID) {
-		return fmt.Errorf("%q holds gateway %q, not %q: choose another folder or leave the id out", g.cfg.Data, g.id.ID, id)
-	}
-	if g.cfg.ID != "" {
-		g.id.ID = lamppost.MemberID(g.cfg.ID)
-	}
-	if g.cfg.Token != "" {
-		g.id.Token = g.cfg.Token
-	}
-	if g.id.ID == "" || g.id.Token == "" {
-		return errors.New("the first start needs the id and the token that lamppost gateway add printed: --id ID and LAMPPOST_GATEWAY_TOKEN")
-	}
-	g.up = &upstream{url: g.cfg.Upstream, id: string(g.id.ID), token: g.id.Token, client: g.cfg.Client}
-	public := g.key.Public().Bytes()
-	if string(g.id.Key) != string(public) {
-		if g.id.Network, err = g.up.register(ctx, public); err != nil {
-			return err
-		}
-		g.id.Key = public
-	}
-	g.id.Epoch++
-	var b kv.Batch
-	b.Set(identityKey, lamppost.Marshal(g.id))
-	return g.store.Apply(&b)
+	g.up = &upstream{url: g.cfg.Upstream, id: string(g.keys.id.ID), token: g.keys.token, client: g.cfg.Client}
+	return g.keys.register(ctx, g.up)
 }
 
 func (g *Gateway) openInside(ctx context.Context) (err error) {
-	if g.fleet, err = openFleet(g.store); err != nil {
+	if g.fleet, err = openFleet(g.store, g.now); err != nil {
 		return err
 	}
 	if g.keep, err = openKeep(g.store, g.cfg.Hold, g.store.Compact); err != nil {
 		return err
 	}
-	g.way = &forwarder{keep: g.keep, to: g.up, random: mathrand.Float64, log: g.cfg.Log}
+	g.keys.write = g.apply
+	g.way = &forwarder{keep: g.keep, to: g.up, fresh: g.keys.fresh, random: mathrand.Float64, log: g.cfg.Log}
 	if err := g.refresh(ctx); err != nil {
 		g.cfg.Log.Warn("starting with the list of devices as it was", "err", err)
 	}
@@ -277,16 +197,20 @@ func (g *Gateway) openInside(ctx context.Context) (err error) {
 	if g.cfg.Committed {
 		workers = 4 // each waits for the upstream
 	}
+	id := g.keys.who()
 	g.in = ingest.New(ingest.Config{
-		Network: g.id.Network, Gateway: g.id.ID, Key: g.key, Epoch: g.id.Epoch,
+		Network: id.Network, Gateway: id.ID, Key: g.keys.signs, Epoch: id.Epoch,
 		Propose: &custodian{keep: g.keep, waits: g.cfg.Committed, stopped: g.ended},
 		KeyOf:   g.fleet.keyOf, Now: g.now, Salts: func(b []byte) { rand.Read(b) }, // never fails
-		Linger: g.cfg.Linger, Workers: workers, MaxBytes: segmentBytes, MaxQueue: maxQueue,
+		Linger: g.cfg.Linger, Workers: workers, MaxBytes: segmentBytes, MaxQueue: maxQueue, Whole: true,
 	})
 	return nil
 }
 
 func (g *Gateway) openDoors(context.Context) (err error) {
+	if err := g.openAdmin(); err != nil {
+		return err
+	}
 	if g.httpL, err = g.listen("HTTP", g.cfg.HTTP); err != nil {
 		return err
 	}
@@ -304,6 +228,8 @@ func (g *Gateway) openDoors(context.Context) (err error) {
 	mux.Handle("/v1/", doors)
 	mux.HandleFunc("POST /v1/enrol", g.enrol)
 	mux.HandleFunc("GET /healthz", g.health)
+	mux.HandleFunc("POST /v1/rotate", g.operator(g.rotate))
+	mux.HandleFunc("PUT /v1/devices/{id}/desired", g.operator(g.setDesired))
 	g.web = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
 	return writeDurably(filepath.Join(g.cfg.Data, "gateway.url"), g.URL()+"\n")
 }
@@ -331,7 +257,8 @@ func (g *Gateway) receipt(r ingest.Reply) []byte {
 	if r.Code != lamppost.CodeOK || r.Height != 0 {
 		return nil
 	}
-	raw, err := Receipt{Report: r.ID, Received: r.Received, Epoch: r.Segment.Epoch, N: r.Segment.N}.sign(g.id.Network, g.id.ID, g.key)
+	id := g.keys.who()
+	raw, err := Receipt{Report: r.ID, Received: r.Received, Epoch: r.Segment.Epoch, N: r.Segment.N}.sign(id.Network, id.ID, g.keys.signs())
 	if err != nil {
 		g.cfg.Log.Error("signing a custody receipt", "err", err)
 	}
@@ -346,14 +273,17 @@ func (g *Gateway) refresh(ctx context.Context) error {
 	if err != nil || raw == nil {
 		return err
 	}
-	return g.fleet.set(tag, raw, func(b *kv.Batch) error {
-		g.keep.writing.Lock()
-		defer g.keep.writing.Unlock()
-		return g.store.Apply(b)
-	})
+	return g.fleet.set(tag, raw, g.apply)
 }
 
-// follow refreshes the list of devices until ctx is done.
+// apply writes a batch beside what the keep writes.
+func (g *Gateway) apply(b *kv.Batch) error {
+	g.keep.writing.Lock()
+	defer g.keep.writing.Unlock()
+	return g.store.Apply(b)
+}
+
+// follow refreshes the list of devices, and finishes a change of keys that is under way, until ctx is done.
 func (g *Gateway) follow(ctx context.Context) error {
 	tick := time.NewTicker(refreshEvery)
 	defer tick.Stop()
@@ -365,6 +295,9 @@ func (g *Gateway) follow(ctx context.Context) error {
 		}
 		if err := g.refresh(ctx); err != nil && ctx.Err() == nil {
 			g.cfg.Log.Warn("the list of devices stays as it was", "err", err)
+		}
+		if err := g.keys.rotate(ctx, g.up, false); err != nil && ctx.Err() == nil {
+			g.cfg.Log.Warn("the upstream has not confirmed the next key", "err", err)
 		}
 	}
 }
@@ -385,11 +318,11 @@ func (g *Gateway) MQTTAddr() string {
 	return g.mqttL.Addr().String()
 }
 
-// ID is the gateway's id, and Network the id of its network.
-func (g *Gateway) ID() lamppost.MemberID { return g.id.ID }
+// ID is the gateway's id.
+func (g *Gateway) ID() lamppost.MemberID { return g.keys.who().ID }
 
 // Network is the id of the gateway's network.
-func (g *Gateway) Network() string { return g.id.Network }
+func (g *Gateway) Network() string { return g.keys.who().Network }
 
 // Run serves until ctx is done or a part fails. The doors close first, then what was taken is held, then the way up
 // ends; what is held stays on disk. It is called once.

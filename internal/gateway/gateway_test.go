@@ -7,6 +7,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,6 +18,7 @@ import (
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/device"
 	"github.com/lamppost/lamppost/device/devicemqtt"
+	"github.com/lamppost/lamppost/internal/api"
 	"github.com/lamppost/lamppost/internal/gateway"
 	"github.com/lamppost/lamppost/internal/node"
 	"github.com/lamppost/lamppost/sig"
@@ -179,7 +182,9 @@ func TestCustody(t *testing.T) {
 	}
 	s.swall.Store(true)
 	s.cut.Store(false)
-	s.until("the node has seen the report", func(gateway.Status) bool { return s.committed("meter-1") >= 1 })
+	s.until("an answer is lost", func(st gateway.Status) bool {
+		return s.committed("meter-1") >= 1 && strings.Contains(st.Uplink.Error, "lost")
+	})
 	s.swall.Store(false)
 	s.until("everything is delivered", drained)
 	st := s.g.Status()
@@ -290,6 +295,175 @@ func TestTokenReplaced(t *testing.T) {
 	s.until("everything is delivered", drained)
 	if n := s.committed("meter-1"); n != 1 {
 		t.Errorf("%d reports are committed", n)
+	}
+}
+
+// ask is what the operator does at the gateway, with the token from its folder.
+func (s *site) ask(method, path, body string) (status int, answer string) {
+	s.t.Helper()
+	token, err := os.ReadFile(filepath.Join(s.cfg.Data, "admin.token"))
+	must(s.t, err)
+	req, err := http.NewRequest(method, s.g.URL()+path, strings.NewReader(body))
+	must(s.t, err)
+	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	resp, err := http.DefaultClient.Do(req)
+	must(s.t, err)
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	must(s.t, err)
+	return resp.StatusCode, string(raw)
+}
+
+func (s *site) keys() (h api.KeyHistory) {
+	s.t.Helper()
+	req, err := http.NewRequest("GET", s.node.URL()+"/api/gateways/cellar/keys", nil)
+	must(s.t, err)
+	req.Header.Set("Authorization", "Bearer "+s.node.AdminToken())
+	resp, err := http.DefaultClient.Do(req)
+	must(s.t, err)
+	defer resp.Body.Close()
+	must(s.t, json.NewDecoder(resp.Body).Decode(&h))
+	return h
+}
+
+// A gateway changes its key while it runs, by its own word; in the dark the change is under way, through a restart too, and
+// what it holds is handed on whichever key signed it.
+func TestRotate(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.start()
+	key, token := s.enrolled("meter-1")
+	if status, said := s.ask("POST", "/v1/rotate", ""); status != 200 || s.g.Status().KeyEpoch != 1 {
+		t.Fatalf("rotating: %d %s, %+v", status, said, s.g.Status())
+	}
+	if a := s.send("meter-1", token, report(t, "meter-1", 1, key)); a.Code != "ok" {
+		t.Errorf("after the change: %+v", a)
+	}
+	s.until("it is delivered", drained)
+	s.cut.Store(true)
+	if a := s.send("meter-1", token, report(t, "meter-1", 2, key)); a.Code != "ok" || a.Custody == nil {
+		t.Errorf("in the dark: %+v", a)
+	}
+	if status, said := s.ask("POST", "/v1/rotate", ""); status != 202 || !strings.Contains(said, "goes on") {
+		t.Errorf("rotating in the dark: %d %s", status, said)
+	}
+	s.stop()
+	s.start()
+	if st := s.g.Status(); !st.Rotating || st.KeyEpoch != 1 {
+		t.Errorf("after a restart: %+v", st)
+	}
+	s.swall.Store(true) // the upstream hears of the key, and the gateway does not hear that
+	s.cut.Store(false)
+	if status, said := s.ask("POST", "/v1/rotate", ""); status != 202 {
+		t.Errorf("the answer is lost: %d %s", status, said)
+	}
+	s.swall.Store(false)
+	if status, said := s.ask("POST", "/v1/rotate", ""); status != 200 || s.g.Status().KeyEpoch != 2 {
+		t.Errorf("the answer is not lost: %d %s, %+v", status, said, s.g.Status())
+	}
+	s.until("all is delivered", drained)
+	s.stop()
+	s.start()
+	if st := s.g.Status(); st.KeyEpoch != 2 || st.Rotating {
+		t.Errorf("after another restart: %+v", st)
+	}
+	if a := s.send("meter-1", token, report(t, "meter-1", 3, key)); a.Code != "ok" {
+		t.Errorf("after another restart: %+v", a)
+	}
+	s.until("all is delivered", drained)
+	if n := s.committed("meter-1"); n != 3 {
+		t.Errorf("%d reports are committed", n)
+	}
+	for i, k := range s.keys().Keys {
+		if how := []string{"rotated", "rotated", "enrolled"}[i]; k.How != how {
+			t.Errorf("key %d came %q, want %q", k.Epoch, k.How, how)
+		}
+	}
+	if status, _ := s.askAs("wrong", "POST", "/v1/rotate"); status != 401 {
+		t.Errorf("a wrong token: %d", status)
+	}
+}
+
+func (s *site) askAs(token, method, path string) (status int, answer string) {
+	req, err := http.NewRequest(method, s.g.URL()+path, nil)
+	must(s.t, err)
+	req.Header.Set("Authorization", "Bearer "+token)
+	resp, err := http.DefaultClient.Do(req)
+	must(s.t, err)
+	resp.Body.Close()
+	return resp.StatusCode, ""
+}
+
+// A gateway whose key was revoked holds what it took, says what to do, and hands it on under another key once the operator
+// lets it have one.
+func TestRevoked(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.start()
+	key, token := s.enrolled("meter-1")
+	s.order("/api/gateways/cellar/revoke", map[string]string{"reason": "copied"}, nil)
+	if a := s.send("meter-1", token, report(t, "meter-1", 1, key)); a.Code != "ok" || a.Custody == nil {
+		t.Errorf("a report at a revoked gateway: %+v", a)
+	}
+	s.until("the gateway hears of it", func(st gateway.Status) bool { return strings.Contains(st.Uplink.Error, "lamppost gateway rotate") })
+	if st := s.g.Status(); st.Held.Reports != 1 || st.Counts.Rejected != 0 {
+		t.Errorf("held: %+v, counts %+v", st.Held, st.Counts)
+	}
+	if status, said := s.ask("POST", "/v1/rotate", ""); status != 409 || !strings.Contains(said, "lamppost gateway add cellar") || s.g.Status().Rotating {
+		t.Errorf("rotating without a new token: %d %s", status, said)
+	}
+	var fresh struct{ Token string }
+	s.order("/api/gateways", map[string]string{"id": "cellar"}, &fresh)
+	if status, said := s.ask("POST", "/v1/rotate", `{"token":"`+fresh.Token+`"}`); status != 200 {
+		t.Errorf("rotating with a new token: %d %s", status, said)
+	}
+	s.until("all is delivered", drained)
+	if n := s.committed("meter-1"); n != 1 || s.g.Status().Counts.Rejected != 0 {
+		t.Errorf("%d reports are committed, counts %+v", n, s.g.Status().Counts)
+	}
+	if keys := s.keys().Keys; len(keys) != 2 || keys[0].How != "set" || keys[0].State != "current" || keys[1].State != "revoked" {
+		t.Errorf("%+v", keys)
+	}
+	s.stop()
+	s.cfg.Token = "" // the new one was kept
+	s.start()
+	if a := s.send("meter-1", token, report(t, "meter-1", 2, key)); a.Code != "ok" {
+		t.Errorf("after a restart: %+v", a)
+	}
+	s.until("all is delivered", drained)
+}
+
+// A device changes its key by way of the gateway. What it signed before is taken, and after it was announced to the node
+// alone, the gateway asks for patience instead of refusing for good.
+func TestDeviceRotates(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.start()
+	key, token := s.enrolled("meter-1")
+	d, err := device.Open(device.Config{Network: "house", ID: "meter-1", Key: key, KeyEpoch: 1, Dir: t.TempDir(),
+		Sender: device.NewHTTP(s.g.URL(), "meter-1", token, nil)})
+	must(t, err)
+	defer d.Close()
+	energy := lamppost.Reading{Name: "energy", Unit: "Wh", Kind: lamppost.Register, Value: lamppost.Dec(1, 0)}
+	_, err = d.Report(energy)
+	must(t, err)
+	must(t, d.Rotate(t.Context()))
+	_, err = d.Report(energy)
+	must(t, err)
+	running(t, d.Run)
+	must(t, d.Drain(t.Context()))
+	s.until("all is delivered", drained)
+	if n, st := s.committed("meter-1"), d.Stats(); n != 2 || st.Refused != 0 || st.KeyEpoch != 2 {
+		t.Errorf("%d reports are committed; %+v", n, st)
+	}
+	ahead := report(t, "meter-1", 9, key)
+	var r lamppost.Report
+	must(t, r.Decode(ahead))
+	r.KeyEpoch = 3
+	ahead, err = lamppost.SignReport(&r, "house", key)
+	must(t, err)
+	if a := s.send("meter-1", token, ahead); a.Status != 503 || a.Code != "not_ready" {
+		t.Errorf("a key that the gateway does not know yet: %+v", a)
 	}
 }
 

@@ -15,9 +15,10 @@ import (
 
 // An upstream is the node that a gateway hands its segments to, over HTTP.
 type upstream struct {
-	url       string
-	id, token string
-	client    *http.Client
+	url    string
+	id     string
+	token  func() string
+	client *http.Client
 }
 
 // A rejectedError says that the upstream will never take a segment: sending it again cannot help.
@@ -36,13 +37,30 @@ func (e *answerError) Error() string {
 	return fmt.Sprintf("the upstream answers %d %s: %s", e.status, e.code, e.text)
 }
 
-// register makes this gateway's key known and returns the network's id.
-func (u *upstream) register(ctx context.Context, key []byte) (network string, err error) {
-	body, err := json.Marshal(map[string][]byte{"key": key})
-	if err != nil {
-		return "", err
+// ofKey says whether an answer judges a key for good, and not the request or the moment.
+func (e *answerError) ofKey() bool {
+	switch e.status {
+	case http.StatusBadRequest, http.StatusForbidden, http.StatusConflict, http.StatusUnprocessableEntity:
+		return true
 	}
-	var out struct{ Network string }
+	return false
+}
+
+// register makes a key of this gateway known, with the consent of the one before or without, and returns the network's id
+// and the key's epoch.
+func (u *upstream) register(ctx context.Context, key, consent []byte) (network string, epoch uint32, err error) {
+	in := map[string][]byte{"key": key}
+	if len(consent) > 0 {
+		in["consent"] = consent
+	}
+	body, err := json.Marshal(in)
+	if err != nil {
+		return "", 0, err
+	}
+	var out struct {
+		Network string
+		Epoch   uint32 `json:"key_epoch"`
+	}
 	_, raw, err := u.ask(ctx, http.MethodPost, "/v1/gateway", "application/json", body, "")
 	if err == nil {
 		err = json.Unmarshal(raw, &out)
@@ -51,9 +69,9 @@ func (u *upstream) register(ctx context.Context, key []byte) (network string, er
 		err = errors.New("the upstream names no network")
 	}
 	if err != nil {
-		return "", fmt.Errorf("registering this gateway: %w", err)
+		return "", 0, fmt.Errorf("registering this gateway's key: %w", err)
 	}
-	return out.Network, nil
+	return out.Network, out.Epoch, nil
 }
 
 // devices returns the list of devices, nil where the one with this tag is still right.
@@ -129,7 +147,7 @@ func (u *upstream) ask(ctx context.Context, method, path, contentType string, bo
 	if err != nil {
 		return nil, nil, err
 	}
-	req.SetBasicAuth(u.id, u.token)
+	req.SetBasicAuth(u.id, u.token())
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
 	}

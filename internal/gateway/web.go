@@ -14,17 +14,22 @@ type Status struct {
 	Gateway lamppost.MemberID `json:"gateway"`
 	Network string            `json:"network"`
 	Now     lamppost.TimeMS   `json:"now_ms"`
-	Full    bool              `json:"full"` // devices are told to try again
-	Devices int               `json:"devices"`
-	Uplink  Uplink            `json:"uplink"`
-	Held    Held              `json:"held"`
-	Lag     lamppost.TimeMS   `json:"lag_ms"` // age of the oldest report that is held
-	Counts  Counts            `json:"delivered"`
+	// KeyEpoch is of the key that signs; Rotating: the upstream has not confirmed the next one yet.
+	KeyEpoch uint32          `json:"key_epoch"`
+	Rotating bool            `json:"rotating"`
+	Full     bool            `json:"full"` // devices are told to try again
+	Devices  int             `json:"devices"`
+	Uplink   Uplink          `json:"uplink"`
+	Held     Held            `json:"held"`
+	Lag      lamppost.TimeMS `json:"lag_ms"` // age of the oldest report that is held
+	Counts   Counts          `json:"delivered"`
 }
 
 // Status may be called at any time.
 func (g *Gateway) Status() Status {
-	s := Status{Gateway: g.id.ID, Network: g.id.Network, Now: g.now(), Uplink: g.way.status()}
+	id := g.keys.who()
+	s := Status{Gateway: id.ID, Network: id.Network, Now: g.now(), Uplink: g.way.status()}
+	s.KeyEpoch, s.Rotating = g.keys.state()
 	s.Held, s.Counts = g.keep.held()
 	s.Full, _ = g.keep.full()
 	_, s.Devices = g.fleet.tagged()

@@ -113,8 +113,13 @@ func newFleet(n int, change func(*ingest.Config)) *fleet {
 	}
 	f.forged = append([]byte(nil), f.honest[0]...)
 	f.forged[len(f.forged)-40] ^= 1 // in R: only the equation can tell
-	cfg := ingest.Config{Network: "net", Gateway: "m1", Key: net.Key, Metrics: f.metrics, Salts: func([]byte) {}, Now: func() lamppost.TimeMS { return now },
-		KeyOf: func(id lamppost.DeviceID) (*sig.PublicKey, uint32, bool) { return keys[id], 1, keys[id] != nil },
+	cfg := ingest.Config{Network: "net", Gateway: "m1", Key: func() *sig.PrivateKey { return net.Key }, Metrics: f.metrics, Salts: func([]byte) {}, Now: func() lamppost.TimeMS { return now },
+		KeyOf: func(id lamppost.DeviceID, _ uint32) (*sig.PublicKey, *lamppost.Refusal) {
+			if keys[id] == nil {
+				return nil, ingest.Unknown
+			}
+			return keys[id], nil
+		},
 		Propose: script(func(_ context.Context, _ lamppost.TxID, raw []byte) (consensus.Decision, error) {
 			return accept(raw), nil
 		})}

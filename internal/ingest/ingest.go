@@ -60,15 +60,18 @@ type Proposer interface {
 type Config struct {
 	Network string
 	Gateway lamppost.MemberID
-	Key     *sig.PrivateKey
-	Epoch   uint32 // of the segment numbers: changes with every start
+	Key     func() *sig.PrivateKey // that signs the next segment
+	Epoch   uint32                 // of the segment numbers: changes with every start
 
 	Propose Proposer
-	// KeyOf returns what a device's next report is checked with and its key epoch: the device's own key, the HMAC key that
-	// this gateway shares with it, or this gateway's own where it wraps; nil where another gateway vouches.
-	KeyOf func(lamppost.DeviceID) (key *sig.PublicKey, epoch uint32, ok bool)
+	// KeyOf returns what a device's report that is signed with a key epoch is checked with: the device's own key, the HMAC
+	// key that this gateway shares with it, or this gateway's own where it wraps; or why there is none, such as Unknown. It is
+	// called for every report and should not allocate.
+	KeyOf func(device lamppost.DeviceID, epoch uint32) (key *sig.PublicKey, why *lamppost.Refusal)
 	Now   func() lamppost.TimeMS
 	Salts func([]byte) // fills with random bytes
+	// Whole keeps the signatures of cold reports whole: for who cannot ask the devices again if a key is revoked on the way.
+	Whole bool
 
 	Linger   time.Duration // longest wait for company; default 25 ms
 	Workers  int           // segments in the making at once; default 4
@@ -77,6 +80,15 @@ type Config struct {
 	MaxQueue int           // reports waiting; default 65,536
 	Metrics  *Metrics      // nil: counted nowhere
 }
+
+// Reasons why there is no key to check a report with. They do not change.
+var (
+	Unknown   = lamppost.Refuse(lamppost.CodeUnknown, "no device of this name is enrolled")
+	Elsewhere = lamppost.Refuse(lamppost.CodeForbidden, "another gateway vouches for this device")
+	KeyOver   = lamppost.Refuse(lamppost.CodeBadSignature, "signed with a key of the device that does not count: it was replaced or revoked, or is not enrolled")
+	// KeyAhead is said where keys are learnt late: the next one may be on its way.
+	KeyAhead = lamppost.Refuse(lamppost.CodeNotReady, "signed with a newer key than is known here: try again")
+)
 
 // An Ingest takes reports from any number of goroutines. Run does the work.
 type Ingest struct {

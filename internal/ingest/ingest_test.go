@@ -96,13 +96,25 @@ func newNode(t testing.TB, store kv.Store, devices int, change func(*ingest.Conf
 	clock := func() lamppost.TimeMS { return now }
 	n.eng = solo.New(solo.Config{App: n.rep, View: n.rep, Member: n.net.Member, Now: clock})
 	var mu sync.Mutex
-	cfg := ingest.Config{Network: "net", Gateway: n.net.Member, Key: n.net.Key, Epoch: 1, Propose: n.eng, KeyOf: n.rep.Key, Now: clock,
+	cfg := ingest.Config{Network: "net", Gateway: n.net.Member, Key: func() *sig.PrivateKey { return n.net.Key }, Epoch: 1, Propose: n.eng, KeyOf: n.keyOf, Now: clock,
 		Salts: func(b []byte) { mu.Lock(); n.net.Salts(b); mu.Unlock() }}
 	if change != nil {
 		change(&cfg)
 	}
 	n.in = ingest.New(cfg)
 	return n
+}
+
+// keyOf asks the replica, as a node whose devices all sign by themselves.
+func (n *node) keyOf(id lamppost.DeviceID, epoch uint32) (*sig.PublicKey, *lamppost.Refusal) {
+	v, ok := n.rep.Vouch(id)
+	if !ok {
+		return nil, ingest.Unknown
+	}
+	if v = v.Under(epoch, now); v == nil {
+		return nil, ingest.KeyOver
+	}
+	return v.Key, nil
 }
 
 // start runs engine and ingest until the test ends.
@@ -336,8 +348,8 @@ func accept(raw []byte) consensus.Decision {
 func alone(engine script, change func(*ingest.Config)) (*ingest.Ingest, *ledgertest.Device) {
 	net := ledgertest.New("net")
 	d := net.NewDevice("d", sig.EdDSA)
-	cfg := ingest.Config{Network: "net", Gateway: "m1", Key: net.Key, Propose: engine, Salts: func([]byte) {},
-		KeyOf: func(lamppost.DeviceID) (*sig.PublicKey, uint32, bool) { return d.Key.Public(), d.Epoch, true },
+	cfg := ingest.Config{Network: "net", Gateway: "m1", Key: func() *sig.PrivateKey { return net.Key }, Propose: engine, Salts: func([]byte) {},
+		KeyOf: func(lamppost.DeviceID, uint32) (*sig.PublicKey, *lamppost.Refusal) { return d.Key.Public(), nil },
 		Now:   func() lamppost.TimeMS { return now }}
 	if change != nil {
 		change(&cfg)
@@ -467,6 +479,80 @@ func TestStopFinishesTheSegmentAtHand(t *testing.T) {
 	if len(late.got) != 0 {
 		t.Errorf("reports that were still queued were answered: %+v", late.got)
 	}
+}
+
+// Cold reports lose half of their signatures where several come together and the gateway may ask again. A replica that did
+// not see them whole takes them; where it cannot any more, their devices are asked again, and nobody else.
+func TestCold(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		cold   int // of four devices
+		whole  bool
+		halved int
+		revoke bool
+		want   string
+	}{
+		"several":           {cold: 3, halved: 3, want: "[ok ok ok ok]"},
+		"one":               {cold: 1, want: "[ok ok ok ok]"},
+		"kept whole":        {cold: 3, whole: true, want: "[ok ok ok ok]"},
+		"a key ended since": {cold: 3, halved: 3, revoke: true, want: "[not_ready not_ready not_ready ok]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var cfg ingest.Config
+			n := newNode(t, kv.NewMem(), 4, func(c *ingest.Config) { cfg = *c })
+			cfg.Whole = c.whole
+			core, s := ingest.NewCore(cfg), newSink(t, 4)
+			var batch []ingest.Item
+			for i, d := range n.devs {
+				r := lamppost.Report{Seq: lamppost.Seq{N: 1}, Readings: []lamppost.Reading{ledgertest.Power(now, 1)}}
+				if i < c.cold {
+					r.Flags = lamppost.FlagCold
+				}
+				batch = append(batch, ingest.Item{Raw: d.Sign(r), At: now, From: &ingest.Origin{Device: d.ID}, Token: uint64(i), Sink: s})
+			}
+			_, raw, err := core.Pack(batch, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := &lamppost.Block{Height: 2, Time: now + 1, Cursor: 2, Txs: [][]byte{raw}}
+			if c.revoke {
+				b.Txs = slices.Insert(b.Txs, 0, n.net.Order(now+ledgertest.Hour, lamppost.TxRevoke,
+					lamppost.RevokeBody{Device: n.devs[0].ID, KeyEpoch: 1, Reason: "stolen"}).Append(nil))
+			}
+			res, err := n.rep.Apply(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			core.Reply(consensus.Decision{Height: 2, Outcomes: res.Outcomes[len(b.Txs)-1]})
+			got := s.wait()
+			codes := fmt.Sprint([]lamppost.Code{got[0].Code, got[1].Code, got[2].Code, got[3].Code})
+			if halved := countHalved(t, raw); halved != c.halved || codes != c.want {
+				t.Errorf("%d halved, replies %s; want %d, %s", halved, codes, c.halved, c.want)
+			}
+		})
+	}
+}
+
+func countHalved(t *testing.T, raw []byte) (n int) {
+	t.Helper()
+	tx, err := lamppost.ParseTransaction(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range tx.Items {
+		var r lamppost.Report
+		if err := r.Decode(tx.Items[i].Report); err != nil {
+			t.Fatal(err)
+		}
+		if r.Halved() {
+			n++
+		}
+	}
+	if (n > 0) != (tx.Header.Aggregate != nil) {
+		t.Errorf("%d halved, aggregate %x", n, tx.Header.Aggregate)
+	}
+	return n
 }
 
 // What the gateway vouches for, it vouches for once, and only while the segment is proposed.

@@ -28,7 +28,7 @@ func enrol(t *testing.T, n *node, body lamppost.DeviceBody) {
 }
 
 func plug() lamppost.DeviceBody {
-	return lamppost.DeviceBody{ID: "plug", Owner: "p", KeyEpoch: 3, Salt: make([]byte, 16), Assurance: lamppost.ChannelAuthenticated, Gateway: "m1"}
+	return lamppost.DeviceBody{ID: "plug", Owner: "p", KeyEpoch: 1, Salt: make([]byte, 16), Assurance: lamppost.ChannelAuthenticated, Gateway: "m1"}
 }
 
 // What a device without a key says is committed as a report that this gateway signed, numbered without gaps while the
@@ -37,7 +37,7 @@ func TestWrap(t *testing.T) {
 	t.Parallel()
 	store, own := kv.NewMem(), kv.NewMem()
 	n := newNode(t, store, 0, func(c *ingest.Config) {
-		c.KeyOf = func(lamppost.DeviceID) (*sig.PublicKey, uint32, bool) { return c.Key.Public(), 3, true }
+		c.KeyOf = func(lamppost.DeviceID, uint32) (*sig.PublicKey, *lamppost.Refusal) { return c.Key().Public(), nil }
 	})
 	n.start(t)
 	enrol(t, n, plug())
@@ -55,7 +55,7 @@ func TestWrap(t *testing.T) {
 		var all sync.WaitGroup
 		for i := range times {
 			all.Go(func() {
-				if err := w.Wrap(context.Background(), "plug", 3, []lamppost.Reading{ledgertest.Energy(now, int64(i))}, 0, uint64(i), s); err != nil {
+				if err := w.Wrap(context.Background(), "plug", 1, []lamppost.Reading{ledgertest.Energy(now, int64(i))}, 0, uint64(i), s); err != nil {
 					t.Error(err)
 				}
 			})
@@ -124,14 +124,14 @@ func TestHMAC(t *testing.T) {
 	body.Key, body.Assurance, body.Gateway = sum[:], lamppost.GatewayVouched, "m1"
 	n := newNode(t, kv.NewMem(), 1, func(c *ingest.Config) {
 		byOwnKey := c.KeyOf
-		c.KeyOf = func(id lamppost.DeviceID) (*sig.PublicKey, uint32, bool) {
+		c.KeyOf = func(id lamppost.DeviceID, epoch uint32) (*sig.PublicKey, *lamppost.Refusal) {
 			switch id {
 			case "fan":
-				return fan.Key.Public(), 1, true
+				return fan.Key.Public(), nil
 			case "elsewhere":
-				return nil, 1, true
+				return nil, ingest.Elsewhere
 			}
-			return byOwnKey(id)
+			return byOwnKey(id, epoch)
 		}
 	})
 	n.start(t)

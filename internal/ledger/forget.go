@@ -19,6 +19,9 @@ const EraseWithinMS lamppost.TimeMS = 24 * 3600 * 1000
 // maxDays bounds a retention: a hundred years.
 const maxDays = 36525
 
+// challengeDays is how long a report is kept at least where its gateway's word is taken for it.
+const challengeDays = uint32(lamppost.ChallengeMS / (24 * 3600 * 1000))
+
 // changedKey holds the heights of the last block that changed what is kept, and of the last that erased.
 func changedKey() []byte { return key('c') }
 
@@ -47,6 +50,8 @@ func (s *State) retention(b lamppost.RetentionBody) error {
 		return lamppost.Refuse(lamppost.CodeBadTx, "reports are kept for at most %d days, or for ever with 0", maxDays)
 	}
 	switch {
+	case s.policy == lamppost.VerifyGateway && b.RawDays != 0 && b.RawDays < challengeDays:
+		return lamppost.Refuse(lamppost.CodeBadTx, "gateways are trusted here, and can be challenged for %d days: reports are kept raw for as long", challengeDays)
 	case b.SummaryDays != 0 && b.RawDays == 0:
 		return lamppost.Refuse(lamppost.CodeBadTx, "reports that are kept raw for ever are never summed up")
 	case b.SummaryDays != 0 && b.SummaryDays < b.RawDays:
@@ -161,7 +166,7 @@ func (s *State) eraseParty(id lamppost.PartyID) error {
 		}
 	}
 	for _, d := range s.devices {
-		if d.body.Owner == id {
+		if d.Body.Owner == id {
 			return lamppost.Refuse(lamppost.CodeNotReady, "devices belong to %q", id)
 		}
 	}

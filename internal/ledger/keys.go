@@ -15,14 +15,15 @@ import (
 // index) before them.
 //
 //	sN                                  genesis
-//	sP <party>                          PartyBody          sD <device>                 DeviceBody
+//	sP <party>                          PartyBody          sD <device> 0 <key epoch>   Key[DeviceBody]
 //	sQ <device>                         sequence state     sI <device> 0 <slot>        id of a recent report
-//	sH <device> 0 <key epoch>           where the key was enrolled
 //	sF <device>                         why quarantined    sE <device> 0 <reg> 0 <t>   edge: register at a quarter hour
 //	sO <point>                          PointBody          sT <tariff> 0 <version>     tariff.Tariff
 //	sG <agreement>                      AgreementBody      sB <agreement>              billed until
 //	sA <party> 0 <currency>             balance            sC <seller>                 last invoice number
-//	sW <gateway>                        GatewayBody        sR <device> 0 <key epoch>   RevokeBody
+//	sW <gateway> 0 <key epoch>          Key[GatewayBody]   sR <device> 0 <key epoch>   RevokeBody
+//	sK <gateway> 0 <key epoch>          RevokeBody
+//	sS <height> <index>                 segmentRecord      sS <height> <index> <report>  reportRecord
 //	sV <buyer> 0 <seller> 0 <number>    where its transaction stands
 //	sY <id>                             where a transaction was decided whose id is still remembered
 //	sX <expiry> <id>                    the same ids by when they may be forgotten
@@ -67,12 +68,9 @@ func txKey(expiry lamppost.TimeMS, id lamppost.TxID) []byte {
 	return append(binary.BigEndian.AppendUint64(key('X'), uint64(expiry)), id[:]...)
 }
 
-func epochKey(id lamppost.DeviceID, epoch uint32) []byte {
-	return binary.BigEndian.AppendUint32(append(key('H', string(id)), 0), epoch)
-}
-
-func revokeKey(id lamppost.DeviceID, epoch uint32) []byte {
-	return binary.BigEndian.AppendUint32(append(key('R', string(id)), 0), epoch)
+// epochKey is the key of what is kept by key epoch, in the order of the epochs.
+func epochKey(kind byte, id string, epoch uint32) []byte {
+	return binary.BigEndian.AppendUint32(append(key(kind, id), 0), epoch)
 }
 
 func idKey(id lamppost.TxID) []byte { return append(key('Y'), id[:]...) }
@@ -105,8 +103,10 @@ func (s *State) put(key, val []byte) {
 }
 
 // putBody writes a registered body with the place of its transaction before it, so that it can be proven.
-func (s *State) putBody(key []byte, body any) {
-	s.put(key, append(Place{s.height, s.index}.append(nil), lamppost.Marshal(body)...))
+func (s *State) putBody(key []byte, body any) { s.putAt(key, Place{s.height, s.index}, body) }
+
+func (s *State) putAt(key []byte, at Place, body any) {
+	s.put(key, append(at.append(nil), lamppost.Marshal(body)...))
 }
 
 func decodeBody[B any](val []byte) (b B, err error) {

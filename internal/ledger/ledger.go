@@ -7,7 +7,8 @@
 // replica stops.
 //
 // Start reading at [State.Apply]. reports.go has the rule for a device's reports, sequence.go the sequence rule,
-// registry.go parties, devices and agreements, money.go accounts and invoices, keys.go the layout of the state.
+// rotation.go devices and keys that follow each other, gateways.go gateways, fraud.go what becomes of their lies,
+// registry.go parties and agreements, money.go accounts and invoices, keys.go the layout of the state.
 package ledger
 
 import (
@@ -40,9 +41,11 @@ type State struct {
 	memberList []lamppost.Member
 	gateways   map[lamppost.MemberID]*gateway
 	unsigned   bool // devices of assurance unsigned are admitted
+	policy     lamppost.Policy
 	parties    map[lamppost.PartyID]lamppost.PartyBody
 	devices    map[lamppost.DeviceID]*device
 	points     map[string]lamppost.PointBody
+	metered    map[lamppost.DeviceID]bool // devices of the points
 	tariffs    map[string][]tariff.Tariff // by version
 	agreements map[string]lamppost.AgreementBody
 	bySide     map[sides][]string // agreement ids in the order they were made
@@ -59,6 +62,7 @@ type State struct {
 	staged  []byte            // all writes, encoded
 
 	checker reportChecker
+	block   blockChecker
 }
 
 type member struct{ key *sig.PublicKey }
@@ -75,6 +79,7 @@ func Open(store kv.Reader) (*State, error) {
 		parties:    map[lamppost.PartyID]lamppost.PartyBody{},
 		devices:    map[lamppost.DeviceID]*device{},
 		points:     map[string]lamppost.PointBody{},
+		metered:    map[lamppost.DeviceID]bool{},
 		tariffs:    map[string][]tariff.Tariff{},
 		agreements: map[string]lamppost.AgreementBody{},
 		bySide:     map[sides][]string{},
@@ -93,6 +98,9 @@ func (s *State) Network() string { return s.network }
 // Members returns the members in the order of the genesis.
 func (s *State) Members() []lamppost.Member { return s.memberList }
 
+// Policy says who checks the devices' signatures.
+func (s *State) Policy() lamppost.Policy { return s.policy }
+
 // Member returns a member's key, or nil.
 func (s *State) Member(id lamppost.MemberID) *sig.PublicKey {
 	if m := s.members[id]; m != nil {
@@ -101,10 +109,11 @@ func (s *State) Member(id lamppost.MemberID) *sig.PublicKey {
 	return nil
 }
 
-// Begin starts a block on top of what was applied before. Its writes become part of the store by Stage and Committed, or
-// the State is thrown away.
+// Begin starts a block on top of what was applied before; Verify may follow, then Apply for each transaction. Its writes
+// become part of the store by Stage and Committed, or the State is thrown away.
 func (s *State) Begin(height lamppost.Height, time lamppost.TimeMS) {
 	s.height, s.time, s.index = height, time, 0
+	s.block.reset()
 }
 
 // Apply decides one transaction and returns one outcome per report of a segment, one otherwise, and the encoded state
@@ -166,7 +175,10 @@ func (s *State) applyOrder(tx *lamppost.Transaction, id lamppost.TxID) (lamppost
 	}
 	s.put(txKey(o.ExpiryTime, id), Place{s.height, s.index}.append(nil))
 	s.put(idKey(id), Place{s.height, s.index}.append(nil))
-	return out, s.forgetExpired()
+	if err := s.forgetExpired(); err != nil {
+		return none, err
+	}
+	return out, s.forgetSegments()
 }
 
 func (s *State) dispatch(tx *lamppost.Transaction) (out lamppost.Outcome, err error) {
@@ -179,7 +191,12 @@ func (s *State) dispatch(tx *lamppost.Transaction) (out lamppost.Outcome, err er
 	case lamppost.TxGateway:
 		err = body(o, func(b lamppost.GatewayBody) error { return s.gateway(b, tx.Signed.Key) })
 	case lamppost.TxRevoke:
-		err = body(o, s.revoke)
+		err = body(o, func(b lamppost.RevokeBody) error { return s.revoke(b, tx.Signed.Key) })
+	case lamppost.TxFraud:
+		err = body(o, func(b lamppost.FraudBody) (err error) {
+			out.Data, err = s.fraud(b)
+			return err
+		})
 	case lamppost.TxRetention:
 		err = body(o, s.retention)
 	case lamppost.TxHold:
@@ -231,6 +248,9 @@ func (s *State) genesis(tx *lamppost.Transaction) error {
 		if err := lamppost.CheckName("network", b.Network); err != nil {
 			return lamppost.Refuse(lamppost.CodeBadTx, "%v", err)
 		}
+		if b.Verify > lamppost.VerifyGateway {
+			return lamppost.Refuse(lamppost.CodeBadTx, "policy of verification %d is not known to rules version %d", b.Verify, Rules)
+		}
 		members, err := parseMembers(b.Members)
 		if err != nil {
 			return lamppost.Refuse(lamppost.CodeBadTx, "%v", err)
@@ -238,7 +258,7 @@ func (s *State) genesis(tx *lamppost.Transaction) error {
 		if m := members[tx.Signed.Key]; m == nil || !tx.Signed.Verify(b.Network, lamppost.PurposeTx, m.key) {
 			return lamppost.Refuse(lamppost.CodeBadSignature, "a genesis is signed by one of its members")
 		}
-		s.network, s.members, s.memberList, s.unsigned = b.Network, members, b.Members, b.AdmitUnsigned
+		s.network, s.members, s.memberList, s.unsigned, s.policy = b.Network, members, b.Members, b.AdmitUnsigned, b.Verify
 		s.put(genesisKey(), lamppost.Marshal(b))
 		return nil
 	})
@@ -280,16 +300,48 @@ func (s *State) Committed() {
 	s.staged = s.staged[:0]
 }
 
-// EachDevice calls fn for every enrolled device: with its key, which is nil where the ledger has none.
-func (s *State) EachDevice(fn func(b *lamppost.DeviceBody, key *sig.PublicKey)) {
-	for _, d := range s.devices {
-		fn(&d.body, d.key)
+// A Known is a key with what it is checked with: nil where the ledger has none.
+type Known[B any] struct {
+	Key[B]
+	Public  *sig.PublicKey
+	Revoked bool
+}
+
+// known returns the key there is and the one before; nil: none.
+func (k *keys[B]) known() (now, former *Known[B]) {
+	show := func(h *held[B]) *Known[B] { return &Known[B]{h.Key, h.public, k.isRevoked(h.epoch)} }
+	if k.former != nil {
+		former = show(k.former)
+	}
+	return show(&k.held), former
+}
+
+// DeviceKeys returns the key a device has and the one it had before; nil: none.
+func (s *State) DeviceKeys(id lamppost.DeviceID) (now, former *Known[lamppost.DeviceBody]) {
+	if d := s.devices[id]; d != nil {
+		return d.known()
+	}
+	return nil, nil
+}
+
+// GatewayKeys returns the key a registered gateway has and the one it had before; nil: none.
+func (s *State) GatewayKeys(id lamppost.MemberID) (now, former *Known[lamppost.GatewayBody]) {
+	if g := s.gateways[id]; g != nil {
+		return g.known()
+	}
+	return nil, nil
+}
+
+// EachDevice calls fn for every enrolled device.
+func (s *State) EachDevice(fn func(lamppost.DeviceID)) {
+	for id := range s.devices {
+		fn(id)
 	}
 }
 
 // EachGateway calls fn for every registered gateway.
-func (s *State) EachGateway(fn func(id lamppost.MemberID, key *sig.PublicKey)) {
-	for id, g := range s.gateways {
-		fn(id, g.key)
+func (s *State) EachGateway(fn func(lamppost.MemberID)) {
+	for id := range s.gateways {
+		fn(id)
 	}
 }

@@ -132,7 +132,7 @@ func (s *State) invoice(b lamppost.InvoiceBody) ([]byte, error) {
 		s.put(key('B', inv.Supplies[i].Agreement), binary.BigEndian.AppendUint64(nil, uint64(inv.Supplies[i].To)))
 	}
 	s.put(key('V', string(b.Buyer), string(b.Seller), number), Place{s.height, s.index}.append(nil))
-	return lamppost.Marshal(inv), nil
+	return lamppost.Marshal(inv), s.rests(&inv)
 }
 
 // invoiceNumber is the seller's id and a count, "acme-000042". A long id is cut so that the number stays one itself.
@@ -241,7 +241,7 @@ func (s *State) postings(inv *tariff.Invoice) ([]posting, error) {
 
 // centre is the account that a party's dealings with a device's lines go to.
 func (s *State) centre(p lamppost.PartyID, d lamppost.DeviceID) lamppost.PartyID {
-	if s.devices[d].body.Owner == p {
+	if s.devices[d].Body.Owner == p {
 		return lamppost.PartyID(d)
 	}
 	return p

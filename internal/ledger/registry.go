@@ -8,7 +8,6 @@ import (
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/kv"
-	"github.com/lamppost/lamppost/sig"
 	"github.com/lamppost/lamppost/tariff"
 )
 
@@ -50,44 +49,6 @@ func checkText(texts ...string) error {
 	return nil
 }
 
-// device enrols a device, or with a higher key epoch gives an enrolled one a new key; that also ends a quarantine, since
-// its owner vouches for the device anew.
-func (s *State) device(b lamppost.DeviceBody) error {
-	old := s.devices[b.ID]
-	if old == nil {
-		if err := s.freeName(string(b.ID)); err != nil {
-			return err
-		}
-	} else if b.KeyEpoch <= old.body.KeyEpoch || b.Owner != old.body.Owner {
-		return lamppost.Refuse(lamppost.CodeExists, "%q is enrolled with key epoch %d; a new key takes a higher one and the same owner", b.ID, old.body.KeyEpoch)
-	}
-	if _, ok := s.parties[b.Owner]; !ok {
-		return lamppost.Refuse(lamppost.CodeUnknown, "no party %q to own %q", b.Owner, b.ID)
-	}
-	if err := checkText(b.Name, b.Site); err != nil {
-		return err
-	}
-	if b.Safety > lamppost.Ordinary || len(b.Salt) != lamppost.SaltBytes {
-		return lamppost.Refuse(lamppost.CodeBadTx, "a device has a known safety class and a salt of %d bytes", lamppost.SaltBytes)
-	}
-	parsed, err := s.deviceKey(b)
-	if err != nil {
-		return err
-	}
-	if old == nil {
-		old = &device{}
-		s.devices[b.ID] = old
-	}
-	old.body, old.key = b, parsed
-	if old.quarantined != "" {
-		old.quarantined = ""
-		s.del(key('F', string(b.ID)))
-	}
-	s.putBody(key('D', string(b.ID)), b)
-	s.put(epochKey(b.ID, b.KeyEpoch), Place{s.height, s.index}.append(nil))
-	return nil
-}
-
 func (s *State) point(b lamppost.PointBody) error {
 	if err := lamppost.CheckName("metering point", b.ID); err != nil {
 		return lamppost.Refuse(lamppost.CodeBadTx, "%v", err)
@@ -104,9 +65,14 @@ func (s *State) point(b lamppost.PointBody) error {
 	if err := checkText(b.Place, b.Register, b.Unit); err != nil {
 		return err
 	}
-	s.points[b.ID] = b
+	s.addPoint(b)
 	s.putBody(key('O', b.ID), b)
 	return nil
+}
+
+func (s *State) addPoint(b lamppost.PointBody) {
+	s.points[b.ID] = b
+	s.metered[b.Device] = true
 }
 
 // tariff adds a version. Versions count up from 1 and begin one after the other; what was agreed under an earlier one
@@ -203,16 +169,16 @@ func (s *State) load() error {
 	if err := lamppost.Unmarshal(raw, &g); err != nil {
 		return err
 	}
-	s.network, s.memberList, s.unsigned = g.Network, g.Members, g.AdmitUnsigned
+	s.network, s.memberList, s.unsigned, s.policy = g.Network, g.Members, g.AdmitUnsigned, g.Verify
 	if s.members, err = parseMembers(g.Members); err != nil {
 		return err
 	}
 	return cmp.Or(
 		loadEach(s, 'P', func(b lamppost.PartyBody) error { s.parties[b.ID] = b; return nil }),
-		loadEach(s, 'W', s.loadGateway),
-		loadEach(s, 'D', func(b lamppost.DeviceBody) error { return s.loadDevice(b) }),
+		s.loadGateways(),
+		s.loadDevices(),
 		loadEach(s, 'R', s.loadRevoked),
-		loadEach(s, 'O', func(b lamppost.PointBody) error { s.points[b.ID] = b; return nil }),
+		loadEach(s, 'O', func(b lamppost.PointBody) error { s.addPoint(b); return nil }),
 		loadEach(s, 'T', func(t tariff.Tariff) error { s.tariffs[t.ID] = append(s.tariffs[t.ID], t); return nil }),
 		loadEach(s, 'G', func(b lamppost.AgreementBody) error { s.addAgreement(b); return nil }),
 	)
@@ -228,29 +194,4 @@ func loadEach[B any](s *State, kind byte, fn func(b B) error) error {
 		}
 		return fn(b)
 	})
-}
-
-func (s *State) loadDevice(b lamppost.DeviceBody) error {
-	d := &device{body: b}
-	if b.Assurance == lamppost.DeviceSigned {
-		var err error
-		if d.key, err = sig.ParsePublicKey(b.Suite, b.Key); err != nil {
-			return err
-		}
-	}
-	s.devices[b.ID] = d
-	switch raw, err := s.store.Get(key('Q', string(b.ID))); {
-	case err == nil:
-		if d.seq, err = decodeSequence(raw); err != nil {
-			return err
-		}
-	case !errors.Is(err, kv.ErrNotFound):
-		return err
-	}
-	why, err := s.store.Get(key('F', string(b.ID)))
-	if err != nil && !errors.Is(err, kv.ErrNotFound) {
-		return err
-	}
-	d.quarantined = string(why)
-	return nil
 }

@@ -16,11 +16,10 @@ import (
 
 // A device is an enrolled device with what its next report is judged by.
 type device struct {
-	body        lamppost.DeviceBody
-	key         *sig.PublicKey // nil unless it signs itself
+	keys[lamppost.DeviceBody]
 	seq         sequence
-	quarantined string // why; empty: it is not
-	revoked     uint64 // key epochs below are revoked
+	quarantined string       // why; empty: it is not
+	reused      lamppost.Seq // the number that was used twice
 
 	// Since the last commit: the ids taken, and how many of them are already written.
 	round   uint64
@@ -40,6 +39,14 @@ type reportChecker struct {
 	which   []int // by item: its report
 	ok      []bool
 	dirty   []*device
+	segment *sig.PublicKey // that the segment is signed with
+	trusted bool           // its gateway's word is taken for the reports' signatures
+
+	// The reports of which the segment's half-aggregate has the other half of the signature.
+	halved    []int
+	together  []sig.Signed
+	aggregate []byte
+	verifier  sig.Verifier
 }
 
 // applySegment judges every report of a segment on its own. A segment that its gateway did not sign as it stands is
@@ -48,13 +55,15 @@ func (s *State) applySegment(tx *lamppost.Transaction, checked bool) ([]lamppost
 	outcomes := make([]lamppost.Outcome, len(tx.Items))
 	c := &s.checker
 	c.decode(s.network, tx.Items)
-	if refusal := s.checkSegment(tx, checked); refusal != nil {
+	key, refusal := s.checkSegment(tx, checked)
+	if refusal != nil {
 		for i := range outcomes {
 			outcomes[i] = outcome(refusal.Code, refusal.Text)
 		}
 		return outcomes, nil
 	}
-	s.verify(tx.Header.Gateway, checked)
+	c.segment, c.trusted = key, s.trusts(&tx.Header)
+	s.verify(tx, checked)
 	for i := range tx.Items {
 		out, err := s.applyReport(tx, i)
 		if err != nil {
@@ -63,6 +72,9 @@ func (s *State) applySegment(tx *lamppost.Transaction, checked bool) ([]lamppost
 		outcomes[i] = out
 	}
 	s.writeDevices()
+	if c.trusted {
+		return outcomes, s.record(tx, outcomes)
+	}
 	return outcomes, nil
 }
 
@@ -90,16 +102,19 @@ func (c *reportChecker) message(i int) []byte {
 	return c.signed[from:c.ends[i]]
 }
 
-func (s *State) checkSegment(tx *lamppost.Transaction, checked bool) *lamppost.Refusal {
-	if checked {
-		return nil
-	}
-	key := s.segmentKey(tx.Header.Gateway)
-	if key == nil || !tx.Signed.Verify(s.network, lamppost.PurposeSegment, key) {
-		return lamppost.Refuse(lamppost.CodeBadSignature, "no gateway %q signed this segment for network %q", tx.Header.Gateway, s.network)
-	}
-	if lamppost.MerkleRoot(tx.Leaves()) != tx.Header.Root {
-		return lamppost.Refuse(lamppost.CodeBadTx, "the reports are not those the gateway signed")
+// checkSegment returns the key that a segment is signed with, or why it is refused as a whole. Of one that the caller
+// checked only the key is asked: it may have been revoked since.
+func (s *State) checkSegment(tx *lamppost.Transaction, checked bool) (*sig.PublicKey, *lamppost.Refusal) {
+	key := s.segmentKey(tx.Header.Gateway, func(k *sig.PublicKey) bool {
+		return checked || tx.Signed.Verify(s.network, lamppost.PurposeSegment, k)
+	})
+	switch {
+	case key == nil:
+		return nil, lamppost.Refuse(lamppost.CodeBadSignature, "%s", s.notSegment(tx.Header.Gateway))
+	case checked:
+		return key, nil
+	case lamppost.MerkleRoot(tx.Leaves()) != tx.Header.Root:
+		return nil, lamppost.Refuse(lamppost.CodeBadTx, "the reports are not those the gateway signed")
 	}
 	readings := 0
 	for i := range tx.Items {
@@ -108,44 +123,100 @@ func (s *State) checkSegment(tx *lamppost.Transaction, checked bool) *lamppost.R
 		}
 	}
 	if readings != int(tx.Header.Readings) {
-		return lamppost.Refuse(lamppost.CodeBadTx, "the header counts %d readings, the reports have %d", tx.Header.Readings, readings)
+		return nil, lamppost.Refuse(lamppost.CodeBadTx, "the header counts %d readings, the reports have %d", tx.Header.Readings, readings)
 	}
-	return nil
+	return key, nil
 }
 
-// verify checks all signatures together; those that the caller checked before are taken as good. Whose key it is must
-// be asked in any case: since the caller looked, an earlier transaction may have given the device another key.
-func (s *State) verify(gateway lamppost.MemberID, checked bool) {
+// verify says of every report whether it is shown to be its device's. Signatures that nobody checked yet are checked
+// together; those taken as good are not: the caller checked them, or the gateway's word counts. Whose key it is must be asked
+// in any case: since somebody looked, an earlier transaction may have given the device another key.
+func (s *State) verify(tx *lamppost.Transaction, checked bool) {
 	c := &s.checker
 	n := len(c.ends)
-	segment := s.segmentKey(gateway)
 	c.ok = slices.Grow(c.ok[:0], n)[:n]
-	c.items, c.which = c.items[:0], c.which[:0]
+	c.items, c.which, c.halved, c.together = c.items[:0], c.which[:0], c.halved[:0], c.together[:0]
 	for i := range n {
 		c.ok[i] = false
 		if c.refused[i] != nil {
 			continue
 		}
 		r := &c.reports[i]
-		d := s.devices[r.Device]
-		if d == nil {
+		var enrolled *held[lamppost.DeviceBody]
+		if d := s.devices[r.Device]; d != nil {
+			enrolled = d.under(r.KeyEpoch, s.time)
+		}
+		how, key := prove(enrolled, r, tx.Header.Gateway, c.segment)
+		if r.Halved() {
+			c.halve(i, how, key)
 			continue
 		}
-		how, key := d.prove(r, gateway, segment)
 		c.ok[i] = how != byNobody
-		if how == byOwnKey && !checked {
-			c.items = append(c.items, sig.Item{Key: key, Msg: c.message(i), Sig: r.Signature()})
-			c.which = append(c.which, i)
+		if how != byOwnKey || checked || c.trusted {
+			continue
 		}
+		if valid, known := s.block.of(s.index, i, key); known {
+			c.ok[i] = valid
+			continue
+		}
+		c.items = append(c.items, sig.Item{Key: key, Msg: c.message(i), Sig: r.Signature()})
+		c.which = append(c.which, i)
 	}
+	c.verifyWhole()
+	c.verifyHalved(tx.Header.Aggregate, checked)
+}
+
+func (c *reportChecker) verifyWhole() {
 	if len(c.items) == 0 {
 		return
 	}
-	good := make([]bool, len(c.items))
-	sig.VerifyAll(runtime.GOMAXPROCS(0), c.items, good)
+	valid := make([]bool, len(c.items))
+	sig.VerifyAll(runtime.GOMAXPROCS(0), c.items, valid)
 	for j, i := range c.which {
-		c.ok[i] = good[j]
+		c.ok[i] = valid[j]
 	}
+}
+
+// halve notes a report of the half-aggregate: with a key if it is its device's own and counts.
+func (c *reportChecker) halve(i int, how proof, key *sig.PublicKey) {
+	if how != byOwnKey {
+		key = nil
+	}
+	c.halved = append(c.halved, i)
+	c.together = append(c.together, sig.Signed{Key: key, Msg: c.message(i)})
+}
+
+// verifyHalved says of the halved reports whether the half-aggregate shows all of them to be their devices': together or not
+// at all, and not if one of the keys does not count.
+func (c *reportChecker) verifyHalved(s []byte, checked bool) {
+	if len(c.halved) == 0 || s == nil {
+		return
+	}
+	c.aggregate = c.aggregate[:0]
+	for j, i := range c.halved {
+		if c.together[j].Key == nil {
+			return
+		}
+		c.aggregate = append(c.aggregate, c.reports[i].Signature()...)
+	}
+	c.aggregate = append(c.aggregate, s...)
+	if !checked && !c.verifier.VerifyAggregate(c.together, c.aggregate) {
+		return
+	}
+	for _, i := range c.halved {
+		c.ok[i] = c.reports[i].Cold()
+	}
+}
+
+// forged checks a report of a trusted gateway by itself where being wrong could not be undone.
+func (s *State) forged(tx *lamppost.Transaction, d *device, i int) bool {
+	c := &s.checker
+	if !c.trusted {
+		return false
+	}
+	r := &c.reports[i]
+	how, key := prove(d.under(r.KeyEpoch, s.time), r, tx.Header.Gateway, c.segment)
+	return how == byOwnKey && !key.Verify(c.message(i), r.Signature())
 }
 
 // applyReport decides one report: who sent it, whether it is new, what it changes.
@@ -159,24 +230,39 @@ func (s *State) applyReport(tx *lamppost.Transaction, i int) (lamppost.Outcome, 
 	switch {
 	case d == nil:
 		return outcome(lamppost.CodeUnknown, "no device of this name is enrolled"), nil
+	case !c.ok[i] && r.Halved():
+		return outcome(lamppost.CodeBadSignature, notTogether(r)), nil
 	case !c.ok[i]:
-		return outcome(lamppost.CodeBadSignature, d.unproven(r)), nil
+		return outcome(lamppost.CodeBadSignature, d.unproven(r, s.time)), nil
+	case r.Cold() && s.metered[r.Device]:
+		return outcome(lamppost.CodeForbidden, "the device has a metering point: its readings are billed, so none of its reports is cold"), nil
 	case d.quarantined != "":
 		return outcome(lamppost.CodeQuarantined, d.quarantined), nil
 	}
 	id := lamppost.ReportID(sha256.Sum256(c.message(i)))
-	short := lamppost.RecentID(d.body.Salt, id)
+	short := lamppost.RecentID(d.under(r.KeyEpoch, s.time).Body.Salt, id) // a resend is signed under the same key
 	switch d.seq.check(r.Seq) {
 	case stale:
 		return outcome(lamppost.CodeTooOld, "the device has begun a later epoch"), nil
 	case seen:
-		return s.seenBefore(d, r.Seq, short)
+		return s.seenBefore(d, r.Seq, short, func() bool { return s.forged(tx, d, i) })
+	}
+	if r.Seq.Epoch > d.seq.epoch && s.forged(tx, d, i) {
+		return outcome(lamppost.CodeBadSignature, d.unproven(r, s.time)), nil
 	}
 	if ahead(r, s.time) {
 		return outcome(lamppost.CodeAhead, "a synchronised clock more than a day ahead of the ledger"), nil
 	}
 	s.take(d, r, &tx.Items[i], recent{seq: r.Seq, id: short, height: s.height, tx: s.index, report: uint32(i)})
 	return lamppost.Outcome{}, s.edges(d, r, uint32(i))
+}
+
+// notTogether says why a report of a half-aggregate is not taken.
+func notTogether(r *lamppost.Report) string {
+	if !r.Cold() {
+		return "half of a signature, of a report that its device did not call cold"
+	}
+	return "the segment's half-aggregate does not show that the devices' keys signed its reports"
 }
 
 func refusedReport(err error) lamppost.Outcome {
@@ -205,7 +291,7 @@ func ahead(r *lamppost.Report, now lamppost.TimeMS) bool {
 
 // seenBefore tells an honest resend from a second report under one number. The second, being validly signed, is
 // evidence: the device or a copy of its key lies, and it is quarantined.
-func (s *State) seenBefore(d *device, seq lamppost.Seq, short [16]byte) (lamppost.Outcome, error) {
+func (s *State) seenBefore(d *device, seq lamppost.Seq, short [16]byte, forged func() bool) (lamppost.Outcome, error) {
 	first, err := s.recent(d, seq)
 	if errors.Is(err, kv.ErrNotFound) {
 		return outcome(lamppost.CodeTooOld, "the number is in no gap and its first report is no longer remembered"), nil
@@ -216,8 +302,11 @@ func (s *State) seenBefore(d *device, seq lamppost.Seq, short [16]byte) (lamppos
 	if first.id == short {
 		return lamppost.Outcome{Code: lamppost.CodeDuplicate, Data: binary.BigEndian.AppendUint64(nil, uint64(first.height))}, nil
 	}
-	d.quarantined = "two different reports were signed under one number"
-	s.put(key('F', string(d.body.ID)), []byte(d.quarantined))
+	if forged() {
+		return outcome(lamppost.CodeBadSignature, "the signature is not that of the device's key with this epoch"), nil
+	}
+	d.quarantined, d.reused = "two different reports were signed under one number", seq
+	s.put(key('F', string(d.Body.ID)), encodeQuarantine(d.quarantined, seq))
 	return outcome(lamppost.CodeReused, "another report with this number was committed before"), nil
 }
 
@@ -239,7 +328,7 @@ func (s *State) recent(d *device, seq lamppost.Seq) (recent, error) {
 	if d.forgot == s.round {
 		return recent{}, kv.ErrNotFound
 	}
-	return findRecent(s.store, d.body.ID, seq, fresh)
+	return findRecent(s.store, d.Body.ID, seq, fresh)
 }
 
 // findRecent looks for a number in the stored slots but those in the mask without.
@@ -250,8 +339,9 @@ func findRecent(r kv.Reader, id lamppost.DeviceID, seq lamppost.Seq, without uin
 		if bad != nil {
 			return bad
 		}
-		if x.seq == seq && without>>key[len(key)-1]&1 == 0 {
+		if slot := key[len(key)-1]; x.seq == seq && without>>slot&1 == 0 {
 			found, err = x, nil
+			found.slot = slot
 			return kv.ErrStop
 		}
 		return nil
@@ -271,12 +361,22 @@ func (s *State) take(d *device, r *lamppost.Report, it *lamppost.SegmentItem, t 
 		at = max(at, r.Readings[i].Time)
 	}
 	d.seq.rated = max(d.seq.rated, min(at, it.Received))
+	t.slot = uint8(d.seq.count % lamppost.RecentIDs)
+	d.seq.count++
+	s.remember(d, t)
+}
+
+// remember puts something into a slot, to be written with the device.
+func (s *State) remember(d *device, t recent) {
 	if d.round != s.round {
 		d.round, d.taken, d.written = s.round, d.taken[:0], 0
 	}
-	t.slot = uint8(d.seq.count % lamppost.RecentIDs)
-	d.seq.count++
 	d.taken = append(d.taken, t)
+	s.touch(d)
+}
+
+// touch has a device written at the end of the transaction.
+func (s *State) touch(d *device) {
 	if !d.dirty {
 		d.dirty = true
 		s.checker.dirty = append(s.checker.dirty, d)
@@ -294,7 +394,7 @@ func (s *State) edges(d *device, r *lamppost.Report, report uint32) error {
 		if !ok || x.Kind != lamppost.Register || x.Quality >= lamppost.Faulty || strings.IndexByte(x.Name, 0) >= 0 {
 			continue // a zero byte would end the name's part of the key
 		}
-		k := edgeKey(d.body.ID, x.Name, at)
+		k := edgeKey(d.Body.ID, x.Name, at)
 		if _, err := s.get(k); err == nil {
 			continue
 		} else if !errors.Is(err, kv.ErrNotFound) {
@@ -311,11 +411,16 @@ func (s *State) edges(d *device, r *lamppost.Report, report uint32) error {
 func (s *State) writeDevices() {
 	var buf, val []byte
 	for _, d := range s.checker.dirty {
-		buf = append(append(buf[:0], prefix, 'Q'), d.body.ID...)
+		buf = append(append(buf[:0], prefix, 'Q'), d.Body.ID...)
 		val = d.seq.append(val[:0])
 		s.writes = appendWrite(s.writes, buf, val)
 		for i := max(d.written, len(d.taken)-lamppost.RecentIDs); i < len(d.taken); i++ { // older ones are overwritten
-			buf, val = recentKey(buf[:0], d.body.ID, d.taken[i].slot), d.taken[i].append(val[:0])
+			buf = recentKey(buf[:0], d.Body.ID, d.taken[i].slot)
+			if d.taken[i].seq.N == 0 {
+				s.writes = appendDelete(s.writes, buf)
+				continue
+			}
+			val = d.taken[i].append(val[:0])
 			s.writes = appendWrite(s.writes, buf, val)
 		}
 		d.written, d.dirty = len(d.taken), false

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"slices"
@@ -88,6 +89,31 @@ func (q *sequence) take(seq lamppost.Seq) {
 	}
 }
 
+// reopen makes a number that was taken fresh again: what it was taken for turned out to be nothing.
+func (q *sequence) reopen(seq lamppost.Seq) {
+	n := seq.N
+	i, in := q.find(n)
+	if seq.Epoch != q.epoch || n > q.high || in {
+		return
+	}
+	g := gap{n, n}
+	if i < len(q.gaps) && q.gaps[i].from == n+1 {
+		g.to = q.gaps[i].to
+		q.gaps = slices.Delete(q.gaps, i, i+1)
+	}
+	if i > 0 && q.gaps[i-1].to == n-1 {
+		i--
+		g.from = q.gaps[i].from
+		q.gaps = slices.Delete(q.gaps, i, i+1)
+	}
+	if g.to == q.high { // nothing above it is taken
+		q.high = g.from - 1
+		return
+	}
+	q.gaps = slices.Insert(q.gaps, i, g)
+	q.closeOldest()
+}
+
 func (q *sequence) addGap(g gap) {
 	q.gaps = append(q.gaps, g)
 	q.closeOldest()
@@ -155,9 +181,9 @@ func decodeSequence(b []byte) (sequence, error) {
 // A recent is what is kept of one of the last 32 reports accepted of a device, whatever their numbers: enough to tell an
 // honest resend from a second report and to find the first. They take turns in 32 slots.
 type recent struct {
-	slot   uint8 // not encoded: part of the key
-	seq    lamppost.Seq
-	id     [16]byte // lamppost.RecentID
+	slot   uint8        // not encoded: part of the key
+	seq    lamppost.Seq // N 0: the slot is empty
+	id     [16]byte     // lamppost.RecentID
 	height lamppost.Height
 	tx     uint32
 	report uint32
@@ -183,4 +209,18 @@ func decodeRecent(b []byte) (r recent, err error) {
 	r.height = lamppost.Height(binary.BigEndian.Uint64(b[28:]))
 	r.tx, r.report = binary.BigEndian.Uint32(b[36:]), binary.BigEndian.Uint32(b[40:])
 	return r, nil
+}
+
+// A quarantine is kept as its reason, a zero byte, and the number that was used twice.
+func encodeQuarantine(why string, seq lamppost.Seq) []byte {
+	b := append([]byte(why), 0)
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32(b, seq.Epoch), seq.N)
+}
+
+func decodeQuarantine(b []byte) (why string, seq lamppost.Seq) {
+	text, number, _ := bytes.Cut(b, []byte{0})
+	if len(number) == 12 {
+		seq = lamppost.Seq{Epoch: binary.BigEndian.Uint32(number), N: binary.BigEndian.Uint64(number[4:])}
+	}
+	return string(text), seq
 }

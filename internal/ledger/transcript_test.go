@@ -28,21 +28,25 @@ var rewrite = flag.Bool("rewrite", false, "write what the ledger says into testd
 //
 //	empty                                       begins with an empty ledger
 //	at TIME                                     TIME is 2026-01-01T00:00Z, without the date: that of Start, or +90s: from now
-//	genesis [rules=N] [members=0|2|twice] [unsigned]
-//	again NAME                                  show accounts|seq DEVICE|quarantine DEVICE|ids|edges DEVICE|gateways|keys DEVICE
+//	genesis [rules=N] [members=0|2|twice] [unsigned] [verify=full|gateway]
+//	again NAME                                  show accounts|seq DEVICE|quarantine DEVICE|ids|edges DEVICE|gateways|keys DEVICE|gateway GATEWAY|records
 //	party ID [limit=N] [name=TEXT]              device ID OWNER [key=NAME] [epoch=N] [suite=S] [salt=N] [safety=N] [raw=HEX] [assurance=A] [gateway=ID]
-//	gateway ID [member=ID] [raw=HEX]            revoke DEVICE EPOCH [reason=TEXT]
+//	gateway ID [member=ID] [key=NAME] [epoch=N] [raw=HEX]
+//	revoke DEVICE EPOCH [reason=TEXT]           revoke-gateway GATEWAY EPOCH [reason=TEXT]
 //	point ID DEVICE REGISTER [unit=U]           tariff ID VERSION SELLER PRICE FROM [currency=C] [unit=U]
 //	agreement ID SELLER BUYER POINT TARIFF FROM [to=TIME]
 //	transfer FROM TO AMOUNT [currency=C]        invoice SELLER BUYER FROM TO [currency=C]
-//	report DEVICE NUMBER [epoch=N] [synced] [billing] [as=NAME] [key=NAME] [keyepoch=N] [net=ID] [via=GATEWAY] [wrapped=GATEWAY]
-//	       [READING@TIME=VALUE …]
+//	report DEVICE NUMBER [epoch=N] [synced] [billing] [as=NAME] [key=NAME [suite=S]] [keyepoch=N] [net=ID] [via=GATEWAY [viakey=NAME]] [wrapped=KEY]
+//	       [cold [half[=KEY]]] [READING@TIME=VALUE …]
 //	                                            reading names ending in "_g" are gauges, others registers in Wh
+//	fraud HEIGHT TX N [from=HEIGHT] [lie=salt|shortsalt|received|path|place|header|nothing|order|raw DEVICE NUMBER]
+//	                                            accuses the gateway of report N, from 0, of a segment
 //	junk                                        bytes that are no report
 //
 // and the orders about what is kept: see forgetting.
 //
-// Every transaction takes expires=TIME, by=MEMBER and net=ID; "NAME:" before it keeps it for again.
+// Every transaction takes expires=TIME, by=MEMBER and net=ID; "NAME:" before it keeps it for again. A new key of a device or
+// gateway takes consent=KEY|junk [from=EPOCH] [from-id=ID] [from-net=ID] [from-suite=S] [toOther] [asReport].
 func TestTranscripts(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*.txt")
@@ -98,11 +102,14 @@ type desk struct {
 	devices map[string]*ledgertest.Device
 	kept    map[string]*lamppost.Transaction
 	reports map[string][]byte
+
+	index    uint32 // of the next transaction of the block
+	segments map[ledger.Place]*lamppost.Transaction
 }
 
 func newDesk() *desk {
 	d := &desk{net: ledgertest.New("net"), store: kv.NewMem(), now: ledgertest.Start, devices: map[string]*ledgertest.Device{},
-		kept: map[string]*lamppost.Transaction{}, reports: map[string][]byte{}}
+		kept: map[string]*lamppost.Transaction{}, reports: map[string][]byte{}, segments: map[ledger.Place]*lamppost.Transaction{}}
 	d.open()
 	return d
 }
@@ -122,18 +129,20 @@ func (d *desk) answer(question string) (said string) {
 		}
 	}()
 	d.height++
+	d.index = 0
 	d.now += 1000
 	var out []string
 	var pack [][]byte
-	via, begun := "", false
+	var half []*sig.PublicKey // by report: the key for a half-aggregate
+	via, begun := words{}, false
 	flush := func() {
 		if !begun && len(pack) > 0 {
 			begun = true
 			d.state.Begin(d.height, d.now)
 		}
 		if len(pack) > 0 {
-			out = append(out, d.apply(d.segment(via, pack))...)
-			pack = nil
+			out = append(out, d.apply(d.segment(via, pack, half))...)
+			pack, half = nil, nil
 		}
 	}
 	for _, line := range strings.Split(question, "\n") {
@@ -149,11 +158,11 @@ func (d *desk) answer(question string) (said string) {
 			d.now = d.time(w.arg(0))
 			continue
 		case "report", "junk":
-			if w.or("via", "") != via {
+			if w.or("via", "") != via.or("via", "") || w.or("viakey", "") != via.or("viakey", "") {
 				flush()
-				via = w.or("via", "")
+				via = w
 			}
-			pack = append(pack, d.report(w))
+			pack, half = append(pack, d.report(w)), append(half, d.half(w))
 			continue
 		}
 		flush()
@@ -178,14 +187,27 @@ func (d *desk) answer(question string) (said string) {
 }
 
 // segment packs reports as the member, or as a gateway.
-func (d *desk) segment(via string, reports [][]byte) *lamppost.Transaction {
-	if via == "" {
-		return d.net.Segment(d.now, reports...)
+func (d *desk) segment(w words, reports [][]byte, half []*sig.PublicKey) *lamppost.Transaction {
+	net := d.net
+	if via := w.or("via", ""); via != "" {
+		other := *d.net
+		other.Member, other.Key = lamppost.MemberID(via), ledgertest.Key(w.or("viakey", via), sig.EdDSA)
+		net = &other
+		defer d.net.Salts(make([]byte, 64)) // draw on
 	}
-	net := *d.net
-	net.Member, net.Key = lamppost.MemberID(via), ledgertest.Key(via, sig.EdDSA)
-	defer d.net.Salts(make([]byte, 64)) // net is a copy: draw on
-	return net.Segment(d.now, reports...)
+	return net.Aggregate(d.now, func(i int) *sig.PublicKey { return half[i] }, reports...)
+}
+
+// half is the key that a report's half goes into the aggregate with, nil if it stays whole.
+func (d *desk) half(w words) *sig.PublicKey {
+	key, ok := w.opts["half"]
+	switch {
+	case ok:
+		return ledgertest.Key(key, sig.EdDSA).Public()
+	case w.has("half"):
+		return d.devices[w.arg(0)].Key.Public()
+	}
+	return nil
 }
 
 func (d *desk) commit() {
@@ -202,6 +224,10 @@ func (d *desk) apply(tx *lamppost.Transaction) []string {
 	if err != nil {
 		return []string{"ERROR " + err.Error()}
 	}
+	if tx.Type == lamppost.TxSegment {
+		d.segments[ledger.Place{Height: d.height, Index: d.index}] = tx
+	}
+	d.index++
 	var out []string
 	for _, o := range outcomes {
 		out = append(out, say(tx.Type, o))
@@ -216,6 +242,8 @@ func say(t lamppost.TxType, o lamppost.Outcome) string {
 	switch {
 	case o.Code == lamppost.CodeDuplicate:
 		return fmt.Sprintf("duplicate of block %d", binary.BigEndian.Uint64(o.Data))
+	case t == lamppost.TxFraud && o.Code == lamppost.CodeOK:
+		return sayCorrection(o)
 	case t == lamppost.TxInvoice && o.Code == lamppost.CodeOK:
 		var inv tariff.Invoice
 		if err := lamppost.Unmarshal(o.Data, &inv); err != nil {
@@ -232,6 +260,26 @@ func say(t lamppost.TxType, o lamppost.Outcome) string {
 		return o.Code.String() + ": " + o.Text
 	}
 	return o.Code.String()
+}
+
+func sayCorrection(o lamppost.Outcome) string {
+	var c lamppost.Correction
+	if err := lamppost.Unmarshal(o.Data, &c); err != nil {
+		return err.Error()
+	}
+	s := fmt.Sprintf("ok: %s lied about report %d/%d of %s;", c.Gateway, c.Epoch, c.N, c.Device)
+	if c.Taken {
+		s += fmt.Sprintf(" its number is free again, %d edges are gone", c.Edges)
+	} else {
+		s += " it had changed nothing"
+	}
+	if len(c.Invoices) > 0 {
+		s += "; invoices that rest on it: " + strings.Join(c.Invoices, ", ")
+	}
+	if c.Suspended {
+		s += "; " + string(c.Gateway) + " is suspended"
+	}
+	return s
 }
 
 // words is a line taken apart.
@@ -326,199 +374,6 @@ func money(s string) lamppost.Micro {
 	return m
 }
 
-func (d *desk) order(w words) *lamppost.Transaction {
-	if w.verb == "again" {
-		return d.kept[w.arg(0)]
-	}
-	t, body := d.body(w)
-	net := *d.net
-	net.ID = w.or("net", net.ID)
-	if by, ok := w.opts["by"]; ok {
-		net.Member, net.Key = lamppost.MemberID(by), ledgertest.Key(by, sig.EdDSA)
-	}
-	tx := net.Order(d.time(w.or("expires", "+1h")), t, body)
-	d.net.Salts(make([]byte, 64)) // net is a copy: draw on
-	if w.name != "" {
-		d.kept[w.name] = tx
-	}
-	return tx
-}
-
-func (d *desk) body(w words) (lamppost.TxType, any) {
-	party := func(i int) lamppost.PartyID { return lamppost.PartyID(w.arg(i)) }
-	switch w.verb {
-	case "genesis":
-		return lamppost.TxGenesis, d.genesis(w)
-	case "party":
-		return lamppost.TxParty, lamppost.PartyBody{ID: party(0), Name: w.or("name", ""), CreditLimit: money(w.or("limit", "0"))}
-	case "device":
-		return lamppost.TxDevice, d.device(w)
-	case "gateway":
-		b := lamppost.GatewayBody{ID: lamppost.MemberID(w.arg(0)), Member: lamppost.MemberID(w.or("member", "m1")),
-			Key: ledgertest.Key(w.arg(0), sig.EdDSA).Public().Bytes()}
-		if raw, ok := w.opts["raw"]; ok {
-			b.Key = unhex(raw)
-		}
-		return lamppost.TxGateway, b
-	case "revoke":
-		return lamppost.TxRevoke, lamppost.RevokeBody{Device: lamppost.DeviceID(w.arg(0)), KeyEpoch: uint32(number(w.arg(1))), Reason: w.or("reason", "")}
-	case "point":
-		return lamppost.TxPoint, lamppost.PointBody{ID: w.arg(0), Device: lamppost.DeviceID(w.arg(1)), Register: w.arg(2), Unit: w.or("unit", "Wh")}
-	case "tariff":
-		t := ledgertest.Tariff(w.arg(0), uint32(number(w.arg(1))), party(2), d.time(w.arg(4)), money(w.arg(3)))
-		t.Currency, t.RegisterUnit = w.or("currency", "EUR"), w.or("unit", "Wh")
-		if until, ok := w.opts["to"]; ok {
-			t.To = d.time(until)
-		}
-		return lamppost.TxTariff, t
-	case "agreement":
-		a := lamppost.AgreementBody{ID: w.arg(0), Seller: party(1), Buyer: party(2), Point: w.arg(3), Tariff: w.arg(4), From: d.time(w.arg(5))}
-		if until, ok := w.opts["to"]; ok {
-			a.To = d.time(until)
-		}
-		return lamppost.TxAgreement, a
-	case "transfer":
-		return lamppost.TxTransfer, lamppost.TransferBody{From: party(0), To: party(1), Amount: money(w.arg(2)),
-			Currency: w.or("currency", "EUR"), Memo: strings.Repeat("m", int(number(w.or("memo", "0"))))}
-	case "invoice":
-		return lamppost.TxInvoice, lamppost.InvoiceBody{Seller: party(0), Buyer: party(1), From: d.time(w.arg(2)), To: d.time(w.arg(3)),
-			Currency: w.or("currency", "EUR")}
-	case "raw":
-		body, err := hex.DecodeString(w.arg(1))
-		must(err)
-		return lamppost.TxType(number(w.arg(0))), body
-	}
-	return d.forgetting(w)
-}
-
-func (d *desk) genesis(w words) lamppost.GenesisBody {
-	g := d.net.GenesisBody()
-	g.Rules = uint32(number(w.or("rules", "1")))
-	g.Network, g.AdmitUnsigned = w.or("network", g.Network), w.has("unsigned")
-	m2 := lamppost.Member{ID: "m2", Key: ledgertest.Key("m2", sig.EdDSA).Public().Bytes()}
-	switch w.or("members", "1") {
-	case "0":
-		g.Members = nil
-	case "2":
-		g.Members = append(g.Members, m2)
-	case "twice":
-		g.Members = append(g.Members, m2, m2)
-	case "badkey":
-		m2.Key = make([]byte, 32)
-		g.Members = append(g.Members, m2)
-	case "other":
-		g.Members = []lamppost.Member{m2}
-	}
-	return g
-}
-
-func (d *desk) device(w words) lamppost.DeviceBody {
-	id := w.arg(0)
-	suite, err := sig.ParseSuite(w.or("suite", "ed25519"))
-	must(err)
-	dev := d.net.NewDevice(lamppost.DeviceID(id), suite)
-	if k, ok := w.opts["key"]; ok {
-		dev.Key = ledgertest.Key(k, suite)
-	}
-	dev.Epoch = uint32(number(w.or("epoch", "1")))
-	b := dev.Body(lamppost.PartyID(w.arg(1)))
-	b.Salt = b.Salt[:number(w.or("salt", "16"))]
-	b.Safety = lamppost.SafetyClass(number(w.or("safety", "3")))
-	b.Assurance, err = lamppost.ParseAssurance(w.or("assurance", "device-signed"))
-	must(err)
-	switch b.Gateway = lamppost.MemberID(w.or("gateway", "")); {
-	case b.Assurance == lamppost.GatewayVouched && suite == sig.HMAC256:
-		sum := lamppost.KeyCommitment(b.Salt, b.Key)
-		b.Key = sum[:]
-	case b.Assurance.Wrapped() && w.or("suite", "") == "":
-		b.Suite, b.Key = 0, nil
-	}
-	if raw, ok := w.opts["raw"]; ok {
-		b.Key = unhex(raw)
-	}
-	if d.devices[id] == nil || dev.Epoch > d.devices[id].Epoch {
-		d.devices[id] = dev
-	}
-	return b
-}
-
-func (d *desk) report(w words) []byte {
-	if w.verb == "junk" {
-		return []byte("junk")
-	}
-	if raw, ok := d.reports[w.or("again", "")]; ok {
-		return raw
-	}
-	var dev ledgertest.Device
-	if known := d.devices[w.or("as", w.arg(0))]; known != nil {
-		dev = *known
-	} else {
-		dev = *d.net.NewDevice(lamppost.DeviceID(w.arg(0)), sig.EdDSA)
-	}
-	dev.ID = lamppost.DeviceID(w.arg(0))
-	if k, ok := w.opts["key"]; ok {
-		dev.Key = ledgertest.Key(k, sig.EdDSA)
-	}
-	dev.Epoch = uint32(number(w.or("keyepoch", fmt.Sprint(dev.Epoch))))
-	dev.Network = w.or("net", dev.Network)
-	r := lamppost.Report{Seq: lamppost.Seq{Epoch: uint32(number(w.or("epoch", "0"))), N: uint64(number(w.arg(1)))}}
-	if w.has("synced") {
-		r.TimeQuality = lamppost.TimeSynchronised
-	}
-	if w.has("billing") {
-		r.Flags = lamppost.FlagBilling
-	}
-	if by, ok := w.opts["wrapped"]; ok {
-		dev.Key = ledgertest.Key(by, sig.EdDSA)
-		r.Flags |= lamppost.FlagWrapped
-	}
-	for _, p := range w.pairs {
-		r.Readings = append(r.Readings, d.reading(p))
-	}
-	if len(w.pairs) == 0 {
-		r.Readings = []lamppost.Reading{ledgertest.Power(d.now, 1)}
-	}
-	raw := dev.Sign(r)
-	if w.has("float") {
-		raw = floatRegister(&dev, r)
-	}
-	if w.has("bent") {
-		raw[len(raw)-40] ^= 1 // in R: decodes or not, it does not verify
-	}
-	if w.name != "" {
-		d.reports[w.name] = raw
-	}
-	return raw
-}
-
-func (d *desk) reading(pair string) lamppost.Reading {
-	left, value, _ := strings.Cut(pair, "=")
-	name, at, _ := strings.Cut(left, "@")
-	value, quality, _ := strings.Cut(value, "/")
-	v, err := lamppost.ParseDecimal(value)
-	must(err)
-	r := lamppost.Reading{Name: strings.ReplaceAll(name, "^", "\x00"), Unit: "Wh", Time: d.time(at), Kind: lamppost.Register, Value: v}
-	if strings.HasSuffix(name, "_g") {
-		r.Kind = lamppost.Gauge
-	}
-	r.Quality = map[string]lamppost.Quality{"estimated": lamppost.Estimated, "faulty": lamppost.Faulty}[quality]
-	return r
-}
-
-// floatRegister signs a report whose register is a float, which this project's own encoder refuses to write: label 2 (a
-// float value) is turned into label 5 (a sum) before signing.
-func floatRegister(dev *ledgertest.Device, r lamppost.Report) []byte {
-	r.Readings = []lamppost.Reading{{Name: "e", Unit: "Wh", Time: 1, IsFloat: true, Float: 1.5}}
-	r.Device, r.KeyEpoch = dev.ID, dev.Epoch
-	raw := dev.Sign(r)
-	at := strings.Index(string(raw), "\x02\xf9\x3e\x00") // 1.5 as a half
-	if at < 0 {
-		panic("no float in the pack")
-	}
-	raw[at] = 5
-	return raw
-}
-
 func (d *desk) show(w words) (out []string) {
 	v := ledger.View{Reader: d.store}
 	switch w.arg(0) {
@@ -540,27 +395,37 @@ func (d *desk) show(w words) (out []string) {
 		gateways, err := v.Gateways()
 		must(err)
 		for _, g := range gateways {
-			p, err := v.Where(lamppost.TxGateway, string(g.ID), 0)
+			p, err := v.Where(lamppost.TxGateway, string(g.ID), g.KeyEpoch)
 			must(err)
 			out = append(out, fmt.Sprintf("%s of %s, registered in block %d", g.ID, g.Member, p.Height))
 		}
-	case "keys":
-		body, err := v.Device(lamppost.DeviceID(w.arg(1)))
+	case "gateway":
+		keys, err := v.GatewayKeys(lamppost.MemberID(w.arg(1)))
 		must(err)
-		for epoch := range body.KeyEpoch + 1 {
-			if p, err := v.Where(lamppost.TxDevice, w.arg(1), epoch); err == nil {
-				out = append(out, fmt.Sprintf("epoch %d enrolled in block %d", epoch, p.Height))
+		for _, k := range keys {
+			out = append(out, showKey(k.Body.KeyEpoch, k.Place, k.Until, k.Body.Consent))
+		}
+		revoked, err := v.RevokedGateway(lamppost.MemberID(w.arg(1)))
+		must(err)
+		out = append(out, showRevoked(revoked)...)
+	case "keys":
+		keys, err := v.Keys(lamppost.DeviceID(w.arg(1)))
+		must(err)
+		for _, k := range keys {
+			out = append(out, showKey(k.Body.KeyEpoch, k.Place, k.Until, k.Body.Consent))
+			if p, err := v.Where(lamppost.TxDevice, w.arg(1), k.Body.KeyEpoch); err != nil || p != k.Place {
+				out = append(out, fmt.Sprintf("but where it is said to be: %v, %v", p, err))
 			}
 		}
-		revoked, err := v.Revoked(body.ID)
+		revoked, err := v.Revoked(lamppost.DeviceID(w.arg(1)))
 		must(err)
-		for _, b := range revoked {
-			p, err := v.Where(lamppost.TxRevoke, w.arg(1), b.KeyEpoch)
-			must(err)
-			out = append(out, fmt.Sprintf("epoch %d revoked in block %d: %s", b.KeyEpoch, p.Height, b.Reason))
-		}
+		out = append(out, showRevoked(revoked)...)
 	case "kept":
 		out = append(out, d.forgotten()...)
+	case "records":
+		n := 0
+		must(d.store.Scan([]byte("sS"), []byte("sT"), func(_, _ []byte) error { n++; return nil }))
+		out = append(out, fmt.Sprintf("%d records of segments and reports", n))
 	case "snapshots":
 		out = append(out, d.snapshots()...)
 	case "ids":
@@ -579,6 +444,24 @@ func (d *desk) show(w words) (out []string) {
 		}))
 	default:
 		panic("show what?")
+	}
+	return out
+}
+
+func showKey(epoch uint32, at ledger.Place, until lamppost.TimeMS, consent []byte) string {
+	line := fmt.Sprintf("epoch %d enrolled in block %d", epoch, at.Height)
+	if len(consent) > 0 {
+		line += " with the former key's consent"
+	}
+	if until != 0 {
+		line += ", counts before " + time.UnixMilli(int64(until)).UTC().Format("2006-01-02T15:04:05Z")
+	}
+	return line
+}
+
+func showRevoked(revoked []ledger.Revocation) (out []string) {
+	for _, r := range revoked {
+		out = append(out, fmt.Sprintf("epoch %d revoked in block %d: %s", r.KeyEpoch, r.Place.Height, r.Reason))
 	}
 	return out
 }

@@ -36,20 +36,85 @@ func (v View) Parties() ([]lamppost.PartyBody, error) { return readAll[lamppost.
 
 // Device returns a device, or kv.ErrNotFound.
 func (v View) Device(id lamppost.DeviceID) (lamppost.DeviceBody, error) {
-	return read[lamppost.DeviceBody](v, key('D', string(id)))
+	keys, err := v.Keys(id)
+	if err == nil && len(keys) == 0 {
+		err = kv.ErrNotFound
+	}
+	if err != nil {
+		return lamppost.DeviceBody{}, err
+	}
+	return keys[len(keys)-1].Body, nil
 }
 
-// Devices returns all devices by id.
-func (v View) Devices() ([]lamppost.DeviceBody, error) { return readAll[lamppost.DeviceBody](v, 'D') }
+// Devices returns all devices by id, each with the key it has.
+func (v View) Devices() ([]lamppost.DeviceBody, error) {
+	return latest(v, 'D', func(b *lamppost.DeviceBody) lamppost.DeviceID { return b.ID })
+}
 
-// Gateways returns all registered gateways by id. Members, who are gateways too, are in the genesis.
+// Gateways returns all registered gateways by id, each with the key it has. Members, who are gateways too, are in the genesis.
 func (v View) Gateways() ([]lamppost.GatewayBody, error) {
-	return readAll[lamppost.GatewayBody](v, 'W')
+	return latest(v, 'W', func(b *lamppost.GatewayBody) lamppost.MemberID { return b.ID })
+}
+
+// Keys returns all keys that a device ever had, by key epoch.
+func (v View) Keys(id lamppost.DeviceID) ([]Key[lamppost.DeviceBody], error) {
+	return keysOf[lamppost.DeviceBody](v, 'D', string(id))
+}
+
+// GatewayKeys returns all keys that a gateway ever had, by key epoch.
+func (v View) GatewayKeys(id lamppost.MemberID) ([]Key[lamppost.GatewayBody], error) {
+	return keysOf[lamppost.GatewayBody](v, 'W', string(id))
+}
+
+func keysOf[B any](v View, kind byte, id string) (all []Key[B], err error) {
+	err = eachKey(v, append(key(kind, id), 0), func(k Key[B]) error {
+		all = append(all, k)
+		return nil
+	})
+	return all, err
+}
+
+// latest returns the body of the last key of everybody who has keys of a kind.
+func latest[B any, ID comparable](v View, kind byte, id func(*B) ID) ([]B, error) {
+	var all []B
+	err := eachKey(v, key(kind), func(k Key[B]) error {
+		if n := len(all); n > 0 && id(&all[n-1]) == id(&k.Body) {
+			all = all[:n-1]
+		}
+		all = append(all, k.Body)
+		return nil
+	})
+	return all, err
+}
+
+// A Revocation is an order that ended a key and all before it.
+type Revocation struct {
+	lamppost.RevokeBody
+	Place Place
 }
 
 // Revoked returns the revocations of a device's keys, by key epoch.
-func (v View) Revoked(id lamppost.DeviceID) ([]lamppost.RevokeBody, error) {
-	return readRange[lamppost.RevokeBody](v, append(key('R', string(id)), 0))
+func (v View) Revoked(id lamppost.DeviceID) ([]Revocation, error) {
+	return v.revocations('R', string(id))
+}
+
+// RevokedGateway returns the revocations of a gateway's keys, by key epoch.
+func (v View) RevokedGateway(id lamppost.MemberID) ([]Revocation, error) {
+	return v.revocations('K', string(id))
+}
+
+func (v View) revocations(kind byte, id string) (all []Revocation, err error) {
+	from := append(key(kind, id), 0)
+	err = v.Scan(from, end(from), func(_, val []byte) error {
+		at, err := decodePlace(val)
+		if err != nil {
+			return err
+		}
+		b, err := decodeBody[lamppost.RevokeBody](slices.Clone(val))
+		all = append(all, Revocation{b, at})
+		return err
+	})
+	return all, err
 }
 
 // Points returns all metering points by id.
@@ -118,8 +183,8 @@ func (v View) Decided(id lamppost.TxID) (Place, error) {
 	return decodePlace(raw)
 }
 
-// Where returns the place of the transaction that registered something: a party, gateway, point or agreement by id, a
-// tariff by id and version, a device or a revocation by device and key epoch. It returns kv.ErrNotFound for what is not registered.
+// Where returns the place of the transaction that registered something: a party, point or agreement by id, a tariff by id
+// and version, a device or gateway by id and key epoch. It returns kv.ErrNotFound for what is not registered.
 func (v View) Where(t lamppost.TxType, id string, version uint32) (Place, error) {
 	var k []byte
 	switch t {
@@ -132,11 +197,9 @@ func (v View) Where(t lamppost.TxType, id string, version uint32) (Place, error)
 	case lamppost.TxTariff:
 		k = tariffKey(id, version)
 	case lamppost.TxGateway:
-		k = key('W', id)
-	case lamppost.TxRevoke:
-		k = revokeKey(lamppost.DeviceID(id), version)
+		k = epochKey('W', id, version)
 	case lamppost.TxDevice:
-		k = epochKey(lamppost.DeviceID(id), version)
+		k = epochKey('D', id, version)
 	default:
 		return Place{}, fmt.Errorf("a %s is not registered under an id", t)
 	}
@@ -188,11 +251,12 @@ func (v View) places(from []byte) ([]Place, error) {
 
 // Quarantine returns why a device is quarantined, or "".
 func (v View) Quarantine(id lamppost.DeviceID) (string, error) {
-	why, err := v.Get(key('F', string(id)))
+	raw, err := v.Get(key('F', string(id)))
 	if errors.Is(err, kv.ErrNotFound) {
 		return "", nil
 	}
-	return string(why), err
+	why, _ := decodeQuarantine(raw)
+	return why, err
 }
 
 // Sequence says how far a device's numbers are known: the highest, and how many below it are missing or given up.

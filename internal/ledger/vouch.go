@@ -1,60 +1,12 @@
 package ledger
 
 import (
-	"fmt"
-
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/sig"
 )
 
 // Who vouches for a report: the device by its key, or the gateway that its enrolment names. The class of a device is in
 // its enrolment, which is kept by key epoch, so that it is known of every old report too.
-
-// A gateway signs segments beside the members, and reports of devices without a key.
-type gateway struct {
-	body lamppost.GatewayBody
-	key  *sig.PublicKey
-}
-
-// gateway registers one. The member who signed answers for it.
-func (s *State) gateway(b lamppost.GatewayBody, signer lamppost.MemberID) error {
-	if err := lamppost.CheckName("gateway", string(b.ID)); err != nil {
-		return lamppost.Refuse(lamppost.CodeBadTx, "%v", err)
-	}
-	if s.segmentKey(b.ID) != nil {
-		return lamppost.Refuse(lamppost.CodeExists, "%q is a member or gateway already", b.ID)
-	}
-	if b.Member != signer {
-		return lamppost.Refuse(lamppost.CodeForbidden, "member %q signed for a gateway that %q shall answer for", signer, b.Member)
-	}
-	parsed, err := sig.ParsePublicKey(sig.EdDSA, b.Key)
-	if err != nil {
-		return lamppost.Refuse(lamppost.CodeBadTx, "key of gateway %q: %v", b.ID, err)
-	}
-	s.gateways[b.ID] = &gateway{body: b, key: parsed}
-	s.putBody(key('W', string(b.ID)), b)
-	return nil
-}
-
-func (s *State) loadGateway(b lamppost.GatewayBody) error {
-	parsed, err := sig.ParsePublicKey(sig.EdDSA, b.Key)
-	s.gateways[b.ID] = &gateway{body: b, key: parsed}
-	return err
-}
-
-// segmentKey returns the key that a member's or gateway's segments are signed with, or nil.
-func (s *State) segmentKey(id lamppost.MemberID) *sig.PublicKey {
-	if m := s.members[id]; m != nil {
-		return m.key
-	}
-	if g := s.gateways[id]; g != nil {
-		return g.key
-	}
-	return nil
-}
-
-// Gateway returns the key of a member or registered gateway, or nil.
-func (s *State) Gateway(id lamppost.MemberID) *sig.PublicKey { return s.segmentKey(id) }
 
 // deviceKey checks that suite, key and gateway fit the assurance, and returns the key, nil where the ledger has none.
 func (s *State) deviceKey(b lamppost.DeviceBody) (*sig.PublicKey, error) {
@@ -65,7 +17,7 @@ func (s *State) deviceKey(b lamppost.DeviceBody) (*sig.PublicKey, error) {
 	switch {
 	case !vouched && !wrapped:
 		return nil, lamppost.Refuse(lamppost.CodeBadTx, "assurance %q is not known to rules version %d", b.Assurance, Rules)
-	case s.segmentKey(b.Gateway) == nil:
+	case !s.isGateway(b.Gateway):
 		return nil, lamppost.Refuse(lamppost.CodeUnknown, "no gateway %q to vouch for %q", b.Gateway, b.ID)
 	case vouched && (b.Suite != sig.HMAC256 || len(b.Key) != len(lamppost.Hash{})):
 		return nil, lamppost.Refuse(lamppost.CodeBadTx, "a gateway-vouched device has an HMAC key, and the ledger only the digest of it")
@@ -91,38 +43,6 @@ func ownKey(b lamppost.DeviceBody) (*sig.PublicKey, error) {
 	return parsed, nil
 }
 
-// revoke ends a key epoch of a device and all before it.
-func (s *State) revoke(b lamppost.RevokeBody) error {
-	d := s.devices[b.Device]
-	switch {
-	case d == nil:
-		return lamppost.Refuse(lamppost.CodeUnknown, "no device %q whose key could be revoked", b.Device)
-	case b.KeyEpoch > d.body.KeyEpoch:
-		return lamppost.Refuse(lamppost.CodeUnknown, "%q has key epoch %d, not %d yet", b.Device, d.body.KeyEpoch, b.KeyEpoch)
-	case d.isRevoked(b.KeyEpoch):
-		return lamppost.Refuse(lamppost.CodeExists, "key epoch %d of %q is revoked", b.KeyEpoch, b.Device)
-	}
-	if err := checkText(b.Reason); err != nil {
-		return err
-	}
-	d.revoke(b.KeyEpoch)
-	s.putBody(revokeKey(b.Device, b.KeyEpoch), b)
-	return nil
-}
-
-func (s *State) loadRevoked(b lamppost.RevokeBody) error {
-	d := s.devices[b.Device]
-	if d == nil {
-		return fmt.Errorf("a key of %q is revoked, but the device is not there", b.Device)
-	}
-	d.revoke(b.KeyEpoch)
-	return nil
-}
-
-func (d *device) revoke(epoch uint32) { d.revoked = max(d.revoked, uint64(epoch)+1) }
-
-func (d *device) isRevoked(epoch uint32) bool { return uint64(epoch) < d.revoked }
-
 // proof says how a report in a segment of a gateway is shown to be the device's.
 type proof uint8
 
@@ -132,31 +52,33 @@ const (
 	byGateway              // a MAC that the segment's gateway checked
 )
 
-// prove says what shows that a report is the device's, and with which key. segment is the key of the segment's gateway.
-func (d *device) prove(r *lamppost.Report, gateway lamppost.MemberID, segment *sig.PublicKey) (proof, *sig.PublicKey) {
-	if d.body.KeyEpoch != r.KeyEpoch || d.isRevoked(r.KeyEpoch) || d.body.Assurance.Wrapped() != r.Wrapped() {
-		return byNobody, nil
-	}
+// prove says what shows that a report is the device's under this enrolment, and with which key. segment is the key of the
+// segment's gateway. No enrolment proves nothing.
+func prove(e *held[lamppost.DeviceBody], r *lamppost.Report, gateway lamppost.MemberID, segment *sig.PublicKey) (proof, *sig.PublicKey) {
 	switch {
-	case d.body.Assurance == lamppost.DeviceSigned && d.key.Suite() == r.Suite():
-		return byOwnKey, d.key
-	case d.body.Gateway != gateway:
+	case e == nil || e.Body.Assurance.Wrapped() != r.Wrapped():
 		return byNobody, nil
-	case d.body.Assurance == lamppost.GatewayVouched && r.Suite() == sig.HMAC256:
+	case e.Body.Assurance == lamppost.DeviceSigned && e.public.Suite() == r.Suite():
+		return byOwnKey, e.public
+	case e.Body.Gateway != gateway:
+		return byNobody, nil
+	case e.Body.Assurance == lamppost.GatewayVouched && r.Suite() == sig.HMAC256:
 		return byGateway, nil
-	case d.body.Assurance.Wrapped() && r.Suite() == segment.Suite():
+	case e.Body.Assurance.Wrapped() && r.Suite() == segment.Suite():
 		return byOwnKey, segment
 	}
 	return byNobody, nil
 }
 
 // unproven says for people why a report is not taken as the device's.
-func (d *device) unproven(r *lamppost.Report) string {
-	switch {
+func (d *device) unproven(r *lamppost.Report, now lamppost.TimeMS) string {
+	switch e := d.under(r.KeyEpoch, now); {
 	case d.isRevoked(r.KeyEpoch):
 		return "revoked: the key with this epoch counts no longer"
-	case d.body.Assurance != lamppost.DeviceSigned:
+	case e == nil && r.KeyEpoch < d.epoch:
+		return "another key is in use, and the one with this epoch counts no longer"
+	case e != nil && e.Body.Assurance != lamppost.DeviceSigned:
 		return "the report does not come by the gateway that vouches for the device, as its enrolment says"
 	}
-	return "the signature is not that of the device's current key"
+	return "the signature is not that of the device's key with this epoch"
 }

@@ -144,7 +144,7 @@ func enrol(ctx context.Context, n *node.Node, o IngestOptions) ([]*client, error
 		if err != nil {
 			return nil, err
 		}
-		if _, err := n.Devices().Enrol(ctx, id, o.Suite, key.Public().Bytes()); err != nil {
+		if _, err := n.Devices().Enrol(ctx, id, api.NewKey{Suite: o.Suite, Key: key.Public().Bytes()}); err != nil {
 			return nil, err
 		}
 		clients[i] = &client{id: id, token: token, key: key, window: o.Window}

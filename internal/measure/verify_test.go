@@ -37,6 +37,7 @@ func TestVerify(t *testing.T) {
 	for _, want := range []string{
 		"ed25519 std n=64 keys=64 bad=0 64.0", "ed25519 single n=64 keys=64 bad=0 64.0",
 		"es256 std n=64 keys=64 bad=0 64.0", "es256 single n=64 keys=64 bad=0 64.0",
+		"es256 first n=256 keys=256 bad=0 64.0", "es256 batch n=64 keys=64 bad=0 64.0", "es256 batch n=64 keys=16 bad=0 64.0",
 		"hmac-sha256 single n=64 keys=64 bad=0 32.0",
 		"ed25519 batch n=8 keys=8 bad=0 64.0", "ed25519 batch n=64 keys=64 bad=0 64.0", "ed25519 batch n=64 keys=16 bad=0 64.0",
 		"ed25519 halfagg n=8 keys=8 bad=0 36.0", "ed25519 halfagg n=64 keys=64 bad=0 32.5", "ed25519 halfagg n=64 keys=16 bad=0 32.5",

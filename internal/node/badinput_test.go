@@ -38,13 +38,15 @@ func TestBadInput(t *testing.T) {
 			l.order("/api/parties", lamppost.PartyBody{ID: "ada"}, nil)
 			m := l.announce("m1")
 			l.enrol(m)
-			stale := *m // the key before the present one
-			var dev api.DeviceToken
-			l.order("/api/devices/m1/token", nil, &dev)
-			m.token, m.key = dev.Token, newKey(t, "another key of m1")
-			l.enrol(m)
-			if stale.epoch != 1 || m.epoch != 2 {
-				t.Fatalf("key epochs %d and %d, want 1 and 2", stale.epoch, m.epoch)
+			stale := *m // two keys ago: the one before the present one still counts
+			for _, seed := range []string{"another key of m1", "and another"} {
+				var dev api.DeviceToken
+				l.order("/api/devices/m1/token", nil, &dev)
+				m.token, m.key = dev.Token, newKey(t, seed)
+				l.enrol(m)
+			}
+			if stale.epoch != 1 || m.epoch != 3 {
+				t.Fatalf("key epochs %d and %d, want 1 and 3", stale.epoch, m.epoch)
 			}
 			other := l.announce("m2")
 			l.enrol(other)
@@ -103,8 +105,8 @@ func badReports(t *testing.T, m, stale, other *machine) []badReport {
 		{"a byte too many", append(slices.Clone(cut), 0), "bad_report", false},
 		{"a wrong signature", forged, "bad_signature", false},
 		{"a forged report of a number that was used", reused, "bad_signature", false}, // and no quarantine: the device has done nothing
-		{"the key before the present one", stale.report(t, nil), "bad_signature", false},
-		{"the present key under the old epoch", good(func(r *lamppost.Report) { r.KeyEpoch = 1 }), "bad_signature", false},
+		{"a key that was replaced twice", stale.report(t, nil), "bad_signature", false},
+		{"the present key under an old epoch", good(func(r *lamppost.Report) { r.KeyEpoch = 1 }), "bad_signature", false},
 		{"another device's name", other.report(t, nil), "forbidden", false},
 		{"a name that nobody announced", nobody.report(t, nil), "forbidden", false},
 		{"a synchronised clock a year ahead", good(func(r *lamppost.Report) {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -49,11 +50,23 @@ type Config struct {
 	// AdmitUnsigned lets a new network enrol devices that nobody vouches for. An existing network keeps what it was founded with.
 	AdmitUnsigned bool `yaml:"admit_unsigned"`
 
+	// Verify says who checks the devices' signatures in a new network: "full", every replica all of them, or "gateway", gateways
+	// on site do and replicas check by sample. An existing network keeps what it was founded with. Default "full".
+	Verify string `yaml:"verify"`
+	// Sample is the share of the reports of trusted gateways that this node checks itself, above 0 up to 1; default 0.01.
+	Sample float64 `yaml:"sample"`
+
 	// Linger is the longest time a report waits for others before its segment is signed; default 25ms.
 	Linger time.Duration `yaml:"linger"`
 	// Publish is the time between checkpoints; default 500ms, at most 1s.
 	Publish time.Duration `yaml:"publish"`
 
+	// Witnesses are asked to cosign the log's checkpoints; WitnessQuorum of them are enough, by default more than half.
+	// Receipts and statements are then proven against what is cosigned. WitnessEvery is the shortest time between two
+	// checkpoints they are asked for; default 5s, at most 1h.
+	Witnesses     []Witness     `yaml:"witnesses"`
+	WitnessQuorum int           `yaml:"witness_quorum"`
+	WitnessEvery  time.Duration `yaml:"witness_every"`
 	// SnapshotEvery is how often the ledger's state is written into a file, on the node's clock; default 24h.
 	SnapshotEvery Every `yaml:"snapshot_every"`
 
@@ -70,6 +83,12 @@ type Config struct {
 	Log     *slog.Logger     `yaml:"-"` // default: nothing is logged
 	NoFsync bool             `yaml:"-"` // for tests that do not cut the power
 	Keep    time.Duration    `yaml:"-"` // how often the archive looks for something to do; default 5s
+}
+
+// A Witness is asked for cosignatures (C2SP tlog-witness).
+type Witness struct {
+	VKey string `yaml:"vkey"` // its verifier key
+	URL  string `yaml:"url"`
 }
 
 // ReadConfig reads a YAML file over c.
@@ -99,6 +118,8 @@ func (c *Config) Check() error {
 	c.Scrub = or(c.Scrub, Every(7*24*time.Hour))
 	c.SnapshotEvery = or(c.SnapshotEvery, Every(24*time.Hour))
 	c.Speed = or(c.Speed, 1)
+	c.WitnessEvery = or(c.WitnessEvery, 5*time.Second)
+	c.WitnessQuorum = or(c.WitnessQuorum, quorumOf(len(c.Witnesses)))
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -111,6 +132,14 @@ func (c *Config) Check() error {
 	if err := c.checkNames(); err != nil {
 		return err
 	}
+	if c.Verify != "" {
+		if _, err := lamppost.ParsePolicy(c.Verify); err != nil {
+			return fmt.Errorf("verify: %w", err)
+		}
+	}
+	if c.Sample = or(c.Sample, 0.01); !(c.Sample > 0 && c.Sample <= 1) {
+		return fmt.Errorf("sample is a share of the reports above 0 up to 1, not %v", c.Sample)
+	}
 	if c.Publish < 0 || c.Publish > time.Second || c.Linger < 0 || c.Linger > time.Minute {
 		return errors.New("publish is at most 1s and linger at most 1m, and neither is negative")
 	}
@@ -119,6 +148,9 @@ func (c *Config) Check() error {
 		if c.LogArchive, err = filepath.Abs(c.LogArchive); err != nil {
 			return err
 		}
+	}
+	if err := c.checkWitnesses(); err != nil {
+		return err
 	}
 	if !c.SnapshotEvery.Off() && c.SnapshotEvery < Every(time.Minute) {
 		return errors.New("snapshot_every is at least 1m, or off")
@@ -152,6 +184,42 @@ func (c *Config) checkNames() error {
 	}
 	if c.Member != "" {
 		return lamppost.CheckName("member", string(c.Member))
+	}
+	return nil
+}
+
+// quorumOf is more than half of n witnesses.
+func quorumOf(n int) int {
+	if n == 0 {
+		return 0
+	}
+	return n/2 + 1
+}
+
+// checkWitnesses refuses what would count a witness twice or ask for more than there are.
+func (c *Config) checkWitnesses() error {
+	if len(c.Witnesses) > lamppost.MaxWitnesses {
+		return fmt.Errorf("%d witnesses are over the limit of %d", len(c.Witnesses), lamppost.MaxWitnesses)
+	}
+	if c.WitnessQuorum < 0 || c.WitnessQuorum > len(c.Witnesses) {
+		return fmt.Errorf("a witness_quorum of %d cannot come from %d witnesses", c.WitnessQuorum, len(c.Witnesses))
+	}
+	if c.WitnessEvery < 0 || c.WitnessEvery > time.Hour {
+		return errors.New("witness_every is at most 1h and not negative")
+	}
+	names := map[string]string{} // by key
+	for _, w := range c.Witnesses {
+		k, err := lamppost.ParseWitnessKey(w.VKey)
+		if err != nil {
+			return err
+		}
+		if other, twice := names[string(k.Public())]; twice {
+			return fmt.Errorf("witnesses %q and %q share a key: each counts once", other, k.Name())
+		}
+		names[string(k.Public())] = k.Name()
+		if u, err := url.Parse(w.URL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			return fmt.Errorf("witness %q: %q is not an address such as https://witness.example", k.Name(), w.URL)
+		}
 	}
 	return nil
 }

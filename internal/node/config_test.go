@@ -18,10 +18,14 @@ func TestExampleConfig(t *testing.T) {
 	must(t, got.ReadConfig("../../docs/node.yaml"))
 	want := node.Config{Data: "/var/lib/lamppost", Network: "house-7", Member: "cellar", HTTP: "0.0.0.0:8443", MQTT: "0.0.0.0:8883",
 		TLSCert: "/etc/lamppost/cert.pem", TLSKey: "/etc/lamppost/key.pem", TLSClientCA: "/etc/lamppost/devices-ca.pem",
-		Mapping: "/etc/lamppost/mapping.yaml", AdmitUnsigned: true,
+		Mapping: "/etc/lamppost/mapping.yaml", AdmitUnsigned: true, Verify: "gateway", Sample: 0.02,
 		Broker: node.Broker{URL: "mqtts://broker.example:8883", User: "lamppost", Password: "correct-horse", CA: "/etc/lamppost/broker-ca.pem",
 			Group: "house-7", ACL: true, Plain: true},
-		Linger: 25 * time.Millisecond, Publish: 500 * time.Millisecond, SnapshotEvery: node.Every(24 * time.Hour), Scrub: node.Every(168 * time.Hour), LogArchive: "/mnt/archive/house-7"}
+		Linger: 25 * time.Millisecond, Publish: 500 * time.Millisecond,
+		Witnesses: []node.Witness{
+			{VKey: "witness.example+2f09c566+BHOKIHM3cDiDr2o0P2nO0p2XVfSprPj82ShbBRVgq2dP", URL: "https://witness.example"},
+			{VKey: "w1.utility.example+ef1e2147+BMo65oSXVMRs1rNLdRn2HrZ89jSv+PW2xPI4V8qBpRNM", URL: "https://w1.utility.example"}},
+		WitnessQuorum: 1, WitnessEvery: 5 * time.Second, SnapshotEvery: node.Every(24 * time.Hour), Scrub: node.Every(168 * time.Hour), LogArchive: "/mnt/archive/house-7"}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("read %+v, want %+v", got, want)
 	}
@@ -39,7 +43,7 @@ func TestDefaults(t *testing.T) {
 	t.Parallel()
 	c := node.Config{Data: "x"}
 	must(t, c.Check())
-	if c.HTTP != "127.0.0.1:8080" || c.MQTT != "127.0.0.1:1883" || c.Publish != 500*time.Millisecond || c.Now == nil || c.Log == nil || c.Speed != 1 {
+	if c.HTTP != "127.0.0.1:8080" || c.MQTT != "127.0.0.1:1883" || c.Publish != 500*time.Millisecond || c.Sample != 0.01 || c.Now == nil || c.Log == nil || c.Speed != 1 {
 		t.Errorf("defaults %+v", c)
 	}
 }

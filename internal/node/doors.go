@@ -39,7 +39,7 @@ func (n *Node) openFrontDoors() (err error) {
 		n.devices.BrokerChecks()
 	}
 	n.in = ingest.New(ingest.Config{
-		Network: n.cfg.Network, Gateway: n.cfg.Member, Key: n.key, Epoch: uint32(n.now() / 1000),
+		Network: n.cfg.Network, Gateway: n.cfg.Member, Key: func() *sig.PrivateKey { return n.key }, Epoch: uint32(n.now() / 1000),
 		Propose: n.engine, KeyOf: n.keyOf, Now: n.now, Salts: func(b []byte) { rand.Read(b) }, // never fails
 		Linger: n.cfg.Linger, Metrics: ingest.NewMetrics(n.registry),
 	})
@@ -81,7 +81,8 @@ func (n *Node) openWeb() error {
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	n.registerMetrics()
 	server, err := api.New(api.Config{
-		Store: n.store, Order: n.Order, Checkpoint: n.Checkpoint, Status: n.engine.Status, Files: n.publisher.Storage, LogArchive: n.cfg.LogArchive, Packs: n.packs,
+		Store: n.store, Order: n.Order, Checkpoint: n.Checkpoint, Status: n.engine.Status, Verify: n.verification, Files: n.publisher.Storage,
+		LogArchive: n.cfg.LogArchive, Packs: n.packs, Witnesses: n.witnesses(), Conflict: n.conflict.Load,
 		Network: n.cfg.Network, Member: n.cfg.Member, Quorum: 1, Now: n.now, Speed: n.cfg.Speed, Version: version(),
 		AdminToken: n.token, Live: n.live, Devices: n.devices, Gateways: n.gateways, Seen: n.seen, Broker: n.brokerStatus,
 		Snapshots: &api.Snapshots{Dir: n.snaps.dir, State: n.SnapshotState, Take: n.TakeSnapshot},
@@ -101,15 +102,15 @@ func (n *Node) openWeb() error {
 }
 
 // enrol makes a device's key known to the ledger; the HTTP door calls it for a device that showed its token.
-func (n *Node) enrol(ctx context.Context, id lamppost.DeviceID, suite string, key []byte) (network string, epoch uint32, err error) {
-	s, err := sig.ParseSuite(suite)
+func (n *Node) enrol(ctx context.Context, id lamppost.DeviceID, k httpd.NewKey) (network string, epoch uint32, err error) {
+	s, err := sig.ParseSuite(k.Suite)
 	if err != nil {
 		return "", 0, lamppost.Refuse(lamppost.CodeBadTx, "%v", err)
 	}
 	if s == sig.HMAC256 && !n.private(ctx) {
 		return "", 0, lamppost.Refuse(lamppost.CodeForbidden, "a shared key goes only over TLS or from this machine")
 	}
-	epoch, err = n.devices.Enrol(ctx, id, s, key)
+	epoch, err = n.devices.Enrol(ctx, id, api.NewKey{Suite: s, Key: k.Key, Consent: k.Consent})
 	return n.cfg.Network, epoch, err
 }
 

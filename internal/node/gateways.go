@@ -8,6 +8,7 @@ import (
 	"github.com/lamppost/lamppost/internal/api"
 	"github.com/lamppost/lamppost/internal/consensus"
 	"github.com/lamppost/lamppost/internal/ingest/httpd"
+	"github.com/lamppost/lamppost/internal/replica"
 )
 
 // A gatewayDoor is what the HTTP door asks on behalf of gateways on site.
@@ -24,13 +25,24 @@ func (d gatewayDoor) Fleet(id lamppost.MemberID) (httpd.Fleet, error) {
 	}
 	f := httpd.Fleet{Network: d.n.cfg.Network, Gateway: id, Devices: make([]httpd.FleetDevice, 0, len(list))}
 	for i := range list {
-		dev := httpd.FleetDevice{ID: list[i].ID, Token: list[i].Token}
-		if b := list[i].Body; b != nil {
-			dev.Suite, dev.Key, dev.KeyEpoch = b.Suite, b.Key, b.KeyEpoch
+		dev := httpd.FleetDevice{ID: list[i].ID, Token: list[i].Token, Safety: list[i].Safety}
+		if v, enrolled := d.n.rep.Vouch(dev.ID); enrolled {
+			dev.KeyEpoch, dev.Keys = v.Epoch, d.keys(v)
 		}
 		f.Devices = append(f.Devices, dev)
 	}
 	return f, nil
+}
+
+// keys lists the keys of a device that signs by itself.
+func (d gatewayDoor) keys(v *replica.Vouch) (list []httpd.FleetKey) {
+	now := d.n.now()
+	for ; v != nil; v = v.Former {
+		if v.Assurance == lamppost.DeviceSigned && v.Under(v.Epoch, now) == v {
+			list = append(list, httpd.FleetKey{Suite: v.Key.Suite(), Key: v.Key.Bytes(), Epoch: v.Epoch, Until: v.Until})
+		}
+	}
+	return list
 }
 
 // Segment implements httpd.Gateways. What the ledger would refuse as a whole is refused here, where the gateway can tell
@@ -46,12 +58,18 @@ func (d gatewayDoor) Segment(ctx context.Context, id lamppost.MemberID, raw []by
 	if len(raw) > lamppost.MaxSegmentBytes {
 		return 0, nil, lamppost.Refuse(lamppost.CodeTooLarge, "a segment of %d bytes is over the limit of %d", len(raw), lamppost.MaxSegmentBytes)
 	}
-	key := d.n.rep.GatewayKey(id)
-	if tx.Header.Gateway != id || key == nil || !tx.Signed.Verify(d.n.cfg.Network, lamppost.PurposeSegment, key) {
+	v := d.n.rep.Gateway(id)
+	switch {
+	case v != nil && v.Revoked:
+		return 0, nil, lamppost.Refuse(lamppost.CodeForbidden, "the key of gateway %q was revoked: it needs a new token (lamppost gateway add %s) and another key (lamppost gateway rotate)", id, id)
+	case tx.Header.Gateway != id || !v.Signed(tx, d.n.cfg.Network, d.n.now()):
 		return 0, nil, lamppost.Refuse(lamppost.CodeForbidden, "gateway %q did not sign this segment for network %q with its registered key", id, d.n.cfg.Network)
 	}
 	if lamppost.MerkleRoot(tx.Leaves()) != tx.Header.Root {
 		return 0, nil, lamppost.Refuse(lamppost.CodeBadTx, "the reports are not those the gateway signed")
+	}
+	if c := d.n.conflict.Load(); c != nil {
+		return 0, nil, lamppost.Refuse(lamppost.CodeBusy, "nothing is taken any more: %s", c.Text)
 	}
 	decision, err := d.n.engine.Propose(ctx, tx.ID(d.n.cfg.Network), raw)
 	if err != nil {

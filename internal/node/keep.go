@@ -15,6 +15,9 @@ import (
 // committed is told of every durable block.
 func (n *Node) committed(ev *replica.Event) {
 	n.live.Observe(ev)
+	if n.sampler != nil {
+		n.sampler.Observe(ev)
+	}
 	for _, tx := range ev.Txs {
 		if tx.Type == lamppost.TxErase {
 			n.wake()

@@ -61,7 +61,9 @@ func writeDurably(path, text string, mode os.FileMode) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-// openLog prepares publishing and writes the network's pin for people to copy.
+// openLog prepares publishing, publishes what the store holds, and writes the network's pin for people to copy. It is
+// published before anything new can be committed: if this store is an older copy of the log, what is signed here is still
+// the beginning of the true one, and the witnesses say so before anything else is signed.
 func (n *Node) openLog() error {
 	origin := lamppost.Origin(n.cfg.Network, n.cfg.Member)
 	var err error
@@ -72,12 +74,21 @@ func (n *Node) openLog() error {
 	if err != nil {
 		return err
 	}
-	storage := tilelog.Storage(near)
+	n.files = near
 	if far := LogArchive(n.cfg.LogArchive); far != nil {
-		storage = tilelog.Archived{DirStorage: near, Far: far}
+		n.files = tilelog.Archived{DirStorage: near, Far: far}
 	}
-	n.publisher = &tilelog.Publisher{Origin: origin, Signer: n.signer, Verifier: n.verifier, Storage: storage}
+	n.publisher = &tilelog.Publisher{Origin: origin, Signer: n.signer, Verifier: n.verifier, Storage: n.files}
+	if err := n.openWitnesses(); err != nil {
+		return err
+	}
+	if err := n.settle(n.publishNow()); err != nil {
+		return fmt.Errorf("publishing the log: %w", err)
+	}
 	pin := audit.Pin{Network: n.cfg.Network, Quorum: 1, Members: n.rep.Last().Members}
+	if w := n.witnesses(); w != nil {
+		pin.Witnesses, pin.WitnessQuorum = w.Keys, w.Quorum
+	}
 	return writeDurably(filepath.Join(n.cfg.Data, "network.pin"), pin.String(), 0o644)
 }
 
@@ -94,27 +105,36 @@ func noteKey(network string, m lamppost.Member, seed []byte) (note.Signer, note.
 	return signer, verifier, err
 }
 
-// publish brings the files and the checkpoint up to date every Config.Publish, and once more at the end.
+// publish brings the files and the checkpoint up to date every Config.Publish, and once more at the end; what witnesses
+// have cosigned goes out as it comes. It begins when the witnesses had a chance to say that this log is behind, at most
+// cosign.DefaultTimeout after the start; after that it waits for nobody.
 func (n *Node) publish(ctx context.Context) error {
+	select {
+	case <-n.introduced:
+	case <-ctx.Done():
+	}
 	tick := time.NewTicker(n.cfg.Publish)
 	defer tick.Stop()
 	for {
-		if err := n.publishNow(); err != nil {
-			var conflict *tilelog.ConflictError
-			if errors.As(err, &conflict) {
-				return err // two histories under one name: stop, and let people look
-			}
+		if err := n.settle(n.publishNow()); err != nil {
 			n.cfg.Log.Error("publishing the log; trying again", "error", err)
 		}
 		select {
+		case c := <-n.cosignatures:
+			if err := n.settle(n.publishCosigned(c)); err != nil {
+				n.cfg.Log.Error("publishing a cosigned checkpoint", "error", err)
+			}
 		case <-tick.C:
 		case <-ctx.Done():
-			return n.publishNow()
+			return n.settle(n.publishNow())
 		}
 	}
 }
 
 func (n *Node) publishNow() error {
+	if n.conflict.Load() != nil {
+		return nil
+	}
 	snap, err := n.store.Snapshot()
 	if err != nil {
 		return err
@@ -131,11 +151,24 @@ func (n *Node) publishNow() error {
 	if err != nil {
 		return err
 	}
-	c, _, err := lamppost.OpenCheckpoint(signed, note.VerifierList(n.verifier))
+	return n.show(signed)
+}
+
+// show makes a published checkpoint the one that is told, without the lines of others: not every reader knows them.
+func (n *Node) show(signed []byte) error {
+	c, own, err := lamppost.OpenCheckpoint(signed, note.VerifierList(n.verifier))
 	if err != nil {
 		return err
 	}
-	n.published.Store(&published{note: string(signed), Checkpoint: c, at: n.now()})
+	text, err := lamppost.SignedNote(c.Text(), own...)
+	if err != nil {
+		return err
+	}
+	n.published.Store(&published{note: string(text), Checkpoint: c, at: n.now()})
+	select {
+	case n.grown <- struct{}{}:
+	default:
+	}
 	return n.trimLog(c)
 }
 

@@ -19,4 +19,16 @@ func (n *Node) registerMetrics() {
 		}
 		return 0
 	})
+	gauge("lamppost_cosigned_leaves", "Leaves of the log under the latest checkpoint that enough witnesses cosigned.", func() float64 {
+		if c := n.cosigned.Load(); c != nil {
+			return float64(c.Size)
+		}
+		return 0
+	})
+	gauge("lamppost_conflict", "1 if somebody holds a checkpoint of this log that it does not continue: nothing is signed or taken any more.", func() float64 {
+		if n.conflict.Load() != nil {
+			return 1
+		}
+		return 0
+	})
 }

@@ -25,8 +25,10 @@ import (
 	"github.com/lamppost/lamppost/internal/api"
 	"github.com/lamppost/lamppost/internal/archive"
 	"github.com/lamppost/lamppost/internal/archive/dir"
+	"github.com/lamppost/lamppost/internal/challenge"
 	"github.com/lamppost/lamppost/internal/consensus"
 	"github.com/lamppost/lamppost/internal/consensus/solo"
+	"github.com/lamppost/lamppost/internal/cosign"
 	"github.com/lamppost/lamppost/internal/folder"
 	"github.com/lamppost/lamppost/internal/ingest"
 	"github.com/lamppost/lamppost/internal/ingest/brokerd"
@@ -68,6 +70,8 @@ type Node struct {
 	scrub   *scrub.Scrubber // nil: it is off
 
 	broker   *brokerd.Client // nil: none is configured
+	policy   lamppost.Policy
+	sampler  *challenge.Sampler // nil where nobody is trusted
 	devices  *api.Devices
 	gateways *api.Gateways
 	foreign  *mapping.Door // nil: no mapping is configured
@@ -77,11 +81,20 @@ type Node struct {
 	signer    note.Signer
 	verifier  note.Verifier
 	publisher *tilelog.Publisher
+	files     tilelog.Storage
 	published atomic.Pointer[published]
-	trimmed   int64 // complete tiles whose leaves are out of the store; of the goroutine that publishes
-	registry  *prometheus.Registry
-	token     string
-	founded   bool
+	trimmed   int64                        // complete tiles whose leaves are out of the store; of the goroutine that publishes
+	conflict  atomic.Pointer[api.Conflict] // why nothing is signed or taken any more
+	halt      *gate
+
+	asker        *cosign.Asker // nil: no witness is configured
+	cosigned     atomic.Pointer[api.Cosigned]
+	cosignatures chan api.Cosigned // from the part that asks to the one that publishes
+	grown        chan struct{}     // a checkpoint was published
+	introduced   chan struct{}     // closed when the witnesses were asked once
+	registry     *prometheus.Registry
+	token        string
+	founded      bool
 
 	httpL, mqttL net.Listener
 }
@@ -112,7 +125,8 @@ func Open(cfg Config) (*Node, error) {
 	if err := cfg.Check(); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, registry: prometheus.NewRegistry(), erase: make(chan struct{}, 1)}
+	n := &Node{cfg: cfg, registry: prometheus.NewRegistry(), erase: make(chan struct{}, 1), cosignatures: make(chan api.Cosigned, 2),
+		grown: make(chan struct{}, 1), introduced: make(chan struct{})}
 	for _, step := range []func() error{n.openStore, n.openKeys, n.openArchive, n.openReplica, n.openLog, n.openSnapshots, n.openBackups, n.openScrub, n.openFrontDoors} {
 		if err := step(); err != nil {
 			n.close()
@@ -201,8 +215,30 @@ func (n *Node) openReplica() (err error) {
 	if err := n.live.Rebuild(n.archive(), n.rep.Last().Height, recentBlocks); err != nil {
 		return fmt.Errorf("reading recent blocks: %w", err)
 	}
-	n.engine = solo.New(solo.Config{App: n.rep, View: n.rep, Member: n.cfg.Member, Now: n.now})
+	if n.policy = n.rep.Policy(); n.policy == lamppost.VerifyGateway {
+		n.sampler = challenge.New(challenge.Config{Archive: n.archive(), Rate: n.cfg.Sample, Random: func(b []byte) { rand.Read(b) }, // never fails
+			Now: n.now, Accuse: n.accuse, Log: n.cfg.Log}, n.rep.Last().Members)
+	}
+	n.halt = &gate{Engine: solo.New(solo.Config{App: n.rep, View: n.rep, Member: n.cfg.Member, Now: n.now}),
+		shut: func() bool { return n.conflict.Load() != nil }, end: make(chan struct{})}
+	n.engine = n.halt
 	return nil
+}
+
+// verification says who checks devices' signatures, and what came of the samples.
+func (n *Node) verification() api.Verification {
+	v := api.Verification{Policy: n.policy.String()}
+	if n.sampler != nil {
+		c := n.sampler.Counts()
+		v.Sampled, v.Skipped, v.Hits = c.Sampled, c.Skipped, c.Hits
+	}
+	return v
+}
+
+// accuse orders what proves that a gateway lied.
+func (n *Node) accuse(ctx context.Context, b lamppost.FraudBody) error {
+	_, err := n.Order(ctx, lamppost.TxFraud, b)
+	return err
 }
 
 // recentBlocks is how far back what people see at once is rebuilt at the start.
@@ -210,7 +246,11 @@ const recentBlocks = 2000
 
 // found commits the first block, a genesis with this node as the only member.
 func (n *Node) found() error {
-	body := lamppost.GenesisBody{Network: n.cfg.Network, Rules: 1, AdmitUnsigned: n.cfg.AdmitUnsigned,
+	policy, err := lamppost.ParsePolicy(or(n.cfg.Verify, lamppost.VerifyFull.String()))
+	if err != nil {
+		return err
+	}
+	body := lamppost.GenesisBody{Network: n.cfg.Network, Rules: 1, AdmitUnsigned: n.cfg.AdmitUnsigned, Verify: policy,
 		Members: []lamppost.Member{{ID: n.cfg.Member, Key: n.key.Public().Bytes()}}}
 	tx, err := n.sign(lamppost.TxGenesis, body)
 	if err != nil {
@@ -232,6 +272,9 @@ func (n *Node) found() error {
 func (n *Node) recognise() error {
 	if n.cfg.Network = or(n.cfg.Network, n.rep.Network()); n.cfg.Network != n.rep.Network() {
 		return fmt.Errorf("%q holds network %q, not %q: choose another folder or leave the name out", n.cfg.Data, n.rep.Network(), n.cfg.Network)
+	}
+	if was := n.rep.Policy().String(); n.cfg.Verify != "" && n.cfg.Verify != was {
+		return fmt.Errorf("network %q was founded with verify %q, which cannot be changed: leave it out, or say %q", n.cfg.Network, was, was)
 	}
 	for _, m := range n.rep.Last().Members {
 		if string(m.Key) == string(n.key.Public().Bytes()) {
@@ -270,6 +313,9 @@ func (n *Node) Order(ctx context.Context, t lamppost.TxType, body any) (consensu
 	}
 	id, raw := tx.ID(n.cfg.Network), tx.Append(nil)
 	for {
+		if c := n.conflict.Load(); c != nil {
+			return consensus.Decision{}, lamppost.Refuse(lamppost.CodeNotReady, "nothing is taken any more: %s", c.Text)
+		}
 		d, err := n.engine.Propose(ctx, id, raw)
 		if errors.Is(err, consensus.ErrBusy) && ctx.Err() == nil {
 			time.Sleep(time.Millisecond)
@@ -324,12 +370,19 @@ func (n *Node) Run(ctx context.Context) error {
 	var s stages
 	s.add("publishing", n.publish)
 	s.add("keeping the archive", n.keep)
+	s.add("asking witnesses", n.askWitnesses)
 	s.add("taking snapshots", n.takeSnapshots)
 	if n.scrub != nil {
 		s.add("scrubbing", n.scrub.Run)
 	}
 	s.add("the engine", n.engine.Run)
-	s.add("ingest", n.in.Run)
+	if n.sampler != nil {
+		s.add("looking at gateways' reports", n.sampler.Run)
+	}
+	s.add("ingest", func(ctx context.Context) error {
+		defer context.AfterFunc(ctx, n.halt.open)()
+		return n.in.Run(ctx)
+	})
 	if n.mqttL != nil {
 		s.add("the MQTT door", func(ctx context.Context) error { return n.mqtt.Serve(ctx, n.mqttL) })
 	}

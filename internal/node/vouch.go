@@ -16,18 +16,27 @@ import (
 	"github.com/lamppost/lamppost/sig"
 )
 
-// keyOf is what a device's next report is checked with here: see ingest.Config.
-func (n *Node) keyOf(id lamppost.DeviceID) (key *sig.PublicKey, epoch uint32, ok bool) {
+// keyOf is what a device's report is checked with here: see ingest.Config.
+func (n *Node) keyOf(id lamppost.DeviceID, epoch uint32) (*sig.PublicKey, *lamppost.Refusal) {
 	v, ok := n.rep.Vouch(id)
-	switch {
-	case !ok || v.Assurance == lamppost.DeviceSigned:
-		return v.Key, v.Epoch, ok
-	case v.Gateway != n.cfg.Member:
-		return nil, v.Epoch, true
-	case v.Assurance.Wrapped():
-		return n.key.Public(), v.Epoch, true
+	if !ok {
+		return nil, ingest.Unknown
 	}
-	return n.devices.SharedKey(id, v.Epoch, v.Salt, v.Commitment), v.Epoch, true
+	v = v.Under(epoch, n.now())
+	switch {
+	case v == nil:
+		return nil, ingest.KeyOver
+	case v.Assurance == lamppost.DeviceSigned:
+		return v.Key, nil
+	case v.Gateway != n.cfg.Member:
+		return nil, ingest.Elsewhere
+	case v.Assurance.Wrapped():
+		return n.key.Public(), nil
+	}
+	if key := n.devices.SharedKey(id, epoch, v.Salt, v.Commitment); key != nil {
+		return key, nil
+	}
+	return nil, ingest.Elsewhere // enrolled with this node, and the key was lost
 }
 
 // private reports whether nobody can have read a request on its way: it came over TLS or did not leave this machine.
@@ -65,7 +74,10 @@ func (n *Node) openMapping() error {
 			BootID: uint32(n.now() / 1000), Known: n.known}),
 		Enrolled: func(id lamppost.DeviceID) (mapping.Enrolled, bool) {
 			v, ok := n.rep.Vouch(id)
-			return mapping.Enrolled{Assurance: v.Assurance, Gateway: v.Gateway, KeyEpoch: v.Epoch}, ok
+			if !ok {
+				return mapping.Enrolled{}, false
+			}
+			return mapping.Enrolled{Assurance: v.Assurance, Gateway: v.Gateway, KeyEpoch: v.Epoch}, true
 		}})
 	return nil
 }

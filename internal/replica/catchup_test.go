@@ -1,6 +1,7 @@
 package replica_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"strings"
@@ -100,9 +101,14 @@ func TestCatchUpRefuses(t *testing.T) {
 			return raw
 		}
 	}
-	signature := func(h lamppost.Height, raw []byte) []byte { // somewhere in the last transaction
-		if h == 5 {
-			raw[len(raw)-60] ^= 1
+	signature := func(_ lamppost.Height, raw []byte) []byte { // of the first order
+		_, records, err := archive.DecodeBlock(raw)
+		must(t, err)
+		for i := range records {
+			if tx, err := lamppost.ParseTransaction(records[i].Raw); err == nil && tx.Type == lamppost.TxTransfer {
+				raw[bytes.Index(raw, tx.SignedRaw)+len(tx.SignedRaw)-10] ^= 1
+				break
+			}
 		}
 		return raw
 	}

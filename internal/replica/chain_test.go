@@ -118,38 +118,48 @@ func TestSameBlocksSameStore(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		draw := func(n int) int { return rapid.IntRange(0, n-1).Draw(t, "") }
-		chain := blocks(1+draw(9), draw)
-		one, many, again := kv.NewMem(), kv.NewMem(), kv.NewMem()
-		single, grouped, reopened := open(t, one), open(t, many), open(t, again)
-		for _, b := range chain {
-			a, c, d := apply(t, single, b), apply(t, grouped, b), apply(t, reopened, b)
-			if a.Root != c.Root || a.Root != d.Root || a.Size != c.Size || a.Size != d.Size {
-				t.Fatalf("block %d: roots %v, %v grouped, %v reopened", b.Height, a.Root, c.Root, d.Root)
-			}
-			if !slices.Equal(a.IDs, c.IDs) || fmt.Sprint(a.Outcomes) != fmt.Sprint(c.Outcomes) {
-				t.Fatalf("block %d: outcomes %v, grouped %v", b.Height, a.Outcomes, c.Outcomes)
-			}
-			commit(t, single)
-			commit(t, reopened)
-			if draw(3) == 0 {
-				commit(t, grouped)
-			}
-			if draw(2) == 0 {
-				reopened = open(t, again)
-			}
-		}
-		commit(t, grouped)
-		if a, b := dump(t, one), dump(t, many); a != b {
-			t.Fatalf("grouped commits: %s", diff(a, b))
-		}
-		if a, b := dump(t, one), dump(t, again); a != b {
-			t.Fatalf("reopening: %s", diff(a, b))
-		}
-		checkup, err := replica.Fsck(context.Background(), archive.View{Reader: one}, nowhere, func(_, _ lamppost.Height) {})
-		if err != nil || len(checkup.Faults) > 0 || checkup.Root != single.Last().Root {
-			t.Fatalf("Fsck = %+v, %v; root is %v", checkup, err, single.Last().Root)
-		}
+		sameBlocksSameStore(t, blocks(1+draw(9), draw), draw, func(*lamppost.Transaction, lamppost.Outcome) {})
 	})
+}
+
+// sameBlocksSameStore calls see for each order.
+func sameBlocksSameStore(t *rapid.T, chain []*lamppost.Block, draw func(n int) int, see func(*lamppost.Transaction, lamppost.Outcome)) {
+	t.Helper()
+	one, many, again := kv.NewMem(), kv.NewMem(), kv.NewMem()
+	single, grouped, reopened := open(t, one), open(t, many), open(t, again)
+	for _, b := range chain {
+		a, c, d := apply(t, single, b), apply(t, grouped, b), apply(t, reopened, b)
+		if a.Root != c.Root || a.Root != d.Root || a.Size != c.Size || a.Size != d.Size {
+			t.Fatalf("block %d: roots %v, %v grouped, %v reopened", b.Height, a.Root, c.Root, d.Root)
+		}
+		if !slices.Equal(a.IDs, c.IDs) || fmt.Sprint(a.Outcomes) != fmt.Sprint(c.Outcomes) {
+			t.Fatalf("block %d: outcomes %v, grouped %v", b.Height, a.Outcomes, c.Outcomes)
+		}
+		for i, raw := range b.Txs {
+			if tx, err := lamppost.ParseTransaction(raw); err == nil && tx.Type != lamppost.TxSegment {
+				see(tx, a.Outcomes[i][0])
+			}
+		}
+		commit(t, single)
+		commit(t, reopened)
+		if draw(3) == 0 {
+			commit(t, grouped)
+		}
+		if draw(2) == 0 {
+			reopened = open(t, again)
+		}
+	}
+	commit(t, grouped)
+	if a, b := dump(t, one), dump(t, many); a != b {
+		t.Fatalf("grouped commits: %s", diff(a, b))
+	}
+	if a, b := dump(t, one), dump(t, again); a != b {
+		t.Fatalf("reopening: %s", diff(a, b))
+	}
+	checkup, err := replica.Fsck(context.Background(), archive.View{Reader: one}, nowhere, func(_, _ lamppost.Height) {})
+	if err != nil || len(checkup.Faults) > 0 || checkup.Root != single.Last().Root {
+		t.Fatalf("Fsck = %+v, %v; root is %v", checkup, err, single.Last().Root)
+	}
 }
 
 // Apply is total: transactions with a few bytes changed, cut off or grown are refused or not, and never stop the replica;

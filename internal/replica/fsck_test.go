@@ -214,7 +214,7 @@ func damagedFiles(k *kept, prefix string, at int) *tilelog.MemStorage {
 	out := new(tilelog.MemStorage)
 	raw, err := k.files.Get(tilelog.CheckpointPath)
 	must(k.t, err)
-	must(k.t, out.PutCheckpoint(nil, raw))
+	must(k.t, out.PutCheckpoint(tilelog.CheckpointPath, nil, raw))
 	c, err := pin(k.net).OpenCheckpoint(raw)
 	must(k.t, err)
 	for _, path := range []string{fmt.Sprintf("tile/0/000.p/%d", c.Size), fmt.Sprintf("tile/entries/000.p/%d", c.Size)} {
@@ -242,7 +242,7 @@ func overwrite(k *kept, path string, data []byte) *tilelog.MemStorage {
 	out := new(tilelog.MemStorage)
 	raw, err := k.files.Get(tilelog.CheckpointPath)
 	must(k.t, err)
-	must(k.t, out.PutCheckpoint(nil, raw))
+	must(k.t, out.PutCheckpoint(tilelog.CheckpointPath, nil, raw))
 	c, err := pin(k.net).OpenCheckpoint(raw)
 	must(k.t, err)
 	for _, p := range []string{fmt.Sprintf("tile/0/000.p/%d", c.Size), fmt.Sprintf("tile/entries/000.p/%d", c.Size)} {

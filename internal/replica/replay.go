@@ -226,7 +226,7 @@ func (k *checker) compareBlock(fresh *Replica, res *lamppost.Result, blk archive
 		if err != nil {
 			return err
 		}
-		tx := parse(old[i].Raw)
+		tx := lamppost.ReadTransaction(old[i].Raw)
 		want := lamppost.ResultDigest(lamppost.MerkleRoot(outcomeHashes(tx, old[i].Outcomes)), old[i].Writes)
 		if got.Result != want {
 			k.fault(where, "the log has a result that the rules do not give", "the archived outcome or its digest of the state is not what the rules give (%v)", res.Outcomes[i])

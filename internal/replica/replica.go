@@ -40,8 +40,8 @@ type Event struct {
 	Result *lamppost.Result
 }
 
-// A Replica implements consensus.App and consensus.View. The App's methods are called by one goroutine at a time; Key,
-// Vouch, GatewayKey, the View's methods and the proofs by any.
+// A Replica implements consensus.App and consensus.View. The App's methods are called by one goroutine at a time;
+// Vouch, Gateway, the View's methods and the proofs by any.
 type Replica struct {
 	cfg   Config
 	state *ledger.State
@@ -55,7 +55,8 @@ type Replica struct {
 	last lastBox
 }
 
-// A Vouch is what a device's next report must be shown by.
+// A Vouch is what a device's reports are shown by: those signed with the key it has, and with Former, those signed with
+// the one before. It does not change.
 type Vouch struct {
 	Key        *sig.PublicKey // of the device; nil where Gateway vouches
 	Epoch      uint32         // of the key
@@ -63,12 +64,28 @@ type Vouch struct {
 	Gateway    lamppost.MemberID
 	Commitment []byte // of an HMAC key, with Salt: see lamppost.KeyCommitment
 	Salt       []byte
+	Revoked    bool            // nothing signed with it is taken
+	Until      lamppost.TimeMS // of a former key: reports are taken before; 0: until further notice
+	Former     *Vouch          // nil: there was none
 }
 
-func vouch(b *lamppost.DeviceBody, key *sig.PublicKey) Vouch {
-	v := Vouch{Key: key, Epoch: b.KeyEpoch, Assurance: b.Assurance, Gateway: b.Gateway}
-	if b.Assurance == lamppost.GatewayVouched {
-		v.Commitment, v.Salt = b.Key, b.Salt
+// Under returns the key with an epoch if it counts at a time, and nil otherwise.
+func (v *Vouch) Under(epoch uint32, now lamppost.TimeMS) *Vouch {
+	for ; v != nil; v = v.Former {
+		if v.Epoch == epoch && !v.Revoked && (v.Until == 0 || now < v.Until) {
+			return v
+		}
+	}
+	return nil
+}
+
+func vouch(k *ledger.Known[lamppost.DeviceBody]) *Vouch {
+	if k == nil {
+		return nil
+	}
+	v := &Vouch{Key: k.Public, Epoch: k.Body.KeyEpoch, Assurance: k.Body.Assurance, Gateway: k.Body.Gateway, Revoked: k.Revoked, Until: k.Until}
+	if v.Assurance == lamppost.GatewayVouched {
+		v.Commitment, v.Salt = k.Body.Key, k.Body.Salt
 	}
 	return v
 }
@@ -76,19 +93,20 @@ func vouch(b *lamppost.DeviceBody, key *sig.PublicKey) Vouch {
 // keyring holds the keys of all devices and gateways as of the last commit.
 type keyring struct {
 	mu       sync.RWMutex
-	byID     map[lamppost.DeviceID]Vouch
-	gateways map[lamppost.MemberID]*sig.PublicKey
+	byID     map[lamppost.DeviceID]*Vouch
+	gateways map[lamppost.MemberID]*Vouch
 }
 
-func (k *keyring) set(id lamppost.DeviceID, v Vouch) {
-	k.mu.Lock()
-	k.byID[id] = v
-	k.mu.Unlock()
+func gatewayVouch(k *ledger.Known[lamppost.GatewayBody]) *Vouch {
+	if k == nil {
+		return nil
+	}
+	return &Vouch{Key: k.Public, Epoch: k.Body.KeyEpoch, Revoked: k.Revoked, Until: k.Until}
 }
 
-func (k *keyring) setGateway(id lamppost.MemberID, key *sig.PublicKey) {
+func (k *keyring) setGateway(id lamppost.MemberID, v *Vouch) {
 	k.mu.Lock()
-	k.gateways[id] = key
+	k.gateways[id] = v
 	k.mu.Unlock()
 }
 
@@ -114,12 +132,10 @@ func Open(cfg Config) (*Replica, error) {
 		return nil, err
 	}
 	r.last.Root, r.last.Members = lamppost.Hash(r.log.Root()), r.state.Members()
-	r.keys.byID, r.keys.gateways = map[lamppost.DeviceID]Vouch{}, map[lamppost.MemberID]*sig.PublicKey{}
-	r.state.EachDevice(func(b *lamppost.DeviceBody, key *sig.PublicKey) { r.keys.set(b.ID, vouch(b, key)) })
-	for _, m := range r.state.Members() {
-		r.keys.setGateway(m.ID, r.state.Member(m.ID))
-	}
-	r.state.EachGateway(r.keys.setGateway)
+	r.keys.byID, r.keys.gateways = map[lamppost.DeviceID]*Vouch{}, map[lamppost.MemberID]*Vouch{}
+	r.state.EachDevice(r.refreshDevice)
+	r.refreshMembers()
+	r.state.EachGateway(r.refreshGateway)
 	return r, nil
 }
 
@@ -159,25 +175,32 @@ func (r *Replica) position() (lamppost.Height, lamppost.TimeMS) {
 // Network is the network's id, empty before its genesis. It is called when no block is being applied.
 func (r *Replica) Network() string { return r.state.Network() }
 
-// Vouch returns what shows that a report is an enrolled device's.
-func (r *Replica) Vouch(id lamppost.DeviceID) (v Vouch, ok bool) {
+// Policy says who checks the devices' signatures. It is called when no block is being applied.
+func (r *Replica) Policy() lamppost.Policy { return r.state.Policy() }
+
+// Vouch returns what shows that reports are an enrolled device's.
+func (r *Replica) Vouch(id lamppost.DeviceID) (v *Vouch, ok bool) {
 	r.keys.mu.RLock()
 	defer r.keys.mu.RUnlock()
 	v, ok = r.keys.byID[id]
 	return v, ok
 }
 
-// Key returns an enrolled device's current key and its epoch. A device without a key of its own has none here.
-func (r *Replica) Key(id lamppost.DeviceID) (key *sig.PublicKey, epoch uint32, ok bool) {
-	v, ok := r.Vouch(id)
-	return v.Key, v.Epoch, ok && v.Key != nil
-}
-
-// GatewayKey returns the key that a member's or registered gateway's segments are signed with, or nil.
-func (r *Replica) GatewayKey(id lamppost.MemberID) *sig.PublicKey {
+// Gateway returns the keys that segments of a member or a registered gateway are signed with, or nil.
+func (r *Replica) Gateway(id lamppost.MemberID) *Vouch {
 	r.keys.mu.RLock()
 	defer r.keys.mu.RUnlock()
 	return r.keys.gateways[id]
+}
+
+// Signed reports whether a segment for a network is signed with one of a gateway's keys that counts at a time.
+func (v *Vouch) Signed(tx *lamppost.Transaction, network string, now lamppost.TimeMS) bool {
+	for ; v != nil; v = v.Former {
+		if v.Under(v.Epoch, now) == v && tx.Signed.Verify(network, lamppost.PurposeSegment, v.Key) {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *Replica) archive() archive.View {
@@ -261,8 +284,12 @@ func (r *Replica) applyBlock(ev *Event) error {
 	r.state.Begin(b.Height, b.Time)
 	first := r.log.Size()
 	leaves := make([][]byte, 0, len(b.Txs)+1)
+	known := r.readAll(b.Txs)
 	for i, raw := range b.Txs {
-		leaf, err := r.applyTx(ev, uint32(i), raw)
+		if i == len(known) { // the network's founding is among them: ids depend on it
+			known = append(known, r.read(raw))
+		}
+		leaf, err := r.applyTx(ev, uint32(i), known[i])
 		if err != nil {
 			return err
 		}
@@ -274,17 +301,6 @@ func (r *Replica) applyBlock(ev *Event) error {
 	return r.log.Append(&r.batch, append(leaves, bl.Append(nil))...)
 }
 
-// parse reads a transaction, or stands in for one that cannot be read, so that every transaction has a leaf.
-func parse(raw []byte) *lamppost.Transaction {
-	tx, err := lamppost.ParseTransaction(raw)
-	if err != nil {
-		return &lamppost.Transaction{Type: unreadable, SignedRaw: raw}
-	}
-	return tx
-}
-
-const unreadable lamppost.TxType = 255
-
 // networkOf is the id that a transaction is signed for: the genesis brings its own.
 func (r *Replica) networkOf(tx *lamppost.Transaction) string {
 	var g lamppost.GenesisBody
@@ -294,12 +310,41 @@ func (r *Replica) networkOf(tx *lamppost.Transaction) string {
 	return g.Network
 }
 
+// incoming is a transaction of the block being applied.
+type incoming struct {
+	raw     []byte
+	tx      *lamppost.Transaction
+	id      lamppost.TxID
+	checked bool // this process verified its signatures
+}
+
+func (r *Replica) read(raw []byte) incoming {
+	in := incoming{raw: raw, tx: lamppost.ReadTransaction(raw)}
+	in.id = in.tx.ID(r.networkOf(in.tx))
+	in.checked = in.tx.Type == lamppost.TxSegment && r.cfg.Checked != nil && r.cfg.Checked(in.id)
+	return in
+}
+
+// readAll reads a block's transactions and has the signatures of all its segments checked together. Before the network
+// is founded there are none.
+func (r *Replica) readAll(txs [][]byte) []incoming {
+	if r.state.Network() == "" {
+		return nil
+	}
+	all := make([]incoming, len(txs), len(txs)+1)
+	parsed := make([]*lamppost.Transaction, len(txs))
+	for i, raw := range txs {
+		all[i] = r.read(raw)
+		parsed[i] = all[i].tx
+	}
+	r.state.Verify(parsed, func(i int) bool { return all[i].checked })
+	return all
+}
+
 // applyTx lets the ledger decide a transaction, stages body and result, and returns the leaf.
-func (r *Replica) applyTx(ev *Event, index uint32, raw []byte) ([]byte, error) {
-	tx := parse(raw)
-	id := tx.ID(r.networkOf(tx))
-	checked := tx.Type == lamppost.TxSegment && r.cfg.Checked != nil && r.cfg.Checked(id)
-	outcomes, writes, err := r.state.Apply(tx, id, checked)
+func (r *Replica) applyTx(ev *Event, index uint32, in incoming) ([]byte, error) {
+	tx, id, raw := in.tx, in.id, in.raw
+	outcomes, writes, err := r.state.Apply(tx, id, in.checked)
 	if err != nil {
 		return nil, err
 	}
@@ -364,31 +409,54 @@ func (r *Replica) refreshKeys(ev *Event) {
 		}
 		switch tx.Type {
 		case lamppost.TxGenesis:
-			for _, m := range r.state.Members() {
-				r.keys.setGateway(m.ID, r.state.Member(m.ID))
-			}
+			r.refreshMembers()
 		case lamppost.TxGateway:
 			var b lamppost.GatewayBody
 			if lamppost.Unmarshal(tx.Order.Body, &b) == nil {
-				r.keys.setGateway(b.ID, r.state.Gateway(b.ID))
+				r.refreshGateway(b.ID)
 			}
 		case lamppost.TxDevice:
-			r.refreshDevice(tx.Order.Body)
+			var b lamppost.DeviceBody
+			if lamppost.Unmarshal(tx.Order.Body, &b) == nil {
+				r.refreshDevice(b.ID)
+			}
+		case lamppost.TxFraud:
+			var c lamppost.Correction
+			if lamppost.Unmarshal(ev.Result.Outcomes[i][0].Data, &c) == nil {
+				r.refreshGateway(c.Gateway)
+			}
+		case lamppost.TxRevoke:
+			var b lamppost.RevokeBody
+			switch {
+			case lamppost.Unmarshal(tx.Order.Body, &b) != nil:
+			case b.Gateway != "":
+				r.refreshGateway(b.Gateway)
+			default:
+				r.refreshDevice(b.Device)
+			}
 		}
 	}
 }
 
-func (r *Replica) refreshDevice(body []byte) {
-	var b lamppost.DeviceBody
-	if lamppost.Unmarshal(body, &b) != nil {
-		return
+// refreshDevice takes a device's keys from the ledger, in which nothing is applied and not committed.
+func (r *Replica) refreshDevice(id lamppost.DeviceID) {
+	now, former := r.state.DeviceKeys(id)
+	v := vouch(now)
+	v.Former = vouch(former)
+	r.keys.mu.Lock()
+	r.keys.byID[id] = v
+	r.keys.mu.Unlock()
+}
+
+func (r *Replica) refreshMembers() {
+	for _, m := range r.state.Members() {
+		r.keys.setGateway(m.ID, &Vouch{Key: r.state.Member(m.ID)})
 	}
-	var key *sig.PublicKey
-	if b.Assurance == lamppost.DeviceSigned {
-		var err error
-		if key, err = sig.ParsePublicKey(b.Suite, b.Key); err != nil {
-			return
-		}
-	}
-	r.keys.set(b.ID, vouch(&b, key))
+}
+
+func (r *Replica) refreshGateway(id lamppost.MemberID) {
+	now, former := r.state.GatewayKeys(id)
+	v := gatewayVouch(now)
+	v.Former = gatewayVouch(former)
+	r.keys.setGateway(id, v)
 }

@@ -1,17 +1,19 @@
 package replica
 
 import (
-	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/archive"
 	"github.com/lamppost/lamppost/internal/kv"
 	"github.com/lamppost/lamppost/internal/ledger"
+	"github.com/lamppost/lamppost/sig"
 	"github.com/lamppost/lamppost/tariff"
 )
 
-// WantReport lists what proves one report: itself, the enrolment of the key it is signed with, its gateway, and its block's time.
+// WantReport lists what proves one report: itself, the enrolments up to the key it is signed with, its gateway, and its
+// block's time.
 func WantReport(r archive.View, s tariff.Source) (Want, error) {
 	w := Want{Txs: []ledger.Place{{Height: 1}}, Blocks: []lamppost.Height{s.Height}} // the genesis names the members
 	return w, w.addReport(r, s)
@@ -95,15 +97,57 @@ func (w *Want) add(r archive.View, t lamppost.TxType, id string, version uint32)
 	return nil
 }
 
-// addGateway adds the registration of a segment's gateway; members are in the genesis.
-func (w *Want) addGateway(r archive.View, id lamppost.MemberID) error {
-	if err := w.add(r, lamppost.TxGateway, string(id), 0); err != nil && !errors.Is(err, kv.ErrNotFound) {
+// addGateway adds the registrations of a segment's gateway up to the key that its header is signed with, and where that was
+// replaced before, what shows that it still counted. Members are in the genesis.
+func (w *Want) addGateway(r archive.View, network string, header *lamppost.Signed, at ledger.Place) error {
+	keys, err := ledger.View{Reader: r}.GatewayKeys(header.Key)
+	if err != nil {
 		return err
+	}
+	for i := len(keys) - 1; i >= 0; i-- {
+		public, err := sig.ParsePublicKey(sig.EdDSA, keys[i].Body.Key)
+		if err != nil {
+			return err
+		}
+		if comparePlaces(keys[i].Place, at) < 0 && header.Verify(network, lamppost.PurposeSegment, public) {
+			addKeys(w, keys, i, at)
+			return nil
+		}
 	}
 	return nil
 }
 
-// addReport adds a report, once, the enrolment of its key and who packed it.
+// addDevice does the same for a report signed under a key epoch.
+func (w *Want) addDevice(r archive.View, id lamppost.DeviceID, epoch uint32, at ledger.Place) error {
+	keys, err := ledger.View{Reader: r}.Keys(id)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(keys, func(k ledger.Key[lamppost.DeviceBody]) bool { return k.Body.KeyEpoch == epoch })
+	if i < 0 {
+		return fmt.Errorf("device %q, key epoch %d: %w", id, epoch, kv.ErrNotFound)
+	}
+	addKeys(w, keys, i, at)
+	return nil
+}
+
+// addKeys adds key i and all before it, because each says who put the next one in, with their times. If key i was replaced
+// before something was signed with it, the key that follows and both times show that it still counted.
+func addKeys[B any](w *Want, keys []ledger.Key[B], i int, at ledger.Place) {
+	for j := range keys[:i+1] {
+		w.Txs = append(w.Txs, keys[j].Place)
+		if j > 0 {
+			w.Blocks = append(w.Blocks, keys[j].Place.Height)
+		}
+	}
+	if i+1 < len(keys) && comparePlaces(keys[i+1].Place, at) < 0 {
+		next := keys[i+1].Place
+		w.Txs = append(w.Txs, next)
+		w.Blocks = append(w.Blocks, next.Height, at.Height)
+	}
+}
+
+// addReport adds a report, once, the keys that show whose it is, and who packed it.
 func (w *Want) addReport(r archive.View, s tariff.Source) error {
 	s.Record = 0
 	for i := len(w.Reports) - 1; i >= 0 && i >= len(w.Reports)-64; i-- { // edges of one report come together
@@ -124,9 +168,21 @@ func (w *Want) addReport(r archive.View, s tariff.Source) error {
 	if !there || rep.Decode(k.Report) != nil {
 		return fmt.Errorf("report %d of transaction %d of block %d: %w", s.Report, s.Tx, s.Height, archive.ErrForgotten)
 	}
+	if rep.Halved() {
+		return lamppost.Refuse(lamppost.CodeForbidden, "report %d of %q is cold: its signature is part of a half-aggregate over its segment, which proves all of them together and none alone", rep.Seq.N, rep.Device)
+	}
 	w.Reports = append(w.Reports, s)
-	if err := w.addGateway(r, seg.Header.Gateway); err != nil {
+	header, err := lamppost.ParseSigned(seg.Signed)
+	if err != nil {
 		return err
 	}
-	return w.add(r, lamppost.TxDevice, string(rep.Device), rep.KeyEpoch)
+	at := ledger.Place{Height: s.Height, Index: s.Tx}
+	g, err := ledger.View{Reader: r}.Network()
+	if err != nil {
+		return err
+	}
+	if err := w.addGateway(r, g.Network, &header, at); err != nil {
+		return err
+	}
+	return w.addDevice(r, rep.Device, rep.KeyEpoch, at)
 }

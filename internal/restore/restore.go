@@ -114,7 +114,7 @@ func (b *beginner) begin(ctx context.Context, f *snapshot.File, from Source) err
 	}
 	if from == nil {
 		b.Behind = true
-		return b.log.PutCheckpoint(nil, b.signed)
+		return b.log.PutCheckpoint(tilelog.CheckpointPath, nil, b.signed)
 	}
 	r, err := replica.Open(replica.Config{Store: b.store})
 	if err != nil {

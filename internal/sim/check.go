@@ -163,7 +163,7 @@ func (w *world) checkAll() {
 	}
 	for _, d := range w.devices {
 		high, open, lost, err := ledger.View{Reader: w.disk}.Sequence(d.ID)
-		if err != nil || lost != 0 || !d.rotated && (open != 0 || high.N != d.last) {
+		if err != nil || lost != 0 || !d.refused && (open != 0 || high.N != d.last) {
 			w.violate("%s made %d reports; the ledger knows up to %d, %d missing, %d lost (%v)", d.ID, d.last, high.N, open, lost, err)
 		}
 	}

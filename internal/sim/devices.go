@@ -8,6 +8,7 @@ import (
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/consensus/solo"
 	"github.com/lamppost/lamppost/internal/ingest"
+	"github.com/lamppost/lamppost/internal/ledger"
 	"github.com/lamppost/lamppost/internal/ledger/ledgertest"
 	"github.com/lamppost/lamppost/sig"
 )
@@ -24,7 +25,8 @@ type device struct {
 	edge    lamppost.TimeMS           // the next quarter hour to report
 	atEdge  map[lamppost.TimeMS]int64 // the register at those before
 	outbox  []*parcel
-	rotated bool // its key was changed, or may have been
+	refused bool // something of it was refused, because its key had ended
+	cold    bool // it is not billed, and its signatures may be halved
 }
 
 // A parcel is a report on its way.
@@ -51,7 +53,9 @@ func (d *device) measure(w *world) {
 	d.wh += int64(w.rng.IntN(500))
 	r := lamppost.Report{Seq: lamppost.Seq{N: d.last}, TimeQuality: lamppost.TimeSynchronised,
 		Readings: []lamppost.Reading{ledgertest.Power(w.now, int64(w.rng.IntN(100)))}}
-	if d.edge <= w.now || w.chance(4) {
+	if d.cold {
+		r.Flags = lamppost.FlagCold
+	} else if d.edge <= w.now || w.chance(4) {
 		r.Flags, r.Readings = lamppost.FlagBilling, []lamppost.Reading{ledgertest.Energy(w.now, d.wh)}
 		for ; d.edge <= w.now; d.edge += lamppost.EdgeMS {
 			if _, known := d.atEdge[d.edge]; !known {
@@ -138,16 +142,45 @@ func (d *device) hear(w *world, number uint64, r *ingest.Reply) {
 	if i < 0 {
 		return
 	}
+	if !r.Code.Final() {
+		w.result.PutOff++
+		return
+	}
 	if !r.Code.Accepted() {
-		if !d.rotated || r.Code != lamppost.CodeBadSignature {
+		if r.Code != lamppost.CodeBadSignature || !d.ended(w, d.outbox[i].raw) {
 			w.violate("honest report %d of %s was refused: %v %s", number, d.ID, r.Code, r.Text)
 		}
 		w.result.Refused++
+		d.refused = true
 		d.edge = ledgertest.Start // its quarter hours are perhaps lost: report them all again
 		w.promise.signed[reportID(w, d.outbox[i].raw)].refused = true
 	}
 	w.note("%s knows: report %d is %v", d.ID, number, r.Code)
 	d.outbox = slices.Delete(d.outbox, i, i+1)
+}
+
+// ended says whether the ledger has a reason to refuse a report for its key: that was revoked, or two others followed it.
+func (d *device) ended(w *world, raw []byte) bool {
+	var r lamppost.Report
+	if err := r.Decode(raw); err != nil {
+		panic(err)
+	}
+	v := ledger.View{Reader: w.disk}
+	keys, err := v.Keys(d.ID)
+	if err != nil {
+		w.violate("the keys of %s: %v", d.ID, err)
+	}
+	revoked, err := v.Revoked(d.ID)
+	if err != nil {
+		w.violate("the revocations of %s: %v", d.ID, err)
+	}
+	later := 0
+	for i := range keys {
+		if keys[i].Body.KeyEpoch > r.KeyEpoch {
+			later++
+		}
+	}
+	return later > 1 || slices.ContainsFunc(revoked, func(x ledger.Revocation) bool { return x.KeyEpoch >= r.KeyEpoch })
 }
 
 // A door is the device's connection at the node. What goes out of it is a promise, whether it arrives or not.
@@ -166,7 +199,7 @@ func (d door) Done(number uint64, r ingest.Reply) {
 	}
 }
 
-// An office orders: payments, invoices, new keys. It repeats what it got no answer to.
+// An office orders: payments, invoices, new keys and the end of old ones. It repeats what it got no answer to.
 type office struct {
 	open   []*order
 	made   int
@@ -193,15 +226,18 @@ func (w *world) found() {
 		add(w.net.Order(w.now+hour, lamppost.TxParty, lamppost.PartyBody{ID: party(i), CreditLimit: 20 * lamppost.MicroUnit}))
 	}
 	add(w.net.Order(w.now+hour, lamppost.TxTariff, ledgertest.Tariff("t", 1, "p0", w.now, 300_000)))
-	for i := range 4 {
+	for i := range 6 {
 		suite := sig.EdDSA
 		if i == 3 {
 			suite = sig.ES256
 		}
-		d := &device{Device: w.net.NewDevice(lamppost.DeviceID(fmt.Sprint("d", i)), suite), edge: w.now, atEdge: map[lamppost.TimeMS]int64{}}
+		d := &device{Device: w.net.NewDevice(lamppost.DeviceID(fmt.Sprint("d", i)), suite), edge: w.now, atEdge: map[lamppost.TimeMS]int64{}, cold: i > 3}
 		w.devices = append(w.devices, d)
 		point := fmt.Sprint("o", i)
 		add(w.net.Order(w.now+hour, lamppost.TxDevice, d.Body("p0")))
+		if d.cold {
+			continue
+		}
 		add(w.net.Order(w.now+hour, lamppost.TxPoint, lamppost.PointBody{ID: point, Device: d.ID, Register: "energy", Unit: "Wh"}))
 		add(w.net.Order(w.now+hour, lamppost.TxAgreement, lamppost.AgreementBody{ID: fmt.Sprint("a", i), Seller: "p0", Buyer: party(1 + i%2),
 			Point: point, Tariff: "t", From: w.now}))
@@ -232,18 +268,26 @@ func (f *office) order(w *world) {
 	}
 	f.made++
 	o := &order{}
-	switch w.rng.IntN(16) {
-	case 0:
+	switch w.rng.IntN(32) {
+	case 0, 1, 2:
 		d := w.devices[w.rng.IntN(len(w.devices))]
 		next := *d.Device
-		next.Rotate()
-		d.rotated = true
-		o.typ, o.body, o.after = lamppost.TxDevice, next.Body("p0"), func() {
+		consent := next.Rotate()
+		body := next.Body("p0")
+		if w.chance(2) {
+			body.Consent = consent
+		}
+		o.typ, o.body, o.after = lamppost.TxDevice, body, func() {
+			w.result.Rotated++
 			if next.Epoch > d.Epoch {
 				*d.Device = next
 			}
 		}
-	case 1, 2, 3, 4:
+	case 3:
+		d := w.devices[w.rng.IntN(len(w.devices))]
+		o.typ, o.after = lamppost.TxRevoke, func() { w.result.Revoked++ }
+		o.body = lamppost.RevokeBody{Device: d.ID, KeyEpoch: d.Epoch - min(d.Epoch, uint32(w.rng.IntN(4))), Reason: "drawn"}
+	case 4, 5, 6, 7, 8, 9, 10, 11:
 		buyer := 1 + w.rng.IntN(2)
 		from, to := max(ledgertest.Start, f.billed[buyer]), (w.now-ledgertest.Hour/2)/lamppost.EdgeMS*lamppost.EdgeMS
 		o.typ, o.body = lamppost.TxInvoice, lamppost.InvoiceBody{Seller: "p0", Buyer: party(buyer), Currency: "EUR", From: from, To: to}

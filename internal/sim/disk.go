@@ -130,11 +130,11 @@ func (f *files) Put(list ...tilelog.File) error {
 }
 
 // PutCheckpoint implements tilelog.Storage.
-func (f *files) PutCheckpoint(old, new []byte) error {
-	if string(f.data["checkpoint"]) != string(old) {
+func (f *files) PutCheckpoint(path string, old, new []byte) error {
+	if string(f.data[path]) != string(old) {
 		return errors.New("another checkpoint is there")
 	}
-	return f.write("checkpoint", new)
+	return f.write(path, new)
 }
 
 func (f *files) write(path string, data []byte) error {

@@ -16,6 +16,7 @@ import (
 	"github.com/lamppost/lamppost/internal/kv"
 	"github.com/lamppost/lamppost/internal/replica"
 	"github.com/lamppost/lamppost/internal/tilelog"
+	"github.com/lamppost/lamppost/sig"
 )
 
 // Limits of the simulated node, small so that they are reached.
@@ -59,10 +60,24 @@ func openNode(w *world) *node {
 	}
 	n.eng = solo.New(solo.Config{App: n.rep, View: n.rep, Member: w.net.Member, Now: func() lamppost.TimeMS { return w.now + n.skew }})
 	for range workers {
-		n.cores = append(n.cores, ingest.NewCore(ingest.Config{Network: w.net.ID, Gateway: w.net.Member, Key: w.net.Key,
-			Epoch: uint32(w.result.Crashes), KeyOf: n.rep.Key, Salts: w.net.Salts, Metrics: w.metrics}))
+		n.cores = append(n.cores, ingest.NewCore(ingest.Config{Network: w.net.ID, Gateway: w.net.Member, Key: func() *sig.PrivateKey { return w.net.Key },
+			Epoch: uint32(w.result.Crashes), KeyOf: n.keyOf(w), Salts: w.net.Salts, Metrics: w.metrics}))
 	}
 	return n
+}
+
+// keyOf asks the replica for the keys of devices, all of which sign by themselves.
+func (n *node) keyOf(w *world) func(lamppost.DeviceID, uint32) (*sig.PublicKey, *lamppost.Refusal) {
+	return func(id lamppost.DeviceID, epoch uint32) (*sig.PublicKey, *lamppost.Refusal) {
+		v, ok := n.rep.Vouch(id)
+		if !ok {
+			return nil, ingest.Unknown
+		}
+		if v = v.Under(epoch, w.now+n.skew); v == nil {
+			return nil, ingest.KeyOver
+		}
+		return v.Key, nil
+	}
 }
 
 // receive takes a report in, or turns it away.
@@ -101,6 +116,9 @@ func (n *node) pack(w *world) {
 	tx, err := lamppost.ParseTransaction(raw)
 	if err != nil {
 		w.violate("ingest packed what is no transaction: %v", err)
+	}
+	if tx.Header.Aggregate != nil {
+		w.result.Halved++
 	}
 	w.note("segment %d of %d reports proposed", n.number, len(tx.Items))
 	n.cores = n.cores[1:]

@@ -44,8 +44,9 @@ const (
 
 // A Result is what happened in a run that kept every rule.
 type Result struct {
-	Blocks, Reports, Resent, Refused, Orders, Invoices, Crashes, Faults, Checkpoints int
-	Root                                                                             lamppost.Hash
+	Blocks, Reports, Resent, Refused, PutOff, Halved, Orders, Invoices, Rotated, Revoked, Crashes, Faults, Checkpoints int
+
+	Root lamppost.Hash
 }
 
 const (

@@ -81,20 +81,20 @@ func (d *DirStorage) Replace(f File) error {
 }
 
 // PutCheckpoint implements Storage.
-func (d *DirStorage) PutCheckpoint(old, new []byte) error {
+func (d *DirStorage) PutCheckpoint(path string, old, new []byte) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	have, err := d.Get(CheckpointPath)
+	have, err := d.Get(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if found := err == nil; found != (old != nil) || !bytes.Equal(have, old) {
-		return fmt.Errorf("the published checkpoint is not the one that was read before: %q, want %q", have, old)
+		return fmt.Errorf("the published %s is not the one that was read before: %q, want %q", path, have, old)
 	}
 	if bytes.Equal(old, new) {
 		return d.syncDir(".")
 	}
-	if err := d.replace(File{CheckpointPath, new}); err != nil {
+	if err := d.replace(File{path, new}); err != nil {
 		return err
 	}
 	return d.syncDir(".")

@@ -6,8 +6,8 @@
 // It promises that what is published is never ahead of what is durable, that a checkpoint is never ahead of its tiles,
 // that no checkpoint is signed that contradicts the one published before, and that what is read from tiles leads to the
 // root that was asked for. It does not know what a leaf means, does not order anything, and does not collect the
-// signatures of other members or witnesses. The hash arithmetic is that of golang.org/x/mod/sumdb/tlog, which is also
-// what checks it in the tests.
+// signatures of other members or witnesses, though it publishes what others did. The hash arithmetic is that of
+// golang.org/x/mod/sumdb/tlog, which is also what checks it in the tests.
 //
 // Start reading at [Log] (appending), then [Publisher] (files) and [Tree] (reading and proving what is published).
 // Checkpoints as such are lamppost.Checkpoint, because auditors read them. Limits are in limits.go.

@@ -41,13 +41,13 @@ func (m *MemStorage) Put(files ...File) error {
 }
 
 // PutCheckpoint implements Storage.
-func (m *MemStorage) PutCheckpoint(old, new []byte) error {
+func (m *MemStorage) PutCheckpoint(path string, old, new []byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if have, ok := m.files[CheckpointPath]; ok != (old != nil) || !bytes.Equal(have, old) {
-		return fmt.Errorf("the published checkpoint is %q, not %q", have, old)
+	if have, ok := m.files[path]; ok != (old != nil) || !bytes.Equal(have, old) {
+		return fmt.Errorf("the published %s is %q, not %q", path, have, old)
 	}
-	m.set(CheckpointPath, new)
+	m.set(path, new)
 	return nil
 }
 

@@ -13,8 +13,12 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// CheckpointPath is where a log's latest signed checkpoint is published.
-const CheckpointPath = "checkpoint"
+const (
+	// CheckpointPath is where a log's latest signed checkpoint is published, CosignedPath where the latest that
+	// witnesses have cosigned.
+	CheckpointPath = "checkpoint"
+	CosignedPath   = "checkpoint.cosigned"
+)
 
 // A Storage is where a log is published: a folder that a web server serves, or an object store. Paths are relative, with
 // forward slashes. One Publisher uses it.
@@ -26,10 +30,10 @@ type Storage interface {
 	// done.
 	Put(files ...File) error
 
-	// PutCheckpoint replaces the checkpoint old, nil if there is none yet, by new, durably when it returns. If
-	// something else than old is there, it is an error and nothing changes. After any other error either may be there.
-	// Replacing it by itself makes sure that it is durable.
-	PutCheckpoint(old, new []byte) error
+	// PutCheckpoint replaces the checkpoint old, nil if there is none yet, at CheckpointPath or CosignedPath by new,
+	// durably when it returns. If something else than old is there, it is an error and nothing changes. After any
+	// other error either may be there. Replacing it by itself makes sure that it is durable.
+	PutCheckpoint(path string, old, new []byte) error
 }
 
 // A File is what is published at a path.
@@ -75,7 +79,8 @@ type Publisher struct {
 }
 
 // Publish brings the Storage to all leaves of the log in r and returns the signed checkpoint. It does nothing but return
-// the published checkpoint if that has this size already.
+// the published checkpoint if that has this size already; it may carry cosignatures
+// then.
 //
 // The order is: bundles and tiles that are new since the published checkpoint, each durable; then the checkpoint. A crash
 // between any two steps leaves the old checkpoint with all its files, and files that the next call writes again with the
@@ -96,7 +101,7 @@ func (p *Publisher) Publish(r kv.Reader) ([]byte, error) {
 	from := tree.size
 	if old != nil && stored.size == from {
 		// The call that wrote it may have failed right after: it is there, but is it durable?
-		if err := p.Storage.PutCheckpoint(old, old); err != nil {
+		if err := p.Storage.PutCheckpoint(CheckpointPath, old, old); err != nil {
 			return nil, fmt.Errorf("publishing checkpoint of size %d again: %w", from, err)
 		}
 		return old, nil
@@ -111,7 +116,7 @@ func (p *Publisher) Publish(r kv.Reader) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.Storage.PutCheckpoint(old, signed); err != nil {
+	if err := p.Storage.PutCheckpoint(CheckpointPath, old, signed); err != nil {
 		return nil, fmt.Errorf("publishing checkpoint of size %d: %w", stored.size, err)
 	}
 	return signed, nil

@@ -67,6 +67,12 @@ func audit(t testing.TB, s tilelog.Storage, v note.Verifier) int64 {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if cosigned, err := s.Get("checkpoint.cosigned"); !errors.Is(err, fs.ErrNotExist) {
+		d, _, err := lamppost.OpenCheckpoint(cosigned, note.VerifierList(v))
+		if err != nil || d.Size > c.Size || d.Size == c.Size && d != c || !bytes.Contains(cosigned, []byte("\n— w.example ")) {
+			t.Fatalf("beside the checkpoint of size %d stands the cosigned one %q: %v", c.Size, cosigned, err)
+		}
+	}
 	if c.Size == 0 { // no tile to read, and x/mod's reader does not know the empty tree
 		if tlog.Hash(c.Root) != naiveRoot(nil) {
 			t.Fatalf("checkpoint of size 0 has root %v", c.Root)
@@ -171,11 +177,11 @@ func (m mapStorage) Put(files ...tilelog.File) error {
 	return nil
 }
 
-func (m mapStorage) PutCheckpoint(old, new []byte) error {
-	if have, ok := m["checkpoint"]; ok != (old != nil) || have != string(old) {
-		return fmt.Errorf("checkpoint is %q, not %q", have, old)
+func (m mapStorage) PutCheckpoint(path string, old, new []byte) error {
+	if have, ok := m[path]; ok != (old != nil) || have != string(old) {
+		return fmt.Errorf("%s is %q, not %q", path, have, old)
 	}
-	m["checkpoint"] = string(new)
+	m[path] = string(new)
 	return nil
 }
 
@@ -192,7 +198,7 @@ func live(t testing.TB, s kv.Store, d *tilelog.DirStorage) error {
 		t.Fatal(err)
 	}
 	if l.Size() > 0 {
-		if _, err := p.Publish(s); err != nil {
+		if err := publishBoth(t, p, s); err != nil {
 			return err
 		}
 	}
@@ -213,11 +219,37 @@ func live(t testing.TB, s kv.Store, d *tilelog.DirStorage) error {
 			return err
 		}
 		l.Committed()
-		if _, err := p.Publish(s); err != nil {
+		if err := publishBoth(t, p, s); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// publishBoth publishes, asks a witness who is quick, and publishes what it cosigned.
+func publishBoth(t testing.TB, p *tilelog.Publisher, s kv.Store) error {
+	signed, err := p.Publish(s)
+	if err != nil {
+		return err
+	}
+	return p.PublishCosigned(s, cosign(t, signed, "w.example"))
+}
+
+// cosign adds the signature of a witness, once.
+func cosign(t testing.TB, signed []byte, name string) []byte {
+	t.Helper()
+	seed := sha256.Sum256([]byte(name))
+	witness, err := lamppost.NewCosigner(name, seed[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, _, _ := strings.Cut(string(signed), "\n\n")
+	line, err := witness.Cosign(text+"\n", 1_800_000_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	added := "— " + line.Name + " " + line.Base64 + "\n"
+	return append(bytes.TrimSuffix(signed, []byte(added)), added...)
 }
 
 // A disk counts the writes of all lives and lets one of them fail.
@@ -691,12 +723,13 @@ func TestDirStorage(t *testing.T) {
 		{"put outside", put("../x", "b"), false},
 		{"trim outside", d.Trim("../x"), false},
 		{"trim what has no partial versions", d.Trim("tile/0/000"), true},
-		{"first checkpoint from another", d.PutCheckpoint([]byte("x"), []byte("1")), false},
-		{"first checkpoint", d.PutCheckpoint(nil, []byte("1")), true},
-		{"first checkpoint again", d.PutCheckpoint(nil, []byte("1")), false},
-		{"second from another", d.PutCheckpoint([]byte("x"), []byte("2")), false},
-		{"second", d.PutCheckpoint([]byte("1"), []byte("2")), true},
-		{"the same", d.PutCheckpoint([]byte("2"), []byte("2")), true},
+		{"first checkpoint from another", d.PutCheckpoint("checkpoint", []byte("x"), []byte("1")), false},
+		{"first checkpoint", d.PutCheckpoint("checkpoint", nil, []byte("1")), true},
+		{"first checkpoint again", d.PutCheckpoint("checkpoint", nil, []byte("1")), false},
+		{"second from another", d.PutCheckpoint("checkpoint", []byte("x"), []byte("2")), false},
+		{"second", d.PutCheckpoint("checkpoint", []byte("1"), []byte("2")), true},
+		{"another file of its own", d.PutCheckpoint("checkpoint.cosigned", nil, []byte("c")), true},
+		{"the same", d.PutCheckpoint("checkpoint", []byte("2"), []byte("2")), true},
 	}
 	for _, s := range steps {
 		if (s.err == nil) != s.ok {

@@ -162,7 +162,7 @@ func (e RightEdge) Adopt(s Storage, r kv.Reader, signed []byte, c lamppost.Check
 	if edge := tree.edge(); edge.root() != tlog.Hash(c.Root) {
 		return fmt.Errorf("the blocks lead to root %v at size %d, the checkpoint says %v", edge.root(), c.Size, tlog.Hash(c.Root))
 	}
-	return s.PutCheckpoint(nil, signed)
+	return s.PutCheckpoint(CheckpointPath, nil, signed)
 }
 
 func (f *frontier) clone() *frontier {
@@ -190,7 +190,7 @@ func Continue(s Storage, r kv.Reader, signed []byte, c lamppost.Checkpoint) erro
 	if edge := tree.edge(); edge.root() != tlog.Hash(c.Root) {
 		return fmt.Errorf("the blocks lead to root %v at size %d, the checkpoint says %v", edge.root(), c.Size, tlog.Hash(c.Root))
 	}
-	return s.PutCheckpoint(old, signed)
+	return s.PutCheckpoint(CheckpointPath, old, signed)
 }
 
 // lastPublished reads what a Storage says is published, whoever signed it, and the right edge that leads to it.

@@ -17,8 +17,9 @@ import (
 type Gateways interface {
 	// Authenticate says which gateway a client is, by the id and token it was announced with.
 	Authenticate(user, password string) (lamppost.MemberID, error)
-	// Register makes a gateway's Ed25519 key known to the ledger. The same key again changes nothing.
-	Register(ctx context.Context, id lamppost.MemberID, key []byte) (network string, err error)
+	// Register makes a gateway's Ed25519 key known to the ledger. The same key again changes nothing; another one takes the
+	// consent of the key before, a lamppost.KeyChange, or a new token.
+	Register(ctx context.Context, id lamppost.MemberID, key, consent []byte) (network string, keyEpoch uint32, err error)
 	// Fleet lists the devices whose reports the gateway takes.
 	Fleet(id lamppost.MemberID) (Fleet, error)
 	// Segment has a segment of the gateway ordered, and returns once that is durable. A refusal means that it was not
@@ -33,13 +34,22 @@ type Fleet struct {
 	Devices []FleetDevice     `json:"devices"` // by id
 }
 
-// A FleetDevice is a device that may log in at a gateway. Without a key it has not enrolled yet.
+// A FleetDevice is a device that may log in at a gateway. Without keys it has not enrolled yet, or its key was revoked, or
+// it does not sign by itself.
 type FleetDevice struct {
-	ID       lamppost.DeviceID `json:"id"`
-	Token    []byte            `json:"token"` // SHA-256 of its token
-	Suite    sig.Suite         `json:"suite,omitempty"`
-	Key      []byte            `json:"key,omitempty"`
-	KeyEpoch uint32            `json:"key_epoch,omitempty"`
+	ID       lamppost.DeviceID    `json:"id"`
+	Token    []byte               `json:"token"`               // SHA-256 of its token
+	Safety   lamppost.SafetyClass `json:"safety"`              // its number; one that is not known counts as essential
+	KeyEpoch uint32               `json:"key_epoch,omitempty"` // of its latest key
+	Keys     []FleetKey           `json:"keys,omitempty"`      // that count: the one it has, and perhaps the one before
+}
+
+// A FleetKey is a key that a device's reports may be signed with.
+type FleetKey struct {
+	Suite sig.Suite       `json:"suite"`
+	Key   []byte          `json:"key"`
+	Epoch uint32          `json:"epoch"`
+	Until lamppost.TimeMS `json:"until_ms,omitempty"` // 0: until further notice
 }
 
 // A Delivery says where a segment was ordered and what became of its reports.
@@ -106,21 +116,23 @@ func (d *door) register(w http.ResponseWriter, r *http.Request, id lamppost.Memb
 	if !ok {
 		return
 	}
-	var in struct {
-		Key []byte `json:"key"` // standard base64 (RFC 4648 §4)
+	var in struct { // in standard base64 (RFC 4648 §4)
+		Key     []byte `json:"key"`
+		Consent []byte `json:"consent"`
 	}
 	if err := json.Unmarshal(raw, &in); err != nil || len(in.Key) == 0 {
 		d.refuse(w, lamppost.CodeBadTx, `the body is not {"key":"<base64>"}`)
 		return
 	}
-	network, err := d.cfg.Gateways.Register(r.Context(), id, in.Key)
+	network, epoch, err := d.cfg.Gateways.Register(r.Context(), id, in.Key, in.Consent)
 	if err != nil {
 		d.failGateway(w, r, "registering a gateway", id, err)
 		return
 	}
 	d.answer(w, http.StatusOK, struct {
-		Network string `json:"network"`
-	}{network})
+		Network  string `json:"network"`
+		KeyEpoch uint32 `json:"key_epoch"`
+	}{network, epoch})
 }
 
 // fleet answers with the gateway's devices, or 304 where the gateway has that very list.

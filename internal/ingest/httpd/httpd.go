@@ -40,7 +40,7 @@ type Config struct {
 
 	// Enrol registers a device's public key and returns what the device must know to sign. An error that is a
 	// *lamppost.Refusal is told to the device; others are logged. Nil: there is no enrolment here.
-	Enrol func(ctx context.Context, device lamppost.DeviceID, suite string, key []byte) (network string, keyEpoch uint32, err error)
+	Enrol func(ctx context.Context, device lamppost.DeviceID, k NewKey) (network string, keyEpoch uint32, err error)
 
 	// Gateways serves gateways on site. Nil: there are none here.
 	Gateways Gateways
@@ -52,6 +52,13 @@ type Config struct {
 	Now     func() time.Time // nil: time.Now
 	Log     *slog.Logger     // nil: nothing is logged
 	Metrics *Metrics         // nil: counted, but nowhere to be seen
+}
+
+// A NewKey is what a device enrols; its JSON is the body of POST /v1/enrol, bytes in standard base64 (RFC 4648 §4).
+type NewKey struct {
+	Suite   string `json:"suite"`
+	Key     []byte `json:"key"`
+	Consent []byte `json:"consent"` // a lamppost.KeyChange by the key it has; none: its token has to do
 }
 
 // Handler answers POST /v1/report, POST /v1/enrol, and where there are Gateways, POST /v1/gateway, GET /v1/gateway/devices
@@ -160,15 +167,12 @@ func (d *door) enrol(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	var in struct {
-		Suite string `json:"suite"`
-		Key   []byte `json:"key"` // standard base64 (RFC 4648 §4)
-	}
+	var in NewKey
 	if err := json.Unmarshal(raw, &in); err != nil || in.Suite == "" || len(in.Key) == 0 {
 		d.refuse(w, lamppost.CodeBadTx, `the body is not {"suite":"ed25519","key":"<base64>"}`)
 		return
 	}
-	network, epoch, err := d.cfg.Enrol(r.Context(), device, in.Suite, in.Key)
+	network, epoch, err := d.cfg.Enrol(r.Context(), device, in)
 	var refusal *lamppost.Refusal
 	switch {
 	case err == nil:

@@ -311,10 +311,11 @@ func TestCertificate(t *testing.T) {
 func TestEnrol(t *testing.T) {
 	t.Parallel()
 	var err error
+	consent := ""
 	h := httpd.Handler(httpd.Config{Auth: auth, Submit: accepting(),
-		Enrol: func(_ context.Context, device lamppost.DeviceID, suite string, key []byte) (string, uint32, error) {
-			if device != "m1" || suite != "ed25519" || string(key) != "\xfb\xff the key" {
-				t.Errorf("asked to enrol %q for %q with suite %q", key, device, suite)
+		Enrol: func(_ context.Context, device lamppost.DeviceID, k httpd.NewKey) (string, uint32, error) {
+			if device != "m1" || k.Suite != "ed25519" || string(k.Key) != "\xfb\xff the key" || string(k.Consent) != consent {
+				t.Errorf("asked to enrol %+v for %q", k, device)
 			}
 			return "testnet", 3, err
 		}})
@@ -322,6 +323,11 @@ func TestEnrol(t *testing.T) {
 	if w := post(h, "/v1/enrol", strings.NewReader(good), nil); w.Code != 200 || w.Body.String() != `{"network":"testnet","key_epoch":3}`+"\n" {
 		t.Errorf("status %d, %s", w.Code, w.Body)
 	}
+	consent = "I agree"
+	if w := post(h, "/v1/enrol", strings.NewReader(good[:len(good)-1]+`,"consent":"SSBhZ3JlZQ=="}`), nil); w.Code != 200 {
+		t.Errorf("with consent: status %d, %s", w.Code, w.Body)
+	}
+	consent = ""
 	err = fmt.Errorf("enrolling: %w", lamppost.Refuse(lamppost.CodeExists, "another key is enrolled"))
 	if w := post(h, "/v1/enrol", strings.NewReader(good), nil); w.Code != 409 || decode(t, w) != (reply{Code: "exists", Text: "another key is enrolled"}) {
 		t.Errorf("a refusal: status %d, %s", w.Code, w.Body)
@@ -351,7 +357,7 @@ func TestSDK(t *testing.T) {
 		return ingest.Reply{Code: code, ID: lamppost.ReportID{7}, Height: 42, Text: "why"}
 	}}
 	server := httptest.NewServer(httpd.Handler(httpd.Config{Auth: auth, Submit: f,
-		Enrol: func(context.Context, lamppost.DeviceID, string, []byte) (string, uint32, error) {
+		Enrol: func(context.Context, lamppost.DeviceID, httpd.NewKey) (string, uint32, error) {
 			return "testnet", 3, nil
 		}}))
 	defer server.Close()

@@ -27,6 +27,7 @@ let page = null;
 const live = new Live({
   status(status) {
     say(document.getElementById('foot-node'), footWords(status));
+    alarm(status.conflict);
     page?.status?.(status);
     page?.changed?.();
   },
@@ -60,6 +61,14 @@ const app = {
 function trouble(err) {
   const words = err.status ? err.message : 'The node cannot be reached just now. This page tries again by itself.';
   return h('p', { class: 'note bad', role: 'alert' }, words);
+}
+
+// alarm stands on every page while the node stands still.
+function alarm(conflict) {
+  const place = document.getElementById('alarm');
+  if (!conflict) return void fill(place);
+  if (place.firstChild) return;
+  fill(place, h('p', { class: 'note bad', role: 'alert' }, 'This node stands still: its log is not what was signed before. ', h('a', { href: '#/log' }, 'What is known')));
 }
 
 function footWords(s) {

@@ -3,6 +3,7 @@
 import { get } from './api.js';
 import { fill, h, keyed, move, say } from './dom.js';
 import { ago, axisClock, axisDay, count, drawn, money, negative, plural, quantity, unitName, when, whenExactly, zero } from './format.js';
+import { keysCard } from './keys.js';
 import { every } from './live.js';
 import { assuranceWords, kindWords, qualityName, safetyName, safetyWords, stateOf, suiteName, suiteWords } from './words.js';
 
@@ -15,7 +16,7 @@ export function devicePage(app, id) {
   const facts = h('p', { class: 'quiet' });
   const twin = twinCard(app);
   const chart = chartCard(app, id);
-  const cards = [assuranceCard(), sequenceCard(), accountCard(), safetyCard()];
+  const cards = [assuranceCard(), sequenceCard(), accountCard(), safetyCard(), keysCard(app, id)];
   const quarantine = h('div');
 
   const load = every(1500, () => app.guard(async () => {

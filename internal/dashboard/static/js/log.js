@@ -5,12 +5,15 @@ import { copyButton, fill, h, hash, keyed, move, say, short } from './dom.js';
 import { ago, count, plural, when, whenExactly, whenShort } from './format.js';
 import { every } from './live.js';
 import { check, fromHex, toHex } from './merkle.js';
-import { codeWords, typeName } from './words.js';
+import { conflictCard, witnessCard } from './witnesses.js';
+import { codeWords, typeName, verifiedBy } from './words.js';
 
 const shown = 50;
 
 export function logPage(app, height, index) {
   const head = headCard(app);
+  const conflict = conflictCard();
+  const witnesses = witnessCard(app);
   const proof = proofCard(app);
   const list = h('ol', { class: 'entries', reversed: true });
   const problem = h('div');
@@ -35,16 +38,22 @@ export function logPage(app, height, index) {
 
   const el = h('div', { class: 'page' }, h('h1', null, 'The log'),
     h('p', { class: 'lead' }, 'Everything that counts is written here once and never changed. Each entry has a fingerprint (a hash), and all fingerprints together give one: the root. Whoever changed a single old entry would change the root, and everyone who kept it would see.'),
-    problem,
+    problem, conflict.el,
     h('div', { class: 'split log-split' },
-      h('div', { class: 'wide' }, head.el, h('section', { class: 'card', 'aria-labelledby': 'entries-h' }, h('h2', { id: 'entries-h' }, 'Written last'),
+      h('div', { class: 'wide' }, head.el, witnesses.el, h('section', { class: 'card', 'aria-labelledby': 'entries-h' }, h('h2', { id: 'entries-h' }, 'Written last'),
         h('p', { class: 'quiet' }, 'Pick one to check it.'), list)),
       h('div', { class: 'side sticky' }, proof.el)));
 
+  function status(s) {
+    conflict.update(s);
+    witnesses.update(s);
+  }
+
   return {
-    title: 'Log', el, changed: load,
+    title: 'Log', el, changed: load, status,
     start() {
       load();
+      if (app.live.status) status(app.live.status);
       if (picked) proof.open(height, index);
     },
     // keeps answers a change of the address from within this page without building it anew.
@@ -61,6 +70,7 @@ function headCard(app) {
   const size = h('p', { class: 'figure', id: 'log-size' }, '–');
   const published = h('p', { class: 'quiet' });
   const root = h('span');
+  const verified = h('p', { class: 'quiet', id: 'verified' });
   const note = h('pre', { tabindex: '0', 'aria-label': 'Checkpoint' });
   let lastRoot = '';
   let lastNote = '';
@@ -69,6 +79,7 @@ function headCard(app) {
       h('div', { class: 'two' },
         h('div', null, h('h3', null, 'Entries'), size, published),
         h('div', null, h('h3', null, 'Root'), h('p', null, root), h('p', { class: 'quiet' }, 'One fingerprint of all entries.'))),
+      verified,
       h('details', null, h('summary', null, 'The signed checkpoint'),
         h('p', null, 'The node signs size and root together: that is what it can be held to. Keep a copy, and a later log must still contain it.'),
         note, h('p', { class: 'buttons' }, copyButton('Copy the checkpoint', () => lastNote), h('a', { class: 'button small', href: '/network.pin', download: 'network.pin' }, 'The key it is signed with')))),
@@ -76,6 +87,7 @@ function headCard(app) {
       move(size, count(log.size));
       const at = app.live.status?.log?.published_ms;
       say(published, at ? `published ${ago(at, app.now())}` : '');
+      say(verified, app.live.status ? verifiedBy(app.live.status.verify) : '');
       if (log.root !== lastRoot) {
         const open = root.querySelector('[aria-expanded=true]');
         fill(root, log.root ? hash(log.root, 'Root of the log') : 'not published yet');

@@ -1,5 +1,7 @@
 // What codes and classes mean, in plain words. The API sends names; sentences are made here.
 
+import { count, plural } from './format.js';
+
 const codes = {
   ok: 'accepted', duplicate: 'sent again, counted once', bad_report: 'unreadable', too_large: 'too large',
   bad_signature: 'wrong signature', unknown: 'not registered', number_reused: 'number used twice',
@@ -52,7 +54,7 @@ export const qualityName = (q) => (typeof q === 'number' ? qualities[q] : q) || 
 
 const types = {
   genesis: 'Network founded', segment: 'Readings', party: 'Party', device: 'Device', point: 'Metering point',
-  tariff: 'Tariff', agreement: 'Agreement', invoice: 'Bill', transfer: 'Payment', block: 'Block', gateway: 'Gateway', revoke: 'Key revoked',
+  tariff: 'Tariff', agreement: 'Agreement', invoice: 'Bill', transfer: 'Payment', block: 'Block', gateway: 'Gateway', revoke: 'Key revoked', fraud: 'Correction',
 };
 
 export const typeName = (t) => types[t] ?? String(t);
@@ -69,4 +71,12 @@ export function lineName(band) {
   if (band === 'standing') return 'Standing charge';
   if (band === 'series') return 'At the changing price';
   return band ? band[0].toUpperCase() + band.slice(1) : 'Use';
+}
+
+// verifiedBy says who checks the devices' signatures, and what the samples found.
+export function verifiedBy(v) {
+  if (v?.policy !== 'gateway') return 'Every replica checks every signature of every device.';
+  const skipped = v.skipped ? `, ${count(v.skipped)} more were drawn and skipped for want of time` : '';
+  const lies = v.hits ? `${plural(v.hits, 'report')} turned out to be false and ${v.hits === 1 ? 'was' : 'were'} corrected` : 'none was false';
+  return `Gateways on site check the devices’ signatures. Since its start this node checked ${plural(v.sampled, 'report')} again, drawn by lot${skipped}: ${lies}.`;
 }
