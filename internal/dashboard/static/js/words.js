@@ -55,6 +55,7 @@ export const qualityName = (q) => (typeof q === 'number' ? qualities[q] : q) || 
 const types = {
   genesis: 'Network founded', segment: 'Readings', party: 'Party', device: 'Device', point: 'Metering point',
   tariff: 'Tariff', agreement: 'Agreement', invoice: 'Bill', transfer: 'Payment', block: 'Block', gateway: 'Gateway', revoke: 'Key revoked', fraud: 'Correction',
+  retention: 'Rule of keeping', hold: 'Hold', erase: 'Erasure', erased: 'Erasure done', snapshot: 'State vouched for',
 };
 
 export const typeName = (t) => types[t] ?? String(t);
