@@ -38,6 +38,8 @@ type Config struct {
 	Status     func() consensus.Status
 	// Files is where the log is published.
 	Files tilelog.Source
+	// LogArchive is where Files reads older tiles, for people.
+	LogArchive string
 	// Packs holds the bodies that the store has no longer. Nil: it has all.
 	Packs     *archive.Packs
 	Witnesses *Witnesses       // nil: this node asks none
@@ -58,6 +60,10 @@ type Config struct {
 	Gateways *Gateways // nil: this node takes none
 	// Snapshots are the files with the ledger's state. Nil: there are none.
 	Snapshots *Snapshots
+	// Backups makes backups. Nil: there are none.
+	Backups *Backups
+	// Scrub says what reading everything again has found. Nil: nothing is read.
+	Scrub func() ScrubState
 	// Seen lists devices that spoke without a key and are not enrolled. Nil: nobody can.
 	Seen func() []PendingDevice
 	// Broker says how the node stands with a broker that it has joined. Nil, and its nil: it has joined none.
@@ -151,6 +157,9 @@ func (s *Server) routes() []route {
 		{"GET /api/blocks", closed, s.getBlocks},
 		{"GET /api/export", closed, s.getExport},
 		{"GET /api/export/readings.parquet", closed, s.getReadings},
+		{"GET /api/backups", closed, s.getBackups},
+		{"POST /api/backups", closed, s.postBackup},
+		{"POST /api/backups/{id}/gone", closed, s.postBackupGone},
 		{"GET /api/log", closed, s.getLog},
 		{"GET /api/log/proof", closed, s.getLogProof},
 		{"GET /api/parties", closed, s.getParties},

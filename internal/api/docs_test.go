@@ -30,6 +30,7 @@ var shapes = map[string]reflect.Type{
 	"DeviceToken": reflect.TypeFor[api.DeviceToken](), "Block": reflect.TypeFor[api.Block](),
 	"Keeping": reflect.TypeFor[api.Keeping](), "Retention": reflect.TypeFor[lamppost.RetentionBody](),
 	"Hold": reflect.TypeFor[lamppost.HoldBody](), "Erasure": reflect.TypeFor[lamppost.EraseBody](),
+	"Backup": reflect.TypeFor[api.Backup](), "BackupList": reflect.TypeFor[api.BackupList](), "NewBackup": reflect.TypeFor[api.NewBackup](),
 	"SnapshotList": reflect.TypeFor[api.SnapshotList](),
 	"Adoption":     reflect.TypeFor[api.Adoption](),
 	"KeyHistory":   reflect.TypeFor[api.KeyHistory](), "Revoke": reflect.TypeFor[api.Revoke](), "GatewayList": reflect.TypeFor[api.GatewayList](),

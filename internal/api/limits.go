@@ -45,6 +45,7 @@ const (
 	slackMS                         = 2000           // wall time from a report's coming until it shows, at most
 	unknownOnlineMS lamppost.TimeMS = 15 * 60 * 1000 // after a single report
 
-	tokenBytes = 16  // random bytes of a device's token
-	maxText    = 200 // bytes of a device's name or site, as the ledger takes them
+	tokenBytes   = 16   // random bytes of a device's token
+	maxPathBytes = 4096 // of a backup's path
+	maxText      = 200  // bytes of a device's name or site, as the ledger takes them
 )

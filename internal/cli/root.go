@@ -69,6 +69,6 @@ gives every party one statement whose every line can be checked offline.`,
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(demoCmd(), serveCmd(), gatewayCmd(), witnessCmd(), verifyCmd(), fsckCmd(), benchCmd(), statusCmd(),
 		partyCmd(), deviceCmd(), pointCmd(), tariffCmd(), agreementCmd(), invoiceCmd(), statementCmd(), transferCmd(),
-		retentionCmd(), holdCmd(), eraseCmd(), snapshotCmd(), restoreCmd(), exportCmd())
+		retentionCmd(), holdCmd(), eraseCmd(), snapshotCmd(), restoreCmd(), backupCmd(), logCmd(), exportCmd())
 	return root
 }
