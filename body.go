@@ -39,12 +39,14 @@ const (
 	TxErased    TxType = 16 // ErasedBody: a member has forgotten it
 	TxSnapshot  TxType = 17 // SnapshotBody: what a member's state was at a height
 
+	TxNetwork TxType = 18 // NetworkBody: who the members are and by which rules they go
+
 	TxUnreadable TxType = 255 // in the leaf of what is no transaction
 )
 
 var txTypeNames = [...]string{"block", "genesis", "segment", "party", "device", "point", "tariff", "agreement", "invoice", "transfer",
 	"gateway", "revoke", "fraud", "retention", "hold", "erase", "erased",
-	"snapshot"}
+	"snapshot", "network"}
 
 // String returns the type's name in messages and the API.
 func (t TxType) String() string {
@@ -52,22 +54,6 @@ func (t TxType) String() string {
 		return txTypeNames[t]
 	}
 	return "unknown"
-}
-
-// GenesisBody founds a network: its id, its rules and the members who order and sign. Height 1, index 0.
-type GenesisBody struct {
-	Network string   `cbor:"1,keyasint" json:"network"`
-	Rules   uint32   `cbor:"2,keyasint" json:"rules"` // version of the rules of the ledger
-	Members []Member `cbor:"3,keyasint" json:"members"`
-	// AdmitUnsigned lets devices be enrolled whose reports nobody vouches for. Off: such an order is refused.
-	AdmitUnsigned bool   `cbor:"4,keyasint,omitempty" json:"admit_unsigned,omitempty"`
-	Verify        Policy `cbor:"5,keyasint,omitempty" json:"verify,omitempty"`
-}
-
-// A Member is an organisation's seat: its key signs transactions, segments and, as a signed note's key, checkpoints.
-type Member struct {
-	ID  MemberID `cbor:"1,keyasint" json:"id"`
-	Key []byte   `cbor:"2,keyasint" json:"key"` // Ed25519, 32 bytes
 }
 
 // PartyBody registers a person or an organisation.

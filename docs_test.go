@@ -139,7 +139,8 @@ func TestFieldsDocumented(t *testing.T) {
 	t.Parallel()
 	doc := formats(t)
 	for heading, place := range map[string][2]string{
-		"### genesis": {"body.go", "GenesisBody"}, "| key | member field |": {"body.go", "Member"}, "### party": {"body.go", "PartyBody"},
+		"### genesis": {"network.go", "GenesisBody"}, "| key | member field |": {"network.go", "Member"},
+		"| key | network field |": {"network.go", "NetworkBody"}, "### party": {"body.go", "PartyBody"},
 		"### device": {"body.go", "DeviceBody"}, "### point": {"body.go", "PointBody"}, "### tariff": {"tariff/tariff.go", "Tariff"},
 		"### agreement": {"body.go", "AgreementBody"}, "### invoice": {"body.go", "InvoiceBody"}, "### transfer": {"body.go", "TransferBody"},
 		"### gateway": {"body.go", "GatewayBody"}, "### revoke": {"body.go", "RevokeBody"},

@@ -17,6 +17,9 @@ const (
 	MaxProofBytes       = 64 << 20 // a receipt's or a statement's proof
 	MaxKeyChangeBytes   = 512      // a change of keys with its envelope
 
+	MaxTextBytes = 200 // a name for people, a place, a memo, an address
+	MaxMembers   = 256 // members of a network
+
 	MaxWitnessNameBytes = 255 // the name of a witness's key
 	MaxWitnesses        = 32  // witnesses of a network
 

@@ -614,6 +614,7 @@ func orderVectors(t testing.TB) []orderVector {
 	commitment := lamppost.KeyCommitment(salt, shared)
 	gw := keyOf(t, sig.EdDSA, "gw-1").Public().Bytes()
 	north := lamppost.Member{ID: "north", Key: keyOf(t, sig.EdDSA, "north").Public().Bytes()}
+	members := []lamppost.Member{north, {ID: "south", Org: "coop", Key: keyOf(t, sig.EdDSA, "south").Public().Bytes(), Address: "south.example:7650", URL: "https://south.example:8443"}}
 	change := lamppost.KeyChange{ID: "lamp-17", Epoch: 1, Next: 2, Suite: sig.EdDSA, Key: keyOf(t, sig.EdDSA, "lamp-17, key 2").Public().Bytes()}
 	consent := want(change.Sign(network, lamppost.PurposeDeviceKey, keyOf(t, sig.EdDSA, "lamp-17")))(t)
 	gwChange := lamppost.KeyChange{ID: "gw-1", Epoch: 0, Next: 1, Suite: sig.EdDSA, Key: keyOf(t, sig.EdDSA, "gw-1, key 1").Public().Bytes()}
@@ -621,6 +622,9 @@ func orderVectors(t testing.TB) []orderVector {
 	return []orderVector{
 		{"genesis that admits unsigned devices", lamppost.TxGenesis,
 			lamppost.GenesisBody{Network: network, Rules: 1, Members: []lamppost.Member{north}, AdmitUnsigned: true}},
+		{"genesis of two members who order by raft", lamppost.TxGenesis, lamppost.GenesisBody{Network: network, Rules: 1, Members: members, Engine: lamppost.Raft,
+			Trust: [][]string{{"utility", "coop"}, {"coop", "city"}}, Reason: "a pilot"}},
+		{"network with new rules", lamppost.TxNetwork, lamppost.NetworkBody{After: 1, Members: members, Rules: 2, From: 90}},
 		{"gateway", lamppost.TxGateway, lamppost.GatewayBody{ID: "gw-1", Member: "north", Key: gw}},
 		{"device, gateway-vouched", lamppost.TxDevice, lamppost.DeviceBody{ID: "fan", Owner: "acme", Suite: sig.HMAC256, Key: commitment[:], KeyEpoch: 1,
 			Safety: lamppost.Ordinary, Salt: salt, Assurance: lamppost.GatewayVouched, Gateway: "gw-1"}},

@@ -189,7 +189,7 @@ func (r *run) member(members []lamppost.Member) func(seed []byte) *lamppost.Memb
 }
 
 // pin compares the pin that people copy from here with the members of the chain. What it says beside these is the operator's.
-func (r *run) pin(g lamppost.GenesisBody, fault func(where, means, format string, args ...any)) {
+func (r *run) pin(g lamppost.Network, fault func(where, means, format string, args ...any)) {
 	const means = "whoever copied it from here refuses what is true; the next start writes it again"
 	text, err := os.ReadFile(filepath.Join(r.Data, folder.Pin))
 	if errors.Is(err, fs.ErrNotExist) {

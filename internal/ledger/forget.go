@@ -50,7 +50,7 @@ func (s *State) retention(b lamppost.RetentionBody) error {
 		return lamppost.Refuse(lamppost.CodeBadTx, "reports are kept for at most %d days, or for ever with 0", maxDays)
 	}
 	switch {
-	case s.policy == lamppost.VerifyGateway && b.RawDays != 0 && b.RawDays < challengeDays:
+	case s.net.Verify == lamppost.VerifyGateway && b.RawDays != 0 && b.RawDays < challengeDays:
 		return lamppost.Refuse(lamppost.CodeBadTx, "gateways are trusted here, and can be challenged for %d days: reports are kept raw for as long", challengeDays)
 	case b.SummaryDays != 0 && b.RawDays == 0:
 		return lamppost.Refuse(lamppost.CodeBadTx, "reports that are kept raw for ever are never summed up")

@@ -43,12 +43,12 @@ func reportAt(at Place, report uint32) []byte {
 // trusts reports whether a gateway's word is taken for the reports of its segment. Members' segments are checked like
 // everybody's, and so are those with a half-aggregate: of one report of it nobody could prove that it was forged.
 func (s *State) trusts(h *lamppost.SegmentHeader) bool {
-	return s.policy == lamppost.VerifyGateway && s.members[h.Gateway] == nil && s.gateways[h.Gateway] != nil && h.Aggregate == nil
+	return s.net.Verify == lamppost.VerifyGateway && s.members[h.Gateway] == nil && s.gateways[h.Gateway] != nil && h.Aggregate == nil
 }
 
 // record keeps what a challenge of this segment will need.
 func (s *State) record(tx *lamppost.Transaction, outcomes []lamppost.Outcome) error {
-	rec := segmentRecord{ID: tx.ID(s.network), Time: s.time, Accepted: make([]byte, (len(outcomes)+7)/8), Epoch: s.checker.epoch}
+	rec := segmentRecord{ID: tx.ID(s.net.Network), Time: s.time, Accepted: make([]byte, (len(outcomes)+7)/8), Epoch: s.checker.epoch}
 	for i := range outcomes {
 		if outcomes[i].Code == lamppost.CodeOK {
 			rec.Accepted[i/8] |= 1 << (i % 8)
@@ -61,7 +61,7 @@ func (s *State) record(tx *lamppost.Transaction, outcomes []lamppost.Outcome) er
 // forgetSegments drops a few records that can be challenged no more, oldest first. A report's record follows its segment's,
 // so one without a segment before it belongs to a segment that is dropped already.
 func (s *State) forgetSegments() error {
-	if s.policy != lamppost.VerifyGateway {
+	if s.net.Verify != lamppost.VerifyGateway {
 		return nil
 	}
 	var gone [][]byte
@@ -89,7 +89,7 @@ func (s *State) forgetSegments() error {
 
 // rests notes that an invoice rests on reports that can still be challenged.
 func (s *State) rests(inv *tariff.Invoice) error {
-	if s.policy != lamppost.VerifyGateway {
+	if s.net.Verify != lamppost.VerifyGateway {
 		return nil
 	}
 	seen := map[tariff.Source]bool{}
@@ -336,10 +336,10 @@ func (v View) Challengeable(fn func(Place) error) error {
 // fraud undoes what a report did that its device did not sign, and suspends the gateway that signed for it. It returns the
 // encoded correction.
 func (s *State) fraud(b lamppost.FraudBody) ([]byte, error) {
-	if s.policy != lamppost.VerifyGateway {
-		return nil, trustsNobody(s.network)
+	if s.net.Verify != lamppost.VerifyGateway {
+		return nil, trustsNobody(s.net.Network)
 	}
-	l, err := challenge(overlaid{s}, s.network, s.time, &b)
+	l, err := challenge(overlaid{s}, s.net.Network, s.time, &b)
 	if err != nil {
 		return nil, err
 	}

@@ -92,15 +92,15 @@ func (s *State) isGateway(id lamppost.MemberID) bool {
 // counts. A member has one key, so of a segment that the caller checked there is nothing to find out. With which of its keys
 // a gateway signed is asked in any case: they may have changed since the caller looked.
 func (s *State) segmentKey(signed *lamppost.Signed, checked bool) (key *sig.PublicKey, epoch uint32) {
-	if m := s.members[signed.Key]; m != nil && (checked || signed.Verify(s.network, lamppost.PurposeSegment, m.key)) {
+	if m := s.members[signed.Key]; m != nil && (checked || signed.Verify(s.net.Network, lamppost.PurposeSegment, m.key)) {
 		return m.key, 0
 	}
 	g := s.gateways[signed.Key]
-	if g == nil {
+	if g == nil || s.members[g.Body.Member] == nil {
 		return nil, 0
 	}
 	for _, k := range [...]*held[lamppost.GatewayBody]{&g.held, g.former} {
-		if k != nil && g.under(k.epoch, s.time) != nil && signed.Verify(s.network, lamppost.PurposeSegment, k.public) {
+		if k != nil && g.under(k.epoch, s.time) != nil && signed.Verify(s.net.Network, lamppost.PurposeSegment, k.public) {
 			return k.public, k.epoch
 		}
 	}
@@ -112,7 +112,10 @@ func (s *State) notSegment(id lamppost.MemberID) string {
 	if g := s.gateways[id]; g != nil && g.isRevoked(g.epoch) {
 		return fmt.Sprintf("revoked: no key of gateway %q counts until its member registers another", id)
 	}
-	return fmt.Sprintf("no gateway %q signed this segment for network %q", id, s.network)
+	if g := s.gateways[id]; g != nil && s.members[g.Body.Member] == nil {
+		return fmt.Sprintf("nobody answers for gateway %q: %q is no member any more", id, g.Body.Member)
+	}
+	return fmt.Sprintf("no gateway %q signed this segment for network %q", id, s.net.Network)
 }
 
 func (s *State) loadGateways() error {

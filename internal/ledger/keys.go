@@ -12,7 +12,7 @@ import (
 // below '-', so a zero byte ends them and keeps the order of a scan. Bodies have the place of their transaction (height,
 // index) before them.
 //
-//	sN                                  genesis
+//	sN                                  GenesisBody, as it was founded
 //	sP <party>                          PartyBody          sD <device> 0 <key epoch>   Key[DeviceBody]
 //	sQ <device>                         sequence state     sI <device> 0 <slot>        id of a recent report
 //	sF <device>                         why quarantined    sE <device> 0 <reg> 0 <t>   edge: register at a quarter hour
@@ -34,6 +34,9 @@ import (
 //	sc                                  the last blocks that changed any of it, and that erased
 //
 //	sn <height> <member>                SnapshotBody: a member's word on its state
+//
+//	sm                                  what changed in the network since its founding
+//	sv <hash of NetworkBody> <member>   that a member has ordered this change
 const prefix = 's'
 
 func key(kind byte, parts ...string) []byte {

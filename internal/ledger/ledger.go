@@ -21,14 +21,10 @@ import (
 	"github.com/lamppost/lamppost/tariff"
 )
 
-// Limits of the ledger, part of its rules.
-const (
-	// MaxExpiryMS is how far ahead a transaction's expiry may lie: ids are remembered until then.
-	MaxExpiryMS lamppost.TimeMS = 24 * 3600 * 1000
-	maxText                     = 200 // bytes of a name, place or memo
-)
+// MaxExpiryMS is how far ahead a transaction's expiry may lie: ids are remembered until then. It is part of the rules.
+const MaxExpiryMS lamppost.TimeMS = 24 * 3600 * 1000
 
-// Rules is the version of the rules this package implements.
+// Rules is the newest version of the rules that this package implements, beside all before it.
 const Rules = 1
 
 // A State is the ledger at a height, with the writes of the block being applied on top. One goroutine uses it.
@@ -36,12 +32,10 @@ type State struct {
 	store kv.Reader
 
 	// The registry, held in memory because every report needs it.
-	network    string
-	members    map[lamppost.MemberID]*member
-	memberList []lamppost.Member
+	net        lamppost.Network
+	members    map[lamppost.MemberID]*member // by id, from net
+	newest     uint32                        // the newest rules there are
 	gateways   map[lamppost.MemberID]*gateway
-	unsigned   bool // devices of assurance unsigned are admitted
-	policy     lamppost.Policy
 	parties    map[lamppost.PartyID]lamppost.PartyBody
 	devices    map[lamppost.DeviceID]*device
 	points     map[string]lamppost.PointBody
@@ -65,8 +59,6 @@ type State struct {
 	block   blockChecker
 }
 
-type member struct{ key *sig.PublicKey }
-
 type sides struct{ seller, buyer lamppost.PartyID }
 
 // Open reads the registry from a store that is at rest. The store must not be written except with what Stage puts
@@ -83,6 +75,7 @@ func Open(store kv.Reader) (*State, error) {
 		tariffs:    map[string][]tariff.Tariff{},
 		agreements: map[string]lamppost.AgreementBody{},
 		bySide:     map[sides][]string{},
+		newest:     Rules,
 		overlay:    newOverlay(),
 		round:      1,
 	}
@@ -93,13 +86,16 @@ func Open(store kv.Reader) (*State, error) {
 }
 
 // Network is the network's id, empty before its genesis.
-func (s *State) Network() string { return s.network }
+func (s *State) Network() string { return s.net.Network }
 
-// Members returns the members in the order of the genesis.
-func (s *State) Members() []lamppost.Member { return s.memberList }
+// Members returns the members in the order in which they came.
+func (s *State) Members() []lamppost.Member { return s.net.Members }
+
+// FormerMembers returns those who were members.
+func (s *State) FormerMembers() []lamppost.MemberID { return s.net.Former }
 
 // Policy says who checks the devices' signatures.
-func (s *State) Policy() lamppost.Policy { return s.policy }
+func (s *State) Policy() lamppost.Policy { return s.net.Verify }
 
 // Member returns a member's key, or nil.
 func (s *State) Member(id lamppost.MemberID) *sig.PublicKey {
@@ -121,6 +117,9 @@ func (s *State) Begin(height lamppost.Height, time lamppost.TimeMS) {
 // means that the state could not be read.
 func (s *State) Apply(tx *lamppost.Transaction, id lamppost.TxID, checked bool) ([]lamppost.Outcome, []byte, error) {
 	s.writes = s.writes[:0]
+	if v := s.rules(); v > s.newest {
+		return nil, nil, fmt.Errorf("block %d goes by rules version %d, and this program knows versions up to %d: install a newer one", s.height, v, s.newest)
+	}
 	outcomes, err := s.apply(tx, id, checked)
 	if err != nil {
 		return nil, nil, fmt.Errorf("applying transaction %d of block %d: %w", s.index, s.height, err)
@@ -157,8 +156,8 @@ func (s *State) applyOrder(tx *lamppost.Transaction, id lamppost.TxID) (lamppost
 		return none, s.genesis(tx)
 	}
 	m := s.members[tx.Signed.Key]
-	if m == nil || !tx.Signed.Verify(s.network, lamppost.PurposeTx, m.key) {
-		return none, lamppost.Refuse(lamppost.CodeBadSignature, "no member %q signed this for network %q", tx.Signed.Key, s.network)
+	if m == nil || !tx.Signed.Verify(s.net.Network, lamppost.PurposeTx, m.key) {
+		return none, lamppost.Refuse(lamppost.CodeBadSignature, "no member %q signed this for network %q", tx.Signed.Key, s.net.Network)
 	}
 	if o.ExpiryTime <= s.time || o.ExpiryHeight != 0 && o.ExpiryHeight < s.height || o.ExpiryTime > s.time+MaxExpiryMS {
 		return none, lamppost.Refuse(lamppost.CodeExpired, "a transaction expires after its block and at most a day later")
@@ -207,6 +206,11 @@ func (s *State) dispatch(tx *lamppost.Transaction) (out lamppost.Outcome, err er
 		err = body(o, func(b lamppost.ErasedBody) error { return s.erased(b, tx.Signed.Key) })
 	case lamppost.TxSnapshot:
 		err = body(o, func(b lamppost.SnapshotBody) error { return s.snapshot(b, tx.Signed.Key) })
+	case lamppost.TxNetwork:
+		err = body(o, func(b lamppost.NetworkBody) (err error) {
+			out.Data, err = s.changeNetwork(b, tx.Signed.Key)
+			return err
+		})
 	case lamppost.TxPoint:
 		err = body(o, s.point)
 	case lamppost.TxTariff:
@@ -221,7 +225,7 @@ func (s *State) dispatch(tx *lamppost.Transaction) (out lamppost.Outcome, err er
 			return err
 		})
 	default:
-		err = lamppost.Refuse(lamppost.CodeBadTx, "transaction type %d is not known to rules version %d", o.Type, Rules)
+		err = lamppost.Refuse(lamppost.CodeBadTx, "transaction type %d is not known to rules version %d", o.Type, s.rules())
 	}
 	return out, err
 }
@@ -233,53 +237,6 @@ func body[B any](o *lamppost.Order, f func(B) error) error {
 		return lamppost.Refuse(lamppost.CodeBadTx, "%s: %v", o.Type, err)
 	}
 	return f(b)
-}
-
-// genesis founds the network. Its signer must be one of the members it names, and it must be the first transaction.
-func (s *State) genesis(tx *lamppost.Transaction) error {
-	return body(&tx.Order, func(b lamppost.GenesisBody) error {
-		if s.network != "" || s.height != 1 || s.index != 0 {
-			return lamppost.Refuse(lamppost.CodeBadTx, "a network is founded once, by its first transaction")
-		}
-		if b.Rules != Rules || len(b.Members) == 0 {
-			return lamppost.Refuse(lamppost.CodeBadTx, "rules version %d with %d members: this program knows version %d and needs a member",
-				b.Rules, len(b.Members), Rules)
-		}
-		if err := lamppost.CheckName("network", b.Network); err != nil {
-			return lamppost.Refuse(lamppost.CodeBadTx, "%v", err)
-		}
-		if b.Verify > lamppost.VerifyGateway {
-			return lamppost.Refuse(lamppost.CodeBadTx, "policy of verification %d is not known to rules version %d", b.Verify, Rules)
-		}
-		members, err := parseMembers(b.Members)
-		if err != nil {
-			return lamppost.Refuse(lamppost.CodeBadTx, "%v", err)
-		}
-		if m := members[tx.Signed.Key]; m == nil || !tx.Signed.Verify(b.Network, lamppost.PurposeTx, m.key) {
-			return lamppost.Refuse(lamppost.CodeBadSignature, "a genesis is signed by one of its members")
-		}
-		s.network, s.members, s.memberList, s.unsigned, s.policy = b.Network, members, b.Members, b.AdmitUnsigned, b.Verify
-		s.put(genesisKey(), lamppost.Marshal(b))
-		return nil
-	})
-}
-
-func parseMembers(list []lamppost.Member) (map[lamppost.MemberID]*member, error) {
-	members := map[lamppost.MemberID]*member{}
-	for _, m := range list {
-		if err := lamppost.CheckName("member", string(m.ID)); err != nil {
-			return nil, err
-		}
-		key, err := sig.ParsePublicKey(sig.EdDSA, m.Key)
-		if err != nil {
-			return nil, fmt.Errorf("key of member %q: %w", m.ID, err)
-		}
-		if members[m.ID] != nil {
-			return nil, fmt.Errorf("member %q stands twice", m.ID)
-		}
-		members[m.ID] = &member{key: key}
-	}
-	return members, nil
 }
 
 // Stage puts the writes of all blocks since the last Committed into the batch that makes them durable.

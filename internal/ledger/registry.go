@@ -42,8 +42,8 @@ func (s *State) freeName(id string) error {
 
 func checkText(texts ...string) error {
 	for _, t := range texts {
-		if len(t) > maxText || !utf8.ValidString(t) {
-			return lamppost.Refuse(lamppost.CodeBadTx, "a name, place or memo is UTF-8 of at most %d bytes", maxText)
+		if len(t) > lamppost.MaxTextBytes || !utf8.ValidString(t) {
+			return lamppost.Refuse(lamppost.CodeBadTx, "a name, place or memo is UTF-8 of at most %d bytes", lamppost.MaxTextBytes)
 		}
 	}
 	return nil
@@ -158,19 +158,16 @@ func (s *State) forgetExpired() error {
 
 // load fills the registry from the store.
 func (s *State) load() error {
-	raw, err := s.store.Get(genesisKey())
-	if errors.Is(err, kv.ErrNotFound) {
+	switch net, err := (View{s.store}).Network(); {
+	case errors.Is(err, kv.ErrNotFound):
 		return nil
-	}
-	if err != nil {
+	case err != nil:
 		return err
+	default:
+		s.net = net
 	}
-	var g lamppost.GenesisBody
-	if err := lamppost.Unmarshal(raw, &g); err != nil {
-		return err
-	}
-	s.network, s.memberList, s.unsigned, s.policy = g.Network, g.Members, g.AdmitUnsigned, g.Verify
-	if s.members, err = parseMembers(g.Members); err != nil {
+	var err error
+	if s.members, err = parseMembers(s.net.Members); err != nil {
 		return err
 	}
 	return cmp.Or(

@@ -55,7 +55,7 @@ type reportChecker struct {
 func (s *State) applySegment(tx *lamppost.Transaction, checked bool) ([]lamppost.Outcome, error) {
 	outcomes := make([]lamppost.Outcome, len(tx.Items))
 	c := &s.checker
-	c.decode(s.network, tx.Items)
+	c.decode(s.net.Network, tx.Items)
 	if refusal := s.checkSegment(tx, checked); refusal != nil {
 		for i := range outcomes {
 			outcomes[i] = outcome(refusal.Code, refusal.Text)

@@ -85,7 +85,7 @@ func consents[B any](s *State, k *keys[B], consent []byte, change lamppost.KeyCh
 		return lamppost.Refuse(lamppost.CodeBadSignature, "key epoch %d of %q is revoked and consents to nothing", k.epoch, change.ID)
 	}
 	change.Epoch = k.epoch
-	if err := change.Check(consent, s.network, p, k.public); err != nil {
+	if err := change.Check(consent, s.net.Network, p, k.public); err != nil {
 		return lamppost.Refuse(lamppost.CodeBadSignature, "%v", err)
 	}
 	return nil

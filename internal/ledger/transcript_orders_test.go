@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/hex"
 	"fmt"
 	"strings"
@@ -37,6 +38,9 @@ func (d *desk) body(w words) (lamppost.TxType, any) {
 	switch w.verb {
 	case "genesis":
 		return lamppost.TxGenesis, d.genesis(w)
+	case "network":
+		return lamppost.TxNetwork, lamppost.NetworkBody{After: lamppost.Height(number(w.arg(0))), Members: membersOf(w.arg(1)),
+			Rules: uint32(number(w.or("rules", "1"))), From: lamppost.Height(number(w.or("from", "0")))}
 	case "party":
 		return lamppost.TxParty, lamppost.PartyBody{ID: party(0), Name: w.or("name", ""), CreditLimit: money(w.or("limit", "0"))}
 	case "device":
@@ -140,15 +144,48 @@ func (d *desk) genesis(w words) lamppost.GenesisBody {
 		g.Members = nil
 	case "2":
 		g.Members = append(g.Members, m2)
+		g.Engine = lamppost.Raft
 	case "twice":
+		g.Engine = lamppost.Raft
 		g.Members = append(g.Members, m2, m2)
 	case "badkey":
+		g.Engine = lamppost.Raft
 		m2.Key = make([]byte, 32)
 		g.Members = append(g.Members, m2)
 	case "other":
 		g.Members = []lamppost.Member{m2}
+	default:
+		if list := w.or("members", "1"); list != "1" {
+			g.Members = membersOf(list)
+		}
 	}
+	if name, ok := w.opts["engine"]; ok {
+		e, err := lamppost.ParseEngine(name)
+		if err != nil {
+			e = 9 // known to nobody
+		}
+		g.Engine = e
+	}
+	if groups, ok := w.opts["trust"]; ok {
+		for _, group := range strings.Split(groups, ",") {
+			g.Trust = append(g.Trust, strings.Split(group, "+"))
+		}
+	}
+	g.Reason = w.or("reason", "")
 	return g
+}
+
+// membersOf reads ID[/ORG[/KEY]],…
+func membersOf(list string) (members []lamppost.Member) {
+	for _, one := range strings.Split(list, ",") {
+		parts := append(strings.Split(one, "/"), "", "")
+		key := cmp.Or(parts[2], parts[0])
+		if key == "m1" {
+			key = "net/m1"
+		}
+		members = append(members, lamppost.Member{ID: lamppost.MemberID(parts[0]), Org: parts[1], Key: ledgertest.Key(key, sig.EdDSA).Public().Bytes()})
+	}
+	return members
 }
 
 func (d *desk) device(w words) lamppost.DeviceBody {

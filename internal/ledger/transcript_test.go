@@ -28,8 +28,9 @@ var rewrite = flag.Bool("rewrite", false, "write what the ledger says into testd
 //
 //	empty                                       begins with an empty ledger
 //	at TIME                                     TIME is 2026-01-01T00:00Z, without the date: that of Start, or +90s: from now
-//	genesis [rules=N] [members=0|2|twice] [unsigned] [verify=full|gateway]
-//	again NAME                                  show accounts|seq DEVICE|quarantine DEVICE|ids|edges DEVICE|gateways|keys DEVICE|gateway GATEWAY|records
+//	genesis [rules=N] [members=0|2|twice|ID[/ORG[/KEY]],…] [unsigned] [verify=full|gateway] [engine=E] [trust=ORG+ORG,…] [reason=TEXT]
+//	network AFTER ID[/ORG[/KEY]],… [rules=N from=HEIGHT]
+//	again NAME                                  show network|accounts|seq DEVICE|quarantine DEVICE|ids|edges DEVICE|gateways|keys DEVICE|gateway GATEWAY|records
 //	party ID [limit=N] [name=TEXT]              device ID OWNER [key=NAME] [epoch=N] [suite=S] [salt=N] [safety=N] [raw=HEX] [assurance=A] [gateway=ID]
 //	gateway ID [member=ID] [key=NAME] [epoch=N] [raw=HEX]
 //	revoke DEVICE EPOCH [reason=TEXT]           revoke-gateway GATEWAY EPOCH [reason=TEXT]
@@ -256,6 +257,8 @@ func say(t lamppost.TxType, o lamppost.Outcome) string {
 			}
 		}
 		return fmt.Sprintf("%s net %s, total %s %s", s, inv.Net, inv.Total, inv.Currency)
+	case t == lamppost.TxNetwork && o.Code == lamppost.CodeOK:
+		return fmt.Sprintf("ok: %d of %d", o.Data[0], o.Data[1])
 	case o.Text != "":
 		return o.Code.String() + ": " + o.Text
 	}
@@ -391,6 +394,22 @@ func (d *desk) show(w words) (out []string) {
 		why, err := v.Quarantine(lamppost.DeviceID(w.arg(1)))
 		must(err)
 		out = append(out, fmt.Sprintf("%q", why))
+	case "network":
+		n, err := v.Network()
+		must(err)
+		line := fmt.Sprintf("%s, rules %d, changed by block %d:", n.Engine, n.RulesAt(d.height), n.Changed)
+		for _, m := range n.Members {
+			line += " " + string(m.ID)
+		}
+		if len(n.Former) > 0 {
+			line += fmt.Sprintf(", formerly %s", n.Former)
+		}
+		out = append(out, line)
+		changes, err := v.Changes()
+		must(err)
+		for _, c := range changes {
+			out = append(out, fmt.Sprintf("%d members proposed by %s", len(c.Members), c.By))
+		}
 	case "gateways":
 		gateways, err := v.Gateways()
 		must(err)

@@ -82,7 +82,7 @@ func (s *State) claim(raw []byte) int32 {
 	if how != byOwnKey {
 		return -1
 	}
-	c.signed = r.AppendToBeSigned(c.signed, s.network)
+	c.signed = r.AppendToBeSigned(c.signed, s.net.Network)
 	c.ends = append(c.ends, len(c.signed))
 	c.items = append(c.items, sig.Item{Key: key, Sig: r.Signature()})
 	return int32(len(c.items) - 1)

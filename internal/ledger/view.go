@@ -16,16 +16,6 @@ import (
 // use one.
 type View struct{ kv.Reader }
 
-// Network returns the genesis, or kv.ErrNotFound.
-func (v View) Network() (lamppost.GenesisBody, error) {
-	raw, err := v.Get(genesisKey())
-	if err != nil {
-		return lamppost.GenesisBody{}, err
-	}
-	var b lamppost.GenesisBody
-	return b, lamppost.Unmarshal(raw, &b)
-}
-
 // Party returns a party, or kv.ErrNotFound.
 func (v View) Party(id lamppost.PartyID) (lamppost.PartyBody, error) {
 	return read[lamppost.PartyBody](v, key('P', string(id)))

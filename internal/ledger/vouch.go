@@ -23,8 +23,8 @@ func (s *State) deviceKey(b lamppost.DeviceBody) (*sig.PublicKey, error) {
 		return nil, lamppost.Refuse(lamppost.CodeBadTx, "a gateway-vouched device has an HMAC key, and the ledger only the digest of it")
 	case wrapped && (b.Suite != 0 || len(b.Key) != 0):
 		return nil, lamppost.Refuse(lamppost.CodeBadTx, "a device of assurance %q has no key", b.Assurance)
-	case b.Assurance == lamppost.Unsigned && !s.unsigned:
-		return nil, lamppost.Refuse(lamppost.CodeForbidden, "network %q admits no unsigned devices", s.network)
+	case b.Assurance == lamppost.Unsigned && !s.net.AdmitUnsigned:
+		return nil, lamppost.Refuse(lamppost.CodeForbidden, "network %q admits no unsigned devices", s.net.Network)
 	}
 	return nil, nil
 }

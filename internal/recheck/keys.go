@@ -1,6 +1,9 @@
 package recheck
 
 import (
+	"bytes"
+	"slices"
+
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/sig"
 )
@@ -29,15 +32,12 @@ func (g *registry) learn(tx *lamppost.Transaction, outcomes []lamppost.Outcome) 
 	if len(outcomes) != 1 || outcomes[0].Code != lamppost.CodeOK {
 		return
 	}
+	members, _ := lamppost.MembersAfter(tx, &outcomes[0])
+	for _, m := range members {
+		g.gateway(m.ID, m.Key)
+	}
 	body := tx.Order.Body
 	switch tx.Type {
-	case lamppost.TxGenesis:
-		var b lamppost.GenesisBody
-		if lamppost.Unmarshal(body, &b) == nil {
-			for _, m := range b.Members {
-				g.gateway(m.ID, m.Key)
-			}
-		}
 	case lamppost.TxGateway:
 		var b lamppost.GatewayBody
 		if lamppost.Unmarshal(body, &b) == nil {
@@ -57,7 +57,8 @@ func (g *registry) learn(tx *lamppost.Transaction, outcomes []lamppost.Outcome) 
 }
 
 func (g *registry) gateway(id lamppost.MemberID, raw []byte) {
-	if key, err := sig.ParsePublicKey(sig.EdDSA, raw); err == nil {
+	known := slices.ContainsFunc(g.gateways[id], func(k *sig.PublicKey) bool { return bytes.Equal(k.Bytes(), raw) })
+	if key, err := sig.ParsePublicKey(sig.EdDSA, raw); err == nil && !known {
 		g.gateways[id] = append(g.gateways[id], key)
 	}
 }

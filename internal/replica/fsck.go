@@ -110,7 +110,8 @@ type checker struct {
 
 	last     consensus.Last
 	network  string
-	members  []lamppost.Member
+	members  []lamppost.Member // now
+	then     []lamppost.Member // at the block that is being walked; nil: nothing was read that says so
 	began    lamppost.Height   // where this copy begins; 0: at block 1
 	edge     tilelog.RightEdge // of the log there
 	size     int64             // of the log in the store
@@ -171,6 +172,9 @@ func (k *checker) open(context.Context) (err error) {
 		k.fault("state: the genesis", "whose signatures count is not known", "%v", err)
 	}
 	k.network, k.members, k.found.Height = g.Network, g.Members, k.last.Height
+	if k.began >= g.Changed {
+		k.then = g.Members
+	}
 	return k.openHead()
 }
 

@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/lamppost/lamppost"
@@ -267,7 +268,7 @@ func (r *Replica) Apply(b *lamppost.Block) (*lamppost.Result, error) {
 	if err := r.follows(b); err != nil {
 		return nil, err
 	}
-	n := len(b.Txs)
+	n, members := len(b.Txs), r.state.Members()
 	ev := &Event{Block: b, Result: &lamppost.Result{Height: b.Height, IDs: make([]lamppost.TxID, n), Outcomes: make([][]lamppost.Outcome, n)}}
 	if !b.Empty() {
 		if err := r.applyBlock(ev); err != nil {
@@ -275,6 +276,9 @@ func (r *Replica) Apply(b *lamppost.Block) (*lamppost.Result, error) {
 		}
 	}
 	ev.Result.Size, ev.Result.Root = r.log.Size(), lamppost.Hash(r.log.Root())
+	if now := r.state.Members(); !sameMembers(members, now) {
+		ev.Result.Members = now
+	}
 	r.pending = append(r.pending, ev)
 	return ev.Result, nil
 }
@@ -408,7 +412,7 @@ func (r *Replica) refreshKeys(ev *Event) {
 			continue
 		}
 		switch tx.Type {
-		case lamppost.TxGenesis:
+		case lamppost.TxGenesis, lamppost.TxNetwork:
 			r.refreshMembers()
 		case lamppost.TxGateway:
 			var b lamppost.GatewayBody
@@ -448,7 +452,16 @@ func (r *Replica) refreshDevice(id lamppost.DeviceID) {
 	r.keys.mu.Unlock()
 }
 
+func sameMembers(a, b []lamppost.Member) bool {
+	return slices.EqualFunc(a, b, func(a, b lamppost.Member) bool {
+		return a.ID == b.ID && string(a.Key) == string(b.Key) && a.Org == b.Org && a.Address == b.Address && a.URL == b.URL
+	})
+}
+
 func (r *Replica) refreshMembers() {
+	for _, id := range r.state.FormerMembers() {
+		r.keys.setGateway(id, &Vouch{})
+	}
 	for _, m := range r.state.Members() {
 		r.keys.setGateway(m.ID, &Vouch{Key: r.state.Member(m.ID)})
 	}

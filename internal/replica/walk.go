@@ -251,14 +251,14 @@ func (k *checker) learn(tx *lamppost.Transaction, outcomes []lamppost.Outcome) {
 			k.gateways[id] = append(k.gateways[id], key)
 		}
 	}
-	var g lamppost.GenesisBody
-	var b lamppost.GatewayBody
-	switch {
-	case tx.Type == lamppost.TxGenesis && lamppost.Unmarshal(tx.Order.Body, &g) == nil:
-		for _, m := range g.Members {
+	if members, ok := lamppost.MembersAfter(tx, &outcomes[0]); ok {
+		k.then = members
+		for _, m := range members {
 			keep(m.ID, m.Key)
 		}
-	case tx.Type == lamppost.TxGateway && lamppost.Unmarshal(tx.Order.Body, &b) == nil:
+	}
+	var b lamppost.GatewayBody
+	if tx.Type == lamppost.TxGateway && lamppost.Unmarshal(tx.Order.Body, &b) == nil {
 		keep(b.ID, b.Key)
 	}
 }
@@ -281,7 +281,10 @@ func (k *checker) signed(id lamppost.MemberID, s *lamppost.Signed) bool {
 func (k *checker) blockLeaf(i int64, leaf []byte) []byte {
 	w := k.at
 	want, err := lamppost.ParseBlockLeaf(leaf)
-	have := lamppost.BlockLeaf{Height: w.Height, Index: w.Count, Time: w.Time, Members: lamppost.HashMembers(k.members)}
+	have := lamppost.BlockLeaf{Height: w.Height, Index: w.Count, Time: w.Time, Members: lamppost.HashMembers(k.then)}
+	if k.then == nil {
+		have.Members = want.Members // this copy began later, and nothing says who they were then
+	}
 	if w.unknown {
 		have.Block = want.Block
 	} else {

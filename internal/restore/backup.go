@@ -115,7 +115,7 @@ func (o *offline) erased() (lamppost.Height, error) {
 }
 
 // member is whose folder it is, by its key; empty where there is none.
-func (o *offline) member(g lamppost.GenesisBody) lamppost.MemberID {
+func (o *offline) member(g lamppost.Network) lamppost.MemberID {
 	seed, err := folder.ReadSecret(o.data, folder.MemberKey, sig.SeedSize)
 	if err != nil {
 		return ""
@@ -132,7 +132,7 @@ func (o *offline) member(g lamppost.GenesisBody) lamppost.MemberID {
 	return ""
 }
 
-func pinOf(g lamppost.GenesisBody) *audit.Pin {
+func pinOf(g lamppost.Network) *audit.Pin {
 	return &audit.Pin{Network: g.Network, Quorum: 1, Members: g.Members}
 }
 
