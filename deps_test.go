@@ -48,9 +48,10 @@ var uses = map[string]string{
 	"internal/folder":                  "internal/kv",
 	"internal/fsck": ". audit sig internal/archive internal/archive/dir internal/folder internal/kv internal/kv/pebble internal/ledger internal/replica " +
 		"internal/snapshot/dir internal/tilelog",
-	"internal/export": ". internal/archive internal/ledger internal/replica",
-	"internal/backup": ". internal/folder internal/kv internal/tilelog",
-	"internal/scrub":  ". internal/archive internal/kv internal/snapshot internal/snapshot/dir internal/tilelog",
+	"internal/network": ". sig",
+	"internal/export":  ". internal/archive internal/ledger internal/replica",
+	"internal/backup":  ". internal/folder internal/kv internal/tilelog",
+	"internal/scrub":   ". internal/archive internal/kv internal/snapshot internal/snapshot/dir internal/tilelog",
 	"internal/restore": ". audit sig internal/api internal/archive internal/archive/dir internal/backup internal/folder internal/kv internal/kv/pebble internal/ledger " +
 		"internal/replica internal/snapshot internal/snapshot/dir internal/tilelog",
 	"internal/recheck":                   ". sig internal/archive internal/replica internal/tilelog",
@@ -65,8 +66,8 @@ var uses = map[string]string{
 	"internal/dashboard": "",
 	"internal/node": ". audit sig internal/api internal/archive internal/archive/dir internal/backup internal/challenge internal/consensus internal/consensus/solo internal/cosign " +
 		"internal/dashboard internal/folder internal/ingest internal/ingest/brokerd internal/ingest/httpd internal/ingest/mapping internal/ingest/mqttd internal/kv " +
-		"internal/kv/pebble internal/ledger internal/replica internal/scrub internal/snapshot internal/snapshot/dir internal/tilelog",
-	"internal/gateway": ". sig internal/consensus internal/ingest internal/ingest/httpd internal/ingest/mqttd internal/kv internal/kv/pebble",
+		"internal/kv/pebble internal/ledger internal/network internal/replica internal/scrub internal/snapshot internal/snapshot/dir internal/tilelog",
+	"internal/gateway": ". sig internal/consensus internal/folder internal/ingest internal/ingest/httpd internal/ingest/mqttd internal/kv internal/kv/pebble",
 	"internal/cosign":  ". internal/tilelog internal/witness",
 	"internal/witness": ". internal/dashboard internal/kv internal/kv/pebble internal/tilelog",
 	"internal/sim": ". audit sig internal/archive internal/consensus internal/consensus/solo internal/ingest internal/kv " +
@@ -75,7 +76,7 @@ var uses = map[string]string{
 	"internal/demo/data/gen": "",
 	"internal/measure":       ". audit sig internal/api internal/archive internal/archive/dir internal/export internal/kv internal/kv/pebble internal/node internal/replica internal/tilelog",
 	"internal/cli": ". audit device sig tariff internal/api internal/archive internal/archive/dir internal/backup internal/demo internal/export internal/folder internal/fsck internal/gateway " +
-		"internal/kv/pebble internal/measure internal/node internal/recheck internal/replica internal/restore internal/tilelog internal/witness",
+		"internal/kv/pebble internal/measure internal/network internal/node internal/recheck internal/replica internal/restore internal/tilelog internal/witness",
 	"cmd/lamppost": "internal/cli",
 }
 
@@ -97,7 +98,7 @@ var library = map[string]struct{ code, tests string }{
 	"github.com/eclipse/paho.golang":          {code: "device/devicemqtt internal/ingest/brokerd", tests: "internal/ingest/mqttd internal/node cmd/lamppost"},
 	"github.com/eclipse/paho.mqtt.golang":     {tests: "device/devicemqtt internal/ingest/mqttd internal/node"},
 	"github.com/fxamacker/cbor/v2":            {code: "."},
-	"github.com/goccy/go-yaml":                {code: "internal/node internal/ingest/mapping"},
+	"github.com/goccy/go-yaml":                {code: "internal/node internal/ingest/mapping internal/network"},
 	"github.com/klauspost/compress":           {code: "internal/archive internal/backup internal/snapshot", tests: "internal/backup"},
 	"github.com/hashicorp/raft":               {code: "internal/consensus/raft"},
 	"github.com/hashicorp/raft-wal":           {code: "internal/consensus/raft"},

@@ -3,10 +3,12 @@
 package folder
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,7 +27,9 @@ const (
 	Pin       = "network.pin" // written again at every start
 	URL       = "node.url"    // likewise
 	Erasures  = "erasures.again"
-	Staging   = "backup.tmp" // while a backup is made
+	Network   = "network.yaml" // the founding, of several members
+	Card      = "member.yaml"  // which of them this folder is
+	Staging   = "backup.tmp"   // while a backup is made
 )
 
 // ReadSecret reads so many bytes in hexadecimal from a file.
@@ -66,4 +70,37 @@ func RememberToken(s kv.Store, token string) error {
 func digest(token string) string {
 	sum := sha256.Sum256([]byte(token))
 	return string(sum[:])
+}
+
+// Secret reads size bytes in hexadecimal from a file that only the owner may read, and makes them if it is not there.
+func Secret(data, name string, size int) ([]byte, error) {
+	secret, err := ReadSecret(data, name, size)
+	if errors.Is(err, fs.ErrNotExist) {
+		secret = make([]byte, size)
+		rand.Read(secret) // never fails
+		return secret, Write(filepath.Join(data, name), hex.EncodeToString(secret)+"\n", 0o600)
+	}
+	return secret, err
+}
+
+// Write replaces a file as a whole: a crash leaves the old one or the new one.
+func Write(path, text string, mode os.FileMode) error {
+	tmp := path + ".new"
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, mode)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err != nil {
+		return fmt.Errorf("writing %q: %w", path, err)
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }

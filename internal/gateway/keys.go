@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/folder"
 	"github.com/lamppost/lamppost/internal/kv"
 	"github.com/lamppost/lamppost/sig"
 )
@@ -92,23 +93,10 @@ func loadKey(path string) (*sig.PrivateKey, error) {
 func drawKey(path string) (*sig.PrivateKey, error) {
 	seed := make([]byte, sig.SeedSize)
 	rand.Read(seed) // never fails
-	if err := writeDurably(path, hex.EncodeToString(seed)+"\n"); err != nil {
+	if err := folder.Write(path, hex.EncodeToString(seed)+"\n", 0o600); err != nil {
 		return nil, err
 	}
 	return sig.NewPrivateKey(sig.EdDSA, seed)
-}
-
-// writeDurably replaces a file as a whole: a crash leaves the old one or the new one.
-func writeDurably(path, text string) error {
-	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("writing %q: %w", path, err)
-	}
-	return rename(path+".new", path)
 }
 
 func rename(from, to string) error {

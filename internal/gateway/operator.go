@@ -13,6 +13,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/lamppost/lamppost/internal/folder"
 )
 
 // What the operator may do at a gateway, with the token that stands in its data folder.
@@ -27,7 +29,7 @@ func (g *Gateway) openAdmin() error {
 		var secret [16]byte
 		rand.Read(secret[:]) // never fails
 		raw = []byte(hex.EncodeToString(secret[:]) + "\n")
-		err = writeDurably(path, string(raw))
+		err = folder.Write(path, string(raw), 0o600)
 	}
 	if err != nil {
 		return err

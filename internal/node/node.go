@@ -158,14 +158,14 @@ func (n *Node) openKeys() error {
 			return fmt.Errorf("%q is not there: put the member's key back; without it this folder is a copy that signs nothing", path)
 		}
 	}
-	seed, err := loadSecret(path, sig.SeedSize)
+	seed, err := folder.Secret(n.cfg.Data, folder.MemberKey, sig.SeedSize)
 	if err != nil {
 		return err
 	}
 	if n.key, err = sig.NewPrivateKey(sig.EdDSA, seed); err != nil {
 		return fmt.Errorf("member.key: %w", err)
 	}
-	token, err := loadSecret(filepath.Join(n.cfg.Data, folder.Token), 16)
+	token, err := folder.Secret(n.cfg.Data, folder.Token, 16)
 	if err != nil {
 		return err
 	}
