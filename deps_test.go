@@ -30,19 +30,26 @@ var uses = map[string]string{
 	"examples/device-http": ". device sig",
 	"examples/device-mqtt": ". device device/devicemqtt sig",
 
-	"internal/kv":                        "",
-	"internal/kv/kvtest":                 "internal/kv",
-	"internal/kv/pebble":                 "internal/kv",
-	"internal/archive":                   ". internal/kv",
-	"internal/archive/dir":               "",
-	"internal/tilelog":                   ". internal/kv",
-	"internal/ledger":                    ". sig tariff internal/kv",
-	"internal/ledger/ledgertest":         ". sig tariff",
-	"internal/consensus":                 ".",
-	"internal/consensus/consensustest":   ". internal/consensus",
-	"internal/consensus/solo":            ". internal/consensus",
-	"internal/replica":                   ". sig tariff internal/archive internal/consensus internal/kv internal/ledger internal/tilelog",
-	"internal/challenge":                 ". internal/archive internal/kv internal/ledger internal/replica",
+	"internal/kv":                      "",
+	"internal/kv/kvtest":               "internal/kv",
+	"internal/kv/pebble":               "internal/kv",
+	"internal/archive":                 ". internal/kv",
+	"internal/archive/dir":             "",
+	"internal/tilelog":                 ". internal/kv",
+	"internal/ledger":                  ". sig tariff internal/kv",
+	"internal/ledger/ledgertest":       ". sig tariff",
+	"internal/consensus":               ".",
+	"internal/consensus/consensustest": ". internal/consensus",
+	"internal/consensus/solo":          ". internal/consensus",
+	"internal/replica":                 ". audit sig tariff internal/archive internal/consensus internal/kv internal/ledger internal/snapshot internal/tilelog",
+	"internal/challenge":               ". internal/archive internal/kv internal/ledger internal/replica",
+	"internal/snapshot":                ". internal/kv",
+	"internal/snapshot/dir":            ".",
+	"internal/folder":                  "internal/kv",
+	"internal/fsck": ". audit sig internal/archive internal/archive/dir internal/folder internal/kv internal/kv/pebble internal/ledger internal/replica " +
+		"internal/snapshot/dir internal/tilelog",
+	"internal/recheck":                   ". sig internal/archive internal/replica internal/tilelog",
+	"internal/restore":                   ". audit internal/kv internal/kv/pebble internal/replica internal/snapshot internal/snapshot/dir internal/tilelog",
 	"internal/ingest":                    ". sig internal/consensus internal/kv",
 	"internal/ingest/brokerd":            ". internal/ingest",
 	"internal/ingest/brokerd/brokertest": "",
@@ -50,11 +57,11 @@ var uses = map[string]string{
 	"internal/ingest/mqttd":              ". internal/ingest",
 	"internal/ingest/httpd":              ". sig internal/ingest",
 	"internal/api": ". audit sig tariff internal/archive internal/consensus internal/kv internal/ledger internal/replica " +
-		"internal/tilelog",
+		"internal/snapshot/dir internal/tilelog",
 	"internal/dashboard": "",
 	"internal/node": ". audit sig internal/api internal/archive internal/archive/dir internal/challenge internal/consensus internal/consensus/solo internal/cosign " +
-		"internal/dashboard internal/ingest internal/ingest/brokerd internal/ingest/httpd internal/ingest/mapping internal/ingest/mqttd internal/kv " +
-		"internal/kv/pebble internal/ledger internal/replica internal/tilelog",
+		"internal/dashboard internal/folder internal/ingest internal/ingest/brokerd internal/ingest/httpd internal/ingest/mapping internal/ingest/mqttd internal/kv " +
+		"internal/kv/pebble internal/ledger internal/replica internal/snapshot internal/snapshot/dir internal/tilelog",
 	"internal/gateway": ". sig internal/consensus internal/ingest internal/ingest/httpd internal/ingest/mqttd internal/kv internal/kv/pebble",
 	"internal/cosign":  ". internal/tilelog internal/witness",
 	"internal/witness": ". internal/dashboard internal/kv internal/kv/pebble internal/tilelog",
@@ -63,8 +70,8 @@ var uses = map[string]string{
 	"internal/demo":          ". audit device device/devicemqtt sig tariff internal/api internal/consensus internal/node",
 	"internal/demo/data/gen": "",
 	"internal/measure":       ". audit sig internal/api internal/archive internal/archive/dir internal/kv internal/kv/pebble internal/node internal/replica internal/tilelog",
-	"internal/cli": ". audit device sig tariff internal/api internal/archive internal/archive/dir internal/demo internal/gateway internal/kv/pebble " +
-		"internal/measure internal/node internal/replica internal/tilelog internal/witness",
+	"internal/cli": ". audit device sig tariff internal/api internal/archive internal/archive/dir internal/demo internal/folder internal/fsck internal/gateway " +
+		"internal/kv/pebble internal/measure internal/node internal/recheck internal/replica internal/restore internal/tilelog internal/witness",
 	"cmd/lamppost": "internal/cli",
 }
 
@@ -87,7 +94,7 @@ var library = map[string]struct{ code, tests string }{
 	"github.com/eclipse/paho.mqtt.golang":     {tests: "device/devicemqtt internal/ingest/mqttd internal/node"},
 	"github.com/fxamacker/cbor/v2":            {code: "."},
 	"github.com/goccy/go-yaml":                {code: "internal/node internal/ingest/mapping"},
-	"github.com/klauspost/compress":           {code: "internal/archive"},
+	"github.com/klauspost/compress":           {code: "internal/archive internal/snapshot"},
 	"github.com/hashicorp/raft":               {code: "internal/consensus/raft"},
 	"github.com/hashicorp/raft-wal":           {code: "internal/consensus/raft"},
 	"github.com/mochi-mqtt/server/v2":         {code: "internal/ingest/mqttd", tests: "device/devicemqtt"},
@@ -98,7 +105,7 @@ var library = map[string]struct{ code, tests string }{
 	"github.com/spf13/cobra":                  {code: "internal/cli"},
 	"github.com/veraison/go-cose":             {tests: "."},
 	"github.com/x448/float16":                 {code: "."},
-	"golang.org/x/mod":                        {code: ". audit internal/api internal/cosign internal/measure internal/node internal/sim internal/tilelog internal/witness", tests: "cmd/lamppost internal/dashboard internal/replica"},
+	"golang.org/x/mod":                        {code: ". audit internal/api internal/cli internal/cosign internal/measure internal/node internal/sim internal/tilelog internal/witness", tests: "cmd/lamppost internal/dashboard internal/recheck internal/replica"},
 	"pgregory.net/rapid":                      {code: "internal/kv/kvtest", tests: everywhere},
 }
 

@@ -147,6 +147,7 @@ func TestFieldsDocumented(t *testing.T) {
 		"### erased": {"body.go", "ErasedBody"},
 		"### fraud":  {"fraud.go", "FraudBody"}, "| key | correction field |": {"fraud.go", "Correction"},
 		"| key | evidence field |": {"block.go", "Evidence"},
+		"### snapshot":             {"body.go", "SnapshotBody"},
 	} {
 		if got, want := tableFields(doc, heading), structFields(t, place[0], place[1]); got != want || want == "" {
 			t.Errorf("docs/formats.md, %s: fields\n%s\nthe code has\n%s", heading, got, want)

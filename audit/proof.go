@@ -234,6 +234,23 @@ func (e *Evidence) checkPlaces(at int64, b *lamppost.BlockLeaf) error {
 // checkLog checks that the leaves of all transactions and blocks, each at its place, and the hashes that came with them
 // make the root under the checkpoint.
 func (e *Evidence) checkLog() error {
+	at, leaves := e.leaves()
+	if len(at) == 0 && len(e.proof.Nodes) == 0 {
+		return nil // nothing but a checkpoint
+	}
+	root, err := lamppost.RootOver(e.Checkpoint.Size, at, leaves, e.proof.Nodes)
+	if err != nil {
+		return fmt.Errorf("log: %w", err)
+	}
+	if root != e.Checkpoint.Root {
+		return errors.New("log: what the proof shows does not lead to the checkpoint's root: something of it was not logged so or not there, " +
+			"or an invoice was logged with other registers than its reports give")
+	}
+	return nil
+}
+
+// leaves returns the hashes of the proof's leaves and their places, ascending.
+func (e *Evidence) leaves() (at []int64, leaves []lamppost.Hash) {
 	type entry struct {
 		at   int64
 		hash lamppost.Hash
@@ -245,21 +262,9 @@ func (e *Evidence) checkLog() error {
 	for i := range e.proof.Blocks {
 		entries = append(entries, entry{e.proof.Blocks[i].Leaf, lamppost.Hash(tlog.RecordHash(e.proof.Blocks[i].Raw))})
 	}
-	if len(entries) == 0 && len(e.proof.Nodes) == 0 {
-		return nil // nothing but a checkpoint
-	}
 	slices.SortFunc(entries, func(a, b entry) int { return cmp.Compare(a.at, b.at) })
-	at, leaves := make([]int64, len(entries)), make([]lamppost.Hash, len(entries))
-	for i, x := range entries {
-		at[i], leaves[i] = x.at, x.hash
+	for _, x := range entries {
+		at, leaves = append(at, x.at), append(leaves, x.hash)
 	}
-	root, err := lamppost.RootOver(e.Checkpoint.Size, at, leaves, e.proof.Nodes)
-	if err != nil {
-		return fmt.Errorf("log: %w", err)
-	}
-	if root != e.Checkpoint.Root {
-		return errors.New("log: what the proof shows does not lead to the checkpoint's root: something of it was not logged so or not there, " +
-			"or an invoice was logged with other registers than its reports give")
-	}
-	return nil
+	return at, leaves
 }

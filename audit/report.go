@@ -97,6 +97,9 @@ func (e *Evidence) readReport(r *Report) error {
 	if err := r.Signed.Decode(r.kept.Report); err != nil {
 		return fmt.Errorf("cannot be read: %v", err)
 	}
+	if r.Signed.Halved() {
+		return errors.New("has half a signature: its whole segment proves it together with others, and nothing proves it alone")
+	}
 	key, err := e.reportKey(r)
 	if err != nil {
 		return err

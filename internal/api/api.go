@@ -56,6 +56,8 @@ type Config struct {
 	Live     *Live
 	Devices  *Devices
 	Gateways *Gateways // nil: this node takes none
+	// Snapshots are the files with the ledger's state. Nil: there are none.
+	Snapshots *Snapshots
 	// Seen lists devices that spoke without a key and are not enrolled. Nil: nobody can.
 	Seen func() []PendingDevice
 	// Broker says how the node stands with a broker that it has joined. Nil, and its nil: it has joined none.
@@ -142,6 +144,10 @@ func (s *Server) routes() []route {
 		{"POST /api/retentions", closed, s.postRetention},
 		{"POST /api/holds", closed, s.postHold},
 		{"POST /api/erasures", closed, s.postErasure},
+		{"GET /api/snapshots", closed, s.getSnapshots},
+		{"POST /api/snapshots", closed, s.postSnapshot},
+		{"GET /api/snapshots/{name}", closed, s.getSnapshot},
+		{"GET /api/blocks", closed, s.getBlocks},
 		{"GET /api/log", closed, s.getLog},
 		{"GET /api/log/proof", closed, s.getLogProof},
 		{"GET /api/parties", closed, s.getParties},

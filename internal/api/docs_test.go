@@ -29,8 +29,9 @@ var shapes = map[string]reflect.Type{
 	"DeviceToken": reflect.TypeFor[api.DeviceToken](), "Block": reflect.TypeFor[api.Block](),
 	"Keeping": reflect.TypeFor[api.Keeping](), "Retention": reflect.TypeFor[lamppost.RetentionBody](),
 	"Hold": reflect.TypeFor[lamppost.HoldBody](), "Erasure": reflect.TypeFor[lamppost.EraseBody](),
-	"Adoption":   reflect.TypeFor[api.Adoption](),
-	"KeyHistory": reflect.TypeFor[api.KeyHistory](), "Revoke": reflect.TypeFor[api.Revoke](), "GatewayList": reflect.TypeFor[api.GatewayList](),
+	"SnapshotList": reflect.TypeFor[api.SnapshotList](),
+	"Adoption":     reflect.TypeFor[api.Adoption](),
+	"KeyHistory":   reflect.TypeFor[api.KeyHistory](), "Revoke": reflect.TypeFor[api.Revoke](), "GatewayList": reflect.TypeFor[api.GatewayList](),
 	"Fraud": reflect.TypeFor[lamppost.FraudBody](), "Correction": reflect.TypeFor[lamppost.Correction](),
 	"NewGateway": reflect.TypeFor[api.NewGateway](), "GatewayToken": reflect.TypeFor[api.GatewayToken](),
 }

@@ -14,6 +14,8 @@ const (
 	maxListed      = 10_000           // devices, invoices or transactions in one answer
 	defaultLogSize = 50               // transactions that /api/log lists unless told
 	maxLogBlocks   = 100_000          // blocks that /api/log looks at to find them
+	defaultBlocks  = 1000             // that /api/blocks sends unless told
+	maxBlocks      = 10_000           // and at most
 	orderTimeout   = 30 * time.Second // how long an order may take to be committed
 
 	maxStreams    = 64                     // open event streams

@@ -22,6 +22,7 @@ type Status struct {
 	Engine  consensus.Status  `json:"engine"`
 	Log     LogHead           `json:"log"`
 	Broker  *Broker           `json:"broker"` // null: this node has joined none
+	Copies  Copies            `json:"copies"`
 	Totals  Totals            `json:"totals"`
 	Verify  Verification      `json:"verify"`
 	Now     lamppost.TimeMS   `json:"now_ms"`

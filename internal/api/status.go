@@ -71,6 +71,9 @@ func (s *Server) status() Status {
 			out.Log.Cosigned = c.Size
 		}
 	}
+	if s.cfg.Snapshots != nil {
+		out.Copies.Snapshot = s.cfg.Snapshots.State()
+	}
 	if s.cfg.Broker != nil {
 		out.Broker = s.cfg.Broker()
 	}

@@ -31,6 +31,8 @@ type house struct {
 	keys    map[lamppost.DeviceID]*sig.PrivateKey
 	height  lamppost.Height
 	number  map[lamppost.DeviceID]uint64
+
+	aggregate []byte // of the segments from now on
 }
 
 func newHouse(t testing.TB) *house {
@@ -74,7 +76,7 @@ func (h *house) block(at lamppost.TimeMS, outcomes map[int]lamppost.Outcome, rep
 		outs = append(outs, outcomes[i])
 	}
 	key := must(sig.NewPrivateKey(sig.EdDSA, bytes.Repeat([]byte{200}, sig.SeedSize)))(h.t)
-	seg := must(lamppost.NewSegment("net", lamppost.Seq{N: uint64(h.height)}, len(reports), items, "north", key, salt(1000)))(h.t)
+	seg := must(lamppost.NewAggregate("net", lamppost.Seq{N: uint64(h.height)}, len(reports), items, h.aggregate, "north", key, salt(1000)))(h.t)
 	party := must(lamppost.NewTx("net", lamppost.Order{Type: lamppost.TxParty, Nonce: salt(2000),
 		Body: lamppost.Marshal(lamppost.PartyBody{ID: lamppost.PartyID(fmt.Sprintf("p%d", h.height)), Name: "Somebody"})}, "north", key, salt(3000)))(h.t)
 	var b kv.Batch
@@ -251,6 +253,37 @@ func TestClasses(t *testing.T) {
 		t.Errorf("after 20 days there are still summaries: %+v", s)
 	}
 	expect("in the end", all("1 3 5"))
+}
+
+// Halved reports prove together, so they stay together until the last of them may go; whole ones beside them go alone, and an
+// erased one goes at once.
+func TestHalvedReportsStayTogether(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.aggregate = make([]byte, lamppost.AggregateBytes)
+	h.rules = archive.Rules{Default: archive.Retention{RawMS: 5 * day, SummaryMS: 5 * day},
+		Devices: map[lamppost.DeviceID]archive.Retention{"brief": {RawMS: day, SummaryMS: day}}}
+	half := func(d lamppost.DeviceID) []byte {
+		var r lamppost.Report
+		if err := r.Decode(h.report(d, start, 1, lamppost.FlagCold)); err != nil {
+			t.Fatal(err)
+		}
+		return r.Halve(nil)
+	}
+	for range 2 {
+		h.block(start, nil, half("brief"), half("long"), h.report("brief", start, 1, 0), half("erased"))
+	}
+	k := h.keeper()
+	for _, step := range []struct {
+		after lamppost.TimeMS
+		left  string
+	}{{2 * day, "[1/0 1/1 1/3 2/0 2/1 2/3]"}, {4 * day, "[1/0 1/1 2/0 2/1 2/3]"}, {6 * day, "[]"}} {
+		h.settle(k, start+step.after)
+		if got := fmt.Sprint(h.left()); got != step.left {
+			t.Errorf("after %d days: %s, want %s", step.after/day, got, step.left)
+		}
+		h.rules.Erased, h.rules.Erase, h.rules.Changed = map[lamppost.DeviceID]lamppost.Height{"erased": 1}, 2, 2
+	}
 }
 
 // Pruning gives space back: of a segment of which nothing is kept, little more than its signed header stays.

@@ -68,7 +68,7 @@ gives every party one statement whose every line can be checked offline.`,
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(demoCmd(), serveCmd(), gatewayCmd(), witnessCmd(), verifyCmd(), fsckCmd(), benchCmd(), statusCmd(),
 		partyCmd(), deviceCmd(), pointCmd(), tariffCmd(), agreementCmd(), invoiceCmd(), statementCmd(), transferCmd(),
-		retentionCmd(), holdCmd(), eraseCmd())
+		retentionCmd(), holdCmd(), eraseCmd(), snapshotCmd(), restoreCmd())
 	return root
 }
 

@@ -46,7 +46,7 @@ func TestInBrowser(t *testing.T) {
 		"pages fit": testPagesFit, "numbers move": testNumbersMove, "numbers move without events": testPolling,
 		"proof": testProof, "bill": testBill, "login": testLogin, "hostile names": testHostileNames,
 		"statement": testStatement, "chart": testChart, "find": testFind, "broker": testBroker, "adopt": testAdopt, "arithmetic": testArithmetic,
-		"lies": testLies, "witnesses": testWitnesses, "keyboard": testKeyboard, "keys": testKeys,
+		"lies": testLies, "witnesses": testWitnesses, "keyboard": testKeyboard, "keys": testKeys, "keeping": testKeeping,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, ctx) })
 	}

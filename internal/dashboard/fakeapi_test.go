@@ -220,6 +220,7 @@ func (d *district) status() map[string]any {
 		"network": network, "member": member, "now_ms": d.now, "speed": 1, "version": "0.1.0",
 		"engine": map[string]any{"engine": "solo", "role": "leader", "leader": member, "height": d.height, "time_ms": d.now, "queued": 0, "waited_ms": 0},
 		"broker": d.broker,
+		"copies": map[string]any{"snapshot": map[string]any{"height": d.height - 40, "time_ms": d.now - 60_000, "bytes": 81_920, "error": ""}},
 		"verify": map[string]any{"policy": "gateway", "sampled": 1_204, "skipped": 0, "hits": 1},
 		"log": map[string]any{"size": len(d.leaves), "root": root.String(), "checkpoint": cp, "published_ms": d.now - 400,
 			"cosigned_size": len(d.leaves) - 4},
@@ -429,6 +430,7 @@ func (d *district) serve(t *testing.T) *httptest.Server {
 	})
 	answer("/devices/{id}/keys", func(r *http.Request) any { return d.keys(r.PathValue("id")) })
 	mux.HandleFunc("POST /api/devices/{id}/revoke", d.guard(d.revoke))
+	answer("/keeping", func(*http.Request) any { return d.keeping() })
 	answer("/log", d.log)
 	answer("/log/proof", func(r *http.Request) any { return d.proof(r.FormValue("height"), r.FormValue("index")) })
 	answer("/parties", func(*http.Request) any { return map[string]any{"parties": parties()} })

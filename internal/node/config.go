@@ -65,6 +65,11 @@ type Config struct {
 	Witnesses     []Witness     `yaml:"witnesses"`
 	WitnessQuorum int           `yaml:"witness_quorum"`
 	WitnessEvery  time.Duration `yaml:"witness_every"`
+	// SnapshotEvery is how often the ledger's state is written into a file, on the node's clock; default 24h.
+	SnapshotEvery Every `yaml:"snapshot_every"`
+
+	// LogArchive is a folder, or an address where a web server shows one, with tiles of the log that are not in Data any more.
+	LogArchive string `yaml:"log_archive"`
 
 	// What follows is for programs.
 
@@ -105,6 +110,7 @@ func (c *Config) Check() error {
 	c.MQTT = or(c.MQTT, "127.0.0.1:1883")
 	c.Publish = or(c.Publish, 500*time.Millisecond)
 	c.Keep = or(c.Keep, 5*time.Second)
+	c.SnapshotEvery = or(c.SnapshotEvery, Every(24*time.Hour))
 	c.Speed = or(c.Speed, 1)
 	c.WitnessEvery = or(c.WitnessEvery, 5*time.Second)
 	c.WitnessQuorum = or(c.WitnessQuorum, quorumOf(len(c.Witnesses)))
@@ -133,6 +139,9 @@ func (c *Config) Check() error {
 	}
 	if err := c.checkWitnesses(); err != nil {
 		return err
+	}
+	if !c.SnapshotEvery.Off() && c.SnapshotEvery < Every(time.Minute) {
+		return errors.New("snapshot_every is at least 1m, or off")
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return errors.New("tls_cert and tls_key belong together: give both or neither")
@@ -223,3 +232,42 @@ func or[T comparable](v, otherwise T) T {
 	}
 	return v
 }
+
+// Every is a time between two times of doing something, or never. Written, it is a duration such as 24h, or off.
+type Every time.Duration
+
+const never Every = -1
+
+// Off says whether it is never done.
+func (e Every) Off() bool { return e < 0 }
+
+// UnmarshalText reads it.
+func (e *Every) UnmarshalText(text []byte) error {
+	if string(text) == "off" {
+		*e = never
+		return nil
+	}
+	d, err := time.ParseDuration(string(text))
+	if err != nil || d <= 0 {
+		return fmt.Errorf("%q is neither a time such as 24h nor off", text)
+	}
+	*e = Every(d)
+	return nil
+}
+
+// MarshalText writes it as it is read.
+func (e Every) MarshalText() ([]byte, error) { return []byte(e.String()), nil }
+
+// String writes it as it is read; with Set and Type it is a flag.
+func (e Every) String() string {
+	if e.Off() {
+		return "off"
+	}
+	return time.Duration(e).String()
+}
+
+// Set reads it.
+func (e *Every) Set(text string) error { return e.UnmarshalText([]byte(text)) }
+
+// Type names it in the help.
+func (*Every) Type() string { return "time|off" }

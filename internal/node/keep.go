@@ -36,7 +36,7 @@ func (n *Node) keep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	n.attest(ctx, done) // what was not said before the last stop
+	n.forgotten(ctx, done) // what was not said before the last stop
 	for {
 		did, err := n.keeper.Step(n.now())
 		var damaged *archive.DamagedError
@@ -47,7 +47,7 @@ func (n *Node) keep(ctx context.Context) error {
 			return err
 		case did.Some():
 			if did.Erased > 0 {
-				n.attest(ctx, did.Erased)
+				n.forgotten(ctx, did.Erased)
 			}
 			n.cfg.Log.Info("archive", "blocks_sealed", did.Sealed, "reports_taken_out", did.Thinned, "bytes_freed", did.Freed, "erased_up_to", did.Erased)
 			if ctx.Err() == nil {
@@ -63,8 +63,17 @@ func (n *Node) keep(ctx context.Context) error {
 	}
 }
 
-// attest says on the ledger that what was erased up to a block is in none of this node's files. If it cannot be said now, the
-// next start says it.
+// forgotten carries an erasure on where the archive has ended, and says when all is done. If that cannot be now, the next start
+// goes on.
+func (n *Node) forgotten(ctx context.Context, upTo lamppost.Height) {
+	if err := n.forgetSnapshots(ctx, upTo); err != nil {
+		n.cfg.Log.Error("removing snapshots from before an erasure", "error", err)
+		return
+	}
+	n.attest(ctx, upTo)
+}
+
+// attest says on the ledger that what was erased up to a block is in none of this node's files.
 func (n *Node) attest(ctx context.Context, upTo lamppost.Height) {
 	erasures, err := ledger.View{Reader: n.store}.Erasures()
 	if err != nil {

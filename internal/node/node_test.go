@@ -304,7 +304,10 @@ func TestOtherFolder(t *testing.T) {
 	}{
 		{func(c *node.Config) { c.Network = "street" }, `holds network "house", not "street"`},
 		{func(c *node.Config) { c.Member = "node2" }, `is member "node1", not "node2"`},
-		{func(*node.Config) { must(t, os.Remove(filepath.Join(cfg.Data, "member.key"))) }, "member.key replaced"},
+		{func(*node.Config) { must(t, os.Remove(filepath.Join(cfg.Data, "member.key"))) }, "put the member's key back"},
+		{func(*node.Config) {
+			must(t, os.WriteFile(filepath.Join(cfg.Data, "member.key"), []byte(strings.Repeat("7", 64)), 0o600))
+		}, "member.key replaced"},
 	} {
 		changed := cfg
 		c.change(&changed)

@@ -116,7 +116,7 @@ func (p *prover) addTx(at ledger.Place, wanted []tariff.Source) error {
 		return lamppost.Refuse(lamppost.CodeNotReady, "block %d is committed but not published yet: ask again in a second", at.Height)
 	}
 	tp := lamppost.TxProof{Leaf: leaf, Height: at.Height, Index: at.Index}
-	if tx := parse(rec.Raw); rec.Thin == nil && tx.Type != lamppost.TxSegment && len(wanted) == 0 {
+	if tx := lamppost.ReadTransaction(rec.Raw); rec.Thin == nil && tx.Type != lamppost.TxSegment && len(wanted) == 0 {
 		tp.Order, err = openOrder(tx, rec)
 	} else {
 		tp.Segment, err = openSegment(&rec, wanted)

@@ -184,6 +184,9 @@ func (w *Want) addSegment(r archive.View, network string, at ledger.Place, repor
 		if err := rep.Decode(k.Report); err != nil {
 			return fmt.Errorf("report %d: %w", k.Index, err)
 		}
+		if rep.Halved() {
+			return lamppost.Refuse(lamppost.CodeForbidden, "report %d of %q is cold: its signature is part of a half-aggregate over its segment, which proves all of them together and none alone", rep.Seq.N, rep.Device)
+		}
 		if err := w.addDevice(r, rep.Device, rep.KeyEpoch, at); err != nil {
 			return err
 		}

@@ -1,0 +1,48 @@
+package dashboard_test
+
+import (
+	"context"
+	"testing"
+)
+
+// keeping is what /api/keeping answers: a rule for all and one for a lamp, a hold and one that was lifted, an erasure that is
+// done and one that is not.
+func (d *district) keeping() map[string]any {
+	const day = 24 * 3600 * 1000
+	rule := func(device string, raw, sums int) map[string]any {
+		return map[string]any{"device": device, "raw_days": raw, "summary_days": sums}
+	}
+	hold := func(id string, lifted bool) map[string]any {
+		return map[string]any{"id": id, "device": "flat-3", "from_ms": d.now - 60*day, "to_ms": d.now - 30*day, "reason": "dispute of invoice riverside-000007", "lifted": lifted}
+	}
+	erasure := func(height int, device, party string, attested map[string]any) map[string]any {
+		return map[string]any{"height": height, "index": 0, "device": device, "party": party, "basis": "GDPR Art. 17(1)(b)", "time_ms": d.now - day, "due_ms": d.now, "attested_ms": attested}
+	}
+	return map[string]any{
+		"retentions": []any{rule("", 30, 730), rule("lamp-05", 7, 7)},
+		"holds":      []any{hold("dispute-17", false), hold("dispute-9", true)},
+		"erasures":   []any{erasure(12, "flat-9", "", map[string]any{member: d.now - day/2}), erasure(90, "", "tenant-9", map[string]any{})},
+		"archive":    map[string]any{"packs": 4, "bytes": 31_400_000, "reports": 412_000, "kept": 288_400},
+	}
+}
+
+// The log's page says how long what is kept, what is on hold, and of each erasure who has forgotten.
+func testKeeping(t *testing.T, ctx context.Context) {
+	d := newDistrict(t)
+	p := openTab(t, ctx, d.serve(t).URL, phone)
+	p.visit("#/log", "#kept li:nth-child(2)")
+	p.waitText("#kept li:first-child", "Reports: raw for 30 days, in hourly summaries for 2 years.")
+	p.waitText("#kept li:nth-child(2)", "Reports of lamp-05: raw for 7 days, then only that they were there.")
+	p.waitText("[aria-labelledby=keeping-h]", "288,400 of 412,000 older reports are there raw, in 31.4 MB.")
+	p.waitText("[aria-labelledby=keeping-h]", "dispute of invoice riverside-000007 (dispute-17)")
+	p.waitText("#erased li:first-child", "The name of tenant-9")
+	p.waitText("#erased li:first-child", "Out of every file by")
+	p.waitText("#erased li:nth-child(2)", "Out of every file of "+member)
+	if n := value[int](p, "[...document.querySelectorAll('li')].filter((e) => e.textContent.includes('dispute-9')).length"); n != 0 {
+		t.Error("a hold that was lifted is shown")
+	}
+	if over := value[[]string](p, overflow); len(over) > 0 {
+		t.Errorf("wider than the screen: %q", over)
+	}
+	p.clean()
+}
