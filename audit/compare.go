@@ -159,38 +159,32 @@ func (s *Statement) place(d difference) error {
 
 // lineWords says what a difference in a line means; at is the path inside the line.
 func lineWords(d difference, at []string, inv *Invoice, line *BilledLine) error {
-	supply, billed := findLine(inv, line.N)
+	i, billed := findLine(inv, line.N)
 	switch field := at[0]; {
-	case d.got == "" || d.want == "" || supply == nil:
+	case d.got == "" || d.want == "" || billed == nil:
 	case field == "amount":
-		return amountDifference(supply, billed, d.said())
+		return amountDifference(&inv.Supplies[i], billed, d.said())
 	case field == "price":
-		return fmt.Errorf("price %s is not that of tariff %q version %d (%s)", d.said(), supply.Tariff, supply.Version, line.Price)
+		return fmt.Errorf("price %s is not that of tariff %q version %d (%s)", d.said(), inv.Supplies[i].Tariff, inv.Supplies[i].Version, line.Price)
 	case (field == "opening" || field == "closing") && len(at) == 2:
 		v := line.Opening
 		if field == "closing" {
 			v = line.Closing
 		}
 		return fmt.Errorf("%s %s %s is not what device %s signed for %s (%s)", field, at[1], d.said(), line.Device, v.Time, unquote(d.want))
-	case field == "intervals" && len(at) == 3:
-		k, err := strconv.Atoi(at[1])
-		if err != nil || k >= len(line.Intervals) {
-			break
-		}
-		x := line.Intervals[k]
-		return fmt.Errorf("interval %s to %s: %s %s is not what device %s signed (%s)", x.From, x.To, at[2], d.said(), line.Device, unquote(d.want))
 	}
 	return errors.New(d.String())
 }
 
-func findLine(inv *Invoice, n uint32) (*tariff.InvoiceSupply, *tariff.Line) {
+// findLine returns a line of an invoice and the place of its supply, or nil.
+func findLine(inv *Invoice, n uint32) (supply int, line *tariff.Line) {
 	for i := range inv.Supplies {
 		s := &inv.Supplies[i]
 		for j := range s.Lines {
 			if s.Lines[j].N == n {
-				return s, &s.Lines[j]
+				return i, &s.Lines[j]
 			}
 		}
 	}
-	return nil, nil
+	return 0, nil
 }

@@ -4,9 +4,8 @@ import "github.com/lamppost/lamppost"
 
 // Limits of what is read. They bound what a hostile file can cost whoever checks it.
 const (
-	// MaxFileBytes is the longest file that [Verify] reads: a proof of [lamppost.MaxProofBytes] in base64, and as much
-	// again for the words around it.
-	MaxFileBytes = 3 * lamppost.MaxProofBytes
+	// MaxFileBytes is the longest file that [Verify] reads, its proof being compressed.
+	MaxFileBytes = lamppost.MaxProofBytes
 
 	MaxPinBytes   = 64 << 10 // a pin
 	MaxPinMembers = 256      // members of a pin

@@ -25,7 +25,7 @@ func verifyCmd() *cobra.Command {
 	var v verifier
 	r := resegment{verifier: &v}
 	cmd := &cobra.Command{
-		Use:   "verify [--pin FILE] [--json] FILE… | --segments DIR|URL",
+		Use:   "verify [--pin FILE] [--intervals] [--json] FILE… | --segments DIR|URL",
 		Short: "Check statements, receipts and reports, offline, or all signatures of a node",
 		Long: `Check statements, receipts and reports, offline and without trusting whoever sent them.
 
@@ -65,6 +65,7 @@ that says nothing without a pin; 3 everything holds, but without a pin, so nothi
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(fmt.Errorf("verify: %w", err)) })
 	cmd.Flags().StringVar(&v.pinPath, "pin", "", "the network's pin: whose signatures count")
 	cmd.Flags().BoolVar(&v.json, "json", false, "print one JSON object per file")
+	cmd.Flags().BoolVar(&v.intervals, "intervals", false, "list the intervals in which the price of each line of a statement held, with their registers")
 	cmd.Flags().StringVar(&r.at, "segments", "", "check all signatures in a node's folder, or of a node at an address")
 	cmd.Flags().Uint64Var(&r.from, "from", 0, "with --segments: the first block (default: all)")
 	cmd.Flags().Uint64Var(&r.to, "to", 0, "with --segments: the last block (default: all under the checkpoint)")
@@ -76,10 +77,11 @@ func usage(err error) error { return &ExitError{ExitUsage, err} }
 
 // A verifier is one run of the verb.
 type verifier struct {
-	pinPath string
-	json    bool
-	out     io.Writer
-	pin     *audit.Pin
+	pinPath   string
+	json      bool
+	intervals bool
+	out       io.Writer
+	pin       *audit.Pin
 }
 
 // A verdict is what came of one file, as --json prints it.
@@ -88,9 +90,32 @@ type verdict struct {
 	Holds   bool           `json:"holds"`
 	Error   string         `json:"error,omitempty"`
 	Finding *audit.Finding `json:"finding,omitempty"`
+	// Intervals say how the lines of a statement came about, where --intervals asks for them.
+	Intervals []lineIntervals `json:"intervals,omitempty"`
 	// Fraud is what proves to the network that a gateway lied, where that is what does not hold: for POST /api/fraud.
 	Fraud *lamppost.FraudBody `json:"fraud,omitempty"`
 	code  int
+}
+
+// A lineIntervals is a line of an invoice with the intervals in which its price held.
+type lineIntervals struct {
+	Invoice   string           `json:"invoice"`
+	Line      uint32           `json:"line"`
+	Text      string           `json:"text"`
+	Unit      string           `json:"unit"` // of the registers
+	Intervals []audit.Interval `json:"intervals"`
+}
+
+func intervalsOf(s *audit.Statement) (all []lineIntervals) {
+	for i := range s.Invoices {
+		for j := range s.Invoices[i].Lines {
+			line := &s.Invoices[i].Lines[j]
+			if list := s.Intervals(i, j); len(list) > 0 {
+				all = append(all, lineIntervals{s.Invoices[i].Number, line.N, line.Text, line.Opening.Unit, list})
+			}
+		}
+	}
+	return all
 }
 
 // run checks all files and ends with the gravest code: what does not hold, then what cannot be read, then no pin.
@@ -159,10 +184,15 @@ func (v *verifier) check(file string) verdict {
 		return verdict{File: file, Error: err.Error() + "; check it with --pin FILE", code: ExitUsage}
 	case err != nil:
 		return verdict{File: file, Error: err.Error(), Fraud: audit.Fraud(err), code: ExitFailed}
-	case !f.Pinned:
-		return verdict{File: file, Holds: true, Finding: f, code: ExitUnpinned}
 	}
-	return verdict{File: file, Holds: true, Finding: f}
+	d := verdict{File: file, Holds: true, Finding: f}
+	if !f.Pinned {
+		d.code = ExitUnpinned
+	}
+	if v.intervals && f.Statement != nil {
+		d.Intervals = intervalsOf(f.Statement)
+	}
+	return d
 }
 
 func (v *verifier) print(d *verdict) error {
@@ -183,6 +213,16 @@ func (v *verifier) print(d *verdict) error {
 	if d.Finding != nil {
 		list(&b, "", d.Finding.Summary)
 		list(&b, "does not prove ", d.Finding.DoesNotProve)
+	}
+	for _, l := range d.Intervals {
+		fmt.Fprintf(&b, "  invoice %s, line %d, %s\n", l.Invoice, l.Line, l.Text)
+		for _, x := range l.Intervals {
+			fmt.Fprintf(&b, "    %s to %s: %s to %s %s", x.From, x.To, x.Opening, x.Closing, l.Unit)
+			if x.Price != "" {
+				fmt.Fprintf(&b, " at %s", x.Price)
+			}
+			b.WriteByte('\n')
+		}
 	}
 	if d.Fraud != nil {
 		b.WriteString("  A gateway signed for this report, which its device did not sign. If the network trusts its gateways, have that\n" +

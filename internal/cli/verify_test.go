@@ -56,7 +56,7 @@ func TestVerifyExitCodes(t *testing.T) {
 	dir := t.TempDir()
 	pin := example(t, dir, "network.pin", "", "")
 	good := example(t, dir, "statement.json", "", "")
-	bad := example(t, t.TempDir(), "statement.json", `"amount": "1.48"`, `"amount": "1.84"`)
+	bad := example(t, t.TempDir(), "statement.json", `"amount":"1.48"`, `"amount":"1.84"`)
 	receipt, report := example(t, dir, "receipt.json", "", ""), example(t, dir, "report.json", "", "")
 	lonely := example(t, t.TempDir(), "statement.json", "", "")
 	otherPin := example(t, t.TempDir(), "network.pin", "quorum 1", "quorum 2")
@@ -65,6 +65,8 @@ func TestVerifyExitCodes(t *testing.T) {
 		code int
 		want []string
 	}{
+		"intervals": {[]string{"--pin", pin, "--intervals", good}, 0, []string{"invoice ST-000001, line 2, night: 6.9142 kWh",
+			"2026-10-25 02:00+01:00 to 2026-10-25 02:30+01:00: 122481690.1 to "}},
 		"holds":           {[]string{"--pin", pin, good}, 0, []string{"statement.json: holds", "4 lines", "total 11.97 EUR", "signed by riverside/north", "does not prove that a meter"}},
 		"all kinds":       {[]string{"--pin", pin, good, receipt, report}, 0, []string{"receipt.json: holds", "report.json: holds"}},
 		"does not hold":   {[]string{"--pin", pin, bad}, 1, []string{"does not hold: invoice ST-000001: line 2: amount 1.84", "1 of 1 files"}},
@@ -100,7 +102,7 @@ func TestVerifyJSON(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	pin, good := example(t, dir, "network.pin", "", ""), example(t, dir, "statement.json", "", "")
-	bad := example(t, t.TempDir(), "receipt.json", `"outcome": "ok"`, `"outcome": "no"`)
+	bad := example(t, t.TempDir(), "receipt.json", `"outcome":"ok"`, `"outcome":"no"`)
 	cmd := verifyCmd()
 	var out bytes.Buffer
 	cmd.SetOut(&out)
@@ -126,7 +128,7 @@ func TestVerifyJSON(t *testing.T) {
 func TestVerifyPrintable(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	pin, bad := example(t, dir, "network.pin", "", ""), example(t, dir, "statement.json", `"net": "10.06"`, `"net": "\u001b[2J"`)
+	pin, bad := example(t, dir, "network.pin", "", ""), example(t, dir, "statement.json", `"net":"10.06"`, `"net":"\u001b[2J"`)
 	if code, said := verify(t, "--pin", pin, bad); code != 1 || strings.Contains(said, "\x1b") {
 		t.Errorf("exit %d: %q", code, said)
 	}
