@@ -51,7 +51,8 @@ var uses = map[string]string{
 	"internal/ingest/httpd":              ". sig internal/ingest",
 	"internal/api": ". audit sig tariff internal/archive internal/consensus internal/kv internal/ledger internal/replica " +
 		"internal/tilelog",
-	"internal/dashboard": "",
+	"internal/dashboard":             "",
+	"internal/dashboard/browsertest": "",
 	"internal/node": ". audit sig internal/api internal/archive internal/archive/dir internal/challenge internal/consensus internal/consensus/solo internal/cosign " +
 		"internal/dashboard internal/ingest internal/ingest/brokerd internal/ingest/httpd internal/ingest/mapping internal/ingest/mqttd internal/kv " +
 		"internal/kv/pebble internal/ledger internal/replica internal/tilelog",
@@ -79,8 +80,8 @@ var testUses = map[string]string{
 var library = map[string]struct{ code, tests string }{
 	"filippo.io/edwards25519":                 {tests: "sig"},
 	"filippo.io/nistec":                       {code: "sig"},
-	"github.com/chromedp/chromedp":            {tests: "internal/dashboard internal/demo cmd/lamppost"},
-	"github.com/chromedp/cdproto":             {tests: "internal/dashboard internal/demo cmd/lamppost"},
+	"github.com/chromedp/chromedp":            {code: "internal/dashboard/browsertest", tests: "internal/dashboard"},
+	"github.com/chromedp/cdproto":             {code: "internal/dashboard/browsertest", tests: "internal/dashboard"},
 	"github.com/cockroachdb/pebble/v2":        {code: "internal/kv/pebble"},
 	"github.com/cometbft/cometbft":            {code: "internal/consensus/comet"},
 	"github.com/eclipse/paho.golang":          {code: "device/devicemqtt internal/ingest/brokerd", tests: "internal/ingest/mqttd internal/node cmd/lamppost"},
