@@ -2,6 +2,7 @@ package lamppost
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"strings"
 
@@ -36,10 +37,14 @@ const (
 	TxHold      TxType = 14 // HoldBody: what must be kept all the same
 	TxErase     TxType = 15 // EraseBody: what must be forgotten
 	TxErased    TxType = 16 // ErasedBody: a member has forgotten it
+	TxSnapshot  TxType = 17 // SnapshotBody: what a member's state was at a height
+
+	TxUnreadable TxType = 255 // in the leaf of what is no transaction
 )
 
 var txTypeNames = [...]string{"block", "genesis", "segment", "party", "device", "point", "tariff", "agreement", "invoice", "transfer",
-	"gateway", "revoke", "fraud", "retention", "hold", "erase", "erased"}
+	"gateway", "revoke", "fraud", "retention", "hold", "erase", "erased",
+	"snapshot"}
 
 // String returns the type's name in messages and the API.
 func (t TxType) String() string {
@@ -246,4 +251,25 @@ type EraseBody struct {
 type ErasedBody struct {
 	Height Height `cbor:"1,keyasint" json:"height"` // where the order stands
 	Index  uint32 `cbor:"2,keyasint" json:"index"`
+}
+
+// SnapshotBody is a member's word on the whole state after a block, and on the log it belongs to. Who has a state with this
+// digest needs no block up to that one.
+type SnapshotBody struct {
+	Height Height `cbor:"1,keyasint" json:"height"`
+	Size   int64  `cbor:"2,keyasint" json:"size"` // of the log after the block
+	Root   Hash   `cbor:"3,keyasint" json:"root"` // of that log
+	Digest Hash   `cbor:"4,keyasint" json:"digest"`
+}
+
+// HashSnapshot is a snapshot's digest: over where it was taken and over its chunks, each hashed as it is uncompressed.
+func HashSnapshot(h Height, t TimeMS, size int64, root Hash, chunks []Hash) Hash {
+	b := make([]byte, 0, 25+32*(1+len(chunks)))
+	b = binary.BigEndian.AppendUint64(append(b, domainSnapshot), uint64(h))
+	b = binary.BigEndian.AppendUint64(b, uint64(t))
+	b = append(binary.BigEndian.AppendUint64(b, uint64(size)), root[:]...)
+	for i := range chunks {
+		b = append(b, chunks[i][:]...)
+	}
+	return sha256.Sum256(b)
 }

@@ -51,7 +51,7 @@ func ParseCheckpoint(text string) (Checkpoint, error) {
 	}
 	c.Size = size
 	root, err := base64.StdEncoding.Strict().DecodeString(lines[2])
-	if err != nil || len(root) != len(c.Root) {
+	if err != nil || len(root) != len(c.Root) || strings.Contains(lines[2], "\r") { // which the decoder passes over
 		return Checkpoint{}, fmt.Errorf("checkpoint: %q is not a root hash in base64", clip(lines[2]))
 	}
 	copy(c.Root[:], root)

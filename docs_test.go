@@ -146,6 +146,7 @@ func TestFieldsDocumented(t *testing.T) {
 		"### retention": {"body.go", "RetentionBody"}, "### hold": {"body.go", "HoldBody"}, "### erase\n": {"body.go", "EraseBody"},
 		"### erased": {"body.go", "ErasedBody"},
 		"### fraud":  {"fraud.go", "FraudBody"}, "| key | correction field |": {"fraud.go", "Correction"},
+		"### snapshot":             {"body.go", "SnapshotBody"},
 		"| key | evidence field |": {"block.go", "Evidence"}, "| key | proof field |": {"proof.go", "Proof"},
 		"| key | tx field |": {"proof.go", "TxProof"}, "| key | block field |": {"proof.go", "BlockProof"},
 		"| key | report field |": {"proof.go", "ReportProof"},

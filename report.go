@@ -22,8 +22,11 @@ const (
 	FlagBilling = 1 << 0
 	// FlagWrapped marks a report of a device without a key: a gateway made it of what the device said and signed it.
 	FlagWrapped = 1 << 1
+	// FlagCold is the device's word that its readings are neither billed nor personal: its signature may be half-aggregated,
+	// and then proves nothing without those of the others. It stands with no other flag.
+	FlagCold = 1 << 2
 	// flagsKnown are the flags this version gives a meaning; reports with others are refused.
-	flagsKnown = FlagBilling | FlagWrapped
+	flagsKnown = FlagBilling | FlagWrapped | FlagCold
 )
 
 // A Report is what a device signs: a numbered pack of readings. Its strings and slices alias the bytes it was decoded
@@ -62,6 +65,9 @@ func (r *Report) Billing() bool { return r.Flags&FlagBilling != 0 }
 
 // Wrapped reports whether a gateway signed this in place of the device.
 func (r *Report) Wrapped() bool { return r.Flags&FlagWrapped != 0 }
+
+// Cold reports whether the device lets its signature be half-aggregated.
+func (r *Report) Cold() bool { return r.Flags&FlagCold != 0 }
 
 // Decode reads one report, reusing r.Readings. It checks form and limits, not the signature.
 func (r *Report) Decode(raw []byte) error {
@@ -116,6 +122,9 @@ func (r *Report) decodeHeader() error {
 	}
 	if r.Seq.N == 0 || r.Flags&^flagsKnown != 0 {
 		return fmt.Errorf("number %d or flags %#x are not valid: numbers count from 1, unknown flags are refused", r.Seq.N, r.Flags)
+	}
+	if r.Cold() && r.Flags != FlagCold {
+		return fmt.Errorf("flags %#x contradict each other: what is cold is neither billed nor signed by a gateway", r.Flags)
 	}
 	id, keyEpoch, err := parseKid(kid)
 	r.Device, r.KeyEpoch = DeviceID(id), keyEpoch

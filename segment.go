@@ -43,6 +43,8 @@ const (
 	domainRecent  = 0x17
 	domainVerdict = 0x18
 	domainKey     = 0x19
+
+	domainSnapshot = 0x1a
 )
 
 // LeafHash is H(0x00 ‖ salt ‖ received ‖ report with its signature), received as eight bytes big-endian.
@@ -119,15 +121,12 @@ func (w *wire) hash(h *Hash) {
 // NewSegment signs a segment over items and returns it as a transaction ready to propose. readings is their number in
 // all reports that can be read. The items are not copied.
 func NewSegment(network string, seq Seq, readings int, items []SegmentItem, id MemberID, key *sig.PrivateKey, seed Seed) (*Transaction, error) {
-	return newSegment(network, SegmentHeader{Gateway: id, Seq: seq, Readings: uint32(readings)}, items, key, seed)
+	return NewAggregate(network, seq, readings, items, nil, id, key, seed)
 }
 
-// NewAggregate is NewSegment of reports that were halved, with the s of their half-aggregate.
+// NewAggregate is NewSegment with reports that were halved, and the s of their half-aggregate, nil if there are none.
 func NewAggregate(network string, seq Seq, readings int, items []SegmentItem, s []byte, id MemberID, key *sig.PrivateKey, seed Seed) (*Transaction, error) {
-	return newSegment(network, SegmentHeader{Gateway: id, Seq: seq, Readings: uint32(readings), Aggregate: s}, items, key, seed)
-}
-
-func newSegment(network string, h SegmentHeader, items []SegmentItem, key *sig.PrivateKey, seed Seed) (*Transaction, error) {
+	h := SegmentHeader{Gateway: id, Seq: seq, Readings: uint32(readings), Aggregate: s}
 	if len(items) == 0 || len(items) > MaxSegmentReports {
 		return nil, fmt.Errorf("a segment has 1 to %d reports, not %d", MaxSegmentReports, len(items))
 	}

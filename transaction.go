@@ -127,6 +127,16 @@ func ParseTransaction(raw []byte) (*Transaction, error) {
 	return t, t.parseOrder()
 }
 
+// ReadTransaction is ParseTransaction that stands in for one that cannot be read, so that every transaction of a block has a
+// leaf: it has type TxUnreadable, and all its bytes for an envelope.
+func ReadTransaction(raw []byte) *Transaction {
+	t, err := ParseTransaction(raw)
+	if err != nil {
+		return &Transaction{Type: TxUnreadable, SignedRaw: raw}
+	}
+	return t
+}
+
 func (t *Transaction) parseOrder() (err error) {
 	if t.Order, err = ParseOrder(t.Signed); err != nil {
 		return err

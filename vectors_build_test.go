@@ -412,7 +412,9 @@ func badHeaders(t testing.TB) (vs []vector) {
 		{"n is 2^63", `a3 01 27 ` + kid + `3a00010000 86 00 1b8000000000000000 00 03 00 00`},
 		{"n of 16 in two bytes", `a3 01 27 ` + kid + `3a00010000 86 00 1810 00 03 00 00`},
 		{"epoch of 33 bits", `a3 01 27 ` + kid + `3a00010000 86 1b0000000100000000 01 00 03 00 00`},
-		{"unknown flag", `a3 01 27 ` + kid + `3a00010000 86 00 01 04 03 00 00`},
+		{"unknown flag", `a3 01 27 ` + kid + `3a00010000 86 00 01 08 03 00 00`},
+		{"cold and billing", `a3 01 27 ` + kid + `3a00010000 86 00 01 05 03 00 00`},
+		{"cold and wrapped", `a3 01 27 ` + kid + `3a00010000 86 00 01 06 03 00 00`},
 		{"flag of bit 31", `a3 01 27 ` + kid + `3a00010000 86 00 01 1a80000000 03 00 00`},
 		{"time quality 4", `a3 01 27 ` + kid + `3a00010000 86 00 01 00 04 00 00`},
 		{"boot id of 33 bits", `a3 01 27 ` + kid + `3a00010000 86 00 01 00 03 1b0000000100000000 00`},
@@ -545,6 +547,9 @@ func buildTransactions(t testing.TB) (vs []vector) {
 	add("segment-header", "header of three reports", sig.EdDSA, segment.SignedRaw, "ok")
 	vs = append(vs, badSegmentHeaders(t)...)
 	add("transaction", "segment of three reports", sig.EdDSA, segment.Append(nil), "ok")
+	halves := aggregateVector(t, key, seed)
+	add("segment-header", "header with a half-aggregate", sig.EdDSA, halves.SignedRaw, "ok")
+	add("transaction", "segment of a whole report and two halved ones", sig.EdDSA, halves.Append(nil), "ok")
 	vs = append(vs, thinVectors(t, segment)...)
 	segment.Verdicts = []byte("verdicts are opaque here")
 	add("transaction", "segment with verdicts", sig.EdDSA, segment.Append(nil), "ok")
@@ -630,6 +635,7 @@ func orderVectors(t testing.TB) []orderVector {
 		{"erase the reports of a device", lamppost.TxErase, lamppost.EraseBody{Device: "lamp-17", Basis: "GDPR Art. 17(1)(b)"}},
 		{"erase a party's name", lamppost.TxErase, lamppost.EraseBody{Party: "tenant-3", Basis: "GDPR Art. 17(1)(a)"}},
 		{"erased", lamppost.TxErased, lamppost.ErasedBody{Height: 7, Index: 1}},
+		{"snapshot", lamppost.TxSnapshot, lamppost.SnapshotBody{Height: 7, Size: 300, Root: lamppost.Hash{1}, Digest: lamppost.Hash{2}}},
 		{"revoke", lamppost.TxRevoke, lamppost.RevokeBody{Device: "lamp-17", KeyEpoch: 2, Reason: "stolen with the lamp"}},
 		{"device, its second key with its consent", lamppost.TxDevice, lamppost.DeviceBody{ID: "lamp-17", Owner: "acme", Suite: sig.EdDSA, Key: change.Key,
 			KeyEpoch: 2, Safety: lamppost.Public, Salt: salt, Consent: consent}},
@@ -703,10 +709,32 @@ func thinVectors(t testing.TB, segment *lamppost.Transaction) (vs []vector) {
 	return append(vs, vector{name: "thin segment of version 2", kind: "thin-segment", raw: append([]byte{raw[0], 2}, raw[2:]...), expect: "refused: expected the integer 1, got 2"})
 }
 
+// aggregateVector has the cold reports of two devices as halves, and a billing report that is whole.
+func aggregateVector(t testing.TB, key *sig.PrivateKey, seed lamppost.Seed) *lamppost.Transaction {
+	items := []lamppost.SegmentItem{{Salt: [16]byte([]byte("salt of report 1")), Received: 1_800_000_000_100, Report: vectorReport(t, billingReport())}}
+	var signed []sig.Item
+	for i, id := range []lamppost.DeviceID{"lamp-17", "lamp-18"} {
+		r := oneReading()
+		r.Device, r.Flags = id, lamppost.FlagCold
+		own := keyOf(t, sig.EdDSA, string(id))
+		var decoded lamppost.Report
+		if err := decoded.Decode(want(lamppost.SignReport(ptr(r), network, own))(t)); err != nil {
+			t.Fatal(err)
+		}
+		signed = append(signed, sig.Item{Key: own.Public(), Msg: decoded.AppendToBeSigned(nil, network), Sig: decoded.Signature()})
+		items = append(items, lamppost.SegmentItem{Salt: [16]byte(fmt.Appendf(nil, "salt of report %d", i+2)), Received: 1_800_000_000_200, Report: decoded.Halve(nil)})
+	}
+	var v sig.Verifier
+	aggregate := want(v.Aggregate(sig.Cold, signed))(t)
+	return want(lamppost.NewAggregate(network, lamppost.Seq{Epoch: 1, N: 6}, 4, items, aggregate[64:], "north", key, seed))(t)
+}
+
 func badSegmentHeaders(t testing.TB) (vs []vector) {
 	root := ` 5820 ` + strings.Repeat("ab", 32)
 	for _, c := range [][3]string{
-		{"header of version 2", `88 02 01 05 01 02 01 01` + root, "refused: expected the integer 1"},
+		{"aggregate in version 1", `89 01 01 05 01 02 01 01` + root + root, "refused: expected the integer 2, got 1"},
+		{"aggregate of 31 bytes", `89 02 01 05 01 02 01 01` + root + ` 581f ` + strings.Repeat("ab", 31), "refused: bytes of an aggregate: expected 32, got 31"},
+		{"version 2 without an aggregate", `88 02 01 05 01 02 01 01` + root, "refused: expected the integer 1"},
 		{"segment number 0", `88 01 01 00 01 02 01 01` + root, "refused: unnumbered"},
 		{"no reports", `88 01 01 05 01 02 00 00` + root, "refused: empty"},
 		{"ends before it begins", `88 01 01 05 02 01 01 01` + root, "refused: ends before it begins"},

@@ -334,8 +334,12 @@ func readSegmentHeader(v *vector) ([]string, error) {
 }
 
 func headerFields(h lamppost.SegmentHeader) []string {
-	return []string{field("gateway", h.Gateway), field("epoch", h.Seq.Epoch), field("n", h.Seq.N), field("first_ms", h.First),
+	fields := []string{field("gateway", h.Gateway), field("epoch", h.Seq.Epoch), field("n", h.Seq.N), field("first_ms", h.First),
 		field("last_ms", h.Last), field("count", h.Count), field("readings", h.Readings), field("root", h.Root)}
+	if h.Aggregate != nil {
+		fields = append(fields, fmt.Sprintf("aggregate: %x", h.Aggregate))
+	}
+	return fields
 }
 
 func readTransaction(v *vector) ([]string, error) {

@@ -91,6 +91,9 @@ func (e *Evidence) readReport(i int, item *sig.Item) error {
 	if err := r.Signed.Decode(p.Report); err != nil {
 		return fmt.Errorf("cannot be read: %v", err)
 	}
+	if r.Signed.Halved() {
+		return errors.New("has half a signature: its whole segment proves it together with others, and nothing proves it alone")
+	}
 	key, err := e.reportKey(r)
 	if err != nil {
 		return err

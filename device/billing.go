@@ -69,6 +69,9 @@ func (d *Device) Billing(name, unit string, edges func(dayStart lamppost.TimeMS)
 	if err := d.usable(); err != nil {
 		return nil, err
 	}
+	if d.cfg.Cold {
+		return nil, fmt.Errorf("billing of %q: the device calls its reports cold", name)
+	}
 	if len(name) == 0 || len(name) > lamppost.MaxReadingNameBytes || len(unit) > lamppost.MaxUnitBytes {
 		return nil, fmt.Errorf("billing of %q in %q: the name or the unit is too long or missing", name, unit)
 	}

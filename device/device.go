@@ -78,6 +78,10 @@ type Config struct {
 	// Announcer tells the network of keys that Rotate makes; default the Sender, if it can.
 	Announcer Announcer
 
+	// Cold says of all reports that they are neither billed nor personal, so that their signatures may be half-aggregated:
+	// lamppost.FlagCold. It needs an Ed25519 key, and there is no Billing.
+	Cold bool
+
 	Now         func() time.Time            // default time.Now
 	TimeQuality func() lamppost.TimeQuality // default always TimeUnknown
 	Durability  Durability
@@ -104,6 +108,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Key == nil || c.Dir == "" {
 		return c, errors.New("a Key and a Dir are required")
+	}
+	if c.Cold && c.Key.Suite() != sig.EdDSA {
+		return c, fmt.Errorf("cold reports are signed with ed25519, not %s", c.Key.Suite())
 	}
 	if c.MaxReports < 0 || c.MaxBytes < 0 || c.Window < 0 || c.Window > maxWindow || c.SendTimeout < 0 || c.MinBackoff < 0 || c.MaxBackoff < 0 {
 		return c, fmt.Errorf("a limit is negative, or the window is over %d", maxWindow)
@@ -278,7 +285,11 @@ func (d *Device) Report(readings ...lamppost.Reading) (lamppost.Seq, error) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	seq, raw, err := d.sign(0, timed)
+	flags := uint32(0)
+	if d.cfg.Cold {
+		flags = lamppost.FlagCold
+	}
+	seq, raw, err := d.sign(flags, timed)
 	if err != nil {
 		return lamppost.Seq{}, err
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/device"
+	"github.com/lamppost/lamppost/sig"
 )
 
 func open(t testing.TB, cfg device.Config) *device.Device {
@@ -109,6 +110,43 @@ func TestOrderAndWindow(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// A device that calls its reports cold says so in each, bills nothing, and has an Ed25519 key.
+func TestCold(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig(t)
+	cfg.Dir, cfg.Cold = t.TempDir(), true
+	var flags uint32
+	cfg.Sender = senderFunc(func(_ context.Context, raw []byte) (device.Ack, error) {
+		var r lamppost.Report
+		if err := r.Decode(raw); err != nil {
+			t.Error(err)
+		}
+		flags = r.Flags
+		return device.Ack{}, nil
+	})
+	d := open(t, cfg)
+	report(t, d, 1)
+	stop := start(t, d)
+	if err := d.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	if flags != lamppost.FlagCold {
+		t.Errorf("flags %#x, want cold", flags)
+	}
+	if _, err := d.Billing("energy", "Wh", nil); err == nil {
+		t.Error("billing of a cold device was opened")
+	}
+	var err error
+	cfg.Dir = t.TempDir()
+	if cfg.Key, err = sig.NewPrivateKey(sig.ES256, bytes.Repeat([]byte{7}, sig.SeedSize)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := device.Open(cfg); err == nil || !strings.Contains(err.Error(), "ed25519") {
+		t.Errorf("cold with es256: %v", err)
+	}
 }
 
 type senderFunc func(context.Context, []byte) (device.Ack, error)

@@ -46,25 +46,48 @@ const halfAggregateDomain = "lamppost/half-aggregate/1"
 //
 // It refuses an empty list, more than MaxAggregate items, other suites and invalid signatures, naming the first.
 func (v *Verifier) Aggregate(use Use, items []Item) ([]byte, error) {
-	if use != Cold {
-		return nil, errors.New("aggregating signatures: only of readings that are neither billed nor personal")
-	}
-	if len(items) == 0 || len(items) > MaxAggregate {
-		return nil, fmt.Errorf("aggregating signatures: %d of them, want 1 to %d", len(items), MaxAggregate)
+	if err := aggregable(use, len(items)); err != nil {
+		return nil, err
 	}
 	ok := make([]bool, len(items))
 	v.Verify(items, ok)
+	for i := range items {
+		if !ok[i] {
+			return nil, fmt.Errorf("aggregating signatures: item %d is no valid ed25519 signature", i)
+		}
+	}
+	return v.AggregateValid(use, items)
+}
+
+// AggregateValid is Aggregate for who has verified the signatures. With one among them that is not valid it returns an error
+// or an aggregate that does not hold.
+func (v *Verifier) AggregateValid(use Use, items []Item) ([]byte, error) {
+	if err := aggregable(use, len(items)); err != nil {
+		return nil, err
+	}
 	t := newTranscript(len(items))
 	v.reset()
 	for i := range items {
-		if !ok[i] || items[i].Key.suite != EdDSA {
+		if items[i].Key.suite != EdDSA {
 			return nil, fmt.Errorf("aggregating signatures: item %d is no valid ed25519 signature", i)
 		}
 		c := v.add(items[i].Key)
-		c.read(items[i].Key, items[i].Msg, items[i].Sig) // which is valid
+		if !c.read(items[i].Key, items[i].Msg, items[i].Sig) {
+			return nil, fmt.Errorf("aggregating signatures: item %d is no valid ed25519 signature", i)
+		}
 		t.append(items[i].Key, items[i].Sig[:32], &c.k)
 	}
 	return v.halve(items, t.seed()), nil
+}
+
+func aggregable(use Use, n int) error {
+	if use != Cold {
+		return errors.New("aggregating signatures: only of readings that are neither billed nor personal")
+	}
+	if n == 0 || n > MaxAggregate {
+		return fmt.Errorf("aggregating signatures: %d of them, want 1 to %d", n, MaxAggregate)
+	}
+	return nil
 }
 
 // halve returns the R of the items and the sum of z·s of their claims.

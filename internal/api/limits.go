@@ -14,6 +14,8 @@ const (
 	maxListed      = 10_000           // devices, invoices or transactions in one answer
 	defaultLogSize = 50               // transactions that /api/log lists unless told
 	maxLogBlocks   = 100_000          // blocks that /api/log looks at to find them
+	defaultBlocks  = 1000             // that /api/blocks sends unless told
+	maxBlocks      = 10_000           // and at most
 	orderTimeout   = 30 * time.Second // how long an order may take to be committed
 
 	maxStreams    = 64                     // open event streams
@@ -21,6 +23,9 @@ const (
 	blockEvery    = 100 * time.Millisecond // shortest time between two block events of a stream
 	keepAlive     = 15 * time.Second       // longest silence of a stream
 	streamTimeout = 10 * time.Second       // longest time a reader of a stream may not read
+
+	maxExports  = 2         // that run at a time: each takes a core and some 100 MB
+	exportPiece = 256 << 10 // of a file in one piece
 
 	maxSeries = 64 // names of readings kept per device; further ones are counted in the totals only
 
@@ -40,6 +45,7 @@ const (
 	slackMS                         = 2000           // wall time from a report's coming until it shows, at most
 	unknownOnlineMS lamppost.TimeMS = 15 * 60 * 1000 // after a single report
 
-	tokenBytes = 16  // random bytes of a device's token
-	maxText    = 200 // bytes of a device's name or site, as the ledger takes them
+	tokenBytes   = 16   // random bytes of a device's token
+	maxPathBytes = 4096 // of a backup's path
+	maxText      = 200  // bytes of a device's name or site, as the ledger takes them
 )

@@ -22,6 +22,7 @@ type Status struct {
 	Engine  consensus.Status  `json:"engine"`
 	Log     LogHead           `json:"log"`
 	Broker  *Broker           `json:"broker"` // null: this node has joined none
+	Copies  Copies            `json:"copies"`
 	Totals  Totals            `json:"totals"`
 	Verify  Verification      `json:"verify"`
 	Now     lamppost.TimeMS   `json:"now_ms"`
@@ -59,6 +60,7 @@ type LogHead struct {
 	Root       string          `json:"root"`
 	Checkpoint string          `json:"checkpoint"` // signed note
 	Published  lamppost.TimeMS `json:"published_ms"`
+	Archive    string          `json:"archive"`       // where older tiles are read; empty: they are all here
 	Cosigned   int64           `json:"cosigned_size"` // of the latest checkpoint that enough witnesses cosigned
 }
 

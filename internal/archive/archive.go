@@ -96,12 +96,19 @@ func Private(key []byte) bool {
 	return len(key) > 1 && key[0] == 'a' && (key[1] == packKind || string(key) == keeperKey)
 }
 
-// Height returns the block whose body, result or header stands under a key of the store.
-func Height(key []byte) (h lamppost.Height, ok bool) {
-	if len(key) < 10 || key[0] != 'a' || key[1] != blockKind && key[1] != txKind && key[1] != resultKind {
-		return 0, false
+// Where says which block, and which of its transactions, a key of the store is about; the index is -1 for the block's header.
+func Where(key []byte) (h lamppost.Height, index int64, ok bool) {
+	if len(key) < 10 || key[0] != 'a' {
+		return 0, 0, false
 	}
-	return lamppost.Height(binary.BigEndian.Uint64(key[2:])), true
+	h = lamppost.Height(binary.BigEndian.Uint64(key[2:]))
+	switch kind := key[1]; {
+	case kind == blockKind && len(key) == 10:
+		return h, -1, true
+	case (kind == txKind || kind == resultKind) && len(key) == 14:
+		return h, int64(binary.BigEndian.Uint32(key[10:])), true
+	}
+	return 0, 0, false
 }
 
 // Put stages a transaction and its result.

@@ -97,3 +97,54 @@ func FuzzDecodeResult(f *testing.F) {
 		}
 	})
 }
+
+// Whatever stands for a block: it is refused, or read with as many records as it says, and written again as it was.
+func FuzzDecodeBlock(f *testing.F) {
+	h := newHouse(f)
+	h.block(start, map[int]lamppost.Outcome{1: {Code: lamppost.CodeDuplicate, Data: []byte{7}}}, h.report("a", start, 1, 0), h.report("b", start, 2, 0))
+	h.block(start+1, nil, h.report("a", start, 1, 0))
+	f.Add(must(archive.View{Reader: h.store}.Encoded(1))(f))
+	h.rules = archive.Rules{Default: archive.Retention{RawMS: 1, SummaryMS: 1}, Gone: map[archive.Place]bool{{Height: 2, Index: 1}: true}}
+	h.settle(h.keeper(), start+3*day)
+	for at := range lamppost.Height(2) {
+		f.Add(must(archive.View{Reader: h.store, Packs: h.packs()}.Encoded(at + 1))(f))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		blk, records, err := archive.DecodeBlock(raw)
+		if err == nil && int(blk.Count) != len(records) {
+			t.Fatalf("%d records of %d", len(records), blk.Count)
+		}
+	})
+}
+
+// A block is encoded with all that is left of it, from the store and from a pack, and reads as the archive has it.
+func TestEncodedBlock(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	for i := range 3 {
+		at := start + lamppost.TimeMS(i)
+		h.block(at, map[int]lamppost.Outcome{1: {Code: lamppost.CodeDuplicate, Data: []byte{7}}}, h.report("a", at, 1, 0), h.report("b", at, 2, 0))
+	}
+	check := func(v archive.View) {
+		t.Helper()
+		for at := range lamppost.Height(3) {
+			blk, records, err := archive.DecodeBlock(must(v.Encoded(at + 1))(t))
+			if err != nil || !reflect.DeepEqual(blk, must(v.Block(at+1))(t)) || len(records) != 2 {
+				t.Fatalf("block %d: %+v with %d records, %v", at+1, blk, len(records), err)
+			}
+			for i := range records {
+				want, err := v.Tx(at+1, uint32(i))
+				if gone := errors.Is(err, archive.ErrForgotten); gone && (records[i].Whole() || records[i].Thin != nil) || !gone && !same(records[i], want) {
+					t.Errorf("transaction %d of block %d is %+v, want %+v", i, at+1, records[i], want)
+				}
+			}
+		}
+		if _, err := v.Encoded(4); !errors.Is(err, archive.ErrAbsent) {
+			t.Errorf("a block that never was: %v", err)
+		}
+	}
+	check(archive.View{Reader: h.store})
+	h.rules.Gone = map[archive.Place]bool{{Height: 2, Index: 1}: true}
+	h.settle(h.keeper(), start+2*day)
+	check(archive.View{Reader: h.store, Packs: h.packs()})
+}

@@ -127,23 +127,32 @@ func (k *Keeper) hot(v View) (blocks []storedBlock, bytes int, err error) {
 		if err := lamppost.Unmarshal(val, &blk); err != nil {
 			return err
 		}
-		s := storedBlock{Block: blk, Txs: make([]storedTx, blk.Count)}
-		for i := range s.Txs {
-			t := &s.Txs[i]
-			if t.Raw, err = v.Get(recordKey(txKind, blk.Height, uint32(i))); err != nil {
-				return fmt.Errorf("transaction %d of block %d: %w", i, blk.Height, err)
-			}
-			if t.Result, err = v.Get(recordKey(resultKind, blk.Height, uint32(i))); err != nil {
-				return fmt.Errorf("result %d of block %d: %w", i, blk.Height, err)
-			}
-			bytes += len(t.Raw) + len(t.Result)
+		s, n, err := v.hotBlock(blk)
+		if err != nil {
+			return err
 		}
-		if blocks = append(blocks, s); bytes >= limit {
+		if blocks, bytes = append(blocks, s), bytes+n; bytes >= limit {
 			return kv.ErrStop
 		}
 		return nil
 	})
 	return blocks, bytes, err
+}
+
+// hotBlock reads the transactions of a block from the store, and how many bytes they are.
+func (v View) hotBlock(blk Block) (s storedBlock, bytes int, err error) {
+	s = storedBlock{Block: blk, Txs: make([]storedTx, blk.Count)}
+	for i := range s.Txs {
+		t := &s.Txs[i]
+		if t.Raw, err = v.Get(recordKey(txKind, blk.Height, uint32(i))); err != nil {
+			return s, 0, fmt.Errorf("transaction %d of block %d: %w", i, blk.Height, err)
+		}
+		if t.Result, err = v.Get(recordKey(resultKind, blk.Height, uint32(i))); err != nil {
+			return s, 0, fmt.Errorf("result %d of block %d: %w", i, blk.Height, err)
+		}
+		bytes += len(t.Raw) + len(t.Result)
+	}
+	return s, bytes, nil
 }
 
 // seal moves the oldest blocks of the store into a pack, if there are enough of them, or they are old enough, or all shall go.
@@ -310,6 +319,10 @@ type thinner struct {
 	reports uint64
 	kept    uint64
 	out     int
+
+	// The segment at hand has reports that are only proven together, and one of them stays raw: so do the others, unless they
+	// were erased.
+	together bool
 }
 
 func (t *thinner) thin(c *content) error {
@@ -325,7 +338,9 @@ func (t *thinner) thin(c *content) error {
 	if n := len(c.blocks); n > 0 {
 		last = c.blocks[n-1].Block.Height
 	}
-	c.series = slices.DeleteFunc(merge(c.series, t.sums.series()), func(s Series) bool { return last <= t.rules.Erased[s.Device] })
+	c.series = slices.DeleteFunc(merge(c.series, t.sums.series()), func(s Series) bool {
+		return slices.ContainsFunc(t.rules.Erased[s.Device], func(e Place) bool { return last < e.Height }) // later packs never summed it up
+	})
 	for i := range c.series {
 		t.age(&c.series[i])
 	}
@@ -367,7 +382,10 @@ func (t *thinner) tx(s *storedTx, at Place) error {
 	if err != nil {
 		return err
 	}
-	thin := seg.Thin(func(k *lamppost.KeptReport) bool { return t.keep(k, at.Height) })
+	t.together = seg.Header.Aggregate != nil && slices.ContainsFunc(seg.Kept, func(k lamppost.KeptReport) bool {
+		return t.class(&k, at) == Raw && t.report.Halved()
+	})
+	thin := seg.Thin(func(k *lamppost.KeptReport) bool { return t.keep(k, at) })
 	t.reports += uint64(seg.Header.Count)
 	t.kept += uint64(len(thin.Kept))
 	if len(thin.Kept) < len(seg.Kept) {
@@ -377,12 +395,20 @@ func (t *thinner) tx(s *storedTx, at Place) error {
 	return nil
 }
 
-// keep says whether a report stays, and sums it up if it goes and shall not be forgotten yet.
-func (t *thinner) keep(k *lamppost.KeptReport, h lamppost.Height) bool {
+// class reads a report and judges it.
+func (t *thinner) class(k *lamppost.KeptReport, at Place) Class {
 	if t.report.Decode(k.Report) != nil {
 		t.report = lamppost.Report{Readings: t.report.Readings[:0]} // nobody's: the general rule holds
 	}
-	class := t.rules.class(&t.report, k, h, t.now)
+	return t.rules.class(&t.report, k, at, t.now)
+}
+
+// keep says whether a report stays, and sums it up if it goes and shall not be forgotten yet.
+func (t *thinner) keep(k *lamppost.KeptReport, at Place) bool {
+	class := t.class(k, at)
+	if t.together && t.report.Halved() && class != Erased {
+		class = Raw
+	}
 	switch class {
 	case Raw:
 		if keep := t.rules.of(t.report.Device); keep.RawMS != 0 {

@@ -31,6 +31,8 @@ type house struct {
 	keys    map[lamppost.DeviceID]*sig.PrivateKey
 	height  lamppost.Height
 	number  map[lamppost.DeviceID]uint64
+
+	aggregate []byte // of the segments from now on
 }
 
 func newHouse(t testing.TB) *house {
@@ -74,7 +76,7 @@ func (h *house) block(at lamppost.TimeMS, outcomes map[int]lamppost.Outcome, rep
 		outs = append(outs, outcomes[i])
 	}
 	key := must(sig.NewPrivateKey(sig.EdDSA, bytes.Repeat([]byte{200}, sig.SeedSize)))(h.t)
-	seg := must(lamppost.NewSegment("net", lamppost.Seq{N: uint64(h.height)}, len(reports), items, "north", key, salt(1000)))(h.t)
+	seg := must(lamppost.NewAggregate("net", lamppost.Seq{N: uint64(h.height)}, len(reports), items, h.aggregate, "north", key, salt(1000)))(h.t)
 	party := must(lamppost.NewTx("net", lamppost.Order{Type: lamppost.TxParty, Nonce: salt(2000),
 		Body: lamppost.Marshal(lamppost.PartyBody{ID: lamppost.PartyID(fmt.Sprintf("p%d", h.height)), Name: "Somebody"})}, "north", key, salt(3000)))(h.t)
 	var b kv.Batch
@@ -253,6 +255,61 @@ func TestClasses(t *testing.T) {
 	expect("in the end", all("1 3 5"))
 }
 
+// Halved reports prove together, so they stay together until the last of them may go; whole ones beside them go alone, and an
+// erased one goes at once.
+func TestHalvedReportsStayTogether(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.aggregate = make([]byte, lamppost.AggregateBytes)
+	h.rules = archive.Rules{Default: archive.Retention{RawMS: 5 * day, SummaryMS: 5 * day},
+		Devices: map[lamppost.DeviceID]archive.Retention{"brief": {RawMS: day, SummaryMS: day}}}
+	half := func(d lamppost.DeviceID) []byte {
+		var r lamppost.Report
+		if err := r.Decode(h.report(d, start, 1, lamppost.FlagCold)); err != nil {
+			t.Fatal(err)
+		}
+		return r.Halve(nil)
+	}
+	for range 2 {
+		h.block(start, nil, half("brief"), half("long"), h.report("brief", start, 1, 0), half("erased"))
+	}
+	k := h.keeper()
+	for _, step := range []struct {
+		after lamppost.TimeMS
+		left  string
+	}{{2 * day, "[1/0 1/1 1/3 2/0 2/1 2/3]"}, {4 * day, "[1/0 1/1 2/0 2/1 2/3]"}, {6 * day, "[]"}} {
+		h.settle(k, start+step.after)
+		if got := fmt.Sprint(h.left()); got != step.left {
+			t.Errorf("after %d days: %s, want %s", step.after/day, got, step.left)
+		}
+		h.rules.Erased, h.rules.Erase, h.rules.Changed = map[lamppost.DeviceID][]archive.Place{"erased": {{Height: 1, Index: 1}}}, 2, 2
+	}
+}
+
+// An erasure reaches the reports before it in the log, not those after it in its own block. A hold keeps from it only what it
+// held already: what a later one finds erased is gone, here as at members who were quicker.
+func TestErasureReachesBack(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	for range 3 {
+		h.block(start, nil, h.report("a", start, 1, 0), h.report("b", start, 1, 0), h.report("c", start, 1, 0), h.report("d", start, 1, 0))
+	}
+	order := archive.Place{Height: 2} // before the segment of block 2
+	h.rules = archive.Rules{Erase: 2, Changed: 3, Erased: map[lamppost.DeviceID][]archive.Place{"a": {order}, "b": {order}, "c": {order},
+		"d": {order, {Height: 3}}},
+		Holds: []archive.Hold{{Device: "b", Since: archive.Place{Height: 1, Index: 1}}, {Device: "c", Since: archive.Place{Height: 2, Index: 1}},
+			{Device: "d", Since: archive.Place{Height: 2, Index: 1}}}}
+	h.settle(h.keeper(), start)
+	if got, want := fmt.Sprint(h.left()), "[1/1 2/0 2/1 2/2 2/3 3/0 3/1 3/2 3/3]"; got != want {
+		t.Errorf("left are %s, want %s", got, want)
+	}
+	h.rules.Holds, h.rules.Changed = nil, 4
+	h.settle(h.keeper(), start)
+	if got, want := fmt.Sprint(h.left()), "[2/0 2/1 2/2 3/0 3/1 3/2 3/3]"; got != want {
+		t.Errorf("without the holds: left are %s, want %s", got, want)
+	}
+}
+
 // Pruning gives space back: of a segment of which nothing is kept, little more than its signed header stays.
 func TestPruningFreesSpace(t *testing.T) {
 	t.Parallel()
@@ -295,7 +352,7 @@ func TestErase(t *testing.T) {
 	h.settle(k, start+12*hour)
 	purged := 0
 	k.Purge = func() error { purged++; return nil }
-	h.rules.Erased, h.rules.Erase, h.rules.Changed = map[lamppost.DeviceID]lamppost.Height{"ann": 12}, 12, 12
+	h.rules.Erased, h.rules.Erase, h.rules.Changed = map[lamppost.DeviceID][]archive.Place{"ann": {{Height: 12, Index: 1}}}, 12, 12
 	h.rules.Gone = map[archive.Place]bool{{Height: 3, Index: 1}: true}
 	if did := h.settle(k, start+13*hour); did.Erased != 12 || did.Thinned != 12 || purged != 1 {
 		t.Errorf("did %+v, purged %d times", did, purged)
@@ -405,7 +462,7 @@ func TestFailureTable(t *testing.T) {
 		for _, now := range []lamppost.TimeMS{start + 9*hour, start + 3*day} {
 			h.rules = archive.Rules{Default: archive.Retention{RawMS: 2 * day, SummaryMS: 2 * day}}
 			if now > start+2*day {
-				h.rules.Erased, h.rules.Erase, h.rules.Changed = map[lamppost.DeviceID]lamppost.Height{"a": 6}, 8, 8
+				h.rules.Erased, h.rules.Erase, h.rules.Changed = map[lamppost.DeviceID][]archive.Place{"a": {{Height: 6, Index: 1}}}, 8, 8
 			}
 			for {
 				did, err := k.Step(now)

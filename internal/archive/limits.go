@@ -10,6 +10,9 @@ const (
 	// MaxHotMS is how long bodies stay in the store at most.
 	MaxHotMS lamppost.TimeMS = 24 * 3600 * 1000
 
+	// MaxEncodedBytes is the longest block that DecodeBlock reads: its transactions, their results, and a little for each.
+	MaxEncodedBytes = 64 << 20
+
 	frameBytes    = 256 << 10 // of blocks in a frame, uncompressed: the unit that is read for one proof
 	maxFrameBytes = 64 << 20  // a frame: a block has at most lamppost.MaxBlockBytes of transactions, and their results
 	maxCacheBytes = 64 << 20  // of frames that were read, uncompressed

@@ -81,7 +81,7 @@ func (s *Sampler) Observe(ev *replica.Event) {
 		if tx.Type != lamppost.TxSegment {
 			continue
 		}
-		trusted := !s.members[tx.Signed.Key]
+		trusted := !s.members[tx.Signed.Key] && tx.Header.Aggregate == nil // which nobody takes a gateway's word for
 		for j, o := range ev.Result.Outcomes[i] {
 			// A number that was used before, whoever brings it now, points at a lie the first time.
 			if trusted && s.draw() || o.Code == lamppost.CodeReused {

@@ -5,63 +5,74 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/lamppost/lamppost"
-	"github.com/lamppost/lamppost/internal/archive"
-	"github.com/lamppost/lamppost/internal/archive/dir"
-	"github.com/lamppost/lamppost/internal/kv/pebble"
+	"github.com/lamppost/lamppost/internal/fsck"
+	"github.com/lamppost/lamppost/internal/node"
 	"github.com/lamppost/lamppost/internal/replica"
 	"github.com/lamppost/lamppost/internal/tilelog"
 )
 
+// ExitRepaired is how fsck ends where all that it found was put right.
+const ExitRepaired = 3
+
 func fsckCmd() *cobra.Command {
-	var data string
+	var f fsck.Folder
+	var archived string
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "fsck --data DIR",
+		Use:   "fsck --data DIR [--repair]",
 		Short: "Check a data folder: derive everything again and compare",
-		Long: `Check a data folder whose node is stopped: replay every block from the archive with all signatures, and compare
-every leaf, tile, root, register, account and key of the state with what the folder holds.
+		Long: `Check a data folder whose node is stopped, without changing it: every byte of the store, of the archive's objects and of the
+snapshots against their checksums; every tile of the log, every body and outcome against what the log commits to; and all registers,
+accounts and keys of the state, which is derived again from the signed blocks: from the first one, or, where the history was
+pruned, from the oldest snapshot after that whose digest stands in the log. What does not fit is named, with what follows from it.
 
-Exit status: 0 all is well; 1 something does not fit, and is named; 2 wrong usage or an unreadable folder.`,
-		Example: "  lamppost fsck --data ./node",
-		Args:    cobra.NoArgs,
+--repair puts right what follows from the rest: tiles from bundles and the other way round, the list of packs from their objects, the
+end of the log in the store; a damaged snapshot is removed, and the node takes another. Nothing else is touched.
+
+Exit status: 0 all is well; 1 something does not fit; 2 wrong usage or an unreadable folder; 3 all that did not fit was put right.`,
+		Example: `  lamppost fsck --data ./node
+  lamppost fsck --data ./node --repair`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			db := filepath.Join(data, "db")
-			if _, err := os.Stat(db); err != nil {
-				return &ExitError{ExitUsage, fmt.Errorf("%q is not a node's data folder: %w", data, err)}
+			var err error
+			if f.Archive, err = logArchive(archived); err != nil {
+				return usage(err)
 			}
-			store, err := pebble.Open(db, pebble.Options{})
-			if err != nil {
-				return &ExitError{ExitUsage, err}
-			}
-			defer store.Close()
 			bar := newProgress(cmd.ErrOrStderr())
-			objects, err := dir.Open(filepath.Join(data, "archive"))
-			if err != nil {
-				return &ExitError{ExitUsage, err}
-			}
-			packs, err := archive.NewPacks(store, objects)
-			if err != nil {
-				return err
-			}
-			files := tilelog.FS{FS: os.DirFS(filepath.Join(data, "log"))}
-			found, err := replica.Fsck(cmd.Context(), archive.View{Reader: store, Packs: packs}, files, func(at, last lamppost.Height) { bar.set(int64(at), int64(last), "blocks") })
+			f.Progress = func(step string, done, all int64) { bar.set(done, all, step) }
+			found, err := f.Check(cmd.Context())
 			bar.end()
+			if err != nil && cmd.Context().Err() == nil {
+				return usage(err)
+			}
 			if err != nil {
 				return err
 			}
 			return reportCheckup(cmd.OutOrStdout(), found, asJSON)
 		},
 	}
-	cmd.Flags().StringVar(&data, "data", "", "the node's data folder")
+	cmd.Flags().StringVar(&f.Data, "data", "", "the node's data folder")
+	cmd.Flags().BoolVar(&f.Repair, "repair", false, "put right what follows from the rest")
+	cmd.Flags().StringVar(&archived, "log-archive", "", "where tiles of the log are that were moved away: a folder or an address")
+	cmd.Flags().StringVar(&f.Scratch, "tmp", "", "folder for the state that is derived again (default: where temporary files go)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	_ = cmd.MarkFlagRequired("data")
 	return cmd
+}
+
+// logArchive is where tiles are that were moved away; nil: nowhere.
+func logArchive(at string) (tilelog.Source, error) {
+	if at == "" || isURL(at) {
+		return node.LogArchive(at), nil
+	}
+	if _, err := os.Stat(at); err != nil {
+		return nil, fmt.Errorf("the log's archive: %w", err)
+	}
+	return node.LogArchive(at), nil
 }
 
 func reportCheckup(out io.Writer, c *replica.Checkup, asJSON bool) error {
@@ -72,24 +83,43 @@ func reportCheckup(out io.Writer, c *replica.Checkup, asJSON bool) error {
 			return err
 		}
 	} else {
-		fmt.Fprintf(out, "Replayed %d blocks with %d transactions and %d reports; the root is %s.\n", c.Height, c.Transactions, c.Reports, c.Root)
-		for _, f := range c.Faults {
-			fmt.Fprintf(out, "FAULT %s: %s\n", f.Where, f.What)
-		}
+		printCheckup(out, c)
 	}
-	if len(c.Faults) > 0 {
-		return &ExitError{ExitFailed, fmt.Errorf("%d faults: restore a backup, and keep this folder as evidence", len(c.Faults))}
-	}
-	if !asJSON {
+	left := fsck.Remaining(c)
+	switch {
+	case left > 0:
+		return &ExitError{ExitFailed, fmt.Errorf("%d faults: restore a backup, and keep this folder as evidence", left)}
+	case len(c.Faults) > 0:
+		return &ExitError{ExitRepaired, fmt.Errorf("%d faults were put right: check once more", len(c.Faults))}
+	case !asJSON && c.Replayed:
 		fmt.Fprintln(out, "Everything fits: leaves, roots, registers and accounts follow from the signed blocks.")
+	case !asJSON:
+		fmt.Fprintln(out, "Everything fits that could be compared.")
 	}
 	return nil
+}
+
+func printCheckup(out io.Writer, c *replica.Checkup) {
+	fmt.Fprintf(out, "Compared %d leaves of the log with %d transactions and %d reports, of which %d are pruned or erased.\n", c.Leaves, c.Transactions, c.Reports, c.Gone)
+	if c.Replayed && c.From == 0 {
+		fmt.Fprintf(out, "Replayed all blocks up to %d; the root is %s.\n", c.Height, c.Root)
+	} else if c.Replayed {
+		fmt.Fprintf(out, "Replayed blocks %d to %d from the snapshot before them; the root is %s.\n", c.From+1, c.Height, c.Root)
+	}
+	for i := range c.Faults {
+		fmt.Fprintln(out, printable("FAULT "+fsck.Words(&c.Faults[i])))
+	}
+	for _, n := range c.Notes {
+		fmt.Fprintln(out, printable("Note: "+n))
+	}
 }
 
 // A progress shows how far long work is, with the time it still takes, on a terminal; elsewhere it is silent.
 type progress struct {
 	out   io.Writer
-	start time.Time
+	what  string
+	rate  string    // shown beside it
+	start time.Time // of what
 	shown time.Time
 }
 
@@ -101,6 +131,10 @@ func newProgress(out io.Writer) *progress {
 }
 
 func (p *progress) set(done, all int64, what string) {
+	if p.out != nil && p.what != what {
+		p.end()
+		p.what, p.start, p.shown = what, time.Now(), time.Time{}
+	}
 	if p.out == nil || done < all && time.Since(p.shown) < 200*time.Millisecond {
 		return
 	}
@@ -111,7 +145,7 @@ func (p *progress) set(done, all int64, what string) {
 	}
 	const width = 30
 	n := int(width * done / max(all, 1))
-	fmt.Fprintf(p.out, "\r[%-*s] %d of %d %s, %s left   ", width, bar[:n], done, all, what, left)
+	fmt.Fprintf(p.out, "\r[%-*s] %d of %d %s, %s left   %s", width, bar[:n], done, all, what, left, p.rate)
 }
 
 const bar = "=============================="
@@ -119,5 +153,6 @@ const bar = "=============================="
 func (p *progress) end() {
 	if p.out != nil && !p.shown.IsZero() {
 		fmt.Fprintln(p.out)
+		p.shown = time.Time{}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -46,4 +47,13 @@ func ask(in io.Reader, out io.Writer, what string) error {
 		return &ExitError{ExitFailed, errors.New("nothing was done")}
 	}
 	return nil
+}
+
+// grouped writes a number with a comma before every three digits.
+func grouped(n int64) string {
+	s := strconv.FormatInt(n, 10)
+	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
 }

@@ -23,27 +23,40 @@ const pinFile = "network.pin"
 
 func verifyCmd() *cobra.Command {
 	var v verifier
+	r := resegment{verifier: &v}
 	cmd := &cobra.Command{
-		Use:   "verify [--pin FILE] [--json] FILE…",
-		Short: "Check statements, receipts and reports, offline",
+		Use:   "verify [--pin FILE] [--json] FILE… | --segments DIR|URL",
+		Short: "Check statements, receipts and reports, offline, or all signatures of a node",
 		Long: `Check statements, receipts and reports, offline and without trusting whoever sent them.
 
 Every line is computed again from readings that the devices signed, under the tariff and the agreement in the
 network's log, up to the checkpoints that the network's members signed. The pin says who these members are: get it
 from somebody you trust, and not from the same place as the file.
 
+With --segments, the archive of a node is checked instead: every signature of a device that it still has, under the keys that
+the network's orders gave, and every transaction against the log. DIR is the data folder of a node that is stopped, or a backup; URL a
+node's address, with the administrator's token in LAMPPOST_TOKEN.
+
 Exit status: 0 everything holds against the pin; 1 something does not hold; 2 wrong usage, an unreadable file, or one
 that says nothing without a pin; 3 everything holds, but without a pin, so nothing says whose network it is.`,
 		Example: `  lamppost verify --pin network.pin statement.json
-  lamppost verify --pin network.pin --json receipts/*.json`,
+  lamppost verify --pin network.pin --json receipts/*.json
+  lamppost verify --pin network.pin --segments ./node
+  LAMPPOST_TOKEN=… lamppost verify --pin network.pin --segments https://node.example --from 120000 --to 130000`,
 		Args: func(_ *cobra.Command, files []string) error {
-			if len(files) == 0 {
+			if r.at != "" && len(files) > 0 {
+				return usage(fmt.Errorf("verify: --segments checks %q, and %q besides is too much: run it twice", r.at, files[0]))
+			}
+			if len(files) == 0 && r.at == "" {
 				return usage(errors.New("verify: name at least one file, as in: lamppost verify --pin network.pin statement.json"))
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, files []string) error {
-			v.out = cmd.OutOrStdout()
+			v.out, r.errs = cmd.OutOrStdout(), cmd.ErrOrStderr()
+			if r.at != "" {
+				return r.run(cmd.Context())
+			}
 			return v.run(files)
 		},
 		SilenceUsage:  true,
@@ -52,6 +65,10 @@ that says nothing without a pin; 3 everything holds, but without a pin, so nothi
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(fmt.Errorf("verify: %w", err)) })
 	cmd.Flags().StringVar(&v.pinPath, "pin", "", "the network's pin: whose signatures count")
 	cmd.Flags().BoolVar(&v.json, "json", false, "print one JSON object per file")
+	cmd.Flags().StringVar(&r.at, "segments", "", "check all signatures in a node's folder, or of a node at an address")
+	cmd.Flags().Uint64Var(&r.from, "from", 0, "with --segments: the first block (default: all)")
+	cmd.Flags().Uint64Var(&r.to, "to", 0, "with --segments: the last block (default: all under the checkpoint)")
+	cmd.Flags().StringVar(&r.archived, "log-archive", "", "with --segments: where tiles of the log are that were moved away: a folder or an address")
 	return cmd
 }
 

@@ -42,7 +42,7 @@ func TestInBrowser(t *testing.T) {
 		"pages fit": testPagesFit, "numbers move": testNumbersMove, "numbers move without events": testPolling,
 		"proof": testProof, "bill": testBill, "login": testLogin, "hostile names": testHostileNames,
 		"statement": testStatement, "chart": testChart, "find": testFind, "broker": testBroker, "adopt": testAdopt, "arithmetic": testArithmetic,
-		"lies": testLies, "witnesses": testWitnesses, "keyboard": testKeyboard, "keys": testKeys,
+		"lies": testLies, "witnesses": testWitnesses, "copies": testCopies, "keyboard": testKeyboard, "keys": testKeys, "keeping": testKeeping,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, ctx) })
 	}
@@ -434,6 +434,35 @@ func testBroker(t *testing.T, ctx context.Context) {
 	d.advance()
 	p.WaitText("#foot-node", "broker.riverside.example:8883 connected")
 	p.Wait("!document.querySelector('.note.warn')")
+	p.Clean()
+}
+
+// What is wrong with the disk or with copies is said on every page, in words that fit, and goes when it is over. What comes from the
+// node cannot be more than words.
+func testCopies(t *testing.T, ctx context.Context) {
+	d := newDistrict(t)
+	d.ailing = true
+	p := browsertest.Open(t, ctx, d.serve(t).URL, browsertest.Phone)
+	for _, v := range []string{"#/", "#/log", "#/bills"} {
+		p.Visit(v, "#alarm .note.bad")
+		for _, want := range []string{"2 things on this node’s disk are not what was written", "archive/9c/9c56", "log, leaves 256 to 511", "2 erasures should be out of every file",
+			"lamppost backup forget", "no space left on device"} {
+			if got := p.Text("#alarm"); !strings.Contains(got, want) {
+				t.Errorf("%s says %q, want %q in it", v, got, want)
+			}
+		}
+		if over := browsertest.Value[[]string](p, browsertest.Overflow); len(over) > 0 {
+			t.Errorf("%s is wider than the screen: %q", v, over)
+		}
+		if pale := browsertest.Value[[]string](p, browsertest.PaleText); len(pale) > 0 {
+			t.Errorf("%s: contrast under 4.5:1: %q", v, pale)
+		}
+	}
+	d.mu.Lock()
+	d.ailing = false
+	d.mu.Unlock()
+	d.advance()
+	p.Wait("!document.querySelector('#alarm .note')")
 	p.Clean()
 }
 

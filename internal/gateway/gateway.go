@@ -202,7 +202,7 @@ func (g *Gateway) openInside(ctx context.Context) (err error) {
 		Network: id.Network, Gateway: id.ID, Key: g.keys.signs, Epoch: id.Epoch,
 		Propose: &custodian{keep: g.keep, waits: g.cfg.Committed, stopped: g.ended},
 		KeyOf:   g.fleet.keyOf, Now: g.now, Salts: func(b []byte) { rand.Read(b) }, // never fails
-		Linger: g.cfg.Linger, Workers: workers, MaxBytes: segmentBytes, MaxQueue: maxQueue,
+		Linger: g.cfg.Linger, Workers: workers, MaxBytes: segmentBytes, MaxQueue: maxQueue, Whole: true,
 	})
 	return nil
 }

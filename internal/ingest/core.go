@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"slices"
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/consensus"
@@ -39,6 +40,9 @@ type Core struct {
 	verifier sig.Verifier
 	raw      []byte
 	seq      lamppost.Seq // of the segment at hand
+
+	halves []byte // reports with half a signature, one after the other
+	cold   []sig.Item
 }
 
 // An entry is a report between Pack and Reply.
@@ -50,6 +54,8 @@ type entry struct {
 	readings int
 	sig      []byte
 	valid    bool
+	cold     bool // may be half-aggregated
+	halved   bool
 }
 
 // NewCore returns a Core that signs and judges as cfg says: Network, Gateway, Key, Epoch, KeyOf, Salts, Metrics.
@@ -91,10 +97,12 @@ func (c *Core) Reply(d consensus.Decision) {
 		switch {
 		case o.Code == lamppost.CodeDuplicate && len(o.Data) == 8:
 			r.Height = lamppost.Height(binary.BigEndian.Uint64(o.Data))
+		case e.halved && o.Code == lamppost.CodeBadSignature: // it is good: a key among them was replaced meanwhile
+			r.Code, r.Text, r.Height = lamppost.CodeNotReady, "packed with a report whose key counts no longer: send it again", 0
 		case !o.Code.Accepted():
 			r.Height = 0
 		}
-		m.count(o.Code)
+		m.count(r.Code)
 		if o.Code == lamppost.CodeOK {
 			m.Readings.Add(float64(e.readings))
 		}
@@ -120,7 +128,7 @@ func (c *Core) read(batch []Item) {
 			c.refuseBad(it, lamppost.ReportID{}, refusal.Code, refusal.Text)
 			continue
 		}
-		e := entry{item: it, from: len(c.signed), readings: len(r.Readings), sig: r.Signature()}
+		e := entry{item: it, from: len(c.signed), readings: len(r.Readings), sig: r.Signature(), cold: r.Cold() && r.Suite() == sig.EdDSA}
 		c.signed = r.AppendToBeSigned(c.signed, c.cfg.Network)
 		e.to = len(c.signed)
 		e.id = sha256.Sum256(c.signed[e.from:])
@@ -192,7 +200,42 @@ func (c *Core) segment(number uint64) (*lamppost.Transaction, error) {
 	}
 	seed := lamppost.Seed(c.salts[n*lamppost.SaltBytes:])
 	c.seq = lamppost.Seq{Epoch: c.cfg.Epoch, N: number}
-	return lamppost.NewSegment(c.cfg.Network, c.seq, readings, c.items, c.cfg.Gateway, c.cfg.Key(), seed)
+	s, err := c.halve()
+	if err != nil {
+		return nil, err
+	}
+	return lamppost.NewAggregate(c.cfg.Network, c.seq, readings, c.items, s, c.cfg.Gateway, c.cfg.Key(), seed)
+}
+
+// halve takes half of their signatures from the cold reports, if there are several, and returns what stands for the rest.
+func (c *Core) halve() (s []byte, err error) {
+	c.cold, c.halves = c.cold[:0], c.halves[:0]
+	for i := range c.entries {
+		if e := &c.entries[i]; e.cold && !c.cfg.Whole {
+			c.cold = append(c.cold, sig.Item{Key: e.key, Msg: c.signed[e.from:e.to], Sig: e.sig})
+		}
+	}
+	if len(c.cold) < 2 {
+		return nil, nil
+	}
+	aggregate, err := c.verifier.AggregateValid(sig.Cold, c.cold)
+	if err != nil {
+		return nil, err
+	}
+	for i := range c.entries {
+		e := &c.entries[i]
+		if e.halved = e.cold; !e.cold {
+			continue
+		}
+		if err := c.report.Decode(e.item.Raw); err != nil {
+			return nil, err
+		}
+		c.halves = slices.Grow(c.halves, len(e.item.Raw)) // what was written before keeps the memory it is in
+		from := len(c.halves)
+		c.halves = c.report.Halve(c.halves)
+		c.items[i].Report = c.halves[from:len(c.halves):len(c.halves)]
+	}
+	return aggregate[len(aggregate)-lamppost.AggregateBytes:], nil
 }
 
 // refuseBad refuses what cannot be read or verified, and notes who brought it.

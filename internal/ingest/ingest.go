@@ -70,6 +70,8 @@ type Config struct {
 	KeyOf func(device lamppost.DeviceID, epoch uint32) (key *sig.PublicKey, why *lamppost.Refusal)
 	Now   func() lamppost.TimeMS
 	Salts func([]byte) // fills with random bytes
+	// Whole keeps the signatures of cold reports whole: for who cannot ask the devices again if a key is revoked on the way.
+	Whole bool
 
 	Linger   time.Duration // longest wait for company; default 25 ms
 	Workers  int           // segments in the making at once; default 4

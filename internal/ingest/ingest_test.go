@@ -481,6 +481,80 @@ func TestStopFinishesTheSegmentAtHand(t *testing.T) {
 	}
 }
 
+// Cold reports lose half of their signatures where several come together and the gateway may ask again. A replica that did
+// not see them whole takes them; where it cannot any more, their devices are asked again, and nobody else.
+func TestCold(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		cold   int // of four devices
+		whole  bool
+		halved int
+		revoke bool
+		want   string
+	}{
+		"several":           {cold: 3, halved: 3, want: "[ok ok ok ok]"},
+		"one":               {cold: 1, want: "[ok ok ok ok]"},
+		"kept whole":        {cold: 3, whole: true, want: "[ok ok ok ok]"},
+		"a key ended since": {cold: 3, halved: 3, revoke: true, want: "[not_ready not_ready not_ready ok]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var cfg ingest.Config
+			n := newNode(t, kv.NewMem(), 4, func(c *ingest.Config) { cfg = *c })
+			cfg.Whole = c.whole
+			core, s := ingest.NewCore(cfg), newSink(t, 4)
+			var batch []ingest.Item
+			for i, d := range n.devs {
+				r := lamppost.Report{Seq: lamppost.Seq{N: 1}, Readings: []lamppost.Reading{ledgertest.Power(now, 1)}}
+				if i < c.cold {
+					r.Flags = lamppost.FlagCold
+				}
+				batch = append(batch, ingest.Item{Raw: d.Sign(r), At: now, From: &ingest.Origin{Device: d.ID}, Token: uint64(i), Sink: s})
+			}
+			_, raw, err := core.Pack(batch, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := &lamppost.Block{Height: 2, Time: now + 1, Cursor: 2, Txs: [][]byte{raw}}
+			if c.revoke {
+				b.Txs = slices.Insert(b.Txs, 0, n.net.Order(now+ledgertest.Hour, lamppost.TxRevoke,
+					lamppost.RevokeBody{Device: n.devs[0].ID, KeyEpoch: 1, Reason: "stolen"}).Append(nil))
+			}
+			res, err := n.rep.Apply(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			core.Reply(consensus.Decision{Height: 2, Outcomes: res.Outcomes[len(b.Txs)-1]})
+			got := s.wait()
+			codes := fmt.Sprint([]lamppost.Code{got[0].Code, got[1].Code, got[2].Code, got[3].Code})
+			if halved := countHalved(t, raw); halved != c.halved || codes != c.want {
+				t.Errorf("%d halved, replies %s; want %d, %s", halved, codes, c.halved, c.want)
+			}
+		})
+	}
+}
+
+func countHalved(t *testing.T, raw []byte) (n int) {
+	t.Helper()
+	tx, err := lamppost.ParseTransaction(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range tx.Items {
+		var r lamppost.Report
+		if err := r.Decode(tx.Items[i].Report); err != nil {
+			t.Fatal(err)
+		}
+		if r.Halved() {
+			n++
+		}
+	}
+	if (n > 0) != (tx.Header.Aggregate != nil) {
+		t.Errorf("%d halved, aggregate %x", n, tx.Header.Aggregate)
+	}
+	return n
+}
+
 // What the gateway vouches for, it vouches for once, and only while the segment is proposed.
 func TestChecked(t *testing.T) {
 	t.Parallel()

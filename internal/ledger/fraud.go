@@ -20,8 +20,9 @@ import (
 // A segmentRecord is what is kept of a segment that was taken on its gateway's word.
 type segmentRecord struct {
 	ID       lamppost.TxID   `cbor:"1,keyasint"`
-	Time     lamppost.TimeMS `cbor:"2,keyasint"` // of its block
-	Accepted []byte          `cbor:"3,keyasint"` // a bit for each report that was accepted as new, the first in bit 0 of byte 0
+	Time     lamppost.TimeMS `cbor:"2,keyasint"`           // of its block
+	Accepted []byte          `cbor:"3,keyasint"`           // a bit for each report that was accepted as new, the first in bit 0 of byte 0
+	Epoch    uint32          `cbor:"4,keyasint,omitempty"` // of the gateway's key that signed it
 }
 
 // A reportRecord is what is kept of one of its reports beyond that, where there is something.
@@ -39,14 +40,15 @@ func reportAt(at Place, report uint32) []byte {
 	return binary.BigEndian.AppendUint32(segmentAt(at), report)
 }
 
-// trusts reports whether a gateway's word is taken for its reports. Members' segments are checked like everybody's.
-func (s *State) trusts(id lamppost.MemberID) bool {
-	return s.policy == lamppost.VerifyGateway && s.members[id] == nil && s.gateways[id] != nil
+// trusts reports whether a gateway's word is taken for the reports of its segment. Members' segments are checked like
+// everybody's, and so are those with a half-aggregate: of one report of it nobody could prove that it was forged.
+func (s *State) trusts(h *lamppost.SegmentHeader) bool {
+	return s.policy == lamppost.VerifyGateway && s.members[h.Gateway] == nil && s.gateways[h.Gateway] != nil && h.Aggregate == nil
 }
 
 // record keeps what a challenge of this segment will need.
 func (s *State) record(tx *lamppost.Transaction, outcomes []lamppost.Outcome) error {
-	rec := segmentRecord{ID: tx.ID(s.network), Time: s.time, Accepted: make([]byte, (len(outcomes)+7)/8)}
+	rec := segmentRecord{ID: tx.ID(s.network), Time: s.time, Accepted: make([]byte, (len(outcomes)+7)/8), Epoch: s.checker.epoch}
 	for i := range outcomes {
 		if outcomes[i].Code == lamppost.CodeOK {
 			rec.Accepted[i/8] |= 1 << (i % 8)
@@ -165,10 +167,18 @@ func challenge(r kv.Reader, network string, now lamppost.TimeMS, b *lamppost.Fra
 	if err != nil {
 		return nil, lamppost.Refuse(lamppost.CodeBadTx, "%v", err)
 	}
-	l := &lie{gateway: h.Gateway}
-	if l.taken, err = committed(r, network, now, b, &signed); err != nil {
+	rec, err := committed(r, network, now, b, &signed)
+	if err != nil {
 		return nil, err
 	}
+	key, epoch, err := signer(r, network, &signed)
+	if err == nil && epoch != rec.Epoch {
+		err = lamppost.Refuse(lamppost.CodeBadSignature, "key %d of gateway %q signed this segment, not key %d", rec.Epoch, h.Gateway, epoch)
+	}
+	if err != nil {
+		return nil, err
+	}
+	l := &lie{gateway: h.Gateway, epoch: epoch, taken: rec.accepted(b.Report)}
 	if err := standsIn(b, &h); err != nil {
 		return nil, err
 	}
@@ -178,19 +188,16 @@ func challenge(r kv.Reader, network string, now lamppost.TimeMS, b *lamppost.Fra
 	if l.record.Convicted {
 		return nil, lamppost.Refuse(lamppost.CodeExists, "report %d of segment %d in block %d was corrected before", b.Report, b.Tx, b.Height)
 	}
-	return l, l.check(r, network, &signed, b.Raw)
+	return l, l.check(r, network, key, b.Raw)
 }
 
-// check refuses to call a report a lie that is signed as it says.
-func (l *lie) check(r kv.Reader, network string, signed *lamppost.Signed, raw []byte) error {
-	key, err := l.signer(r, network, signed)
-	if err != nil {
-		return err
-	}
+// check refuses to call a report a lie that is signed as it says. segment is the key that signed the header.
+func (l *lie) check(r kv.Reader, network string, segment *sig.PublicKey, raw []byte) error {
 	if err := l.report.Decode(raw); err != nil {
 		return lamppost.Refuse(lamppost.CodeBadTx, "nobody takes this for a device's report: %v", err)
 	}
-	if key, err = claimed(r, &l.report, key); err != nil {
+	key, err := claimed(r, &l.report, segment)
+	if err != nil {
 		return err
 	}
 	if l.report.Verify(network, key) {
@@ -199,27 +206,30 @@ func (l *lie) check(r kv.Reader, network string, signed *lamppost.Signed, raw []
 	return nil
 }
 
-// committed checks that the segment stands where the accusation says and can still be challenged, and says whether the
-// report was accepted as new.
-func committed(r kv.Reader, network string, now lamppost.TimeMS, b *lamppost.FraudBody, signed *lamppost.Signed) (taken bool, err error) {
+// committed checks that the segment stands where the accusation says and can still be challenged, and returns its record.
+func committed(r kv.Reader, network string, now lamppost.TimeMS, b *lamppost.FraudBody, signed *lamppost.Signed) (rec segmentRecord, err error) {
 	raw, err := r.Get(segmentAt(Place{b.Height, b.Tx}))
 	if errors.Is(err, kv.ErrNotFound) {
-		return false, lamppost.Refuse(lamppost.CodeUnknown, "no segment was taken on a gateway's word as transaction %d of block %d in the last 7 days", b.Tx, b.Height)
+		return rec, lamppost.Refuse(lamppost.CodeUnknown, "no segment was taken on a gateway's word as transaction %d of block %d in the last 7 days", b.Tx, b.Height)
 	}
-	var rec segmentRecord
 	if err == nil {
 		err = lamppost.Unmarshal(raw, &rec)
 	}
 	switch {
 	case err != nil:
-		return false, err
+		return rec, err
 	case rec.Time+lamppost.ChallengeMS <= now:
-		return false, lamppost.Refuse(lamppost.CodeExpired, "block %d is more than 7 days old", b.Height)
+		return rec, lamppost.Refuse(lamppost.CodeExpired, "block %d is more than 7 days old", b.Height)
 	case rec.ID != signed.ID(network, lamppost.PurposeSegment):
-		return false, lamppost.Refuse(lamppost.CodeBadTx, "transaction %d of block %d is another segment", b.Tx, b.Height)
+		return rec, lamppost.Refuse(lamppost.CodeBadTx, "transaction %d of block %d is another segment", b.Tx, b.Height)
 	}
-	i := int(b.Report / 8)
-	return i < len(rec.Accepted) && rec.Accepted[i]>>(b.Report%8)&1 == 1, nil
+	return rec, nil
+}
+
+// accepted says whether a report of the segment was accepted as new.
+func (r *segmentRecord) accepted(report uint32) bool {
+	i := int(report / 8)
+	return i < len(r.Accepted) && r.Accepted[i]>>(report%8)&1 == 1
 }
 
 // standsIn checks that the report stands at its place under the header.
@@ -234,23 +244,22 @@ func standsIn(b *lamppost.FraudBody, h *lamppost.SegmentHeader) error {
 	return nil
 }
 
-// signer finds the gateway's key that signed the header.
-func (l *lie) signer(r kv.Reader, network string, signed *lamppost.Signed) (*sig.PublicKey, error) {
-	keys, err := View{r}.GatewayKeys(l.gateway)
+// signer finds the gateway's key that signed a header, and its epoch.
+func signer(r kv.Reader, network string, signed *lamppost.Signed) (*sig.PublicKey, uint32, error) {
+	keys, err := View{r}.GatewayKeys(signed.Key)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	for i := len(keys) - 1; i >= 0; i-- {
 		public, err := sig.ParsePublicKey(sig.EdDSA, keys[i].Body.Key)
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		if signed.Verify(network, lamppost.PurposeSegment, public) {
-			l.epoch = keys[i].Body.KeyEpoch
-			return public, nil
+			return public, keys[i].Body.KeyEpoch, nil
 		}
 	}
-	return nil, lamppost.Refuse(lamppost.CodeBadSignature, "no key of gateway %q signed this header", l.gateway)
+	return nil, 0, lamppost.Refuse(lamppost.CodeBadSignature, "no key of gateway %q signed this header", signed.Key)
 }
 
 // claimed returns the key that a report says it is signed with. segment is the one that signed the header.
@@ -294,8 +303,10 @@ func (v View) Honest(tx *lamppost.Transaction, report uint32) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	l := lie{gateway: tx.Signed.Key}
-	err = l.check(v, g.Network, &tx.Signed, tx.Items[report].Report)
+	key, _, err := signer(v, g.Network, &tx.Signed)
+	if err == nil {
+		err = new(lie).check(v, g.Network, key, tx.Items[report].Report)
+	}
 	var refusal *lamppost.Refusal
 	if errors.As(err, &refusal) {
 		return true, nil

@@ -37,7 +37,7 @@ func (s *State) gateway(b lamppost.GatewayBody, signer lamppost.MemberID) error 
 	if err := consents(s, &g.keys, b.Consent, change, lamppost.PurposeGatewayKey); err != nil {
 		return err
 	}
-	if err := unused(s, 'W', string(b.ID), func(old lamppost.GatewayBody) []byte { return old.Key }, b.Key); err != nil {
+	if err := unused(s, 'W', string(b.ID), func(b *lamppost.GatewayBody) (sig.Suite, []byte) { return sig.EdDSA, b.Key }, &b); err != nil {
 		return err
 	}
 	follow(s, 'W', string(b.ID), &g.keys, next, s.time+lamppost.KeyGraceMS)
@@ -88,22 +88,23 @@ func (s *State) isGateway(id lamppost.MemberID) bool {
 	return s.members[id] != nil || s.gateways[id] != nil
 }
 
-// segmentKey returns the key of a member or gateway that a segment is signed with, or nil if it is none that counts.
-// signed says whether a key did it.
-func (s *State) segmentKey(id lamppost.MemberID, signed func(*sig.PublicKey) bool) *sig.PublicKey {
-	if m := s.members[id]; m != nil && signed(m.key) {
-		return m.key
+// segmentKey returns the key of a member or gateway that a segment is signed with, and its epoch, or nil if it is none that
+// counts. A member has one key, so of a segment that the caller checked there is nothing to find out. With which of its keys
+// a gateway signed is asked in any case: they may have changed since the caller looked.
+func (s *State) segmentKey(signed *lamppost.Signed, checked bool) (key *sig.PublicKey, epoch uint32) {
+	if m := s.members[signed.Key]; m != nil && (checked || signed.Verify(s.network, lamppost.PurposeSegment, m.key)) {
+		return m.key, 0
 	}
-	g := s.gateways[id]
+	g := s.gateways[signed.Key]
 	if g == nil {
-		return nil
+		return nil, 0
 	}
 	for _, k := range [...]*held[lamppost.GatewayBody]{&g.held, g.former} {
-		if k != nil && g.under(k.epoch, s.time) != nil && signed(k.public) {
-			return k.public
+		if k != nil && g.under(k.epoch, s.time) != nil && signed.Verify(s.network, lamppost.PurposeSegment, k.public) {
+			return k.public, k.epoch
 		}
 	}
-	return nil
+	return nil, 0
 }
 
 // notSegment says for people why a segment is not taken as a gateway's.

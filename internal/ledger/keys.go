@@ -4,10 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"slices"
-	"sort"
 
 	"github.com/lamppost/lamppost"
-	"github.com/lamppost/lamppost/internal/kv"
 )
 
 // The state's layout. Every key begins with 's' so that it shares the store with log and archive. Ids hold no byte
@@ -34,6 +32,8 @@ import (
 //	se <place>                          erasure            sa <place> <member>         when a member attested it
 //	sd <device>                         its last erasure   sg <place of an order>      by what it was erased
 //	sc                                  the last blocks that changed any of it, and that erased
+//
+//	sn <height> <member>                SnapshotBody: a member's word on its state
 const prefix = 's'
 
 func key(kind byte, parts ...string) []byte {
@@ -73,22 +73,14 @@ func epochKey(kind byte, id string, epoch uint32) []byte {
 
 func idKey(id lamppost.TxID) []byte { return append(key('Y'), id[:]...) }
 
-// end returns the first key after all keys that begin with p.
+// end returns the first key after all keys that begin with p, which begins with the prefix of the state.
 func end(p []byte) []byte {
 	e := slices.Clone(p)
+	for e[len(e)-1] == 0xff {
+		e = e[:len(e)-1]
+	}
 	e[len(e)-1]++
 	return e
-}
-
-// get reads a value through what is not committed yet.
-func (s *State) get(key []byte) ([]byte, error) {
-	if v, ok := s.overlay[string(key)]; ok {
-		if v == nil {
-			return nil, kv.ErrNotFound
-		}
-		return v, nil
-	}
-	return s.store.Get(key)
 }
 
 // put writes a value that may be read again before it is committed.
@@ -96,7 +88,7 @@ func (s *State) put(key, val []byte) {
 	if val == nil {
 		val = []byte{}
 	}
-	s.overlay[string(key)] = val
+	s.overlay.set(key, val)
 	s.writes = appendWrite(s.writes, key, val)
 }
 
@@ -115,50 +107,8 @@ func decodeBody[B any](val []byte) (b B, err error) {
 }
 
 func (s *State) del(key []byte) {
-	s.overlay[string(key)] = nil
+	s.overlay.set(key, nil)
 	s.writes = appendDelete(s.writes, key)
-}
-
-// scan visits keys in [from, to) in order, through what is not committed yet.
-func (s *State) scan(from, to []byte, fn func(key, val []byte) error) error {
-	var fresh []string
-	for k := range s.overlay {
-		if k >= string(from) && k < string(to) {
-			fresh = append(fresh, k)
-		}
-	}
-	sort.Strings(fresh)
-	stopped := false // the store's Scan hides from us that fn has had enough
-	call := func(key, val []byte) error {
-		err := fn(key, val)
-		stopped = errors.Is(err, kv.ErrStop)
-		return err
-	}
-	visit := func(k string) error {
-		if v := s.overlay[k]; v != nil {
-			return call([]byte(k), v)
-		}
-		return nil
-	}
-	err := s.store.Scan(from, to, func(key, val []byte) error {
-		for len(fresh) > 0 && fresh[0] < string(key) {
-			if err := visit(fresh[0]); err != nil {
-				return err
-			}
-			fresh = fresh[1:]
-		}
-		if _, replaced := s.overlay[string(key)]; replaced {
-			return nil
-		}
-		return call(key, val)
-	})
-	for ; err == nil && !stopped && len(fresh) > 0; fresh = fresh[1:] {
-		err = visit(fresh[0])
-	}
-	if stopped {
-		return nil
-	}
-	return err
 }
 
 // Writes are encoded as the log commits to them: for each, in the order made, key length (2 bytes), key, value length

@@ -45,6 +45,7 @@ type State struct {
 	parties    map[lamppost.PartyID]lamppost.PartyBody
 	devices    map[lamppost.DeviceID]*device
 	points     map[string]lamppost.PointBody
+	metered    map[lamppost.DeviceID]bool // devices of the points
 	tariffs    map[string][]tariff.Tariff // by version
 	agreements map[string]lamppost.AgreementBody
 	bySide     map[sides][]string // agreement ids in the order they were made
@@ -56,9 +57,9 @@ type State struct {
 	writes []byte // of the current transaction, encoded
 
 	// Everything applied since the last Committed.
-	round   uint64            // counts them
-	overlay map[string][]byte // writes that may be read again; nil: deleted
-	staged  []byte            // all writes, encoded
+	round   uint64 // counts them
+	overlay overlay
+	staged  []byte // all writes, encoded
 
 	checker reportChecker
 	block   blockChecker
@@ -78,10 +79,11 @@ func Open(store kv.Reader) (*State, error) {
 		parties:    map[lamppost.PartyID]lamppost.PartyBody{},
 		devices:    map[lamppost.DeviceID]*device{},
 		points:     map[string]lamppost.PointBody{},
+		metered:    map[lamppost.DeviceID]bool{},
 		tariffs:    map[string][]tariff.Tariff{},
 		agreements: map[string]lamppost.AgreementBody{},
 		bySide:     map[sides][]string{},
-		overlay:    map[string][]byte{},
+		overlay:    newOverlay(),
 		round:      1,
 	}
 	if err := s.load(); err != nil {
@@ -203,6 +205,8 @@ func (s *State) dispatch(tx *lamppost.Transaction) (out lamppost.Outcome, err er
 		err = body(o, s.erase)
 	case lamppost.TxErased:
 		err = body(o, func(b lamppost.ErasedBody) error { return s.erased(b, tx.Signed.Key) })
+	case lamppost.TxSnapshot:
+		err = body(o, func(b lamppost.SnapshotBody) error { return s.snapshot(b, tx.Signed.Key) })
 	case lamppost.TxPoint:
 		err = body(o, s.point)
 	case lamppost.TxTariff:
@@ -292,7 +296,7 @@ func (s *State) Stage(b *kv.Batch) {
 // Committed says that the staged writes are in the store now.
 func (s *State) Committed() {
 	s.round++
-	clear(s.overlay)
+	s.overlay.clear()
 	s.staged = s.staged[:0]
 }
 

@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"maps"
 	"slices"
 	"testing"
@@ -269,24 +270,44 @@ func TestSequenceAgainstNaiveModel(t *testing.T) {
 	})
 }
 
+func gatewayKey(epoch uint32) *sig.PrivateKey {
+	return ledgertest.Key(fmt.Sprint("gw/", epoch), sig.EdDSA)
+}
+
 // A process that verified a segment itself, and one that replays it, decide and write the same, whatever happened to the
-// devices' keys since the first looked.
+// keys of devices and gateways since the first looked.
 func TestCheckedMakesNoDifference(t *testing.T) {
 	t.Parallel()
 	net := ledgertest.New("net")
-	for name, between := range map[string]func(d *ledgertest.Device) *lamppost.Transaction{
-		"nothing": func(*ledgertest.Device) *lamppost.Transaction {
-			return net.Order(1000, lamppost.TxParty, lamppost.PartyBody{ID: "q"})
-		},
-		"a new key": func(d *ledgertest.Device) *lamppost.Transaction {
+	gateway := func(epoch uint32) *lamppost.Transaction {
+		return net.Order(1000, lamppost.TxGateway, lamppost.GatewayBody{ID: "gw", Member: "m1", KeyEpoch: epoch, Key: gatewayKey(epoch).Public().Bytes()})
+	}
+	for name, between := range map[string]func(d *ledgertest.Device) []*lamppost.Transaction{
+		"nothing": func(*ledgertest.Device) []*lamppost.Transaction { return nil },
+		"a new key": func(d *ledgertest.Device) []*lamppost.Transaction {
 			d.Rotate()
-			return net.Order(1000, lamppost.TxDevice, d.Body("p"))
+			return []*lamppost.Transaction{net.Order(1000, lamppost.TxDevice, d.Body("p"))}
+		},
+		"a gateway's new key": func(*ledgertest.Device) []*lamppost.Transaction { return []*lamppost.Transaction{gateway(1)} },
+		"two of them": func(*ledgertest.Device) []*lamppost.Transaction {
+			return []*lamppost.Transaction{gateway(1), gateway(2)}
+		},
+		"a gateway revoked": func(*ledgertest.Device) []*lamppost.Transaction {
+			return []*lamppost.Transaction{net.Order(1000, lamppost.TxRevoke, lamppost.RevokeBody{Gateway: "gw"}), gateway(1)}
 		},
 	} {
-		d := net.NewDevice("d", sig.EdDSA)
-		enrol := net.Order(1000, lamppost.TxDevice, d.Body("p"))
+		d, plug, gw := net.NewDevice("d", sig.EdDSA), net.NewDevice("plug", sig.EdDSA), *net
+		gw.Member, gw.Key, plug.Key = "gw", gatewayKey(0), gatewayKey(0)
+		b := plug.Body("p")
+		b.Assurance, b.Gateway, b.Suite, b.Key = lamppost.ChannelAuthenticated, "gw", 0, nil
+		wrapped := plug.Sign(lamppost.Report{Seq: lamppost.Seq{Epoch: 1, N: 1}, Flags: lamppost.FlagWrapped, Readings: []lamppost.Reading{ledgertest.Power(1, 1)}})
+		body := net.GenesisBody()
+		body.Verify = lamppost.VerifyGateway
+		txs := []*lamppost.Transaction{net.Order(0, lamppost.TxGenesis, body), net.Order(1000, lamppost.TxParty, lamppost.PartyBody{ID: "p"}),
+			net.Order(1000, lamppost.TxDevice, d.Body("p")), gateway(0), net.Order(1000, lamppost.TxDevice, b)}
 		segment := net.Segment(5, d.Report(1, ledgertest.Power(1, 1)), []byte("junk"), net.NewDevice("ghost", sig.EdDSA).Report(1, ledgertest.Power(1, 1)))
-		txs := []*lamppost.Transaction{net.Genesis(), net.Order(1000, lamppost.TxParty, lamppost.PartyBody{ID: "p"}), enrol, between(d), segment}
+		delivered := gw.Segment(5, d.Report(2, ledgertest.Power(1, 1)), wrapped)
+		txs = append(append(txs, between(d)...), segment, delivered)
 		var said [2][]lamppost.Outcome
 		var wrote [2][]byte
 		for i, checked := range [...]bool{false, true} {

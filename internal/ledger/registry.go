@@ -65,9 +65,14 @@ func (s *State) point(b lamppost.PointBody) error {
 	if err := checkText(b.Place, b.Register, b.Unit); err != nil {
 		return err
 	}
-	s.points[b.ID] = b
+	s.addPoint(b)
 	s.putBody(key('O', b.ID), b)
 	return nil
+}
+
+func (s *State) addPoint(b lamppost.PointBody) {
+	s.points[b.ID] = b
+	s.metered[b.Device] = true
 }
 
 // tariff adds a version. Versions count up from 1 and begin one after the other; what was agreed under an earlier one
@@ -173,7 +178,7 @@ func (s *State) load() error {
 		s.loadGateways(),
 		s.loadDevices(),
 		loadEach(s, 'R', s.loadRevoked),
-		loadEach(s, 'O', func(b lamppost.PointBody) error { s.points[b.ID] = b; return nil }),
+		loadEach(s, 'O', func(b lamppost.PointBody) error { s.addPoint(b); return nil }),
 		loadEach(s, 'T', func(t tariff.Tariff) error { s.tariffs[t.ID] = append(s.tariffs[t.ID], t); return nil }),
 		loadEach(s, 'G', func(b lamppost.AgreementBody) error { s.addAgreement(b); return nil }),
 	)

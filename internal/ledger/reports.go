@@ -40,7 +40,14 @@ type reportChecker struct {
 	ok      []bool
 	dirty   []*device
 	segment *sig.PublicKey // that the segment is signed with
+	epoch   uint32         // of that key
 	trusted bool           // its gateway's word is taken for the reports' signatures
+
+	// The reports of which the segment's half-aggregate has the other half of the signature.
+	halved    []int
+	together  []sig.Signed
+	aggregate []byte
+	verifier  sig.Verifier
 }
 
 // applySegment judges every report of a segment on its own. A segment that its gateway did not sign as it stands is
@@ -49,15 +56,14 @@ func (s *State) applySegment(tx *lamppost.Transaction, checked bool) ([]lamppost
 	outcomes := make([]lamppost.Outcome, len(tx.Items))
 	c := &s.checker
 	c.decode(s.network, tx.Items)
-	key, refusal := s.checkSegment(tx, checked)
-	if refusal != nil {
+	if refusal := s.checkSegment(tx, checked); refusal != nil {
 		for i := range outcomes {
 			outcomes[i] = outcome(refusal.Code, refusal.Text)
 		}
 		return outcomes, nil
 	}
-	c.segment, c.trusted = key, s.trusts(tx.Header.Gateway)
-	s.verify(tx.Header.Gateway, checked || c.trusted)
+	c.trusted = s.trusts(&tx.Header)
+	s.verify(tx, checked)
 	for i := range tx.Items {
 		out, err := s.applyReport(tx, i)
 		if err != nil {
@@ -96,53 +102,56 @@ func (c *reportChecker) message(i int) []byte {
 	return c.signed[from:c.ends[i]]
 }
 
-// checkSegment returns the key that a segment is signed with, or why it is refused as a whole. Of one that the caller
+// checkSegment finds the key that a segment is signed with, or says why it is refused as a whole. Of one that the caller
 // checked only the key is asked: it may have been revoked since.
-func (s *State) checkSegment(tx *lamppost.Transaction, checked bool) (*sig.PublicKey, *lamppost.Refusal) {
-	key := s.segmentKey(tx.Header.Gateway, func(k *sig.PublicKey) bool {
-		return checked || tx.Signed.Verify(s.network, lamppost.PurposeSegment, k)
-	})
+func (s *State) checkSegment(tx *lamppost.Transaction, checked bool) *lamppost.Refusal {
+	c := &s.checker
+	c.segment, c.epoch = s.segmentKey(&tx.Signed, checked)
 	switch {
-	case key == nil:
-		return nil, lamppost.Refuse(lamppost.CodeBadSignature, "%s", s.notSegment(tx.Header.Gateway))
+	case c.segment == nil:
+		return lamppost.Refuse(lamppost.CodeBadSignature, "%s", s.notSegment(tx.Header.Gateway))
 	case checked:
-		return key, nil
+		return nil
 	case lamppost.MerkleRoot(tx.Leaves()) != tx.Header.Root:
-		return nil, lamppost.Refuse(lamppost.CodeBadTx, "the reports are not those the gateway signed")
+		return lamppost.Refuse(lamppost.CodeBadTx, "the reports are not those the gateway signed")
 	}
 	readings := 0
 	for i := range tx.Items {
-		if s.checker.refused[i] == nil {
-			readings += len(s.checker.reports[i].Readings)
+		if c.refused[i] == nil {
+			readings += len(c.reports[i].Readings)
 		}
 	}
 	if readings != int(tx.Header.Readings) {
-		return nil, lamppost.Refuse(lamppost.CodeBadTx, "the header counts %d readings, the reports have %d", tx.Header.Readings, readings)
+		return lamppost.Refuse(lamppost.CodeBadTx, "the header counts %d readings, the reports have %d", tx.Header.Readings, readings)
 	}
-	return key, nil
+	return nil
 }
 
 // verify says of every report whether it is shown to be its device's. Signatures that nobody checked yet are checked
 // together; those taken as good are not: the caller checked them, or the gateway's word counts. Whose key it is must be asked
 // in any case: since somebody looked, an earlier transaction may have given the device another key.
-func (s *State) verify(gateway lamppost.MemberID, good bool) {
+func (s *State) verify(tx *lamppost.Transaction, checked bool) {
 	c := &s.checker
 	n := len(c.ends)
 	c.ok = slices.Grow(c.ok[:0], n)[:n]
-	c.items, c.which = c.items[:0], c.which[:0]
+	c.items, c.which, c.halved, c.together = c.items[:0], c.which[:0], c.halved[:0], c.together[:0]
 	for i := range n {
 		c.ok[i] = false
 		if c.refused[i] != nil {
 			continue
 		}
 		r := &c.reports[i]
-		d := s.devices[r.Device]
-		if d == nil {
+		var enrolled *held[lamppost.DeviceBody]
+		if d := s.devices[r.Device]; d != nil {
+			enrolled = d.under(r.KeyEpoch, s.time)
+		}
+		how, key := prove(enrolled, r, tx.Header.Gateway, c.segment)
+		if r.Halved() {
+			c.halve(i, how, key)
 			continue
 		}
-		how, key := prove(d.under(r.KeyEpoch, s.time), r, gateway, c.segment)
 		c.ok[i] = how != byNobody
-		if how != byOwnKey || good {
+		if how != byOwnKey || checked || c.trusted {
 			continue
 		}
 		if valid, known := s.block.of(s.index, i, key); known {
@@ -152,6 +161,11 @@ func (s *State) verify(gateway lamppost.MemberID, good bool) {
 		c.items = append(c.items, sig.Item{Key: key, Msg: c.message(i), Sig: r.Signature()})
 		c.which = append(c.which, i)
 	}
+	c.verifyWhole()
+	c.verifyHalved(tx.Header.Aggregate, checked)
+}
+
+func (c *reportChecker) verifyWhole() {
 	if len(c.items) == 0 {
 		return
 	}
@@ -159,6 +173,37 @@ func (s *State) verify(gateway lamppost.MemberID, good bool) {
 	sig.VerifyAll(runtime.GOMAXPROCS(0), c.items, valid)
 	for j, i := range c.which {
 		c.ok[i] = valid[j]
+	}
+}
+
+// halve notes a report of the half-aggregate: with a key if it is its device's own and counts.
+func (c *reportChecker) halve(i int, how proof, key *sig.PublicKey) {
+	if how != byOwnKey {
+		key = nil
+	}
+	c.halved = append(c.halved, i)
+	c.together = append(c.together, sig.Signed{Key: key, Msg: c.message(i)})
+}
+
+// verifyHalved says of the halved reports whether the half-aggregate shows all of them to be their devices': together or not
+// at all, and not if one of the keys does not count.
+func (c *reportChecker) verifyHalved(s []byte, checked bool) {
+	if len(c.halved) == 0 || s == nil {
+		return
+	}
+	c.aggregate = c.aggregate[:0]
+	for j, i := range c.halved {
+		if c.together[j].Key == nil {
+			return
+		}
+		c.aggregate = append(c.aggregate, c.reports[i].Signature()...)
+	}
+	c.aggregate = append(c.aggregate, s...)
+	if !checked && !c.verifier.VerifyAggregate(c.together, c.aggregate) {
+		return
+	}
+	for _, i := range c.halved {
+		c.ok[i] = c.reports[i].Cold()
 	}
 }
 
@@ -184,8 +229,12 @@ func (s *State) applyReport(tx *lamppost.Transaction, i int) (lamppost.Outcome, 
 	switch {
 	case d == nil:
 		return outcome(lamppost.CodeUnknown, "no device of this name is enrolled"), nil
+	case !c.ok[i] && r.Halved():
+		return outcome(lamppost.CodeBadSignature, notTogether(r)), nil
 	case !c.ok[i]:
 		return outcome(lamppost.CodeBadSignature, d.unproven(r, s.time)), nil
+	case r.Cold() && s.metered[r.Device]:
+		return outcome(lamppost.CodeForbidden, "the device has a metering point: its readings are billed, so none of its reports is cold"), nil
 	case d.quarantined != "":
 		return outcome(lamppost.CodeQuarantined, d.quarantined), nil
 	}
@@ -205,6 +254,14 @@ func (s *State) applyReport(tx *lamppost.Transaction, i int) (lamppost.Outcome, 
 	}
 	s.take(d, r, &tx.Items[i], recent{seq: r.Seq, id: short, height: s.height, tx: s.index, report: uint32(i)})
 	return lamppost.Outcome{}, s.edges(d, r, uint32(i))
+}
+
+// notTogether says why a report of a half-aggregate is not taken.
+func notTogether(r *lamppost.Report) string {
+	if !r.Cold() {
+		return "half of a signature, of a report that its device did not call cold"
+	}
+	return "the segment's half-aggregate does not show that the devices' keys signed its reports"
 }
 
 func refusedReport(err error) lamppost.Outcome {

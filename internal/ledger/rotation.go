@@ -95,19 +95,28 @@ func firstFollowsNone(c *lamppost.KeyChange) error {
 	return lamppost.Refuse(lamppost.CodeBadTx, "the first key of %q follows none that could consent", c.ID)
 }
 
-// unused refuses a key that was in use before: a key that was replaced or revoked does not come back under another epoch.
-func unused[B any](s *State, kind byte, id string, of func(B) []byte, public []byte) error {
-	again := false
+// unused refuses a key that was in use before: a key that was replaced or revoked does not come back under another epoch, nor
+// in another spelling. of returns the key of a body.
+func unused[B any](s *State, kind byte, id string, of func(*B) (sig.Suite, []byte), b *B) error {
+	again, public := false, canonical(of(b))
 	from := append(key(kind, id), 0)
 	err := s.scan(from, end(from), func(_, val []byte) error {
 		k, err := decodeBody[Key[B]](slices.Clone(val))
-		again = again || len(public) > 0 && bytes.Equal(of(k.Body), public)
+		again = again || len(public) > 0 && bytes.Equal(canonical(of(&k.Body)), public)
 		return err
 	})
 	if err == nil && again {
 		err = lamppost.Refuse(lamppost.CodeBadTx, "%q had this key before: a key does not come back", id)
 	}
 	return err
+}
+
+// canonical returns a key in its one encoding, and what is no key as it is.
+func canonical(suite sig.Suite, raw []byte) []byte {
+	if public, err := sig.ParsePublicKey(suite, raw); err == nil {
+		return public.Bytes()
+	}
+	return raw
 }
 
 // mayRevoke refuses to revoke a key that is not there yet or not there any more.
@@ -164,7 +173,7 @@ func (s *State) device(b lamppost.DeviceBody) error {
 		d.begin(s, 'D', string(b.ID), next)
 		return nil
 	}
-	if err := unused(s, 'D', string(b.ID), func(old lamppost.DeviceBody) []byte { return old.Key }, b.Key); err != nil {
+	if err := unused(s, 'D', string(b.ID), func(b *lamppost.DeviceBody) (sig.Suite, []byte) { return b.Suite, b.Key }, &b); err != nil {
 		return err
 	}
 	follow(s, 'D', string(b.ID), &d.keys, next, s.graceOf(d, &b))

@@ -13,7 +13,7 @@ import (
 //
 //	retention [DEVICE] [raw=DAYS] [summary=DAYS]        hold ID [DEVICE] [from=TIME] [to=TIME] [reason=TEXT] [lifted]
 //	erase [device=ID] [party=ID] [basis=TEXT]           erased HEIGHT INDEX
-//	show kept
+//	snapshot HEIGHT [size=N] [root=N] [digest=N]         show kept|snapshots
 func (d *desk) forgetting(w words) (lamppost.TxType, any) {
 	text := func(key string) string { return strings.ReplaceAll(w.or(key, ""), "_", " ") }
 	switch w.verb {
@@ -35,6 +35,9 @@ func (d *desk) forgetting(w words) (lamppost.TxType, any) {
 		return lamppost.TxErase, lamppost.EraseBody{Device: lamppost.DeviceID(w.or("device", "")), Party: lamppost.PartyID(w.or("party", "")), Basis: text("basis")}
 	case "erased":
 		return lamppost.TxErased, lamppost.ErasedBody{Height: lamppost.Height(number(w.arg(0))), Index: uint32(number(w.arg(1)))}
+	case "snapshot":
+		return lamppost.TxSnapshot, lamppost.SnapshotBody{Height: lamppost.Height(number(w.arg(0))), Size: number(w.or("size", "1")),
+			Root: lamppost.Hash{byte(number(w.or("root", "0")))}, Digest: lamppost.Hash{byte(number(w.or("digest", "0")))}}
 	}
 	panic("unknown verb " + w.verb)
 }
@@ -70,4 +73,20 @@ func (d *desk) forgotten() (out []string) {
 	changed, erased, err := v.KeptSince()
 	must(err)
 	return append(out, fmt.Sprintf("changed in block %d, erased in block %d", changed, erased))
+}
+
+// snapshots shows what members said of their states.
+func (d *desk) snapshots() (out []string) {
+	all, err := ledger.View{Reader: d.store}.Snapshots()
+	must(err)
+	for _, one := range all {
+		for _, w := range one.Words {
+			out = append(out, fmt.Sprintf("height %d: %s said size %d, root %.2s, digest %.2s in transaction %d of block %d", one.Height, w.Member, w.Body.Size,
+				w.Body.Root, w.Body.Digest, w.At.Index, w.At.Height))
+		}
+		if one.Disagree {
+			out = append(out, fmt.Sprintf("height %d: they disagree", one.Height))
+		}
+	}
+	return append(out, fmt.Sprintf("%d heights", len(all)))
 }

@@ -108,6 +108,10 @@ func (d *desk) fraud(w words) lamppost.FraudBody {
 	case "header":
 		b.Header = bytes.Clone(b.Header)
 		b.Header[len(b.Header)-1] ^= 1
+	case "signer": // the same header, signed with another key
+		raw, err := lamppost.SignBody("net", lamppost.PurposeSegment, tx.Signed.Key, ledgertest.Key(w.or("key", ""), sig.EdDSA), tx.Signed.Payload)
+		must(err)
+		b.Header = raw
 	case "nothing":
 		b.Header = []byte("nothing")
 	case "order":
@@ -228,6 +232,9 @@ func (d *desk) report(w words) []byte {
 	}
 	if w.has("billing") {
 		r.Flags = lamppost.FlagBilling
+	}
+	if w.has("cold") {
+		r.Flags = lamppost.FlagCold
 	}
 	if by, ok := w.opts["wrapped"]; ok {
 		dev.Key = ledgertest.Key(by, sig.EdDSA)

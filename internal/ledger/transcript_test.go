@@ -37,9 +37,9 @@ var rewrite = flag.Bool("rewrite", false, "write what the ledger says into testd
 //	agreement ID SELLER BUYER POINT TARIFF FROM [to=TIME]
 //	transfer FROM TO AMOUNT [currency=C]        invoice SELLER BUYER FROM TO [currency=C]
 //	report DEVICE NUMBER [epoch=N] [synced] [billing] [as=NAME] [key=NAME [suite=S]] [keyepoch=N] [net=ID] [via=GATEWAY [viakey=NAME]] [wrapped=KEY]
-//	       [READING@TIME=VALUE …]
+//	       [cold [half[=KEY]]] [READING@TIME=VALUE …]
 //	                                            reading names ending in "_g" are gauges, others registers in Wh
-//	fraud HEIGHT TX N [from=HEIGHT] [lie=salt|shortsalt|received|path|place|header|nothing|order|raw DEVICE NUMBER]
+//	fraud HEIGHT TX N [from=HEIGHT] [lie=salt|shortsalt|received|path|place|header|nothing|order|raw DEVICE NUMBER|signer key=KEY]
 //	                                            accuses the gateway of report N, from 0, of a segment
 //	junk                                        bytes that are no report
 //
@@ -133,6 +133,7 @@ func (d *desk) answer(question string) (said string) {
 	d.now += 1000
 	var out []string
 	var pack [][]byte
+	var half []*sig.PublicKey // by report: the key for a half-aggregate
 	via, begun := words{}, false
 	flush := func() {
 		if !begun && len(pack) > 0 {
@@ -140,8 +141,8 @@ func (d *desk) answer(question string) (said string) {
 			d.state.Begin(d.height, d.now)
 		}
 		if len(pack) > 0 {
-			out = append(out, d.apply(d.segment(via, pack))...)
-			pack = nil
+			out = append(out, d.apply(d.segment(via, pack, half))...)
+			pack, half = nil, nil
 		}
 	}
 	for _, line := range strings.Split(question, "\n") {
@@ -161,7 +162,7 @@ func (d *desk) answer(question string) (said string) {
 				flush()
 				via = w
 			}
-			pack = append(pack, d.report(w))
+			pack, half = append(pack, d.report(w)), append(half, d.half(w))
 			continue
 		}
 		flush()
@@ -186,15 +187,27 @@ func (d *desk) answer(question string) (said string) {
 }
 
 // segment packs reports as the member, or as a gateway.
-func (d *desk) segment(w words, reports [][]byte) *lamppost.Transaction {
-	via := w.or("via", "")
-	if via == "" {
-		return d.net.Segment(d.now, reports...)
+func (d *desk) segment(w words, reports [][]byte, half []*sig.PublicKey) *lamppost.Transaction {
+	net := d.net
+	if via := w.or("via", ""); via != "" {
+		other := *d.net
+		other.Member, other.Key = lamppost.MemberID(via), ledgertest.Key(w.or("viakey", via), sig.EdDSA)
+		net = &other
+		defer d.net.Salts(make([]byte, 64)) // draw on
 	}
-	net := *d.net
-	net.Member, net.Key = lamppost.MemberID(via), ledgertest.Key(w.or("viakey", via), sig.EdDSA)
-	defer d.net.Salts(make([]byte, 64)) // net is a copy: draw on
-	return net.Segment(d.now, reports...)
+	return net.Aggregate(d.now, func(i int) *sig.PublicKey { return half[i] }, reports...)
+}
+
+// half is the key that a report's half goes into the aggregate with, nil if it stays whole.
+func (d *desk) half(w words) *sig.PublicKey {
+	key, ok := w.opts["half"]
+	switch {
+	case ok:
+		return ledgertest.Key(key, sig.EdDSA).Public()
+	case w.has("half"):
+		return d.devices[w.arg(0)].Key.Public()
+	}
+	return nil
 }
 
 func (d *desk) commit() {
@@ -413,6 +426,8 @@ func (d *desk) show(w words) (out []string) {
 		n := 0
 		must(d.store.Scan([]byte("sS"), []byte("sT"), func(_, _ []byte) error { n++; return nil }))
 		out = append(out, fmt.Sprintf("%d records of segments and reports", n))
+	case "snapshots":
+		out = append(out, d.snapshots()...)
 	case "ids":
 		n := 0
 		must(d.store.Scan([]byte("sY"), []byte("sZ"), func(_, _ []byte) error { n++; return nil }))

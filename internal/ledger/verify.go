@@ -45,7 +45,7 @@ func (s *State) Verify(txs []*lamppost.Transaction, checked func(i int) bool) {
 	c := &s.block
 	c.reset()
 	for i, tx := range txs {
-		if tx.Type != lamppost.TxSegment || checked(i) || s.trusts(tx.Header.Gateway) {
+		if tx.Type != lamppost.TxSegment || checked(i) || s.trusts(&tx.Header) {
 			c.starts = append(c.starts, -1)
 			continue
 		}
@@ -66,11 +66,12 @@ func (s *State) Verify(txs []*lamppost.Transaction, checked func(i int) bool) {
 	sig.VerifyAll(runtime.GOMAXPROCS(0), c.items, c.good)
 }
 
-// claim puts a report's signature among those to check, if its device signs by itself and the key counts.
+// claim puts a report's signature among those to check, if its device signs by itself and the key counts. A half-aggregate is
+// one check already.
 func (s *State) claim(raw []byte) int32 {
 	c := &s.block
 	r := &c.report
-	if r.Decode(raw) != nil {
+	if r.Decode(raw) != nil || r.Halved() {
 		return -1
 	}
 	d := s.devices[r.Device]

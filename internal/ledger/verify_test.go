@@ -2,8 +2,10 @@ package ledger_test
 
 import (
 	"bytes"
+	"crypto/elliptic"
 	"fmt"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -144,5 +146,96 @@ func BenchmarkBlock(b *testing.B) {
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*segments*each), "ns/report")
 		})
+	}
+}
+
+// A key that was replaced does not come back spelled in another way either: a P-256 point has two encodings.
+func TestKeyDoesNotComeBackUncompressed(t *testing.T) {
+	t.Parallel()
+	d := ledgertest.New("net").NewDevice("d", sig.ES256)
+	n := newTrusting(t, lamppost.VerifyFull, d)
+	x, y := elliptic.UnmarshalCompressed(elliptic.P256(), d.Key.Public().Bytes())
+	d.Rotate()
+	n.order(lamppost.TxDevice, d.Body("p0"))
+	back := d.Body("p0")
+	back.KeyEpoch++
+	back.Key = append([]byte{4}, make([]byte, 64)...)
+	x.FillBytes(back.Key[1:33])
+	y.FillBytes(back.Key[33:])
+	if o := n.apply(n.net.Order(n.now+ledgertest.Hour, lamppost.TxDevice, back)); o[0].Code != lamppost.CodeBadTx {
+		t.Errorf("the first key in 65 bytes: %+v", o[0])
+	}
+}
+
+// What members say of an erasure is found wherever its order stands in a block.
+func TestAttestedAtEveryPlace(t *testing.T) {
+	t.Parallel()
+	d := ledgertest.New("net").NewDevice("d", sig.EdDSA)
+	n := newTrusting(t, lamppost.VerifyFull, d)
+	n.height++
+	n.now++
+	n.state.Begin(n.height, n.now)
+	for range 257 {
+		tx := n.net.Order(n.now+1, lamppost.TxErase, lamppost.EraseBody{Device: "d", Basis: "x"})
+		if o, _, err := n.state.Apply(tx, tx.ID("net"), false); err != nil || o[0].Code != lamppost.CodeOK {
+			t.Fatal(o, err)
+		}
+	}
+	at := n.height
+	for i := range uint32(257) {
+		tx := n.net.Order(n.now+1, lamppost.TxErased, lamppost.ErasedBody{Height: at, Index: i})
+		if o, _, err := n.state.Apply(tx, tx.ID("net"), false); err != nil || o[0].Code != lamppost.CodeOK {
+			t.Fatal(o, err)
+		}
+	}
+	var b kv.Batch
+	n.state.Stage(&b)
+	if err := n.store.Apply(&b); err != nil {
+		t.Fatal(err)
+	}
+	all, err := ledger.View{Reader: n.store}.Erasures()
+	if err != nil || len(all) != 257 {
+		t.Fatal(len(all), err)
+	}
+	for _, e := range all {
+		if len(e.Attested) != 1 {
+			t.Errorf("the erasure by transaction %d: attested %v", e.Index, e.Attested)
+		}
+	}
+}
+
+// What an order costs does not depend on how much the reports before it in the block wrote: it scans for ids to forget, and
+// for nothing else. A device can write hundreds of registers with one report.
+func TestOrdersDoNotPayForReports(t *testing.T) {
+	t.Parallel()
+	d := ledgertest.New("net").NewDevice("d", sig.EdDSA)
+	cost := func(reports int) (least time.Duration) {
+		n := newTrusting(t, lamppost.VerifyGateway, d)
+		n.height++
+		n.now++
+		n.state.Begin(n.height, n.now)
+		apply := func(tx *lamppost.Transaction) {
+			if o, _, err := n.state.Apply(tx, tx.ID("net"), false); err != nil || o[0].Code != lamppost.CodeOK {
+				t.Fatal(o, err)
+			}
+		}
+		for i := range reports {
+			readings := make([]lamppost.Reading, lamppost.MaxReadings)
+			for j := range readings {
+				readings[j] = ledgertest.Energy(lamppost.TimeMS(i*len(readings)+j)*lamppost.EdgeMS, 1)
+			}
+			apply(n.net.Segment(n.now, d.Billing(uint64(i+1), readings...)))
+		}
+		least = time.Hour
+		for i := range 20 {
+			tx := n.net.Order(n.now+1, lamppost.TxParty, lamppost.PartyBody{ID: lamppost.PartyID(fmt.Sprint("q", i))})
+			before := time.Now()
+			apply(tx)
+			least = min(least, time.Since(before))
+		}
+		return least
+	}
+	if few, many := cost(0), cost(200); many > 20*few+time.Millisecond {
+		t.Errorf("an order takes %v, and %v after 200 reports", few, many)
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml"
@@ -65,6 +67,14 @@ type Config struct {
 	Witnesses     []Witness     `yaml:"witnesses"`
 	WitnessQuorum int           `yaml:"witness_quorum"`
 	WitnessEvery  time.Duration `yaml:"witness_every"`
+	// SnapshotEvery is how often the ledger's state is written into a file, on the node's clock; default 24h.
+	SnapshotEvery Every `yaml:"snapshot_every"`
+
+	// Scrub is the time in which everything that rests on the disk is read again and checked, slowly; default 168h.
+	Scrub Every `yaml:"scrub"`
+
+	// LogArchive is a folder, or an address where a web server shows one, with tiles of the log that are not in Data any more.
+	LogArchive string `yaml:"log_archive"`
 
 	// What follows is for programs.
 
@@ -105,6 +115,8 @@ func (c *Config) Check() error {
 	c.MQTT = or(c.MQTT, "127.0.0.1:1883")
 	c.Publish = or(c.Publish, 500*time.Millisecond)
 	c.Keep = or(c.Keep, 5*time.Second)
+	c.Scrub = or(c.Scrub, Every(7*24*time.Hour))
+	c.SnapshotEvery = or(c.SnapshotEvery, Every(24*time.Hour))
 	c.Speed = or(c.Speed, 1)
 	c.WitnessEvery = or(c.WitnessEvery, 5*time.Second)
 	c.WitnessQuorum = or(c.WitnessQuorum, quorumOf(len(c.Witnesses)))
@@ -131,8 +143,20 @@ func (c *Config) Check() error {
 	if c.Publish < 0 || c.Publish > time.Second || c.Linger < 0 || c.Linger > time.Minute {
 		return errors.New("publish is at most 1s and linger at most 1m, and neither is negative")
 	}
+	if c.LogArchive != "" && !strings.Contains(c.LogArchive, "://") {
+		var err error
+		if c.LogArchive, err = filepath.Abs(c.LogArchive); err != nil {
+			return err
+		}
+	}
 	if err := c.checkWitnesses(); err != nil {
 		return err
+	}
+	if !c.SnapshotEvery.Off() && c.SnapshotEvery < Every(time.Minute) {
+		return errors.New("snapshot_every is at least 1m, or off")
+	}
+	if !c.Scrub.Off() && c.Scrub < Every(time.Minute) {
+		return errors.New("scrub is at least 1m, or off")
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return errors.New("tls_cert and tls_key belong together: give both or neither")
@@ -223,3 +247,42 @@ func or[T comparable](v, otherwise T) T {
 	}
 	return v
 }
+
+// Every is a time between two times of doing something, or never. Written, it is a duration such as 24h, or off.
+type Every time.Duration
+
+const never Every = -1
+
+// Off says whether it is never done.
+func (e Every) Off() bool { return e < 0 }
+
+// UnmarshalText reads it.
+func (e *Every) UnmarshalText(text []byte) error {
+	if string(text) == "off" {
+		*e = never
+		return nil
+	}
+	d, err := time.ParseDuration(string(text))
+	if err != nil || d <= 0 {
+		return fmt.Errorf("%q is neither a time such as 24h nor off", text)
+	}
+	*e = Every(d)
+	return nil
+}
+
+// MarshalText writes it as it is read.
+func (e Every) MarshalText() ([]byte, error) { return []byte(e.String()), nil }
+
+// String writes it as it is read; with Set and Type it is a flag.
+func (e Every) String() string {
+	if e.Off() {
+		return "off"
+	}
+	return time.Duration(e).String()
+}
+
+// Set reads it.
+func (e *Every) Set(text string) error { return e.UnmarshalText([]byte(text)) }
+
+// Type names it in the help.
+func (*Every) Type() string { return "time|off" }

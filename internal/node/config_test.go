@@ -25,7 +25,7 @@ func TestExampleConfig(t *testing.T) {
 		Witnesses: []node.Witness{
 			{VKey: "witness.example+2f09c566+BHOKIHM3cDiDr2o0P2nO0p2XVfSprPj82ShbBRVgq2dP", URL: "https://witness.example"},
 			{VKey: "w1.utility.example+ef1e2147+BMo65oSXVMRs1rNLdRn2HrZ89jSv+PW2xPI4V8qBpRNM", URL: "https://w1.utility.example"}},
-		WitnessQuorum: 1, WitnessEvery: 5 * time.Second}
+		WitnessQuorum: 1, WitnessEvery: 5 * time.Second, SnapshotEvery: node.Every(24 * time.Hour), Scrub: node.Every(168 * time.Hour), LogArchive: "/mnt/archive/house-7"}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("read %+v, want %+v", got, want)
 	}
@@ -62,6 +62,9 @@ func TestReadConfig(t *testing.T) {
 		{"data: x\ntls-cert: y\n", []string{"tls-cert", "[2:"}},
 		{"data: x\nspeed: 100\n", []string{"speed"}}, // for programs only
 		{"linger: soon\n", []string{`"soon"`}},
+		{"data: x\nsnapshot_every: off\n", nil},
+		{"snapshot_every: seldom\n", []string{`"seldom" is neither a time such as 24h nor off`}},
+		{"snapshot_every: -1h\n", []string{"-1h"}},
 		{"data: [a, b]\n", []string{"[1:"}},
 		{"data: x\ndata: y\n", []string{"data", "[2:"}},
 		{"data: x\n  http: y\n", []string{"[1:"}},
@@ -112,6 +115,8 @@ func TestCheck(t *testing.T) {
 		{func(c *node.Config) { c.Publish = -1 }, "publish"},
 		{func(c *node.Config) { c.Linger = time.Hour }, "linger"},
 		{func(c *node.Config) { c.Linger = -1 }, "linger"},
+		{func(c *node.Config) { c.Scrub = node.Every(time.Second) }, "scrub"},
+		{func(c *node.Config) { c.SnapshotEvery = node.Every(time.Second) }, "snapshot_every"},
 		{func(c *node.Config) { c.Broker.URL = "mqtts://broker.example" }, ""},
 		{func(c *node.Config) { c.Broker.URL = "mqtt://127.0.0.1" }, ""},
 		{func(c *node.Config) { c.Broker.URL, c.MQTT = "mqtt://localhost:1884", "off" }, ""},

@@ -16,3 +16,6 @@ func RunStages(ctx context.Context, parts ...Part) error {
 	}
 	return s.run(ctx)
 }
+
+// SnapshotDue says whether a snapshot would be taken now.
+func (n *Node) SnapshotDue() bool { return n.snapshotDue() }

@@ -70,8 +70,13 @@ func (n *Node) openLog() error {
 	if n.signer, n.verifier, err = noteKey(n.cfg.Network, lamppost.Member{ID: n.cfg.Member, Key: n.key.Public().Bytes()}, n.key.Seed()); err != nil {
 		return fmt.Errorf("the log's key: %w", err)
 	}
-	if n.files, err = tilelog.OpenDir(filepath.Join(n.cfg.Data, "log")); err != nil {
+	near, err := tilelog.OpenDir(filepath.Join(n.cfg.Data, "log"))
+	if err != nil {
 		return err
+	}
+	n.files = near
+	if far := LogArchive(n.cfg.LogArchive); far != nil {
+		n.files = tilelog.Archived{DirStorage: near, Far: far}
 	}
 	n.publisher = &tilelog.Publisher{Origin: origin, Signer: n.signer, Verifier: n.verifier, Storage: n.files}
 	if err := n.openWitnesses(); err != nil {

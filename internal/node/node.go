@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -28,6 +29,7 @@ import (
 	"github.com/lamppost/lamppost/internal/consensus"
 	"github.com/lamppost/lamppost/internal/consensus/solo"
 	"github.com/lamppost/lamppost/internal/cosign"
+	"github.com/lamppost/lamppost/internal/folder"
 	"github.com/lamppost/lamppost/internal/ingest"
 	"github.com/lamppost/lamppost/internal/ingest/brokerd"
 	"github.com/lamppost/lamppost/internal/ingest/mapping"
@@ -36,6 +38,7 @@ import (
 	"github.com/lamppost/lamppost/internal/kv/pebble"
 	"github.com/lamppost/lamppost/internal/ledger"
 	"github.com/lamppost/lamppost/internal/replica"
+	"github.com/lamppost/lamppost/internal/scrub"
 	"github.com/lamppost/lamppost/internal/tilelog"
 	"github.com/lamppost/lamppost/sig"
 )
@@ -55,6 +58,16 @@ type Node struct {
 	keeper *archive.Keeper
 	purge  func() error
 	erase  chan struct{} // has an entry when an erasure was committed
+	snaps  snapshots
+	db     *pebble.Store
+	host   string // this machine
+
+	keeping sync.Mutex      // held while something is taken out of the archive
+	erased  atomic.Uint64   // all that was erased up to this block is out of every file of this folder
+	overdue atomic.Int64    // erasures that should be out of every file and backup, and are not
+	backed  atomic.Int64    // when the latest whole backup was made
+	backing sync.Mutex      // held while a backup is made
+	scrub   *scrub.Scrubber // nil: it is off
 
 	broker   *brokerd.Client // nil: none is configured
 	policy   lamppost.Policy
@@ -68,7 +81,7 @@ type Node struct {
 	signer    note.Signer
 	verifier  note.Verifier
 	publisher *tilelog.Publisher
-	files     *tilelog.DirStorage
+	files     tilelog.Storage
 	published atomic.Pointer[published]
 	trimmed   int64                        // complete tiles whose leaves are out of the store; of the goroutine that publishes
 	conflict  atomic.Pointer[api.Conflict] // why nothing is signed or taken any more
@@ -114,7 +127,7 @@ func Open(cfg Config) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, registry: prometheus.NewRegistry(), erase: make(chan struct{}, 1), cosignatures: make(chan api.Cosigned, 2),
 		grown: make(chan struct{}, 1), introduced: make(chan struct{})}
-	for _, step := range []func() error{n.openStore, n.openKeys, n.openArchive, n.openReplica, n.openLog, n.openFrontDoors} {
+	for _, step := range []func() error{n.openStore, n.openKeys, n.openArchive, n.openReplica, n.openLog, n.openSnapshots, n.openBackups, n.openScrub, n.openFrontDoors} {
 		if err := step(); err != nil {
 			n.close()
 			return nil, err
@@ -131,22 +144,37 @@ func (n *Node) openStore() error {
 	if err != nil {
 		return err
 	}
-	n.store, n.purge = &orderedStore{Store: db}, db.Purge
-	return nil
+	n.store, n.db, n.purge = &orderedStore{Store: db}, db, db.Purge
+	n.host, _ = os.Hostname() // unknown: no backup's path is of it
+	return os.RemoveAll(filepath.Join(n.cfg.Data, folder.Staging))
 }
 
-// openKeys reads the member's key and the administrator's token, and makes those that are not there.
+// openKeys reads the member's key and the administrator's token, and makes those that are not there. A key that is made anew is of
+// no use where there is a chain: it would be no member's.
 func (n *Node) openKeys() error {
-	seed, err := loadSecret(filepath.Join(n.cfg.Data, "member.key"), sig.SeedSize)
+	path := filepath.Join(n.cfg.Data, folder.MemberKey)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		if _, err := (ledger.View{Reader: n.store}).Network(); err == nil {
+			return fmt.Errorf("%q is not there: put the member's key back; without it this folder is a copy that signs nothing", path)
+		}
+	}
+	seed, err := loadSecret(path, sig.SeedSize)
 	if err != nil {
 		return err
 	}
 	if n.key, err = sig.NewPrivateKey(sig.EdDSA, seed); err != nil {
 		return fmt.Errorf("member.key: %w", err)
 	}
-	token, err := loadSecret(filepath.Join(n.cfg.Data, "admin.token"), 16)
+	token, err := loadSecret(filepath.Join(n.cfg.Data, folder.Token), 16)
+	if err != nil {
+		return err
+	}
 	n.token = fmt.Sprintf("%x", token)
-	return err
+	known, err := folder.KnowsToken(n.store, n.token)
+	if err == nil && !known {
+		n.cfg.Log.Warn("admin.token is not that of the last start: whoever has the former one is refused")
+	}
+	return errors.Join(err, folder.RememberToken(n.store, n.token))
 }
 
 // openArchive opens the packs of older bodies and removes what a crash left of one.
@@ -180,6 +208,9 @@ func (n *Node) openReplica() (err error) {
 		}
 	} else if err := n.recognise(); err != nil {
 		return err
+	}
+	if err := n.forgetAgain(); err != nil {
+		return fmt.Errorf("erasing again what was erased after the backup: %w", err)
 	}
 	if err := n.live.Rebuild(n.archive(), n.rep.Last().Height, recentBlocks); err != nil {
 		return fmt.Errorf("reading recent blocks: %w", err)
@@ -340,6 +371,10 @@ func (n *Node) Run(ctx context.Context) error {
 	s.add("publishing", n.publish)
 	s.add("keeping the archive", n.keep)
 	s.add("asking witnesses", n.askWitnesses)
+	s.add("taking snapshots", n.takeSnapshots)
+	if n.scrub != nil {
+		s.add("scrubbing", n.scrub.Run)
+	}
 	s.add("the engine", n.engine.Run)
 	if n.sampler != nil {
 		s.add("looking at gateways' reports", n.sampler.Run)

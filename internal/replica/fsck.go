@@ -1,221 +1,315 @@
 package replica
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
-	"slices"
 	"strings"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/audit"
 	"github.com/lamppost/lamppost/internal/archive"
+	"github.com/lamppost/lamppost/internal/consensus"
 	"github.com/lamppost/lamppost/internal/kv"
 	"github.com/lamppost/lamppost/internal/ledger"
 	"github.com/lamppost/lamppost/internal/tilelog"
 )
 
-// A Fault is something fsck found: where, and what does not fit.
+// A Fault is something fsck found: where, what does not fit, and what follows from it.
 type Fault struct {
-	Where string `json:"where"`
-	What  string `json:"what"`
+	Where  string `json:"where"`
+	What   string `json:"what"`
+	Means  string `json:"means"`
+	Mended bool   `json:"mended"`
 }
 
 // A Checkup is what fsck did and found.
 type Checkup struct {
 	Height       lamppost.Height `json:"height"`
-	Transactions int64           `json:"transactions"`
-	Reports      int64           `json:"reports"`
+	Leaves       int64           `json:"leaves"`       // of the log
+	Transactions int64           `json:"transactions"` // whose leaves were compared
+	Reports      int64           `json:"reports"`      // in these
+	Gone         int64           `json:"gone"`         // of these, pruned or erased
 	Root         lamppost.Hash   `json:"root"`
+	Replayed     bool            `json:"replayed"` // the state was derived again
+	From         lamppost.Height `json:"from"`     // after this block; 0: from the first
 	Faults       []Fault         `json:"faults"`
+	Notes        []string        `json:"notes"` // what could not be checked, and why; what is there and harms nothing
 }
 
 // maxFaults ends a check of a store that is damaged all over.
 const maxFaults = 100
 
-// Fsck replays the archive from block 1 into an empty replica, signatures included, and compares what comes out with
-// what the store holds and what is published in files: every leaf, every tile, every root, every key of the state.
-// Balances must sum to zero in every currency. progress is called after every block. An error means that the store could
-// not be read; what does not fit is a Fault.
+// A Check says what fsck looks at, and what it may change.
+type Check struct {
+	Store     kv.Reader
+	Packs     *archive.Packs // nil: all bodies are in the store
+	Files     tilelog.Source // the published log
+	Snapshots Snapshots      // nil: there are none
+
+	// Scratch returns an empty store for the replay, and what disposes of it. Nil: memory.
+	Scratch func() (kv.Store, func() error, error)
+	// Mend puts right what follows from the rest. Nil: nothing is changed.
+	Mend Mender
+	// Progress is told how far a step is. Nil: nobody is.
+	Progress func(step string, done, all int64)
+}
+
+// Snapshots are the files of a node with its state.
+type Snapshots interface {
+	// Each calls fn with every file and its length, the oldest first. fn must not keep the file.
+	Each(fn func(name string, from io.ReaderAt, size int64) error) error
+}
+
+// A Mender changes what was found damaged, durably.
+type Mender interface {
+	File(path string, data []byte) error // of the published log
+	Store(b *kv.Batch) error
+	Snapshot(name string) error // removes it: the node takes another
+}
+
+// Fsck checks a chain without changing anything; progress is told of blocks.
 func Fsck(ctx context.Context, store archive.View, files tilelog.Source, progress func(at, last lamppost.Height)) (*Checkup, error) {
-	c := &checker{store: store, found: &Checkup{Faults: []Fault{}}}
-	if err := c.openLog(files); err != nil {
-		return c.found, err
+	c := Check{Store: store.Reader, Packs: store.Packs, Files: files}
+	c.Progress = func(_ string, done, all int64) { progress(lamppost.Height(done), lamppost.Height(all)) }
+	return c.Run(ctx)
+}
+
+// Run checks a chain: every leaf, tile, bundle and root of the log; every body and result against its leaf, as far as it is still
+// there; every object and snapshot; and the state, which is derived again from the first block, or, where the history was thinned,
+// from the oldest snapshot after that whose digest members vouched for on the log. An error means that the store could not
+// be read; what does not fit is a Fault.
+func (c *Check) Run(ctx context.Context) (*Checkup, error) {
+	k := &checker{Check: c, view: archive.View{Reader: c.Store, Packs: c.Packs}, found: &Checkup{Faults: []Fault{}, Notes: []string{}},
+		gateways: map[lamppost.MemberID][]gatewayKey{}}
+	if k.Progress == nil {
+		k.Progress = func(string, int64, int64) {}
 	}
-	var err error
-	if c.packs, err = store.All(); err != nil {
-		return c.found, err
-	}
-	old, err := readLast(store)
-	if err != nil {
-		return nil, err
-	}
-	mem := kv.NewMem()
-	fresh, err := Open(Config{Store: mem})
-	if err != nil {
-		return nil, err
-	}
-	for h := lamppost.Height(1); h <= old.Height && len(c.found.Faults) < maxFaults; h++ {
+	for _, step := range []func(context.Context) error{k.open, k.objects, k.snapshots, k.log, k.replay, k.balances} {
 		if err := ctx.Err(); err != nil {
-			return c.found, err
+			return k.found, err
 		}
-		if err := c.block(fresh, h); err != nil {
-			c.fault(fmt.Sprintf("block %d", h), "%v", err)
-			return c.found, nil // nothing after it can be derived
+		if err := step(ctx); err != nil {
+			return k.found, err
 		}
-		progress(h, old.Height)
+		if len(k.found.Faults) >= maxFaults {
+			k.note("there is more: the check ended at %d faults", maxFaults)
+			break
+		}
 	}
-	if at := fresh.Last().Time; at != old.Time {
-		c.fault("position", "the last block's time is %d ms, the store says %d ms", at, old.Time)
-	}
-	if c.log.Size() != c.head.Size || c.head.Size > 0 && lamppost.Hash(c.log.Root()) != c.head.Root {
-		c.fault("log/"+tilelog.CheckpointPath, "it says size %d and root %s; the blocks give %d leaves with root %s there",
-			c.head.Size, c.head.Root, c.log.Size(), lamppost.Hash(c.log.Root()))
-	}
-	if err := c.compare(mem); err != nil {
-		return c.found, err
-	}
-	return c.found, c.balances()
+	return k.found, nil
 }
 
+// A checker is one run.
 type checker struct {
-	store archive.View
+	*Check
+	view  archive.View
 	found *Checkup
-	packs []archive.Pack
-	head  lamppost.Checkpoint // what is published
-	log   *tilelog.Checker
+
+	last     consensus.Last
+	network  string
+	members  []lamppost.Member
+	began    lamppost.Height   // where this copy begins; 0: at block 1
+	edge     tilelog.RightEdge // of the log there
+	size     int64             // of the log in the store
+	own      int64             // of that, what it remembers to have published
+	head     lamppost.Checkpoint
+	gateways map[lamppost.MemberID][]gatewayKey
+	snaps    []*foundSnapshot
+
+	// Of the walk along log and archive.
+	at     *walked
+	height lamppost.Height // of the last block whose end was seen
+	time   lamppost.TimeMS
+	lost   lamppost.Height // the block of these leaves cannot be read
+	broken lamppost.Height // the last block that cannot be replayed: thinned, damaged or missing
+	tail   kv.Batch        // leaves that the store should have
 }
 
-// openLog reads what is published. Whose signature it is under is known when the replay has the members.
-func (c *checker) openLog(files tilelog.Source) error {
-	raw, err := files.Get(tilelog.CheckpointPath)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
+// fault says what does not fit and what follows.
+func (k *checker) fault(where, means, format string, args ...any) {
+	k.add(Fault{Where: where, What: fmt.Sprintf(format, args...), Means: means})
+}
+
+func (k *checker) add(f Fault) {
+	if len(k.found.Faults) < maxFaults {
+		k.found.Faults = append(k.found.Faults, f)
+	}
+}
+
+func (k *checker) note(format string, args ...any) {
+	k.found.Notes = append(k.found.Notes, fmt.Sprintf(format, args...))
+}
+
+// mend tries to put something right.
+func (k *checker) mend(f *Fault, do func() error) {
+	if k.Mend == nil {
+		return
+	}
+	if err := do(); err != nil {
+		f.What += fmt.Sprintf(" (mending it: %v)", err)
+		return
+	}
+	f.Mended = true
+}
+
+// open reads where the chain stands, who its members are, and what is published.
+func (k *checker) open(context.Context) (err error) {
+	if k.last, err = readLast(k.Store); err != nil {
 		return err
-	default:
+	}
+	if k.began, k.edge, err = Began(k.Store); err != nil {
+		k.fault("store: where this copy began", "what is before that cannot be told from what is missing", "%v", err)
+	}
+	if k.size, k.own, err = tilelog.StoredSize(k.Store); err != nil {
+		k.fault("store: the log's edge", "nothing can be appended: a node on it does not start", "%v", err)
+	}
+	g, err := ledger.View{Reader: k.Store}.Network()
+	if err != nil && k.last.Height > 0 {
+		k.fault("state: the genesis", "whose signatures count is not known", "%v", err)
+	}
+	k.network, k.members, k.found.Height = g.Network, g.Members, k.last.Height
+	return k.openHead()
+}
+
+// openHead reads what is published, under the signature of a member.
+func (k *checker) openHead() error {
+	const where = "log/" + tilelog.CheckpointPath
+	raw, err := k.Files.Get(tilelog.CheckpointPath)
+	if errors.Is(err, fs.ErrNotExist) {
+		if k.own > 0 {
+			k.fault(where, "a node on it publishes its log again from the beginning, as far as it has it", "it is not there, though %d leaves were published", k.own)
+		}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if k.head, err = k.pin().OpenCheckpoint(raw); err != nil {
+		k.fault(where, "a node on it publishes nothing more; auditors take nothing from it", "%v", err)
 		text, _, _ := strings.Cut(string(raw), "\n\n")
-		if c.head, err = lamppost.ParseCheckpoint(text + "\n"); err != nil {
-			c.fault("log/"+tilelog.CheckpointPath, "%v", err)
+		if k.head, err = lamppost.ParseCheckpoint(text + "\n"); err != nil || k.head.Size > k.size {
+			k.head = lamppost.Checkpoint{}
 		}
 	}
-	c.log = tilelog.NewChecker(files, c.head.Size, func(path, what string) { c.fault("log/"+path, "%s", what) })
-	return nil
-}
-
-func (c *checker) fault(where, format string, args ...any) {
-	if len(c.found.Faults) < maxFaults {
-		c.found.Faults = append(c.found.Faults, Fault{where, fmt.Sprintf(format, args...)})
-	}
-}
-
-// block replays one block and compares its results and leaves.
-func (c *checker) block(fresh *Replica, h lamppost.Height) error {
-	blk, err := c.store.Block(h)
-	if err != nil {
-		return err
-	}
-	b := &lamppost.Block{Height: h, Time: blk.Time, Proposer: blk.Proposer, Evidence: blk.Evidence, Cursor: lamppost.Cursor(h)}
-	var old []archive.Record
-	for i := range blk.Count {
-		rec, err := c.store.Tx(h, i)
-		if err != nil {
-			return err
-		}
-		old = append(old, rec)
-		b.Txs = append(b.Txs, rec.Raw)
-	}
-	res, err := fresh.Apply(b)
-	if err != nil {
-		return err
-	}
-	for i := range old {
-		if !slices.EqualFunc(old[i].Outcomes, res.Outcomes[i], sameOutcome) {
-			c.fault(fmt.Sprintf("transaction %d of block %d", i, h), "the archived outcome is not what the rules give")
-		}
-		c.found.Reports += int64(len(fresh.pending[0].Txs[i].Items))
-	}
-	if _, err := fresh.Commit(); err != nil {
-		return err
-	}
-	c.found.Height, c.found.Root = h, res.Root
-	c.found.Transactions += int64(len(old))
-	return c.leaves(fresh.cfg.Store, blk)
-}
-
-func sameOutcome(a, b lamppost.Outcome) bool { return a.Code == b.Code && bytes.Equal(a.Data, b.Data) }
-
-func (c *checker) leaves(fresh kv.Reader, blk archive.Block) error {
-	for i := blk.First; i <= blk.First+int64(blk.Count); i++ {
-		want, err := tilelog.Leaf(fresh, i)
-		if err != nil {
-			return err
-		}
-		c.log.Add(want)
-		have, err := tilelog.Leaf(c.store, i)
-		if errors.Is(err, kv.ErrNotFound) && i < c.head.Size {
-			continue // it stands in the files
-		}
-		if err != nil || !bytes.Equal(have, want) {
-			c.fault(fmt.Sprintf("leaf %d (block %d)", i, blk.Height), "it does not commit to the archived body and result")
-		}
+	if k.head.Size > k.size {
+		k.fault(where, "the store is older than what was signed: a node on it signs nothing more", "it has %d leaves, the store only %d", k.head.Size, k.size)
 	}
 	return nil
 }
 
-// compare walks both stores in step: state, log and archive must hold the same keys and values, but for leaves that are
-// published. The node's own records, under 'n', are no part of the chain; the cursor in 'm' is the engine's.
-func (c *checker) compare(fresh kv.Reader) error {
-	for _, area := range []struct{ prefix, name string }{{"s", "state"}, {"t", "log"}, {"a", "archive"}} {
-		from, to := []byte(area.prefix), []byte{area.prefix[0] + 1}
-		want := map[string][]byte{}
-		err := fresh.Scan(from, to, func(k, v []byte) error {
-			want[string(k)] = bytes.Clone(v)
-			return nil
-		})
-		if err != nil {
-			return err
+func (k *checker) pin() *audit.Pin {
+	return &audit.Pin{Network: k.network, Quorum: 1, Members: k.members}
+}
+
+// objects reads every object and compares it with the store's list.
+func (k *checker) objects(ctx context.Context) error {
+	found, err := k.view.Check(ctx, func(done, all int) { k.Progress("objects", int64(done), int64(all)) })
+	for i := range found {
+		f := &found[i]
+		fault := Fault{Where: f.Where, What: f.What}
+		switch {
+		case f.Lost:
+			fault.Means = fmt.Sprintf("blocks %d to %d cannot be read as they were: proofs of them cannot be made", f.First, f.Last)
+		case f.Entry != nil:
+			fault.Means = fmt.Sprintf("blocks %d to %d are not found, or not pruned in time", f.First, f.Last)
+			k.mend(&fault, func() error {
+				var b kv.Batch
+				archive.List(&b, *f.Entry)
+				return k.Mend.Store(&b)
+			})
+		case f.Last == 0:
+			k.note("%s: %s", f.Where, f.What)
+			continue
 		}
-		err = c.store.Scan(from, to, func(k, v []byte) error {
-			if tilelog.Private(k) || archive.Private(k) {
-				return nil
-			}
-			w, ok := want[string(k)]
-			switch {
-			case !ok:
-				c.fault(area.name, "key %q does not follow from the blocks", k)
-			case !bytes.Equal(w, v):
-				c.fault(area.name, "the value of key %q is not what the blocks give", k)
-			}
-			delete(want, string(k))
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		for k := range want {
-			if h, body := archive.Height([]byte(k)); body && c.packed(h) {
-				continue
-			}
-			if i, leaf := tilelog.LeafIndex([]byte(k)); leaf && i < c.head.Size {
-				continue
-			}
-			c.fault(area.name, "key %q is missing", k)
+		k.add(fault)
+	}
+	return err
+}
+
+// log walks along the published log and the rest of it in the store, and along the archive in step.
+func (k *checker) log(ctx context.Context) error {
+	check := tilelog.Check{Files: k.Files, Size: min(k.head.Size, k.size), Root: k.head.Root, Roots: map[int64]lamppost.Hash{}}
+	if k.head.Size > k.size {
+		check.Size = 0 // it is of another history, or of the same one further on: which, its tiles cannot say here
+		k.note("the published log was not compared: it goes on where the store ends")
+	}
+	for _, s := range k.snaps {
+		check.Roots[s.Size] = lamppost.Hash{}
+	}
+	if k.began > 0 {
+		k.note("this copy began after block %d: what stands before is not here and was not checked", k.began)
+	}
+	if k.began > 0 && !check.FromStart() {
+		check.Begin, k.height = k.edge, k.began
+	}
+	check.Fault = k.logFault
+	check.Leaf = func(i int64, leaf []byte) ([]byte, error) {
+		k.Progress("leaves of the log", i+1, k.size)
+		return k.leaf(i, leaf), ctx.Err()
+	}
+	if err := check.Run(ctx); err != nil {
+		return err
+	}
+	if err := k.mendTail(); err != nil {
+		return err
+	}
+	if err := check.Rest(k.Store); err != nil {
+		return err
+	}
+	k.found.Leaves = k.size
+	k.end()
+	for _, s := range k.snaps {
+		if root, ok := check.Roots[s.Size]; ok && s.Size > check.Begin.Size() && root != s.Root {
+			k.fault("snapshots/"+s.name, "no copy can begin with it", "it says that the log had root %s at size %d; it had %s", s.Root, s.Size, lamppost.Hash(root))
 		}
 	}
 	return nil
 }
 
-// packed says whether a block's bodies are in a pack, where the replay has read them.
-func (c *checker) packed(h lamppost.Height) bool {
-	return slices.ContainsFunc(c.packs, func(p archive.Pack) bool { return p.First <= h && h <= p.Last })
+func (k *checker) logFault(path, what string, again []byte) {
+	f := Fault{Where: "log/" + path, What: what, Means: "proofs of the leaves in it cannot be made, and auditors cannot read it"}
+	do := func() error { return k.Mend.File(path, again) }
+	if strings.HasPrefix(path, "store: ") {
+		f.Where, f.Means = path, "a node on it publishes nothing more"
+		do = func() error { return k.mendLeaf(path, again) }
+	}
+	if path == tilelog.CheckpointPath {
+		f.Means = "leaves were changed, or it is of another log: nothing under it can be proven"
+	}
+	if again != nil {
+		k.mend(&f, do)
+	}
+	k.add(f)
 }
 
-func (c *checker) balances() error {
-	accounts, err := ledger.View{Reader: c.store}.Accounts()
-	if err != nil {
+// mendLeaf writes a leaf into the store that is missing there.
+func (k *checker) mendLeaf(path string, leaf []byte) error {
+	var i int64
+	if _, err := fmt.Sscanf(path, "store: leaf %d", &i); err != nil {
 		return err
+	}
+	var b kv.Batch
+	tilelog.Keep(&b, i, leaf)
+	return k.Mend.Store(&b)
+}
+
+// mendTail writes leaves that the store should have and the published log has.
+func (k *checker) mendTail() error {
+	if k.tail.Len() == 0 || k.Mend == nil {
+		return nil
+	}
+	return k.Mend.Store(&k.tail)
+}
+
+// balances of every currency sum to zero.
+func (k *checker) balances(context.Context) error {
+	accounts, err := ledger.View{Reader: k.Store}.Accounts()
+	if err != nil {
+		k.fault("accounts", "what is owed cannot be told", "%v", err)
+		return nil
 	}
 	sums := map[string]lamppost.Micro{}
 	for _, a := range accounts {
@@ -223,7 +317,7 @@ func (c *checker) balances() error {
 	}
 	for currency, sum := range sums {
 		if sum != 0 {
-			c.fault("accounts", "balances in %s sum to %s, not to zero", currency, sum)
+			k.fault("accounts", "somebody's balance is wrong", "balances in %s sum to %s, not to zero", currency, sum)
 		}
 	}
 	return nil

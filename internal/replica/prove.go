@@ -111,7 +111,7 @@ func (p *prover) addTx(at ledger.Place) error {
 		return lamppost.Refuse(lamppost.CodeNotReady, "block %d is committed but not published yet: ask again in a second", at.Height)
 	}
 	tp := lamppost.TxProof{Leaf: leaf, Height: at.Height, Index: at.Index}
-	if tx := parse(rec.Raw); rec.Thin == nil && tx.Type != lamppost.TxSegment {
+	if tx := lamppost.ReadTransaction(rec.Raw); rec.Thin == nil && tx.Type != lamppost.TxSegment {
 		openOrder(&tp, tx, rec)
 	} else if err := p.openSegment(&tp, at, &rec); err != nil {
 		return fmt.Errorf("transaction %d of block %d: %w", at.Index, at.Height, err)

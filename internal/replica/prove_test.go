@@ -2,6 +2,7 @@ package replica_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/lamppost/lamppost"
@@ -156,6 +157,48 @@ func TestReportRoundTrip(t *testing.T) {
 	for _, s := range []tariff.Source{{Height: 2, Report: 2}, {Height: 2, Tx: 1}, {Height: 99}, {Height: 1}} {
 		if _, err := replica.WantReport(archive.View{Reader: store}, s); err == nil {
 			t.Errorf("WantReport(%+v) found something", s)
+		}
+	}
+}
+
+// What a halved report says is proven by its segment only: the node refuses to prove it alone, and so does an auditor who is
+// shown such a proof.
+func TestHalvedReportIsNotProvenAlone(t *testing.T) {
+	t.Parallel()
+	const start, hour = ledgertest.Start, ledgertest.Hour
+	net, store := ledgertest.New("net"), kv.NewMem()
+	r := open(t, store)
+	a, b := net.NewDevice("a", sig.EdDSA), net.NewDevice("b", sig.EdDSA)
+	cold := func(d *ledgertest.Device) []byte {
+		return d.Sign(lamppost.Report{Seq: lamppost.Seq{N: 1}, Flags: lamppost.FlagCold, Readings: []lamppost.Reading{ledgertest.Power(start, 1)}})
+	}
+	keys := []*sig.PublicKey{a.Key.Public(), b.Key.Public(), nil}
+	for i, txs := range [][]*lamppost.Transaction{
+		{net.Genesis(), net.Order(start+hour, lamppost.TxParty, lamppost.PartyBody{ID: "p"}), net.Order(start+hour, lamppost.TxDevice, a.Body("p")),
+			net.Order(start+hour, lamppost.TxDevice, b.Body("p"))},
+		{net.Aggregate(start, func(i int) *sig.PublicKey { return keys[i] }, cold(a), cold(b), a.Report(2, ledgertest.Power(start, 2)))},
+	} {
+		apply(t, r, block(lamppost.Height(i+1), start+lamppost.TimeMS(i), txs...))
+		commit(t, r)
+	}
+	v := archive.View{Reader: store}
+	var refusal *lamppost.Refusal
+	if _, err := replica.WantReport(v, tariff.Source{Height: 2, Report: 1}); !errors.As(err, &refusal) || !strings.Contains(refusal.Text, "none alone") {
+		t.Errorf("WantReport of a halved report: %v", err)
+	}
+	want, err := replica.WantReport(v, tariff.Source{Height: 2, Report: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, tree := publish(t, net, store, new(tilelog.MemStorage))
+	for report, says := range []string{"half a signature", "half a signature", ""} {
+		want.Reports[0].Report = uint32(report)
+		proof, err := replica.Prove(v, net.ID, []string{signed}, tree, want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := audit.CheckProof(proof, pin(net)); (err == nil) != (says == "") || err != nil && !strings.Contains(err.Error(), says) {
+			t.Errorf("report %d: CheckProof = %v, want %q", report, err, says)
 		}
 	}
 }

@@ -301,17 +301,6 @@ func (r *Replica) applyBlock(ev *Event) error {
 	return r.log.Append(&r.batch, append(leaves, bl.Append(nil))...)
 }
 
-// parse reads a transaction, or stands in for one that cannot be read, so that every transaction has a leaf.
-func parse(raw []byte) *lamppost.Transaction {
-	tx, err := lamppost.ParseTransaction(raw)
-	if err != nil {
-		return &lamppost.Transaction{Type: unreadable, SignedRaw: raw}
-	}
-	return tx
-}
-
-const unreadable lamppost.TxType = 255
-
 // networkOf is the id that a transaction is signed for: the genesis brings its own.
 func (r *Replica) networkOf(tx *lamppost.Transaction) string {
 	var g lamppost.GenesisBody
@@ -330,7 +319,7 @@ type incoming struct {
 }
 
 func (r *Replica) read(raw []byte) incoming {
-	in := incoming{raw: raw, tx: parse(raw)}
+	in := incoming{raw: raw, tx: lamppost.ReadTransaction(raw)}
 	in.id = in.tx.ID(r.networkOf(in.tx))
 	in.checked = in.tx.Type == lamppost.TxSegment && r.cfg.Checked != nil && r.cfg.Checked(in.id)
 	return in

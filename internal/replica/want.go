@@ -168,6 +168,9 @@ func (w *Want) addReport(r archive.View, s tariff.Source) error {
 	if !there || rep.Decode(k.Report) != nil {
 		return fmt.Errorf("report %d of transaction %d of block %d: %w", s.Report, s.Tx, s.Height, archive.ErrForgotten)
 	}
+	if rep.Halved() {
+		return lamppost.Refuse(lamppost.CodeForbidden, "report %d of %q is cold: its signature is part of a half-aggregate over its segment, which proves all of them together and none alone", rep.Seq.N, rep.Device)
+	}
 	w.Reports = append(w.Reports, s)
 	header, err := lamppost.ParseSigned(seg.Signed)
 	if err != nil {

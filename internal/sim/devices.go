@@ -26,6 +26,7 @@ type device struct {
 	atEdge  map[lamppost.TimeMS]int64 // the register at those before
 	outbox  []*parcel
 	refused bool // something of it was refused, because its key had ended
+	cold    bool // it is not billed, and its signatures may be halved
 }
 
 // A parcel is a report on its way.
@@ -52,7 +53,9 @@ func (d *device) measure(w *world) {
 	d.wh += int64(w.rng.IntN(500))
 	r := lamppost.Report{Seq: lamppost.Seq{N: d.last}, TimeQuality: lamppost.TimeSynchronised,
 		Readings: []lamppost.Reading{ledgertest.Power(w.now, int64(w.rng.IntN(100)))}}
-	if d.edge <= w.now || w.chance(4) {
+	if d.cold {
+		r.Flags = lamppost.FlagCold
+	} else if d.edge <= w.now || w.chance(4) {
 		r.Flags, r.Readings = lamppost.FlagBilling, []lamppost.Reading{ledgertest.Energy(w.now, d.wh)}
 		for ; d.edge <= w.now; d.edge += lamppost.EdgeMS {
 			if _, known := d.atEdge[d.edge]; !known {
@@ -139,6 +142,10 @@ func (d *device) hear(w *world, number uint64, r *ingest.Reply) {
 	if i < 0 {
 		return
 	}
+	if !r.Code.Final() {
+		w.result.PutOff++
+		return
+	}
 	if !r.Code.Accepted() {
 		if r.Code != lamppost.CodeBadSignature || !d.ended(w, d.outbox[i].raw) {
 			w.violate("honest report %d of %s was refused: %v %s", number, d.ID, r.Code, r.Text)
@@ -219,15 +226,18 @@ func (w *world) found() {
 		add(w.net.Order(w.now+hour, lamppost.TxParty, lamppost.PartyBody{ID: party(i), CreditLimit: 20 * lamppost.MicroUnit}))
 	}
 	add(w.net.Order(w.now+hour, lamppost.TxTariff, ledgertest.Tariff("t", 1, "p0", w.now, 300_000)))
-	for i := range 4 {
+	for i := range 6 {
 		suite := sig.EdDSA
 		if i == 3 {
 			suite = sig.ES256
 		}
-		d := &device{Device: w.net.NewDevice(lamppost.DeviceID(fmt.Sprint("d", i)), suite), edge: w.now, atEdge: map[lamppost.TimeMS]int64{}}
+		d := &device{Device: w.net.NewDevice(lamppost.DeviceID(fmt.Sprint("d", i)), suite), edge: w.now, atEdge: map[lamppost.TimeMS]int64{}, cold: i > 3}
 		w.devices = append(w.devices, d)
 		point := fmt.Sprint("o", i)
 		add(w.net.Order(w.now+hour, lamppost.TxDevice, d.Body("p0")))
+		if d.cold {
+			continue
+		}
 		add(w.net.Order(w.now+hour, lamppost.TxPoint, lamppost.PointBody{ID: point, Device: d.ID, Register: "energy", Unit: "Wh"}))
 		add(w.net.Order(w.now+hour, lamppost.TxAgreement, lamppost.AgreementBody{ID: fmt.Sprint("a", i), Seller: "p0", Buyer: party(1 + i%2),
 			Point: point, Tariff: "t", From: w.now}))

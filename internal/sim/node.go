@@ -117,6 +117,9 @@ func (n *node) pack(w *world) {
 	if err != nil {
 		w.violate("ingest packed what is no transaction: %v", err)
 	}
+	if tx.Header.Aggregate != nil {
+		w.result.Halved++
+	}
 	w.note("segment %d of %d reports proposed", n.number, len(tx.Items))
 	n.cores = n.cores[1:]
 	n.flying = append(n.flying, flight{core, id, p, batch, len(tx.Items)})

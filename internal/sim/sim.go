@@ -44,7 +44,7 @@ const (
 
 // A Result is what happened in a run that kept every rule.
 type Result struct {
-	Blocks, Reports, Resent, Refused, Orders, Invoices, Rotated, Revoked, Crashes, Faults, Checkpoints int
+	Blocks, Reports, Resent, Refused, PutOff, Halved, Orders, Invoices, Rotated, Revoked, Crashes, Faults, Checkpoints int
 
 	Root lamppost.Hash
 }

@@ -44,13 +44,15 @@ func TestSeeds(t *testing.T) {
 		sum.Orders += r.Orders
 		sum.Invoices += r.Invoices
 		sum.Rotated += r.Rotated
+		sum.Halved += r.Halved
+		sum.PutOff += r.PutOff
 		sum.Revoked += r.Revoked
 		sum.Crashes += r.Crashes
 		sum.Faults += r.Faults
 		sum.Checkpoints += r.Checkpoints
 	}
 	t.Logf("%d seeds: %+v", *seeds, sum)
-	if *seeds >= 50 && (sum.Faults < 50 || sum.Crashes < 100 || sum.Resent < 500 || sum.Refused == 0 || sum.Invoices == 0 || sum.Rotated < 20 || sum.Revoked < 10 || sum.Checkpoints < 200) {
+	if *seeds >= 50 && (sum.Faults < 50 || sum.Crashes < 100 || sum.Resent < 500 || sum.Refused == 0 || sum.Invoices == 0 || sum.Rotated < 20 || sum.Halved < 50 || sum.Revoked < 10 || sum.Checkpoints < 200) {
 		t.Errorf("the world was too kind: %+v", sum)
 	}
 }

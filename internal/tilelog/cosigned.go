@@ -23,12 +23,12 @@ func (p *Publisher) PublishCosigned(r kv.Reader, cosigned []byte) error {
 	if err != nil {
 		return fmt.Errorf("publishing a cosigned checkpoint, which should be by %q: %w", p.Origin, err)
 	}
-	old, from, err := p.Cosigned(r)
-	if err != nil || from > c.Size {
+	signed, tree, stored, err := p.latest(r)
+	if err != nil {
 		return err
 	}
-	signed, tree, err := p.published()
-	if err != nil {
+	old, from, err := p.cosigned(tree, stored)
+	if err != nil || from > c.Size {
 		return err
 	}
 	if on, err := p.onTree(tree, c); err != nil {
@@ -62,7 +62,7 @@ func (p *Publisher) latest(r kv.Reader) (signed []byte, tree *frontier, stored e
 	if stored, err = storedEdge(r); err != nil {
 		return nil, nil, stored, err
 	}
-	if signed, tree, err = p.published(); err != nil {
+	if signed, tree, err = p.published(stored.size); err != nil {
 		return nil, nil, stored, err
 	}
 	return signed, tree, stored, continues(r, signed, tree, &stored)
@@ -74,6 +74,10 @@ func (p *Publisher) Cosigned(r kv.Reader) (signed []byte, size int64, err error)
 	if err != nil {
 		return nil, 0, err
 	}
+	return p.cosigned(tree, stored)
+}
+
+func (p *Publisher) cosigned(tree *frontier, stored edge) (signed []byte, size int64, err error) {
 	signed, err = p.Storage.Get(CosignedPath)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, 0, nil

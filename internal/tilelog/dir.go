@@ -70,6 +70,16 @@ func (d *DirStorage) Put(files ...File) error {
 	return d.syncDirs(files) // of those that were there too: we may have died after the rename and before that
 }
 
+// Replace puts a file where another version of it is: for repairs only, since what is published under a path never changes.
+func (d *DirStorage) Replace(f File) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.replace(f); err != nil {
+		return err
+	}
+	return d.syncDirs([]File{f})
+}
+
 // PutCheckpoint implements Storage.
 func (d *DirStorage) PutCheckpoint(path string, old, new []byte) error {
 	d.mu.Lock()

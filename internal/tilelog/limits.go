@@ -14,6 +14,9 @@ const (
 	// maxPutBytes is about how much is handed to a Storage at a time: some 200 tiles and bundles of the ledger's leaves.
 	maxPutBytes = 4 << 20
 
+	// maxFileBytes is the longest file of a log: a bundle of the longest leaves.
+	maxFileBytes = 256 * (2 + MaxLeafBytes)
+
 	// maxTreeFiles is how many files a Tree keeps, of up to 20 KiB where leaves are the ledger's.
 	maxTreeFiles = 1024
 )

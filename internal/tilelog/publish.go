@@ -91,7 +91,7 @@ func (p *Publisher) Publish(r kv.Reader) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	old, tree, err := p.published()
+	old, tree, err := p.published(stored.size)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +106,7 @@ func (p *Publisher) Publish(r kv.Reader) ([]byte, error) {
 		}
 		return old, nil
 	}
-	if err := p.write(r, tree, stored.size); err != nil {
+	if err := p.write(r, tree, stored.size, from); err != nil {
 		return nil, fmt.Errorf("publishing log from size %d to %d: %w", from, stored.size, err)
 	}
 	if e := tree.edge(); e.root() != stored.root() {
@@ -123,8 +123,8 @@ func (p *Publisher) Publish(r kv.Reader) ([]byte, error) {
 }
 
 // published returns the signed checkpoint in the Storage, nil if there is none, and the right edge of its tree, after
-// checking that the one is ours and that the other leads to it.
-func (p *Publisher) published() (signed []byte, tree *frontier, err error) {
+// checking that the one is ours, that it is of no more leaves than are stored, and that the other leads to it.
+func (p *Publisher) published(stored int64) (signed []byte, tree *frontier, err error) {
 	signed, err = p.Storage.Get(CheckpointPath)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, new(frontier), nil
@@ -135,6 +135,9 @@ func (p *Publisher) published() (signed []byte, tree *frontier, err error) {
 	c, _, err := lamppost.OpenCheckpoint(signed, note.VerifierList(p.Verifier))
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading published checkpoint, which should be by %q: %w", p.Origin, err)
+	}
+	if c.Size > stored {
+		return nil, nil, &ConflictError{Published: signed, Size: c.Size, Stored: stored}
 	}
 	if tree, err = readFrontier(p.Storage, c.Size); err != nil {
 		return nil, nil, fmt.Errorf("reading what is published at size %d: %w", c.Size, err)
@@ -149,9 +152,6 @@ func (p *Publisher) published() (signed []byte, tree *frontier, err error) {
 // published it, or that its further leaves make the stored edge of the published one.
 func continues(r kv.Reader, published []byte, tree *frontier, stored *edge) error {
 	conflict := &ConflictError{Published: published, Size: tree.size, Stored: stored.size}
-	if stored.size < tree.size {
-		return conflict
-	}
 	conflict.Root = stored.root()
 	e := tree.edge()
 	if ours, err := own(r, &e); ours || err != nil {
@@ -184,9 +184,8 @@ func eachLeaf(r kv.Reader, from, to int64, fn func(leaf []byte) error) error {
 	return err
 }
 
-// write publishes the tiles and bundles by which the tree grows to size.
-func (p *Publisher) write(r kv.Reader, tree *frontier, size int64) error {
-	from := tree.size
+// write publishes the tiles and bundles by which the tree grows to size, and which one of size published had not.
+func (p *Publisher) write(r kv.Reader, tree *frontier, size, published int64) error {
 	var files []File
 	pending := 0
 	tree.put = func(t tlog.Tile, data []byte) error {
@@ -198,10 +197,10 @@ func (p *Publisher) write(r kv.Reader, tree *frontier, size int64) error {
 		files, pending = nil, 0
 		return err
 	}
-	if err := eachLeaf(r, from, size, tree.add); err != nil {
+	if err := eachLeaf(r, tree.size, size, tree.add); err != nil {
 		return err
 	}
-	if err := tree.flush(from); err != nil {
+	if err := tree.flush(published); err != nil {
 		return err
 	}
 	return p.put(files)

@@ -2,11 +2,15 @@ package tilelog
 
 import (
 	"cmp"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"slices"
+	"strings"
 
+	"github.com/lamppost/lamppost"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -34,6 +38,11 @@ type Tree struct {
 // NewTree returns the tree of the first size leaves, whose root is known to be root: by a checkpoint that the caller trusts.
 func NewTree(files Source, size int64, root tlog.Hash) *Tree {
 	return &Tree{tiles: tileReader{files: files, have: map[string][]byte{}}, tree: tlog.Tree{N: size, Hash: root}}
+}
+
+// TreeOf returns the tree that a checkpoint states, which the caller trusts.
+func TreeOf(files Source, c lamppost.Checkpoint) *Tree {
+	return NewTree(files, c.Size, tlog.Hash(c.Root))
 }
 
 // Size returns the number of leaves.
@@ -75,6 +84,97 @@ func (t *Tree) Leaf(index int64) ([]byte, error) {
 		return nil, fmt.Errorf("reading leaf %d of the log: %w", index, err)
 	}
 	return leaf, nil
+}
+
+// Bundle returns all leaves of bundle n, up to 256, as they were appended.
+func (t *Tree) Bundle(n int64) ([][]byte, error) {
+	if n < 0 || n<<tileHeight >= t.tree.N {
+		return nil, fmt.Errorf("bundle %d is not of the first %d leaves of the log: %w", n, t.tree.N, fs.ErrNotExist)
+	}
+	b := tlog.Tile{H: tileHeight, L: -1, N: n, W: t.width(n)}
+	at := make([]int64, b.W)
+	for i := range at {
+		at[i] = tlog.StoredHashIndex(0, n<<tileHeight+int64(i))
+	}
+	want, err := t.read(at)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := t.tiles.read(b)
+	if err != nil {
+		return nil, err
+	}
+	leaves := make([][]byte, b.W)
+	for i := range leaves {
+		if leaves[i], err = entry(raw, 0); err != nil || tlog.RecordHash(leaves[i]) != want[i] {
+			return nil, fmt.Errorf("%s, entry %d: it is not what the tree has", tilePath(b), i)
+		}
+		raw = raw[2+len(leaves[i]):]
+	}
+	return leaves, nil
+}
+
+// File returns what is published at the path of a tile or bundle, complete or not, as C2SP tlog-tiles names them, or an error
+// that wraps fs.ErrNotExist. It follows from the tree and is never what a damaged file says.
+func (t *Tree) File(path string) ([]byte, error) {
+	tile, err := parsePath(path)
+	if err != nil || tile.N<<tileHeight+int64(tile.W) > t.tree.N>>(tileHeight*max(0, tile.L)) {
+		return nil, &fs.PathError{Op: "get", Path: path, Err: fs.ErrNotExist}
+	}
+	if tile.L < 0 {
+		leaves, err := t.Bundle(tile.N)
+		if err != nil {
+			return nil, err
+		}
+		var raw []byte
+		for _, leaf := range leaves[:tile.W] {
+			raw = append(binary.BigEndian.AppendUint16(raw, uint16(len(leaf))), leaf...)
+		}
+		return raw, nil
+	}
+	at := make([]int64, tile.W)
+	for i := range at {
+		at[i] = tlog.StoredHashIndex(tileHeight*tile.L, tile.N<<tileHeight+int64(i))
+	}
+	hashes, err := t.read(at)
+	raw := make([]byte, 0, tileWidth*tlog.HashSize)
+	for i := range hashes {
+		raw = append(raw, hashes[i][:]...)
+	}
+	return raw, err
+}
+
+// Paths yields where the files of a log of a size stand, bundles and tiles, and with each where it stands once it is complete.
+func Paths(size int64) iter.Seq2[string, string] {
+	return func(yield func(path, full string) bool) {
+		for l := 0; size>>(tileHeight*l) > 0; l++ {
+			hashes := size >> (tileHeight * l)
+			for n := int64(0); n<<tileHeight < hashes; n++ {
+				t := tlog.Tile{H: tileHeight, L: l, N: n, W: int(min(tileWidth, hashes-n<<tileHeight))}
+				full := t
+				full.W = tileWidth
+				if !yield(tilePath(t), tilePath(full)) {
+					return
+				}
+				if t.L, full.L = -1, -1; l == 0 && !yield(tilePath(t), tilePath(full)) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// parsePath is the inverse of tilePath.
+func parsePath(path string) (tlog.Tile, error) {
+	rest, ok := strings.CutPrefix(path, "tile/")
+	if entries, data := strings.CutPrefix(rest, "entries/"); data {
+		rest = "data/" + entries
+	}
+	tile, err := tlog.ParseTilePath(fmt.Sprintf("tile/%d/%s", tileHeight, rest))
+	if !ok || err == nil && (tile.L > maxLevels || tilePath(tile) != path) {
+		err = fmt.Errorf("%q is no path of a tile", path)
+	}
+	return tile, err
 }
 
 // width is how many entries bundle n has.
@@ -237,7 +337,10 @@ func (r *tileReader) read(t tlog.Tile) ([]byte, error) {
 		return data, nil
 	}
 	data, err := readTile(r.files, t)
-	if err == nil && len(r.have) < maxTreeFiles {
+	if len(r.have) >= maxTreeFiles {
+		clear(r.have) // whoever reads so much reads on elsewhere
+	}
+	if err == nil {
 		r.have[path] = data
 	}
 	return data, err

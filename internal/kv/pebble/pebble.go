@@ -37,6 +37,9 @@ type Options struct {
 	// NoFsync makes Apply return before the disk has the batch: a power cut loses or tears the latest ones, in order.
 	// For tests that do not cut the power, where it saves most of the time.
 	NoFsync bool
+
+	// ReadOnly opens a store without changing a byte of it. Apply is refused.
+	ReadOnly bool
 }
 
 // DefaultCacheBytes is the memory for blocks read from disk if Options says nothing.
@@ -55,6 +58,8 @@ type Store struct {
 	disk vfs.FS
 	dir  string
 
+	readOnly bool
+
 	mu     sync.Mutex // held by Apply
 	failed error      // why the store takes no further batch
 
@@ -63,22 +68,27 @@ type Store struct {
 }
 
 // Open opens the store in the folder dir and creates both if they are not there. A store that was not closed is
-// recovered first. Creating the folder is durable when Open returns.
+// recovered first. Creating the folder is durable when Open returns. Where another process has it, the error is ErrInUse.
 func Open(dir string, o Options) (*Store, error) { return openFS(frugal{vfs.Default}, dir, o) }
 
 func openFS(disk vfs.FS, dir string, o Options) (*Store, error) {
-	if err := makeDir(disk, dir); err != nil {
-		return nil, fmt.Errorf("creating data folder %q: %w", dir, err)
+	if !o.ReadOnly {
+		if err := makeDir(disk, dir); err != nil {
+			return nil, fmt.Errorf("creating data folder %q: %w", dir, err)
+		}
 	}
 	lock, err := pebble.LockDirectory(dir, disk)
 	if err != nil {
 		return nil, lockError(dir, err)
 	}
+	if err := verifyLogs(disk, dir); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
 	db, err := pebble.Open(dir, settings(disk, lock, o))
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening data folder %q: %w", dir, err), lock.Close())
 	}
-	s := &Store{reader: reader{db}, db: db, lock: lock, sync: pebble.Sync, disk: disk, dir: dir}
+	s := &Store{reader: reader{db}, db: db, lock: lock, sync: pebble.Sync, disk: disk, dir: dir, readOnly: o.ReadOnly}
 	if o.NoFsync {
 		s.sync = pebble.NoSync
 	}
@@ -110,6 +120,9 @@ func makeDir(disk vfs.FS, dir string) error {
 	return nil
 }
 
+// ErrInUse is in the error of Open where another process has the folder.
+var ErrInUse = errors.New("in use by another node or command")
+
 // lockError tells "somebody else has it", which the operator can do something about, from a folder that cannot be used:
 // only for the latter the library could not even create the lock file.
 func lockError(dir string, err error) error {
@@ -117,7 +130,7 @@ func lockError(dir string, err error) error {
 	if errors.As(err, &path) {
 		return fmt.Errorf("locking data folder %q: %w", dir, err)
 	}
-	return fmt.Errorf("data folder %q is in use by another node or command: stop that one first, or name another folder (%w)", dir, err)
+	return fmt.Errorf("data folder %q is %w: stop that one first, or name another folder (%w)", dir, ErrInUse, err)
 }
 
 // Apply implements kv.Store.
@@ -129,6 +142,9 @@ func (s *Store) Apply(b *kv.Batch) error {
 	defer s.mu.Unlock()
 	if s.failed != nil {
 		return s.failed
+	}
+	if s.readOnly {
+		return errors.New("applying: the store was opened to be read only")
 	}
 	if err := s.commit(b); err != nil {
 		s.failed = fmt.Errorf("the data folder takes no more writes until it is opened again: %w", err)
@@ -203,6 +219,15 @@ func (s *Store) unseen() {
 func (s *Store) Compact(from, to []byte) error {
 	if err := s.db.Compact(context.Background(), from, to, false); err != nil {
 		return fmt.Errorf("compacting from %q to %q: %w", from, to, err)
+	}
+	return nil
+}
+
+// Checkpoint makes a copy of the store as of now in the folder dir, which must not be there, on the same disk: its tables are
+// linked, not copied. It may run beside everything else but Close.
+func (s *Store) Checkpoint(dir string) error {
+	if err := s.db.Checkpoint(dir, pebble.WithFlushedWAL()); err != nil {
+		return fmt.Errorf("copying the store to %q: %w", dir, err)
 	}
 	return nil
 }
@@ -290,7 +315,13 @@ func (s *Store) Close() error {
 	if s.failed != nil {
 		return nil
 	}
-	if err := errors.Join(s.db.Close(), s.lock.Close()); err != nil {
+	// The write ahead log of a store that was closed is empty: every byte of it stands under a checksum that does not depend on
+	// what comes after.
+	var flushed error
+	if !s.readOnly {
+		flushed = s.db.Flush()
+	}
+	if err := errors.Join(flushed, s.db.Close(), s.lock.Close()); err != nil {
 		return fmt.Errorf("closing data folder: %w", err)
 	}
 	return nil

@@ -43,6 +43,7 @@ func settings(disk vfs.FS, lock *pebble.Lock, o Options) *pebble.Options {
 		MaxOpenFiles:                openFiles,
 		MemTableSize:                o.MemTableBytes,
 		MemTableStopWritesThreshold: memtables,
+		ReadOnly:                    o.ReadOnly,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
 		// WALBytesPerSync stays 0: every batch is synced as a whole, syncs in between only delay it.
 	}

@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/sig"
@@ -89,6 +90,38 @@ func (n *Network) GenesisBody() lamppost.GenesisBody {
 
 // Segment packs reports that were received at a time. Those that cannot be read count no readings.
 func (n *Network) Segment(received lamppost.TimeMS, reports ...[]byte) *lamppost.Transaction {
+	return n.pack(received, nil, reports)
+}
+
+// Aggregate packs reports and half-aggregates the signatures of those for which half returns the key that made them. With a
+// wrong key it makes an aggregate that does not hold.
+func (n *Network) Aggregate(received lamppost.TimeMS, half func(i int) *sig.PublicKey, reports ...[]byte) *lamppost.Transaction {
+	var signed []sig.Item
+	halves := slices.Clone(reports)
+	for i, raw := range reports {
+		key := half(i)
+		if key == nil {
+			continue
+		}
+		var r lamppost.Report
+		if err := r.Decode(raw); err != nil {
+			panic(err)
+		}
+		signed = append(signed, sig.Item{Key: key, Msg: r.AppendToBeSigned(nil, n.ID), Sig: r.Signature()})
+		halves[i] = r.Halve(nil)
+	}
+	if len(signed) == 0 {
+		return n.pack(received, nil, reports)
+	}
+	var v sig.Verifier
+	aggregate, err := v.AggregateValid(sig.Cold, signed)
+	if err != nil {
+		panic(err)
+	}
+	return n.pack(received, aggregate[len(aggregate)-lamppost.AggregateBytes:], halves)
+}
+
+func (n *Network) pack(received lamppost.TimeMS, s []byte, reports [][]byte) *lamppost.Transaction {
 	items := make([]lamppost.SegmentItem, len(reports))
 	readings := 0
 	for i, raw := range reports {
@@ -99,7 +132,8 @@ func (n *Network) Segment(received lamppost.TimeMS, reports ...[]byte) *lamppost
 		}
 	}
 	n.segment++
-	tx, err := lamppost.NewSegment(n.ID, lamppost.Seq{N: n.segment}, readings, items, n.Member, n.Key, n.salt())
+	seq := lamppost.Seq{N: n.segment}
+	tx, err := lamppost.NewAggregate(n.ID, seq, readings, items, s, n.Member, n.Key, n.salt())
 	if err != nil {
 		panic(err)
 	}

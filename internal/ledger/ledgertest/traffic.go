@@ -15,6 +15,8 @@ type Traffic struct {
 	Now  lamppost.TimeMS
 
 	devices []*fleetDevice
+	cold    [2]*Device
+	colder  uint64                  // their reports
 	orders  []*lamppost.Transaction // made before
 	created [5]int                  // counts by kind, for fresh names
 }
@@ -36,6 +38,9 @@ func NewTraffic(net *Network, draw func(n int) int) *Traffic {
 	for i := range fleet {
 		t.devices = append(t.devices, &fleetDevice{Device: net.NewDevice(lamppost.DeviceID(fmt.Sprint("d", i)), sig.EdDSA), next: 1, edge: Start})
 	}
+	for i := range t.cold {
+		t.cold[i] = net.NewDevice(lamppost.DeviceID(fmt.Sprint("c", i)), sig.EdDSA)
+	}
 	return t
 }
 
@@ -49,6 +54,9 @@ func (t *Traffic) Found() []*lamppost.Transaction {
 	for i, d := range t.devices {
 		add(lamppost.TxDevice, d.Body(party(i%2)))
 		add(lamppost.TxPoint, lamppost.PointBody{ID: point(i), Device: d.ID, Register: "energy", Unit: "Wh"})
+	}
+	for i, d := range t.cold {
+		add(lamppost.TxDevice, d.Body(party(i)))
 	}
 	for i := range 2 {
 		add(lamppost.TxTariff, Tariff(fmt.Sprint("t", i), 1, party(i), Start, lamppost.Micro(i+1)*100_000))
@@ -157,7 +165,33 @@ func (t *Traffic) Segment() *lamppost.Transaction {
 	for range 1 + t.Draw(4) {
 		reports = append(reports, t.report())
 	}
+	if t.Draw(3) == 0 {
+		return t.aggregate(reports)
+	}
 	return t.Net.Segment(t.Now, reports...)
+}
+
+// aggregate packs a cold report of each cold device too, mostly halved and now and then by a key that is not its.
+func (t *Traffic) aggregate(reports [][]byte) *lamppost.Transaction {
+	first := len(reports)
+	for _, d := range t.cold {
+		t.colder++
+		reports = append(reports, d.Sign(lamppost.Report{Seq: lamppost.Seq{N: t.colder}, Flags: lamppost.FlagCold,
+			Readings: []lamppost.Reading{Power(t.Now, int64(t.Draw(1000)))}}))
+	}
+	if t.Draw(4) == 0 {
+		return t.Net.Segment(t.Now, reports...)
+	}
+	wrong := t.Draw(4) == 0
+	return t.Net.Aggregate(t.Now, func(i int) *sig.PublicKey {
+		switch {
+		case i < first:
+			return nil
+		case wrong:
+			return t.cold[0].Key.Public()
+		}
+		return t.cold[i-first].Key.Public()
+	}, reports...)
 }
 
 func (t *Traffic) report() []byte {

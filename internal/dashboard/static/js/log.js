@@ -3,6 +3,7 @@
 import { get, getPatiently } from './api.js';
 import { copyButton, fill, h, hash, keyed, move, say, short } from './dom.js';
 import { ago, count, plural, when, whenExactly, whenShort } from './format.js';
+import { keepingCard } from './keeping.js';
 import { every } from './live.js';
 import { check, fromHex, toHex } from './merkle.js';
 import { conflictCard, witnessCard } from './witnesses.js';
@@ -14,6 +15,7 @@ export function logPage(app, height, index) {
   const head = headCard(app);
   const conflict = conflictCard();
   const witnesses = witnessCard(app);
+  const keeping = keepingCard(app);
   const proof = proofCard(app);
   const list = h('ol', { class: 'entries', reversed: true });
   const problem = h('div');
@@ -40,7 +42,7 @@ export function logPage(app, height, index) {
     h('p', { class: 'lead' }, 'Everything that counts is written here once and never changed. Each entry has a fingerprint (a hash), and all fingerprints together give one: the root. Whoever changed a single old entry would change the root, and everyone who kept it would see.'),
     problem, conflict.el,
     h('div', { class: 'split log-split' },
-      h('div', { class: 'wide' }, head.el, witnesses.el, h('section', { class: 'card', 'aria-labelledby': 'entries-h' }, h('h2', { id: 'entries-h' }, 'Written last'),
+      h('div', { class: 'wide' }, head.el, witnesses.el, keeping.el, h('section', { class: 'card', 'aria-labelledby': 'entries-h' }, h('h2', { id: 'entries-h' }, 'Written last'),
         h('p', { class: 'quiet' }, 'Pick one to check it.'), list)),
       h('div', { class: 'side sticky' }, proof.el)));
 
@@ -50,9 +52,14 @@ export function logPage(app, height, index) {
   }
 
   return {
-    title: 'Log', el, changed: load, status,
+    title: 'Log', el, status,
+    changed() {
+      load();
+      keeping.changed();
+    },
     start() {
       load();
+      keeping.changed();
       if (app.live.status) status(app.live.status);
       if (picked) proof.open(height, index);
     },
