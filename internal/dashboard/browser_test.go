@@ -41,7 +41,7 @@ func TestInBrowser(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, context.Context){
 		"pages fit": testPagesFit, "numbers move": testNumbersMove, "numbers move without events": testPolling,
 		"proof": testProof, "bill": testBill, "login": testLogin, "hostile names": testHostileNames,
-		"statement": testStatement, "chart": testChart, "find": testFind, "broker": testBroker, "adopt": testAdopt, "arithmetic": testArithmetic,
+		"statement": testStatement, "hand over": testHandOver, "chart": testChart, "find": testFind, "broker": testBroker, "adopt": testAdopt, "arithmetic": testArithmetic,
 		"lies": testLies, "witnesses": testWitnesses, "copies": testCopies, "keyboard": testKeyboard, "keys": testKeys, "keeping": testKeeping,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, ctx) })
@@ -336,7 +336,7 @@ func testStatement(t *testing.T, ctx context.Context) {
 	dir := t.TempDir()
 	p.SaveTo(dir)
 	p.Visit("#/bill/riverside-000003", "#bill-total")
-	p.Run(chromedp.Click(chromedp.CSS(".main[download]")))
+	p.Run(chromedp.Click(chromedp.CSS("#check-h ~ .buttons .main")))
 	p.WaitText("#main", "Saved as statement.json.")
 	p.WaitText(".command", "lamppost verify --pin network.pin statement.json")
 	path := filepath.Join(dir, "statement.json")
@@ -347,6 +347,20 @@ func testStatement(t *testing.T, ctx context.Context) {
 		browsertest.Value[int](p, `new Promise((done) => setTimeout(() => done(1), 20))`) // the browser writes the file in its own time
 	}
 	t.Errorf("statement.json was not saved in %s", dir)
+}
+
+// The page that checks files gets them handed over, a statement and a receipt, and says what it finds.
+func testHandOver(t *testing.T, ctx context.Context) {
+	d := newDistrict(t)
+	for hash, button := range map[string]string{"#/bill/riverside-000003": "#check-h ~ .buttons button:nth-child(2)", "#/device/lamp-05": "#receipt-h ~ .buttons button:nth-child(2)"} {
+		p := browsertest.Open(t, ctx, d.serve(t).URL, browsertest.Phone)
+		p.Visit(hash, button)
+		browsertest.Value[bool](p, `(() => { const open = window.open; window.open = (...a) => (window.child = open.apply(window, a)); return true; })()`)
+		p.Run(chromedp.Click(chromedp.CSS(button)))
+		p.WaitText("#main", "Handed over to the page that checks it.")
+		p.Wait(`child.document.querySelector('#result')?.innerText.includes('Do not trust this')`) // the fake's files have no proof
+		p.Clean()
+	}
 }
 
 // Without a token the page asks for it; a wrong one is refused in words, the right one opens the page that was asked for.
