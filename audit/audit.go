@@ -157,7 +157,7 @@ func clip(s string) string {
 }
 
 // compareFile demands that a file is, but for white space, what its proof gives. place puts a difference into words that
-// fit the kind of file; it may be nil.
+// fit the kind of file; it may be nil. What [Faults] takes apart is made here.
 func compareFile(got, want []byte, kind string, place func(difference) error) error {
 	var bare bytes.Buffer
 	if err := json.Compact(&bare, got); err != nil {
@@ -166,14 +166,19 @@ func compareFile(got, want []byte, kind string, place func(difference) error) er
 	if bytes.Equal(bare.Bytes(), want) {
 		return nil
 	}
-	d, ok := firstDifference(got, want)
-	if !ok {
+	found := differences(got, want)
+	if len(found) == 0 {
 		return fmt.Errorf("%s: a field stands twice, in another order or in another spelling than this program writes", kind)
 	}
-	if place != nil {
+	all := make(differs, len(found))
+	for i, d := range found {
+		all[i] = placed{d, fmt.Errorf("%s: %s", kind, d)}
+		if place == nil {
+			continue
+		}
 		if err := place(d); err != nil {
-			return err
+			all[i].err = err
 		}
 	}
-	return fmt.Errorf("%s: %s", kind, d)
+	return all
 }

@@ -10,6 +10,8 @@ const (
 	MaxPinBytes   = 64 << 10 // a pin
 	MaxPinMembers = 256      // members of a pin
 
+	maxFaults = 1000 // places that are named of a file that differs from its proof
+
 	// maxLogSize bounds the size a checkpoint may state: the arithmetic of log proofs works on powers of two up to 2^62,
 	// and no log reaches this one.
 	maxLogSize = 1 << 48

@@ -12,6 +12,7 @@ import (
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/audit"
+	"github.com/lamppost/lamppost/internal/checkpage"
 	"github.com/spf13/cobra"
 )
 
@@ -33,6 +34,9 @@ Every line is computed again from readings that the devices signed, under the ta
 network's log, up to the checkpoints that the network's members signed. The pin says who these members are: get it
 from somebody you trust, and not from the same place as the file.
 
+A page that ` + "`lamppost statement --html`" + ` wrote is taken as a file too: what it carries is checked, and it is said whether
+the checker in the page is this program's own. Whoever has no program checks in a browser: see ` + "`lamppost checker`" + `.
+
 With --segments, the archive of a node is checked instead: every signature of a device that it still has, under the keys that
 the network's orders gave, and every transaction against the log. DIR is the data folder of a node that is stopped, or a backup; URL a
 node's address, with the administrator's token in LAMPPOST_TOKEN.
@@ -40,6 +44,7 @@ node's address, with the administrator's token in LAMPPOST_TOKEN.
 Exit status: 0 everything holds against the pin; 1 something does not hold; 2 wrong usage, an unreadable file, or one
 that says nothing without a pin; 3 everything holds, but without a pin, so nothing says whose network it is.`,
 		Example: `  lamppost verify --pin network.pin statement.json
+  lamppost verify --pin network.pin bill.html
   lamppost verify --pin network.pin --json receipts/*.json
   lamppost verify --pin network.pin --segments ./node
   LAMPPOST_TOKEN=… lamppost verify --pin network.pin --segments https://node.example --from 120000 --to 130000`,
@@ -92,6 +97,10 @@ type verdict struct {
 	Finding *audit.Finding `json:"finding,omitempty"`
 	// Intervals say how the lines of a statement came about, where --intervals asks for them.
 	Intervals []lineIntervals `json:"intervals,omitempty"`
+	// Faults are the places in the file where something does not hold.
+	Faults []audit.Fault `json:"faults,omitempty"`
+	// Page is "own" or "other", where the file stood in a page that checks it: whether that is as this program makes it.
+	Page string `json:"page,omitempty"`
 	// Fraud is what proves to the network that a gateway lied, where that is what does not hold: for POST /api/fraud.
 	Fraud *lamppost.FraudBody `json:"fraud,omitempty"`
 	code  int
@@ -142,18 +151,26 @@ func (v *verifier) run(files []string) error {
 	return nil
 }
 
-func (v *verifier) readPin() error {
+func (v *verifier) readPin() (err error) {
 	if v.pinPath == "" {
 		return nil
 	}
-	text, err := readLimited(v.pinPath, audit.MaxPinBytes)
-	if err != nil {
-		return fmt.Errorf("verify: reading the pin: %w", err)
-	}
-	if v.pin, err = audit.ParsePin(string(text)); err != nil {
-		return fmt.Errorf("verify: reading the pin %q: %w; get it again from whoever runs the network", v.pinPath, err)
+	if v.pin, err = readPin(v.pinPath); err != nil {
+		return fmt.Errorf("verify: %w", err)
 	}
 	return nil
+}
+
+func readPin(path string) (*audit.Pin, error) {
+	text, err := readLimited(path, audit.MaxPinBytes)
+	if err != nil {
+		return nil, fmt.Errorf("reading the pin: %w", err)
+	}
+	pin, err := audit.ParsePin(string(text))
+	if err != nil {
+		return nil, fmt.Errorf("reading the pin %q: %w; get it again from whoever runs the network", path, err)
+	}
+	return pin, nil
 }
 
 // readLimited reads a file of at most limit bytes.
@@ -174,25 +191,44 @@ func readLimited(path string, limit int64) ([]byte, error) {
 }
 
 func (v *verifier) check(file string) verdict {
+	d := verdict{File: file}
 	data, err := readLimited(file, audit.MaxFileBytes)
+	if err == nil && checkpage.IsPage(data) {
+		data, d.Page, err = carried(data)
+	}
 	if err != nil {
-		return verdict{File: file, Error: "reading the file: " + err.Error(), code: ExitUsage}
+		d.Error, d.code = "reading the file: "+err.Error(), ExitUsage
+		return d
 	}
 	f, err := audit.Verify(data, v.pin)
 	switch {
 	case errors.Is(err, audit.ErrUnknownMembers):
-		return verdict{File: file, Error: err.Error() + "; check it with --pin FILE", code: ExitUsage}
+		d.Error, d.code = err.Error()+"; check it with --pin FILE", ExitUsage
 	case err != nil:
-		return verdict{File: file, Error: err.Error(), Fraud: audit.Fraud(err), code: ExitFailed}
-	}
-	d := verdict{File: file, Holds: true, Finding: f}
-	if !f.Pinned {
-		d.code = ExitUnpinned
-	}
-	if v.intervals && f.Statement != nil {
-		d.Intervals = intervalsOf(f.Statement)
+		d.Error, d.Fraud, d.code = err.Error(), audit.Fraud(err), ExitFailed
+		d.Faults, _ = audit.Faults(data, err)
+	default:
+		d.Holds, d.Finding = true, f
+		if !f.Pinned {
+			d.code = ExitUnpinned
+		}
+		if v.intervals && f.Statement != nil {
+			d.Intervals = intervalsOf(f.Statement)
+		}
 	}
 	return d
+}
+
+// carried takes the file out of a page and says whose page it is.
+func carried(page []byte) (file []byte, whose string, err error) {
+	c, own, err := checkpage.Read(page)
+	if err == nil && len(c.File) == 0 {
+		err = errors.New("it is a page that checks files, and carries none")
+	}
+	if own {
+		return c.File, "own", err
+	}
+	return c.File, "other", err
 }
 
 func (v *verifier) print(d *verdict) error {
@@ -209,6 +245,14 @@ func (v *verifier) print(d *verdict) error {
 		fmt.Fprintf(&b, "%s: cannot be checked: %s\n", d.File, d.Error)
 	default:
 		fmt.Fprintf(&b, "%s: does not hold: %s\n", d.File, d.Error)
+	}
+	if len(d.Faults) > 1 {
+		for _, f := range d.Faults {
+			fmt.Fprintf(&b, "  %s: %s\n", f.Path, f.Text)
+		}
+	}
+	if d.code != ExitUsage {
+		b.WriteString(pageWords[d.Page])
 	}
 	if d.Finding != nil {
 		list(&b, "", d.Finding.Summary)
@@ -233,6 +277,11 @@ func (v *verifier) print(d *verdict) error {
 	}
 	_, err := io.WriteString(v.out, printable(b.String()))
 	return err
+}
+
+var pageWords = map[string]string{
+	"own":   "  It stands in a page whose checker is this program's own.\n",
+	"other": "  It stands in a page with another checker than this program's: believe what is said here, not what the page says.\n",
 }
 
 func list(b *strings.Builder, before string, lines []string) {

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/lamppost/lamppost/internal/checkpage"
 )
 
 // example copies a file of package audit's testdata into a folder of its own, changed if old is not empty.
@@ -122,6 +124,63 @@ func TestVerifyJSON(t *testing.T) {
 	if b.Holds || b.Finding != nil || !strings.Contains(b.Error, "outcome no") {
 		t.Errorf("second = %+v", b)
 	}
+}
+
+// What a page carries is checked like a file, and it is said whose checker the page has; a page that only checks is no file.
+func TestVerifyPage(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	pin := example(t, dir, "network.pin", "", "")
+	good, err := os.ReadFile(example(t, dir, "statement.json", "", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := bytes.Replace(bytes.Replace(good, []byte("1.48"), []byte("1.84"), 1), []byte("0.75"), []byte("0.57"), 1)
+	page := func(name string, file []byte, change ...string) string {
+		path := filepath.Join(dir, name)
+		text := strings.NewReplacer(change...).Replace(string(checkpage.Content{File: file, Version: "v1"}.Page()))
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for name, c := range map[string]struct {
+		file string
+		code int
+		want []string
+	}{
+		"own":        {page("own.html", good), 0, []string{"own.html: holds", "a page whose checker is this program's own", "total 11.97 EUR"}},
+		"other":      {page("other.html", good, "answer.holds &&", "true &&"), 0, []string{"other.html: holds", "another checker than this program's"}},
+		"false":      {page("false.html", bad), 1, []string{"does not hold: invoice ST-000001: line 2", "one more place differs", "/invoices/0/lines/1/", "checker is this program's own"}},
+		"empty":      {page("empty.html", nil), 2, []string{"it is a page that checks files, and carries none"}},
+		"not a page": {page("not.html", good, `id="file"`, `id="life"`), 2, []string{"it is not a page that this program makes"}},
+	} {
+		code, said := verify(t, "--pin", pin, c.file)
+		for _, want := range c.want {
+			if !strings.Contains(said, want) {
+				t.Errorf("%s: it does not say %q but:\n%s", name, want, said)
+			}
+		}
+		if code != c.code {
+			t.Errorf("%s: exit %d, want %d", name, code, c.code)
+		}
+	}
+	if _, said := verify(t, "--json", "--pin", pin, filepath.Join(dir, "false.html")); !strings.Contains(said, `"page":"own"`) || !strings.Contains(said, `"path":"/invoices/0/lines/1/`) {
+		t.Errorf("as JSON: %s", said)
+	}
+}
+
+// The page to keep is the one that nodes serve; a pin is told with its fingerprint.
+func TestCheckerAndPin(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "check.html")
+	says(t, []string{"checker", "-o", file}, "Checker written to "+file, checkpage.Checker())
+	data, err := os.ReadFile(file)
+	if c, own, err2 := checkpage.Read(data); err != nil || err2 != nil || !own || len(c.File) > 0 || c.Pin != "" {
+		t.Errorf("the page is not our own, or carries something: %v, %v", err, err2)
+	}
+	says(t, []string{"pin", "../../audit/testdata/network.pin"}, "Network: riverside", "Members: 1, of whom 1 must sign", "Fingerprint: QXMY HLY2 3PZS TYFB V7HU O3MA F5BI IKXY")
+	fails(t, []string{"pin", file}, "reading the pin")
 }
 
 // A file cannot write to the terminal: what it says is printed without control characters.
