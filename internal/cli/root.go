@@ -66,7 +66,7 @@ gives every party one statement whose every line can be checked offline.`,
 		Version:       version(),
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(demoCmd(), serveCmd(), gatewayCmd(), witnessCmd(), verifyCmd(), fsckCmd(), benchCmd(), statusCmd(),
+	root.AddCommand(demoCmd(), serveCmd(), gatewayCmd(), witnessCmd(), verifyCmd(), followCmd(), fsckCmd(), benchCmd(), statusCmd(),
 		partyCmd(), deviceCmd(), pointCmd(), tariffCmd(), agreementCmd(), invoiceCmd(), statementCmd(), transferCmd(),
 		retentionCmd(), holdCmd(), eraseCmd(), snapshotCmd(), restoreCmd())
 	return root

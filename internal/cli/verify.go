@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,13 +26,16 @@ func verifyCmd() *cobra.Command {
 	var v verifier
 	r := resegment{verifier: &v}
 	cmd := &cobra.Command{
-		Use:   "verify [--pin FILE] [--intervals] [--json] FILE… | --segments DIR|URL",
+		Use:   "verify [--pin FILE] [--state FILE] [--intervals] [--json] FILE… | --segments DIR|URL",
 		Short: "Check statements, receipts and reports, offline, or all signatures of a node",
 		Long: `Check statements, receipts and reports, offline and without trusting whoever sent them.
 
 Every line is computed again from readings that the devices signed, under the tariff and the agreement in the
 network's log, up to the checkpoints that the network's members signed. The pin says who these members are: get it
 from somebody you trust, and not from the same place as the file.
+
+With --state, each file's checkpoint must be of the same history as the one that lamppost follow remembers there; the log's files, where it was
+followed, prove it. Without, a file only shows a history that the members signed, perhaps for you alone.
 
 With --segments, the archive of a node is checked instead: every signature of a device that it still has, under the keys that
 the network's orders gave, and every transaction against the log. DIR is the data folder of a node that is stopped, or a backup; URL a
@@ -64,6 +68,7 @@ that says nothing without a pin; 3 everything holds, but without a pin, so nothi
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(fmt.Errorf("verify: %w", err)) })
 	cmd.Flags().StringVar(&v.pinPath, "pin", "", "the network's pin: whose signatures count")
+	cmd.Flags().StringVar(&v.state.path, "state", "", "what lamppost follow remembers: the file must be of the same history of the log")
 	cmd.Flags().BoolVar(&v.json, "json", false, "print one JSON object per file")
 	cmd.Flags().BoolVar(&v.intervals, "intervals", false, "list the intervals in which the price of each line of a statement held, with their registers")
 	cmd.Flags().StringVar(&r.at, "segments", "", "check all signatures in a node's folder, or of a node at an address")
@@ -80,8 +85,10 @@ type verifier struct {
 	pinPath   string
 	json      bool
 	intervals bool
+	state     headState // of a follower, where one is given
 	out       io.Writer
 	pin       *audit.Pin
+	follower  *audit.Follower
 }
 
 // A verdict is what came of one file, as --json prints it.
@@ -142,18 +149,36 @@ func (v *verifier) run(files []string) error {
 	return nil
 }
 
-func (v *verifier) readPin() error {
+// readPin reads the pin and what is remembered of its log, where they are given.
+func (v *verifier) readPin() (err error) {
 	if v.pinPath == "" {
+		if v.state.path != "" {
+			return errors.New("verify: --state needs --pin: what is remembered was believed under it")
+		}
 		return nil
 	}
-	text, err := readLimited(v.pinPath, audit.MaxPinBytes)
-	if err != nil {
-		return fmt.Errorf("verify: reading the pin: %w", err)
+	if v.pin, err = readPinFile("verify", v.pinPath); err != nil || v.state.path == "" {
+		return err
 	}
-	if v.pin, err = audit.ParsePin(string(text)); err != nil {
-		return fmt.Errorf("verify: reading the pin %q: %w; get it again from whoever runs the network", v.pinPath, err)
+	if v.follower, err = v.state.open(v.pin); err == nil && v.follower.Head == nil {
+		err = fmt.Errorf("nothing is remembered in %q yet: lamppost follow writes it", v.state.path)
+	}
+	if err != nil {
+		return fmt.Errorf("verify: %w", err)
 	}
 	return nil
+}
+
+func readPinFile(verb, path string) (*audit.Pin, error) {
+	text, err := readLimited(path, audit.MaxPinBytes)
+	if err != nil {
+		return nil, fmt.Errorf("%s: reading the pin: %w", verb, err)
+	}
+	pin, err := audit.ParsePin(string(text))
+	if err != nil {
+		return nil, fmt.Errorf("%s: reading the pin %q: %w; get it again from whoever runs the network", verb, path, err)
+	}
+	return pin, nil
 }
 
 // readLimited reads a file of at most limit bytes.
@@ -179,6 +204,35 @@ func (v *verifier) check(file string) verdict {
 		return verdict{File: file, Error: "reading the file: " + err.Error(), code: ExitUsage}
 	}
 	f, err := audit.Verify(data, v.pin)
+	if err == nil && v.follower != nil && f.Kind != audit.KindFork {
+		return v.compare(file, f)
+	}
+	return v.judged(file, f, err)
+}
+
+// compare holds what was found against what is remembered of the log.
+func (v *verifier) compare(file string, f *audit.Finding) verdict {
+	err := v.follower.Compare(f, logFiles{logAt(context.Background(), v.state.log)})
+	var fork *audit.Fork
+	switch {
+	case err == nil:
+		h := v.follower.Head
+		f.Summary = append(f.Summary, fmt.Sprintf("of the same history as the checkpoint of %d entries remembered from %s", h.Size, v.state.log))
+	case errors.As(err, &fork):
+		path, kerr := v.state.keep(fork)
+		err = fmt.Errorf("%w; both checkpoints are kept in %s", err, path)
+		if kerr != nil {
+			err = fmt.Errorf("%w; and the proof could not be kept: %w", fork, kerr)
+		}
+	case errors.Is(err, audit.ErrNewer):
+		return verdict{File: file, Error: err.Error() + ": run lamppost follow, then check again", code: ExitUsage}
+	default:
+		return verdict{File: file, Error: fmt.Sprintf("it cannot be held against what is remembered of the log: %v", err), code: ExitUsage}
+	}
+	return v.judged(file, f, err)
+}
+
+func (v *verifier) judged(file string, f *audit.Finding, err error) verdict {
 	switch {
 	case errors.Is(err, audit.ErrUnknownMembers):
 		return verdict{File: file, Error: err.Error() + "; check it with --pin FILE", code: ExitUsage}
