@@ -48,20 +48,24 @@ var uses = map[string]string{
 	"internal/folder":                  "internal/kv",
 	"internal/fsck": ". audit sig internal/archive internal/archive/dir internal/folder internal/kv internal/kv/pebble internal/ledger internal/replica " +
 		"internal/snapshot/dir internal/tilelog",
+	"internal/export": ". internal/archive internal/ledger internal/replica",
+	"internal/backup": ". internal/folder internal/kv internal/tilelog",
+	"internal/scrub":  ". internal/archive internal/kv internal/snapshot internal/snapshot/dir internal/tilelog",
+	"internal/restore": ". audit sig internal/api internal/archive internal/archive/dir internal/backup internal/folder internal/kv internal/kv/pebble internal/ledger " +
+		"internal/replica internal/snapshot internal/snapshot/dir internal/tilelog",
 	"internal/recheck":                   ". sig internal/archive internal/replica internal/tilelog",
-	"internal/restore":                   ". audit internal/kv internal/kv/pebble internal/replica internal/snapshot internal/snapshot/dir internal/tilelog",
 	"internal/ingest":                    ". sig internal/consensus internal/kv",
 	"internal/ingest/brokerd":            ". internal/ingest",
 	"internal/ingest/brokerd/brokertest": "",
 	"internal/ingest/mapping":            ". internal/ingest",
 	"internal/ingest/mqttd":              ". internal/ingest",
 	"internal/ingest/httpd":              ". sig internal/ingest",
-	"internal/api": ". audit sig tariff internal/archive internal/consensus internal/kv internal/ledger internal/replica " +
+	"internal/api": ". audit sig tariff internal/archive internal/consensus internal/export internal/kv internal/ledger internal/replica " +
 		"internal/snapshot/dir internal/tilelog",
 	"internal/dashboard": "",
-	"internal/node": ". audit sig internal/api internal/archive internal/archive/dir internal/challenge internal/consensus internal/consensus/solo internal/cosign " +
+	"internal/node": ". audit sig internal/api internal/archive internal/archive/dir internal/backup internal/challenge internal/consensus internal/consensus/solo internal/cosign " +
 		"internal/dashboard internal/folder internal/ingest internal/ingest/brokerd internal/ingest/httpd internal/ingest/mapping internal/ingest/mqttd internal/kv " +
-		"internal/kv/pebble internal/ledger internal/replica internal/snapshot internal/snapshot/dir internal/tilelog",
+		"internal/kv/pebble internal/ledger internal/replica internal/scrub internal/snapshot internal/snapshot/dir internal/tilelog",
 	"internal/gateway": ". sig internal/consensus internal/ingest internal/ingest/httpd internal/ingest/mqttd internal/kv internal/kv/pebble",
 	"internal/cosign":  ". internal/tilelog internal/witness",
 	"internal/witness": ". internal/dashboard internal/kv internal/kv/pebble internal/tilelog",
@@ -69,8 +73,8 @@ var uses = map[string]string{
 		"internal/ledger internal/ledger/ledgertest internal/replica internal/tilelog",
 	"internal/demo":          ". audit device device/devicemqtt sig tariff internal/api internal/consensus internal/node",
 	"internal/demo/data/gen": "",
-	"internal/measure":       ". audit sig internal/api internal/archive internal/archive/dir internal/kv internal/kv/pebble internal/node internal/replica internal/tilelog",
-	"internal/cli": ". audit device sig tariff internal/api internal/archive internal/archive/dir internal/demo internal/folder internal/fsck internal/gateway " +
+	"internal/measure":       ". audit sig internal/api internal/archive internal/archive/dir internal/export internal/kv internal/kv/pebble internal/node internal/replica internal/tilelog",
+	"internal/cli": ". audit device sig tariff internal/api internal/archive internal/archive/dir internal/backup internal/demo internal/export internal/folder internal/fsck internal/gateway " +
 		"internal/kv/pebble internal/measure internal/node internal/recheck internal/replica internal/restore internal/tilelog internal/witness",
 	"cmd/lamppost": "internal/cli",
 }
@@ -94,11 +98,12 @@ var library = map[string]struct{ code, tests string }{
 	"github.com/eclipse/paho.mqtt.golang":     {tests: "device/devicemqtt internal/ingest/mqttd internal/node"},
 	"github.com/fxamacker/cbor/v2":            {code: "."},
 	"github.com/goccy/go-yaml":                {code: "internal/node internal/ingest/mapping"},
-	"github.com/klauspost/compress":           {code: "internal/archive internal/snapshot"},
+	"github.com/klauspost/compress":           {code: "internal/archive internal/backup internal/snapshot", tests: "internal/backup"},
 	"github.com/hashicorp/raft":               {code: "internal/consensus/raft"},
 	"github.com/hashicorp/raft-wal":           {code: "internal/consensus/raft"},
 	"github.com/mochi-mqtt/server/v2":         {code: "internal/ingest/mqttd", tests: "device/devicemqtt"},
 	"github.com/oasisprotocol/curve25519-voi": {code: "sig"},
+	"github.com/parquet-go/parquet-go":        {code: "internal/export", tests: "internal/api"},
 	"github.com/prometheus/client_golang":     {code: "internal/ingest internal/ingest/mqttd internal/ingest/httpd internal/ingest/brokerd internal/node"},
 	"github.com/prometheus/client_model":      {tests: "internal/ingest internal/ingest/mqttd internal/ingest/httpd internal/ingest/brokerd internal/node"},
 	"github.com/rogpeppe/go-internal":         {tests: "cmd/lamppost internal/cli"},

@@ -15,6 +15,16 @@ const (
 	Register             // cumulative; what bills are made from
 )
 
+var kindNames = [...]string{"gauge", "interval", "register"}
+
+// String returns the kind's name.
+func (k Kind) String() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return "gauge"
+}
+
 // A Quality says where a value comes from.
 type Quality uint8
 
@@ -46,6 +56,16 @@ const (
 	TimeInformative              // set once, drifting
 	TimeSynchronised             // disciplined by a time service
 )
+
+var timeQualityNames = [...]string{"unknown", "relative", "informative", "synchronised"}
+
+// String returns the time quality's name.
+func (q TimeQuality) String() string {
+	if int(q) < len(timeQualityNames) {
+		return timeQualityNames[q]
+	}
+	return "unknown"
+}
 
 // A Reading is one value of one quantity at one time.
 type Reading struct {

@@ -38,6 +38,8 @@ type Config struct {
 	Status     func() consensus.Status
 	// Files is where the log is published.
 	Files tilelog.Source
+	// LogArchive is where Files reads older tiles, for people.
+	LogArchive string
 	// Packs holds the bodies that the store has no longer. Nil: it has all.
 	Packs     *archive.Packs
 	Witnesses *Witnesses       // nil: this node asks none
@@ -58,6 +60,10 @@ type Config struct {
 	Gateways *Gateways // nil: this node takes none
 	// Snapshots are the files with the ledger's state. Nil: there are none.
 	Snapshots *Snapshots
+	// Backups makes backups. Nil: there are none.
+	Backups *Backups
+	// Scrub says what reading everything again has found. Nil: nothing is read.
+	Scrub func() ScrubState
 	// Seen lists devices that spoke without a key and are not enrolled. Nil: nobody can.
 	Seen func() []PendingDevice
 	// Broker says how the node stands with a broker that it has joined. Nil, and its nil: it has joined none.
@@ -74,11 +80,12 @@ type Config struct {
 
 // A Server answers requests. Handler may be called once or often; Close ends what does not end by itself.
 type Server struct {
-	cfg    Config
-	log    *slog.Logger
-	gate   gate
-	once   sync.Once
-	closed chan struct{}
+	cfg     Config
+	log     *slog.Logger
+	gate    gate
+	once    sync.Once
+	closed  chan struct{}
+	exports chan struct{} // one for each that runs
 }
 
 // New returns a Server. An empty AdminToken is an error: it would let everybody in.
@@ -99,14 +106,14 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Verify == nil {
 		cfg.Verify = func() Verification { return Verification{Policy: lamppost.VerifyFull.String()} }
 	}
-	s := &Server{cfg: cfg, log: cfg.Log, gate: newGate(cfg.AdminToken), closed: make(chan struct{})}
+	s := &Server{cfg: cfg, log: cfg.Log, gate: newGate(cfg.AdminToken), closed: make(chan struct{}), exports: make(chan struct{}, maxExports)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	return s, nil
 }
 
-// Close ends the event streams, so that an http.Server can shut down. Register it with RegisterOnShutdown.
+// Close ends event streams and exports, so that an http.Server can shut down. Register it with RegisterOnShutdown.
 func (s *Server) Close() { s.once.Do(func() { close(s.closed) }) }
 
 // A route is a line of the table: what is asked, who may ask, who answers.
@@ -148,6 +155,11 @@ func (s *Server) routes() []route {
 		{"POST /api/snapshots", closed, s.postSnapshot},
 		{"GET /api/snapshots/{name}", closed, s.getSnapshot},
 		{"GET /api/blocks", closed, s.getBlocks},
+		{"GET /api/export", closed, s.getExport},
+		{"GET /api/export/readings.parquet", closed, s.getReadings},
+		{"GET /api/backups", closed, s.getBackups},
+		{"POST /api/backups", closed, s.postBackup},
+		{"POST /api/backups/{id}/gone", closed, s.postBackupGone},
 		{"GET /api/log", closed, s.getLog},
 		{"GET /api/log/proof", closed, s.getLogProof},
 		{"GET /api/parties", closed, s.getParties},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/api"
+	"github.com/lamppost/lamppost/internal/export"
 	"github.com/lamppost/lamppost/internal/ledger"
 	"github.com/lamppost/lamppost/tariff"
 )
@@ -29,10 +30,12 @@ var shapes = map[string]reflect.Type{
 	"DeviceToken": reflect.TypeFor[api.DeviceToken](), "Block": reflect.TypeFor[api.Block](),
 	"Keeping": reflect.TypeFor[api.Keeping](), "Retention": reflect.TypeFor[lamppost.RetentionBody](),
 	"Hold": reflect.TypeFor[lamppost.HoldBody](), "Erasure": reflect.TypeFor[lamppost.EraseBody](),
+	"Backup": reflect.TypeFor[api.Backup](), "BackupList": reflect.TypeFor[api.BackupList](), "NewBackup": reflect.TypeFor[api.NewBackup](),
 	"SnapshotList": reflect.TypeFor[api.SnapshotList](),
 	"Adoption":     reflect.TypeFor[api.Adoption](),
 	"KeyHistory":   reflect.TypeFor[api.KeyHistory](), "Revoke": reflect.TypeFor[api.Revoke](), "GatewayList": reflect.TypeFor[api.GatewayList](),
 	"Fraud": reflect.TypeFor[lamppost.FraudBody](), "Correction": reflect.TypeFor[lamppost.Correction](),
+	"ExportStep": reflect.TypeFor[api.ExportStep](), "ExportResult": reflect.TypeFor[export.Result](),
 	"NewGateway": reflect.TypeFor[api.NewGateway](), "GatewayToken": reflect.TypeFor[api.GatewayToken](),
 }
 

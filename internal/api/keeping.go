@@ -18,6 +18,7 @@ type Keeping struct {
 	Holds      []lamppost.HoldBody      `json:"holds"`
 	Erasures   []Erasure                `json:"erasures"`
 	Archive    Archive                  `json:"archive"`
+	Backups    []Backup                 `json:"backups"`
 }
 
 // An Erasure is an order to forget and what became of it.
@@ -30,6 +31,8 @@ type Erasure struct {
 	Time     lamppost.TimeMS                       `json:"time_ms"`
 	Due      lamppost.TimeMS                       `json:"due_ms"`
 	Attested map[lamppost.MemberID]lamppost.TimeMS `json:"attested_ms"`
+	Backups  []string                              `json:"backups"` // of this node, that may still hold it
+	Overdue  bool                                  `json:"overdue"` // this member should have attested it
 }
 
 // Archive is how this node keeps older bodies.
@@ -42,7 +45,12 @@ type Archive struct {
 
 func (s *Server) getKeeping(w http.ResponseWriter, _ *http.Request) error {
 	out := Keeping{Erasures: []Erasure{}}
-	err := s.snapshot(func(r archive.View) (err error) {
+	var err error
+	if out.Backups, err = s.backups(); err != nil {
+		return err
+	}
+	now := s.cfg.Now()
+	err = s.snapshot(func(r archive.View) (err error) {
 		v := ledger.View{Reader: r}
 		if out.Retentions, err = v.Retentions(); err != nil {
 			return err
@@ -55,7 +63,12 @@ func (s *Server) getKeeping(w http.ResponseWriter, _ *http.Request) error {
 			return err
 		}
 		for _, e := range erasures {
-			out.Erasures = append(out.Erasures, Erasure{e.Height, e.Index, e.Device, e.Party, e.Basis, e.Time, e.Due(), e.Attested})
+			one := Erasure{Height: e.Height, Index: e.Index, Device: e.Device, Party: e.Party, Basis: e.Basis, Time: e.Time, Due: e.Due(),
+				Attested: e.Attested, Backups: []string{}}
+			if _, said := e.Attested[s.cfg.Member]; !said {
+				one.Backups, one.Overdue = holds(out.Backups, e.Height), now > e.Due()
+			}
+			out.Erasures = append(out.Erasures, one)
 		}
 		packs, err := r.All()
 		for _, p := range packs {

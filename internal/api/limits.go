@@ -24,6 +24,9 @@ const (
 	keepAlive     = 15 * time.Second       // longest silence of a stream
 	streamTimeout = 10 * time.Second       // longest time a reader of a stream may not read
 
+	maxExports  = 2         // that run at a time: each takes a core and some 100 MB
+	exportPiece = 256 << 10 // of a file in one piece
+
 	maxSeries = 64 // names of readings kept per device; further ones are counted in the totals only
 
 	// maxRebuildBytes is how much of the archive a start reads to show the recent past: some 300,000 reports.
@@ -42,6 +45,7 @@ const (
 	slackMS                         = 2000           // wall time from a report's coming until it shows, at most
 	unknownOnlineMS lamppost.TimeMS = 15 * 60 * 1000 // after a single report
 
-	tokenBytes = 16  // random bytes of a device's token
-	maxText    = 200 // bytes of a device's name or site, as the ledger takes them
+	tokenBytes   = 16   // random bytes of a device's token
+	maxPathBytes = 4096 // of a backup's path
+	maxText      = 200  // bytes of a device's name or site, as the ledger takes them
 )

@@ -274,21 +274,10 @@ func (l *Live) readings(id lamppost.DeviceID, now lamppost.TimeMS) (readings []R
 		return readings, 0, false
 	}
 	for _, s := range t.series {
-		readings = append(readings, Reading{Name: s.last.Name, Unit: s.last.Unit, Value: text(&s.last), Kind: kindName(s.last.Kind),
+		readings = append(readings, Reading{Name: s.last.Name, Unit: s.last.Unit, Value: text(&s.last), Kind: s.last.Kind.String(),
 			Quality: s.last.Quality.String(), Time: s.last.Time})
 	}
 	return readings, t.received, t.online(now, l.slack)
-}
-
-func kindName(k lamppost.Kind) string {
-	switch k {
-	case lamppost.Register:
-		return "register"
-	case lamppost.Interval:
-		return "interval"
-	default:
-		return "gauge"
-	}
 }
 
 // history returns the points of a series, its latest reading always being the last.
@@ -303,7 +292,7 @@ func (l *Live) history(id lamppost.DeviceID, name string) (Series, bool) {
 	if s == nil {
 		return Series{}, false
 	}
-	out := Series{Name: s.last.Name, Unit: s.last.Unit, Kind: kindName(s.last.Kind), Times: append([]lamppost.TimeMS{}, s.ring.times...),
+	out := Series{Name: s.last.Name, Unit: s.last.Unit, Kind: s.last.Kind.String(), Times: append([]lamppost.TimeMS{}, s.ring.times...),
 		Values: make([]float64, 0, len(s.ring.values)+1)}
 	for _, v := range s.ring.values {
 		out.Values = append(out.Values, shortFloat(v))

@@ -60,6 +60,7 @@ type LogHead struct {
 	Root       string          `json:"root"`
 	Checkpoint string          `json:"checkpoint"` // signed note
 	Published  lamppost.TimeMS `json:"published_ms"`
+	Archive    string          `json:"archive"`       // where older tiles are read; empty: they are all here
 	Cosigned   int64           `json:"cosigned_size"` // of the latest checkpoint that enough witnesses cosigned
 }
 

@@ -22,7 +22,24 @@ type Snapshots struct {
 
 // Copies says how it stands with what else there is of the chain on this node.
 type Copies struct {
-	Snapshot SnapshotState `json:"snapshot"`
+	Snapshot SnapshotState   `json:"snapshot"`
+	Backup   lamppost.TimeMS `json:"backup_ms"` // when the latest whole backup was made; 0: none is known
+	Scrub    ScrubState      `json:"scrub"`
+	Overdue  int             `json:"overdue"` // erasures that should be out of every file and backup of this member, and are not
+}
+
+// A ScrubState says how far the reading of everything on the disk is, and what it has found.
+type ScrubState struct {
+	Began   lamppost.TimeMS `json:"began_ms"` // this time round; 0: not yet, or never
+	Percent int             `json:"percent"`
+	Faults  []Fault         `json:"faults"`
+}
+
+// A Fault is something on the disk that is not what was written.
+type Fault struct {
+	Where string          `json:"where"`
+	What  string          `json:"what"`
+	At    lamppost.TimeMS `json:"at_ms"`
 }
 
 // A SnapshotState says when the last snapshot was taken; its height is 0 before the first.

@@ -74,6 +74,13 @@ func (s *Server) status() Status {
 	if s.cfg.Snapshots != nil {
 		out.Copies.Snapshot = s.cfg.Snapshots.State()
 	}
+	out.Copies.Scrub.Faults = []Fault{}
+	if s.cfg.Scrub != nil {
+		out.Copies.Scrub = s.cfg.Scrub()
+	}
+	if s.cfg.Backups != nil {
+		out.Copies.Backup, out.Copies.Overdue = s.cfg.Backups.State()
+	}
 	if s.cfg.Broker != nil {
 		out.Broker = s.cfg.Broker()
 	}
@@ -84,7 +91,7 @@ func (s *Server) status() Status {
 func (s *Server) head() LogHead {
 	note, c, published, err := s.cfg.Checkpoint()
 	if err != nil {
-		return LogHead{}
+		return LogHead{Archive: s.cfg.LogArchive}
 	}
-	return LogHead{Size: c.Size, Root: c.Root.String(), Checkpoint: note, Published: published}
+	return LogHead{Size: c.Size, Root: c.Root.String(), Checkpoint: note, Published: published, Archive: s.cfg.LogArchive}
 }

@@ -338,7 +338,9 @@ func (t *thinner) thin(c *content) error {
 	if n := len(c.blocks); n > 0 {
 		last = c.blocks[n-1].Block.Height
 	}
-	c.series = slices.DeleteFunc(merge(c.series, t.sums.series()), func(s Series) bool { return last <= t.rules.Erased[s.Device] })
+	c.series = slices.DeleteFunc(merge(c.series, t.sums.series()), func(s Series) bool {
+		return slices.ContainsFunc(t.rules.Erased[s.Device], func(e Place) bool { return last < e.Height }) // later packs never summed it up
+	})
 	for i := range c.series {
 		t.age(&c.series[i])
 	}
@@ -381,9 +383,9 @@ func (t *thinner) tx(s *storedTx, at Place) error {
 		return err
 	}
 	t.together = seg.Header.Aggregate != nil && slices.ContainsFunc(seg.Kept, func(k lamppost.KeptReport) bool {
-		return t.class(&k, at.Height) == Raw && t.report.Halved()
+		return t.class(&k, at) == Raw && t.report.Halved()
 	})
-	thin := seg.Thin(func(k *lamppost.KeptReport) bool { return t.keep(k, at.Height) })
+	thin := seg.Thin(func(k *lamppost.KeptReport) bool { return t.keep(k, at) })
 	t.reports += uint64(seg.Header.Count)
 	t.kept += uint64(len(thin.Kept))
 	if len(thin.Kept) < len(seg.Kept) {
@@ -394,16 +396,16 @@ func (t *thinner) tx(s *storedTx, at Place) error {
 }
 
 // class reads a report and judges it.
-func (t *thinner) class(k *lamppost.KeptReport, h lamppost.Height) Class {
+func (t *thinner) class(k *lamppost.KeptReport, at Place) Class {
 	if t.report.Decode(k.Report) != nil {
 		t.report = lamppost.Report{Readings: t.report.Readings[:0]} // nobody's: the general rule holds
 	}
-	return t.rules.class(&t.report, k, h, t.now)
+	return t.rules.class(&t.report, k, at, t.now)
 }
 
 // keep says whether a report stays, and sums it up if it goes and shall not be forgotten yet.
-func (t *thinner) keep(k *lamppost.KeptReport, h lamppost.Height) bool {
-	class := t.class(k, h)
+func (t *thinner) keep(k *lamppost.KeptReport, at Place) bool {
+	class := t.class(k, at)
 	if t.together && t.report.Halved() && class != Erased {
 		class = Raw
 	}

@@ -282,7 +282,31 @@ func TestHalvedReportsStayTogether(t *testing.T) {
 		if got := fmt.Sprint(h.left()); got != step.left {
 			t.Errorf("after %d days: %s, want %s", step.after/day, got, step.left)
 		}
-		h.rules.Erased, h.rules.Erase, h.rules.Changed = map[lamppost.DeviceID]lamppost.Height{"erased": 1}, 2, 2
+		h.rules.Erased, h.rules.Erase, h.rules.Changed = map[lamppost.DeviceID][]archive.Place{"erased": {{Height: 1, Index: 1}}}, 2, 2
+	}
+}
+
+// An erasure reaches the reports before it in the log, not those after it in its own block. A hold keeps from it only what it
+// held already: what a later one finds erased is gone, here as at members who were quicker.
+func TestErasureReachesBack(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	for range 3 {
+		h.block(start, nil, h.report("a", start, 1, 0), h.report("b", start, 1, 0), h.report("c", start, 1, 0), h.report("d", start, 1, 0))
+	}
+	order := archive.Place{Height: 2} // before the segment of block 2
+	h.rules = archive.Rules{Erase: 2, Changed: 3, Erased: map[lamppost.DeviceID][]archive.Place{"a": {order}, "b": {order}, "c": {order},
+		"d": {order, {Height: 3}}},
+		Holds: []archive.Hold{{Device: "b", Since: archive.Place{Height: 1, Index: 1}}, {Device: "c", Since: archive.Place{Height: 2, Index: 1}},
+			{Device: "d", Since: archive.Place{Height: 2, Index: 1}}}}
+	h.settle(h.keeper(), start)
+	if got, want := fmt.Sprint(h.left()), "[1/1 2/0 2/1 2/2 2/3 3/0 3/1 3/2 3/3]"; got != want {
+		t.Errorf("left are %s, want %s", got, want)
+	}
+	h.rules.Holds, h.rules.Changed = nil, 4
+	h.settle(h.keeper(), start)
+	if got, want := fmt.Sprint(h.left()), "[2/0 2/1 2/2 3/0 3/1 3/2 3/3]"; got != want {
+		t.Errorf("without the holds: left are %s, want %s", got, want)
 	}
 }
 
@@ -328,7 +352,7 @@ func TestErase(t *testing.T) {
 	h.settle(k, start+12*hour)
 	purged := 0
 	k.Purge = func() error { purged++; return nil }
-	h.rules.Erased, h.rules.Erase, h.rules.Changed = map[lamppost.DeviceID]lamppost.Height{"ann": 12}, 12, 12
+	h.rules.Erased, h.rules.Erase, h.rules.Changed = map[lamppost.DeviceID][]archive.Place{"ann": {{Height: 12, Index: 1}}}, 12, 12
 	h.rules.Gone = map[archive.Place]bool{{Height: 3, Index: 1}: true}
 	if did := h.settle(k, start+13*hour); did.Erased != 12 || did.Thinned != 12 || purged != 1 {
 		t.Errorf("did %+v, purged %d times", did, purged)
@@ -438,7 +462,7 @@ func TestFailureTable(t *testing.T) {
 		for _, now := range []lamppost.TimeMS{start + 9*hour, start + 3*day} {
 			h.rules = archive.Rules{Default: archive.Retention{RawMS: 2 * day, SummaryMS: 2 * day}}
 			if now > start+2*day {
-				h.rules.Erased, h.rules.Erase, h.rules.Changed = map[lamppost.DeviceID]lamppost.Height{"a": 6}, 8, 8
+				h.rules.Erased, h.rules.Erase, h.rules.Changed = map[lamppost.DeviceID][]archive.Place{"a": {{Height: 6, Index: 1}}}, 8, 8
 			}
 			for {
 				did, err := k.Step(now)

@@ -21,7 +21,7 @@ func benchGrowthCmd() *cobra.Command {
 the end of each simulated day: store, log and archive. Signatures are real and not checked. Thirty days of a thousand
 devices take about half an hour.`,
 		Example: `  lamppost bench growth --days 30 --raw 2d --json
-  lamppost bench growth --days 3 --raw ever`,
+  lamppost bench growth --days 3 --raw ever --export`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var err error
@@ -56,6 +56,10 @@ devices take about half an hour.`,
 			t.print(out, "")
 			_, err = fmt.Fprintf(out, "After day %d a report costs %.1f bytes: %.1f in the store, %.1f in the log, %.1f in the archive. As it is sent it has %.0f; a segment has %.1f.\n",
 				r.SlopeFrom, r.BytesPerEach, r.StorePerEach, r.LogPerEach, r.ArchivePerEach, r.ReportBytes, r.SegmentOf)
+			if x := r.Export; x != nil && err == nil {
+				_, err = fmt.Fprintf(out, "All readings as Parquet: %d rows in %.1f s (%.1f s of CPU), %.0f a second; %.2f bytes each; at most %.0f MB of memory.\n",
+					x.Rows, x.Seconds, x.CPUSeconds, x.RowsPerS, x.BytesPerRow, x.PeakHeapMB)
+			}
 			return err
 		},
 	}
@@ -66,6 +70,7 @@ devices take about half an hour.`,
 	f.DurationVar(&o.Linger, "linger", 2*time.Second, "how long a segment gathers reports")
 	f.StringVar(&raw, "raw", "2d", "how long reports stay raw, or ever")
 	f.StringVar(&summary, "summary", "", "how long they stay summed up, or ever (default: not at all)")
+	f.BoolVar(&o.Export, "export", false, "export all readings as Parquet at the end")
 	f.StringVar(&o.Dir, "dir", "", "where to make the folder (default: the system's temporary folder)")
 	f.BoolVar(&asJSON, "json", false, "print one JSON object")
 	return cmd

@@ -155,20 +155,26 @@ func (n *remote) ask(method, path string, body []byte) ([]byte, error) {
 			return raw, nil
 		}
 		var e api.Error
-		if json.Unmarshal(raw, &e) != nil || e.Code == "" {
-			return nil, fmt.Errorf("%s does not answer like a Lamppost node: status %d: %.100q", n.url, status, raw)
-		}
-		if method == http.MethodGet && e.Code == lamppost.CodeNotReady.String() && try < notReadyTries {
+		if json.Unmarshal(raw, &e) == nil && method == http.MethodGet && e.Code == lamppost.CodeNotReady.String() && try < notReadyTries {
 			if err := pause(n.ctx, time.Second); err != nil {
 				return nil, err
 			}
 			continue
 		}
-		if status == http.StatusUnauthorized {
-			return nil, fmt.Errorf("the node at %s does not take this token: give --data DIR with that node's data folder, or set LAMPPOST_TOKEN", n.url)
-		}
-		return nil, fmt.Errorf("%s (%s)", printable(e.Text), printable(e.Code))
+		return nil, n.refusal(status, raw)
 	}
+}
+
+// refusal is what an answer that is no success says.
+func (n *remote) refusal(status int, raw []byte) error {
+	var e api.Error
+	if json.Unmarshal(raw, &e) != nil || e.Code == "" {
+		return fmt.Errorf("%s does not answer like a Lamppost node: status %d: %.100q", n.url, status, raw)
+	}
+	if status == http.StatusUnauthorized {
+		return fmt.Errorf("the node at %s does not take this token: give --data DIR with that node's data folder, or set LAMPPOST_TOKEN", n.url)
+	}
+	return fmt.Errorf("%s (%s)", printable(e.Text), printable(e.Code))
 }
 
 func pause(ctx context.Context, d time.Duration) error {

@@ -30,16 +30,17 @@ func followCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "follow URL|DIR --pin FILE [--state FILE] [--once|--every DURATION] [--json]",
 		Short: "Remember a log's latest checkpoint, and refuse any other history",
-		Long: `Follow a network's log, from anywhere, with a few hundred bytes: remember its latest checkpoint, and accept the next one only if it is
-signed and cosigned as the pin asks and the log's own files prove that it continues the one before (C2SP tlog-tiles).
+		Long: `Follow a network's log, from anywhere, with a few hundred bytes: remember its latest checkpoint, and accept the next
+one only if it is signed and cosigned as the pin asks and the log's own files prove that it continues the one before
+(C2SP tlog-tiles).
 
-URL is a node's address or that of a log's files anywhere; DIR a node's data folder or a folder with a log's files. What is
-remembered stands in the state file; lamppost verify --state FILE holds files against it. A log that was rolled back is refused. One that has
-two histories is refused, and both checkpoints with the proof are kept beside the state: everybody with the pin can check that
-file with lamppost verify.
+URL is a node's address or that of a log's files anywhere; DIR a node's data folder or a folder with a log's files. What
+is remembered stands in the state file; lamppost verify --state FILE holds files against it. A log that was rolled back
+is refused. One that has two histories is refused, and both checkpoints with the proof are kept beside the state:
+everybody with the pin can check that file with lamppost verify.
 
-Exit status: 0 the log continues; 1 it does not, or its checkpoint does not hold under the pin; 2 wrong usage, or the log cannot be read
-(without --once it is tried again).`,
+Exit status: 0 the log continues; 1 it does not, or its checkpoint does not hold under the pin; 2 wrong usage, or the
+log cannot be read (without --once it is tried again).`,
 		Example: `  lamppost follow https://node.example --pin network.pin
   lamppost follow /mirror/log --pin network.pin --once --json`,
 		Args: func(cmd *cobra.Command, args []string) error {

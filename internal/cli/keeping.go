@@ -260,7 +260,8 @@ func eraseListCmd(f *nodeFlags) *cobra.Command {
 				return err
 			}
 			return n.show(raw, func(w io.Writer) {
-				t := table{head: []string{"WHAT", "WHEN", "BASIS", "OUT OF EVERY FILE BY", "ATTESTED BY"}}
+				t := table{head: []string{"WHAT", "WHEN", "BASIS", "OUT OF EVERY FILE BY", "ATTESTED BY", "STILL IN BACKUPS"}}
+				late := 0
 				for _, e := range k.Erasures {
 					what := "reports of device " + string(e.Device)
 					if e.Party != "" {
@@ -270,9 +271,17 @@ func eraseListCmd(f *nodeFlags) *cobra.Command {
 					for _, m := range slices.Sorted(maps.Keys(e.Attested)) {
 						by = append(by, fmt.Sprintf("%s %s", m, minute(e.Attested[m])))
 					}
-					t.add(what, minute(e.Time), e.Basis, minute(e.Due), or(strings.Join(by, ", "), "nobody yet"))
+					due := minute(e.Due)
+					if e.Overdue {
+						late++
+						due += " OVERDUE"
+					}
+					t.add(what, minute(e.Time), e.Basis, due, or(strings.Join(by, ", "), "nobody yet"), strings.Join(e.Backups, ", "))
 				}
 				t.print(w, "Nothing was erased.")
+				if late > 0 {
+					fmt.Fprintln(w, "\n"+overdueWords(late))
+				}
 			})
 		}),
 	}
@@ -280,4 +289,10 @@ func eraseListCmd(f *nodeFlags) *cobra.Command {
 
 func minute(at lamppost.TimeMS) string {
 	return time.UnixMilli(int64(at)).UTC().Format("2006-01-02 15:04Z")
+}
+
+// overdueWords says what is late, and what to do.
+func overdueWords(n int) string {
+	return fmt.Sprintf("%d erasures should be out of every file and backup by now and are not: delete the backups named above and their copies;\n"+
+		"where the node cannot see that, say so with lamppost backup forget ID", n)
 }

@@ -8,11 +8,12 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/lamppost/lamppost/internal/node"
 )
 
 // Main runs the program and returns its exit code. The first interrupt ends it cleanly, a second one at once.
@@ -63,20 +64,11 @@ gives every party one statement whose every line can be checked offline.`,
   lamppost verify --pin network.pin statement.json`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Version:       version(),
+		Version:       node.Version(),
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(demoCmd(), serveCmd(), gatewayCmd(), witnessCmd(), verifyCmd(), followCmd(), fsckCmd(), benchCmd(), statusCmd(),
 		partyCmd(), deviceCmd(), pointCmd(), tariffCmd(), agreementCmd(), invoiceCmd(), statementCmd(), transferCmd(),
-		retentionCmd(), holdCmd(), eraseCmd(), snapshotCmd(), restoreCmd())
+		retentionCmd(), holdCmd(), eraseCmd(), snapshotCmd(), restoreCmd(), backupCmd(), logCmd(), exportCmd())
 	return root
-}
-
-// version is what the build knows of itself.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
-		return "development"
-	}
-	return info.Main.Version
 }

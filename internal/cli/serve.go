@@ -76,6 +76,9 @@ shows it.`,
 	f.StringVar(&flags.Broker.Group, "mqtt-broker-group", "", "share what comes from the broker with the nodes that name this group")
 	f.BoolVar(&flags.Broker.ACL, "mqtt-broker-acl", false, "the broker lets a device publish only to topics that name it")
 	f.BoolVar(&flags.Broker.Plain, "mqtt-broker-plain", false, "allow mqtt:// to another machine, in the clear")
+	f.StringVar(&flags.LogArchive, "log-archive", "", "where tiles of the log are that were moved away: a folder or an address")
+	f.Var(&flags.Scrub, "scrub", "time in which everything on the disk is read again and checked, or off (default 168h)")
+	f.Var(&flags.SnapshotEvery, "snapshot-every", "time between snapshots of the state, on the node's clock, or off (default 24h)")
 	f.BoolVar(&flags.AdmitUnsigned, "admit-unsigned", false, "let a new network enrol devices that nobody vouches for")
 	f.StringVar(&flags.Verify, "verify", "", `who checks devices' signatures in a new network: "full", every replica, or "gateway", gateways and samples (default "full")`)
 	f.Float64Var(&flags.Sample, "sample", 0, "share of trusted gateways' reports that this node checks itself (default 0.01)")
@@ -95,6 +98,7 @@ func override(cmd *cobra.Command, cfg *node.Config, flags node.Config, member st
 		"mqtt": {&cfg.MQTT, &flags.MQTT}, "tls-cert": {&cfg.TLSCert, &flags.TLSCert}, "tls-key": {&cfg.TLSKey, &flags.TLSKey},
 		"mapping": {&cfg.Mapping, &flags.Mapping}, "tls-client-ca": {&cfg.TLSClientCA, &flags.TLSClientCA},
 		"mqtt-broker": {&cfg.Broker.URL, &flags.Broker.URL}, "mqtt-broker-ca": {&cfg.Broker.CA, &flags.Broker.CA},
+		"log-archive":       {&cfg.LogArchive, &flags.LogArchive},
 		"mqtt-broker-group": {&cfg.Broker.Group, &flags.Broker.Group},
 		"verify":            {&cfg.Verify, &flags.Verify},
 	} {
@@ -110,6 +114,12 @@ func override(cmd *cobra.Command, cfg *node.Config, flags node.Config, member st
 		if set(name) {
 			*fields[0] = *fields[1]
 		}
+	}
+	if set("snapshot-every") {
+		cfg.SnapshotEvery = flags.SnapshotEvery
+	}
+	if set("scrub") {
+		cfg.Scrub = flags.Scrub
 	}
 	if set("sample") {
 		cfg.Sample = flags.Sample

@@ -53,6 +53,7 @@ func printStatus(w io.Writer, url string, s *api.Status) {
 	} else if b != nil {
 		fact("Broker", "%s, not connected since %s: %s", b.Address, when(b.Since), cmp.Or(b.Error, "the node has just started"))
 	}
+	printCopies(fact, s)
 	printWitnesses(fact, s)
 	fact("Signatures", "%s", verification(&s.Verify))
 	t := &s.Totals
@@ -70,6 +71,27 @@ func printStatus(w io.Writer, url string, s *api.Status) {
 	}
 	if s.Speed != 1 {
 		fact("Clock", "%s, %g times as fast as ours", when(s.Now), s.Speed)
+	}
+}
+
+// printCopies says how old the latest snapshot and backup are, and what is late.
+func printCopies(fact func(name, format string, args ...any), s *api.Status) {
+	c := &s.Copies
+	if c.Snapshot.Error != "" {
+		fact("Snapshot", "THE LATEST TRY DID NOT WORK: %s", c.Snapshot.Error)
+	} else if c.Snapshot.Height > 0 {
+		fact("Snapshot", "of block %d, %s", c.Snapshot.Height, since(c.Snapshot.Time, s.Now))
+	}
+	if c.Backup > 0 {
+		fact("Backup", "%s", since(c.Backup, s.Now))
+	} else {
+		fact("Backup", "none is known: lamppost backup makes one")
+	}
+	for _, f := range c.Scrub.Faults {
+		fact("DISK", "%s IS DAMAGED: %s (found %s); lamppost fsck says what follows", f.Where, f.What, since(f.At, s.Now))
+	}
+	if c.Overdue > 0 {
+		fact("Erasures", "%d OVERDUE: lamppost erase list says which, and which backups still hold them", c.Overdue)
 	}
 }
 

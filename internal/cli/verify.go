@@ -34,8 +34,9 @@ Every line is computed again from readings that the devices signed, under the ta
 network's log, up to the checkpoints that the network's members signed. The pin says who these members are: get it
 from somebody you trust, and not from the same place as the file.
 
-With --state, each file's checkpoint must be of the same history as the one that lamppost follow remembers there; the log's files, where it was
-followed, prove it. Without, a file only shows a history that the members signed, perhaps for you alone.
+With --state, each file's checkpoint must be of the same history as the one that lamppost follow remembers there; the
+log's files, where it was followed, prove it. Without, a file only shows a history that the members signed, perhaps for
+you alone.
 
 With --segments, the archive of a node is checked instead: every signature of a device that it still has, under the keys that
 the network's orders gave, and every transaction against the log. DIR is the data folder of a node that is stopped, or a backup; URL a

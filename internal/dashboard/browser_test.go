@@ -46,7 +46,7 @@ func TestInBrowser(t *testing.T) {
 		"pages fit": testPagesFit, "numbers move": testNumbersMove, "numbers move without events": testPolling,
 		"proof": testProof, "bill": testBill, "login": testLogin, "hostile names": testHostileNames,
 		"statement": testStatement, "chart": testChart, "find": testFind, "broker": testBroker, "adopt": testAdopt, "arithmetic": testArithmetic,
-		"lies": testLies, "witnesses": testWitnesses, "keyboard": testKeyboard, "keys": testKeys, "keeping": testKeeping,
+		"lies": testLies, "witnesses": testWitnesses, "copies": testCopies, "keyboard": testKeyboard, "keys": testKeys, "keeping": testKeeping,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, ctx) })
 	}
@@ -456,6 +456,35 @@ func testBroker(t *testing.T, ctx context.Context) {
 	d.advance()
 	p.waitText("#foot-node", "broker.riverside.example:8883 connected")
 	p.wait("!document.querySelector('.note.warn')")
+	p.clean()
+}
+
+// What is wrong with the disk or with copies is said on every page, in words that fit, and goes when it is over. What comes from the
+// node cannot be more than words.
+func testCopies(t *testing.T, ctx context.Context) {
+	d := newDistrict(t)
+	d.ailing = true
+	p := openTab(t, ctx, d.serve(t).URL, phone)
+	for _, v := range []string{"#/", "#/log", "#/bills"} {
+		p.visit(v, "#alarm .note.bad")
+		for _, want := range []string{"2 things on this node’s disk are not what was written", "archive/9c/9c56", "log, leaves 256 to 511", "2 erasures should be out of every file",
+			"lamppost backup forget", "no space left on device"} {
+			if got := p.text("#alarm"); !strings.Contains(got, want) {
+				t.Errorf("%s says %q, want %q in it", v, got, want)
+			}
+		}
+		if over := value[[]string](p, overflow); len(over) > 0 {
+			t.Errorf("%s is wider than the screen: %q", v, over)
+		}
+		if pale := value[[]string](p, paleText); len(pale) > 0 {
+			t.Errorf("%s: contrast under 4.5:1: %q", v, pale)
+		}
+	}
+	d.mu.Lock()
+	d.ailing = false
+	d.mu.Unlock()
+	d.advance()
+	p.wait("!document.querySelector('#alarm .note')")
 	p.clean()
 }
 

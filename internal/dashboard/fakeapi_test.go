@@ -60,6 +60,7 @@ type district struct {
 	tamper   bool // proofs carry a wrong path
 	streams  bool // /api/events is served
 	forked   bool // a witness holds another history
+	ailing   bool // its disk is going, and erasures are late
 	notReady int  // statements answer 503 this often
 	broker   any  // as the status shows it
 
@@ -220,9 +221,9 @@ func (d *district) status() map[string]any {
 		"network": network, "member": member, "now_ms": d.now, "speed": 1, "version": "0.1.0",
 		"engine": map[string]any{"engine": "solo", "role": "leader", "leader": member, "height": d.height, "time_ms": d.now, "queued": 0, "waited_ms": 0},
 		"broker": d.broker,
-		"copies": map[string]any{"snapshot": map[string]any{"height": d.height - 40, "time_ms": d.now - 60_000, "bytes": 81_920, "error": ""}},
+		"copies": d.copies(),
 		"verify": map[string]any{"policy": "gateway", "sampled": 1_204, "skipped": 0, "hits": 1},
-		"log": map[string]any{"size": len(d.leaves), "root": root.String(), "checkpoint": cp, "published_ms": d.now - 400,
+		"log": map[string]any{"size": len(d.leaves), "root": root.String(), "checkpoint": cp, "published_ms": d.now - 400, "archive": "",
 			"cosigned_size": len(d.leaves) - 4},
 		"witnesses": d.witnesses(), "witness_quorum": 2, "conflict": d.conflict(cp),
 		"totals": map[string]any{
@@ -244,6 +245,18 @@ func (d *district) witnesses() []map[string]any {
 	}
 	return []map[string]any{one("witness.tenants.example/riverside", 4, "", 0), one("w1.utility.example", 4, "", 0),
 		one("witness-5b25bb3a", 1<<30, "it cannot be reached: dial tcp 192.0.2.7:443: connect: connection refused", d.now-9000)}
+}
+
+// copies is how it stands with snapshots, backups and the disk.
+func (d *district) copies() map[string]any {
+	faults, overdue, failed := []any{}, 0, ""
+	if d.ailing {
+		faults = []any{map[string]any{"where": "archive/9c/9c56cc51b374c3ba189210d5b6d4bf57790d351c96c47c02190ecf1e430635ab", "at_ms": d.now - 90_000,
+			"what": "frame 2 of 5 at byte 104857 is damaged"}, map[string]any{"where": "log, leaves 256 to 511", "at_ms": d.now, "what": "tile/entries/001, entry 4: it is not what the tree has"}}
+		overdue, failed = 2, "no space left on device"
+	}
+	return map[string]any{"snapshot": map[string]any{"height": d.height - 40, "time_ms": d.now - 60_000, "bytes": 81_920, "error": failed},
+		"scrub": map[string]any{"began_ms": d.now - 3_600_000, "percent": 12, "faults": faults}, "overdue": overdue, "backup_ms": d.now - 7_200_000}
 }
 
 func (d *district) conflict(ours string) any {

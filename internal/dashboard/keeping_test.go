@@ -15,14 +15,16 @@ func (d *district) keeping() map[string]any {
 	hold := func(id string, lifted bool) map[string]any {
 		return map[string]any{"id": id, "device": "flat-3", "from_ms": d.now - 60*day, "to_ms": d.now - 30*day, "reason": "dispute of invoice riverside-000007", "lifted": lifted}
 	}
-	erasure := func(height int, device, party string, attested map[string]any) map[string]any {
-		return map[string]any{"height": height, "index": 0, "device": device, "party": party, "basis": "GDPR Art. 17(1)(b)", "time_ms": d.now - day, "due_ms": d.now, "attested_ms": attested}
+	erasure := func(height int, device, party string, attested map[string]any, backups ...string) map[string]any {
+		return map[string]any{"height": height, "index": 0, "device": device, "party": party, "basis": "GDPR Art. 17(1)(b)", "time_ms": d.now - day, "due_ms": d.now,
+			"attested_ms": attested, "backups": backups, "overdue": len(backups) > 0}
 	}
 	return map[string]any{
 		"retentions": []any{rule("", 30, 730), rule("lamp-05", 7, 7)},
 		"holds":      []any{hold("dispute-17", false), hold("dispute-9", true)},
-		"erasures":   []any{erasure(12, "flat-9", "", map[string]any{member: d.now - day/2}), erasure(90, "", "tenant-9", map[string]any{})},
+		"erasures":   []any{erasure(12, "flat-9", "", map[string]any{member: d.now - day/2}), erasure(90, "", "tenant-9", map[string]any{}, "20261101-120000")},
 		"archive":    map[string]any{"packs": 4, "bytes": 31_400_000, "reports": 412_000, "kept": 288_400},
+		"backups": []any{map[string]any{"id": "20261101-120000", "height": 80, "time_ms": d.now - 20*day, "path": "/mnt/backup/house-7.lpb", "host": "house-7", "erased": 12, "whole": true, "state": "elsewhere"}},
 	}
 }
 
@@ -36,7 +38,8 @@ func testKeeping(t *testing.T, ctx context.Context) {
 	p.waitText("[aria-labelledby=keeping-h]", "288,400 of 412,000 older reports are there raw, in 31.4 MB.")
 	p.waitText("[aria-labelledby=keeping-h]", "dispute of invoice riverside-000007 (dispute-17)")
 	p.waitText("#erased li:first-child", "The name of tenant-9")
-	p.waitText("#erased li:first-child", "Out of every file by")
+	p.waitText("#erased li:first-child", "Overdue")
+	p.waitText("#erased li:first-child", "the backup 20261101-120000 still has it")
 	p.waitText("#erased li:nth-child(2)", "Out of every file of "+member)
 	if n := value[int](p, "[...document.querySelectorAll('li')].filter((e) => e.textContent.includes('dispute-9')).length"); n != 0 {
 		t.Error("a hold that was lifted is shown")

@@ -304,6 +304,15 @@ func (v View) Retentions() ([]lamppost.RetentionBody, error) {
 // Holds returns all holds by id, lifted ones too.
 func (v View) Holds() ([]lamppost.HoldBody, error) { return readAll[lamppost.HoldBody](v, 'h') }
 
+// HeldSince returns where the order stands that made a hold, if it is not lifted.
+func (v View) HeldSince(id string) (Place, error) {
+	raw, err := v.Get(key('h', id))
+	if err != nil {
+		return Place{}, err
+	}
+	return decodePlace(raw)
+}
+
 // KeptSince returns the last blocks that changed what is kept, and that erased anything.
 func (v View) KeptSince() (changed, erased lamppost.Height, err error) {
 	raw, err := v.Get(changedKey())

@@ -33,6 +33,7 @@ type GrowthOptions struct {
 	Linger  time.Duration // how long a segment gathers
 	RawDays uint32        // 0: for ever
 	SumDays uint32        // summaries; 0: for ever
+	Export  bool          // export all readings at the end
 	Dir     string        // where the folder is made; it is removed afterwards
 
 	Progress func(done, all int64, what string)
@@ -55,6 +56,8 @@ type GrowthResult struct {
 	ArchivePerEach float64 `json:"archive_bytes_per_report"`
 	LogPerEach     float64 `json:"log_bytes_per_report"`
 	StorePerEach   float64 `json:"store_bytes_per_report"`
+
+	Export *ExportResult `json:"export,omitempty"`
 }
 
 // A Size is the folder's at the end of a day.
@@ -88,6 +91,11 @@ func Growth(ctx context.Context, o GrowthOptions) (*GrowthResult, error) {
 	defer g.store.Close()
 	for day := range o.Days {
 		if err := g.day(ctx, day); err != nil {
+			return nil, err
+		}
+	}
+	if o.Export {
+		if g.res.Export, err = g.export(ctx); err != nil {
 			return nil, err
 		}
 	}

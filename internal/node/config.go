@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml"
@@ -68,6 +70,9 @@ type Config struct {
 	// SnapshotEvery is how often the ledger's state is written into a file, on the node's clock; default 24h.
 	SnapshotEvery Every `yaml:"snapshot_every"`
 
+	// Scrub is the time in which everything that rests on the disk is read again and checked, slowly; default 168h.
+	Scrub Every `yaml:"scrub"`
+
 	// LogArchive is a folder, or an address where a web server shows one, with tiles of the log that are not in Data any more.
 	LogArchive string `yaml:"log_archive"`
 
@@ -110,6 +115,7 @@ func (c *Config) Check() error {
 	c.MQTT = or(c.MQTT, "127.0.0.1:1883")
 	c.Publish = or(c.Publish, 500*time.Millisecond)
 	c.Keep = or(c.Keep, 5*time.Second)
+	c.Scrub = or(c.Scrub, Every(7*24*time.Hour))
 	c.SnapshotEvery = or(c.SnapshotEvery, Every(24*time.Hour))
 	c.Speed = or(c.Speed, 1)
 	c.WitnessEvery = or(c.WitnessEvery, 5*time.Second)
@@ -137,11 +143,20 @@ func (c *Config) Check() error {
 	if c.Publish < 0 || c.Publish > time.Second || c.Linger < 0 || c.Linger > time.Minute {
 		return errors.New("publish is at most 1s and linger at most 1m, and neither is negative")
 	}
+	if c.LogArchive != "" && !strings.Contains(c.LogArchive, "://") {
+		var err error
+		if c.LogArchive, err = filepath.Abs(c.LogArchive); err != nil {
+			return err
+		}
+	}
 	if err := c.checkWitnesses(); err != nil {
 		return err
 	}
 	if !c.SnapshotEvery.Off() && c.SnapshotEvery < Every(time.Minute) {
 		return errors.New("snapshot_every is at least 1m, or off")
+	}
+	if !c.Scrub.Off() && c.Scrub < Every(time.Minute) {
+		return errors.New("scrub is at least 1m, or off")
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return errors.New("tls_cert and tls_key belong together: give both or neither")

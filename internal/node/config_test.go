@@ -25,7 +25,7 @@ func TestExampleConfig(t *testing.T) {
 		Witnesses: []node.Witness{
 			{VKey: "witness.example+2f09c566+BHOKIHM3cDiDr2o0P2nO0p2XVfSprPj82ShbBRVgq2dP", URL: "https://witness.example"},
 			{VKey: "w1.utility.example+ef1e2147+BMo65oSXVMRs1rNLdRn2HrZ89jSv+PW2xPI4V8qBpRNM", URL: "https://w1.utility.example"}},
-		WitnessQuorum: 1, WitnessEvery: 5 * time.Second, SnapshotEvery: node.Every(24 * time.Hour), LogArchive: "/mnt/archive/house-7"}
+		WitnessQuorum: 1, WitnessEvery: 5 * time.Second, SnapshotEvery: node.Every(24 * time.Hour), Scrub: node.Every(168 * time.Hour), LogArchive: "/mnt/archive/house-7"}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("read %+v, want %+v", got, want)
 	}
@@ -115,6 +115,7 @@ func TestCheck(t *testing.T) {
 		{func(c *node.Config) { c.Publish = -1 }, "publish"},
 		{func(c *node.Config) { c.Linger = time.Hour }, "linger"},
 		{func(c *node.Config) { c.Linger = -1 }, "linger"},
+		{func(c *node.Config) { c.Scrub = node.Every(time.Second) }, "scrub"},
 		{func(c *node.Config) { c.SnapshotEvery = node.Every(time.Second) }, "snapshot_every"},
 		{func(c *node.Config) { c.Broker.URL = "mqtts://broker.example" }, ""},
 		{func(c *node.Config) { c.Broker.URL = "mqtt://127.0.0.1" }, ""},

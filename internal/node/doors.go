@@ -83,10 +83,12 @@ func (n *Node) openWeb() error {
 	n.registerMetrics()
 	server, err := api.New(api.Config{
 		Store: n.store, Order: n.Order, Checkpoint: n.Checkpoint, Status: n.engine.Status, Verify: n.verification, Files: n.publisher.Storage,
-		Packs: n.packs, Witnesses: n.witnesses(), Conflict: n.conflict.Load,
-		Network: n.cfg.Network, Member: n.cfg.Member, Quorum: 1, Now: n.now, Speed: n.cfg.Speed, Version: version(),
+		LogArchive: n.cfg.LogArchive, Packs: n.packs, Witnesses: n.witnesses(), Conflict: n.conflict.Load,
+		Network: n.cfg.Network, Member: n.cfg.Member, Quorum: 1, Now: n.now, Speed: n.cfg.Speed, Version: Version(),
 		AdminToken: n.token, Live: n.live, Devices: n.devices, Gateways: n.gateways, Seen: n.seen, Broker: n.brokerStatus,
-		Snapshots: &api.Snapshots{Dir: n.snaps.dir, State: n.SnapshotState, Take: n.TakeSnapshot}, MQTT: n.MQTTAddr(), HTTP: n.URL(),
+		Snapshots: &api.Snapshots{Dir: n.snaps.dir, State: n.SnapshotState, Take: n.TakeSnapshot},
+		Scrub:     n.scrubState,
+		Backups:   &api.Backups{Make: n.Backup, List: n.Backups, Forget: n.ForgetBackup, State: n.backupState}, MQTT: n.MQTTAddr(), HTTP: n.URL(),
 		Doors: httpd.Handler(httpd.Config{Auth: n.devices.Authenticate, Submit: n.in, Enrol: n.enrol, Log: n.cfg.Log,
 			Gateways: gatewayDoor{n.gateways, n}, Metrics: httpd.NewMetrics(n.registry)}),
 		Front:   dashboard.Handler(),
@@ -134,9 +136,11 @@ func listen(what, flag, addr string, cert *tls.Config) (net.Listener, error) {
 	return l, nil
 }
 
-func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
+// Version is what the build knows of itself.
+func Version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
+		return "development"
 	}
-	return "(devel)"
+	return info.Main.Version
 }

@@ -20,10 +20,7 @@ func (n *Node) committed(ev *replica.Event) {
 	}
 	for _, tx := range ev.Txs {
 		if tx.Type == lamppost.TxErase {
-			select {
-			case n.erase <- struct{}{}:
-			default: // it was woken already
-			}
+			n.wake()
 		}
 	}
 }
@@ -38,7 +35,7 @@ func (n *Node) keep(ctx context.Context) error {
 	}
 	n.forgotten(ctx, done) // what was not said before the last stop
 	for {
-		did, err := n.keeper.Step(n.now())
+		did, err := n.keepStep(ctx)
 		var damaged *archive.DamagedError
 		switch {
 		case errors.As(err, &damaged) || errors.Is(err, fs.ErrNotExist):
@@ -46,9 +43,6 @@ func (n *Node) keep(ctx context.Context) error {
 		case err != nil:
 			return err
 		case did.Some():
-			if did.Erased > 0 {
-				n.forgotten(ctx, did.Erased)
-			}
 			n.cfg.Log.Info("archive", "blocks_sealed", did.Sealed, "reports_taken_out", did.Thinned, "bytes_freed", did.Freed, "erased_up_to", did.Erased)
 			if ctx.Err() == nil {
 				continue
@@ -60,7 +54,22 @@ func (n *Node) keep(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
+		if err := n.tellBackups(); err != nil {
+			n.cfg.Log.Error("writing beside backups what was erased since", "error", err)
+		}
+		n.attest(ctx, lamppost.Height(n.erased.Load()))
 	}
+}
+
+// keepStep does one thing that is due. A backup waits for it.
+func (n *Node) keepStep(ctx context.Context) (archive.Did, error) {
+	n.keeping.Lock()
+	defer n.keeping.Unlock()
+	did, err := n.keeper.Step(n.now())
+	if err == nil && did.Erased > 0 {
+		n.forgotten(ctx, did.Erased)
+	}
+	return did, err
 }
 
 // forgotten carries an erasure on where the archive has ended, and says when all is done. If that cannot be now, the next start
@@ -70,23 +79,40 @@ func (n *Node) forgotten(ctx context.Context, upTo lamppost.Height) {
 		n.cfg.Log.Error("removing snapshots from before an erasure", "error", err)
 		return
 	}
+	n.erased.Store(uint64(upTo))
 	n.attest(ctx, upTo)
 }
 
-// attest says on the ledger that what was erased up to a block is in none of this node's files.
+// attest says on the ledger that what was erased up to a block is in none of this node's files and backups. While one of these may
+// hold it, it waits.
 func (n *Node) attest(ctx context.Context, upTo lamppost.Height) {
 	erasures, err := ledger.View{Reader: n.store}.Erasures()
 	if err != nil {
 		n.cfg.Log.Error("reading erasures", "error", err)
 		return
 	}
+	late := int64(0)
 	for i := range erasures {
 		e := &erasures[i]
-		if _, said := e.Attested[n.cfg.Member]; said || e.Height > upTo {
+		if _, said := e.Attested[n.cfg.Member]; said {
 			continue
 		}
-		if _, err := n.Order(ctx, lamppost.TxErased, lamppost.ErasedBody{Height: e.Height, Index: e.Index}); err != nil {
-			n.cfg.Log.Error("attesting an erasure", "height", e.Height, "error", err)
+		if e.Height > upTo || !n.attestOne(ctx, e) {
+			if n.now() > e.Due() {
+				late++
+			}
 		}
 	}
+	n.overdue.Store(late)
+}
+
+func (n *Node) attestOne(ctx context.Context, e *ledger.Erasure) bool {
+	held, err := n.holding(e.Height)
+	if err == nil && len(held) == 0 {
+		_, err = n.Order(ctx, lamppost.TxErased, lamppost.ErasedBody{Height: e.Height, Index: e.Index})
+	}
+	if err != nil && ctx.Err() == nil {
+		n.cfg.Log.Error("attesting an erasure", "height", e.Height, "error", err)
+	}
+	return err == nil && len(held) == 0
 }

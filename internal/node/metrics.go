@@ -10,6 +10,9 @@ func (n *Node) registerMetrics() {
 	gauge("lamppost_height", "Height of the last committed block.", func() float64 { return float64(n.engine.Status().Height) })
 	gauge("lamppost_queued_transactions", "Transactions waiting for a block.", func() float64 { return float64(n.engine.Status().Queued) })
 	gauge("lamppost_waiting_seconds", "Age of the oldest waiting transaction.", func() float64 { return float64(n.engine.Status().WaitedMS) / 1000 })
+	gauge("lamppost_disk_faults", "Objects, tiles and snapshots that were not what was written when they were read last.", func() float64 { return float64(len(n.scrubState().Faults)) })
+	gauge("lamppost_erasures_overdue", "Erasures that should be out of every file and backup of this member, and are not.", func() float64 { return float64(n.overdue.Load()) })
+	gauge("lamppost_snapshot_height", "Block of the latest snapshot of the state.", func() float64 { return float64(n.SnapshotState().Height) })
 	gauge("lamppost_published_leaves", "Leaves of the log under the latest checkpoint.", func() float64 {
 		if p := n.published.Load(); p != nil {
 			return float64(p.Size)

@@ -38,6 +38,7 @@ import (
 	"github.com/lamppost/lamppost/internal/kv/pebble"
 	"github.com/lamppost/lamppost/internal/ledger"
 	"github.com/lamppost/lamppost/internal/replica"
+	"github.com/lamppost/lamppost/internal/scrub"
 	"github.com/lamppost/lamppost/internal/tilelog"
 	"github.com/lamppost/lamppost/sig"
 )
@@ -58,6 +59,15 @@ type Node struct {
 	purge  func() error
 	erase  chan struct{} // has an entry when an erasure was committed
 	snaps  snapshots
+	db     *pebble.Store
+	host   string // this machine
+
+	keeping sync.Mutex      // held while something is taken out of the archive
+	erased  atomic.Uint64   // all that was erased up to this block is out of every file of this folder
+	overdue atomic.Int64    // erasures that should be out of every file and backup, and are not
+	backed  atomic.Int64    // when the latest whole backup was made
+	backing sync.Mutex      // held while a backup is made
+	scrub   *scrub.Scrubber // nil: it is off
 
 	broker   *brokerd.Client // nil: none is configured
 	policy   lamppost.Policy
@@ -117,7 +127,7 @@ func Open(cfg Config) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, registry: prometheus.NewRegistry(), erase: make(chan struct{}, 1), cosignatures: make(chan api.Cosigned, 2),
 		grown: make(chan struct{}, 1), introduced: make(chan struct{})}
-	for _, step := range []func() error{n.openStore, n.openKeys, n.openArchive, n.openReplica, n.openLog, n.openSnapshots, n.openFrontDoors} {
+	for _, step := range []func() error{n.openStore, n.openKeys, n.openArchive, n.openReplica, n.openLog, n.openSnapshots, n.openBackups, n.openScrub, n.openFrontDoors} {
 		if err := step(); err != nil {
 			n.close()
 			return nil, err
@@ -134,8 +144,9 @@ func (n *Node) openStore() error {
 	if err != nil {
 		return err
 	}
-	n.store, n.purge = &orderedStore{Store: db}, db.Purge
-	return nil
+	n.store, n.db, n.purge = &orderedStore{Store: db}, db, db.Purge
+	n.host, _ = os.Hostname() // unknown: no backup's path is of it
+	return os.RemoveAll(filepath.Join(n.cfg.Data, folder.Staging))
 }
 
 // openKeys reads the member's key and the administrator's token, and makes those that are not there. A key that is made anew is of
@@ -197,6 +208,9 @@ func (n *Node) openReplica() (err error) {
 		}
 	} else if err := n.recognise(); err != nil {
 		return err
+	}
+	if err := n.forgetAgain(); err != nil {
+		return fmt.Errorf("erasing again what was erased after the backup: %w", err)
 	}
 	if err := n.live.Rebuild(n.archive(), n.rep.Last().Height, recentBlocks); err != nil {
 		return fmt.Errorf("reading recent blocks: %w", err)
@@ -358,6 +372,9 @@ func (n *Node) Run(ctx context.Context) error {
 	s.add("keeping the archive", n.keep)
 	s.add("asking witnesses", n.askWitnesses)
 	s.add("taking snapshots", n.takeSnapshots)
+	if n.scrub != nil {
+		s.add("scrubbing", n.scrub.Run)
+	}
 	s.add("the engine", n.engine.Run)
 	if n.sampler != nil {
 		s.add("looking at gateways' reports", n.sampler.Run)

@@ -373,29 +373,12 @@ func (l *lamp) ready() {
 func TestMoney(t *testing.T) {
 	t.Parallel()
 	l := light(t)
-	midnight := begin.Truncate(24 * time.Hour)
-	from, to := lamppost.TimeMS(midnight.Add(-24*time.Hour).UnixMilli()), lamppost.TimeMS(midnight.UnixMilli())
-	l.order("/api/parties", lamppost.PartyBody{ID: "ada", Name: "Ada"}, nil)
-	l.order("/api/parties", lamppost.PartyBody{ID: "tom", Name: "Tom"}, nil)
-	m := l.announce("meter")
-	l.enrol(m)
-	l.order("/api/points", lamppost.PointBody{ID: "flat", Device: "meter", Register: "energy", Unit: "Wh", Place: "Flat 3"}, nil)
-	l.order("/api/tariffs", tariff.Tariff{ID: "power", Version: 1, Seller: "ada", Currency: "EUR", From: from, PerUnit: "kWh", RegisterUnit: "Wh", Scale: 3,
-		Zone:  tariff.Zone{Name: "UTC", Transitions: []tariff.Transition{{AtMS: from}}},
-		Bands: []tariff.Band{{Name: "all day", ToMin: 1440, Price: 300_000}}, Rounding: tariff.RoundHalfUp, Tax: tariff.Tax{Category: "S", BasisPoints: 1900}}, nil)
-	l.order("/api/agreements", lamppost.AgreementBody{ID: "flat-power", Seller: "ada", Buyer: "tom", Point: "flat", Tariff: "power", From: from}, nil)
+	m, from, to := l.supply()
 	bill := map[string]any{"seller": "ada", "buyer": "tom", "currency": "EUR", "from_ms": from, "to_ms": to}
 	if status, text := l.ask("POST", "/api/invoices", bill); status != http.StatusConflict || !strings.Contains(string(text), "not_ready") {
 		t.Errorf("an invoice before there are registers: %d %s", status, text)
 	}
-	for _, at := range []lamppost.TimeMS{from, (from + to) / 2, to} {
-		raw := m.report(t, func(r *lamppost.Report) {
-			r.Flags, r.Readings[0].Time, r.Readings[0].Value = lamppost.FlagBilling, at, lamppost.Dec(int64(at-from)*12_000/int64(to-from), 0)
-		})
-		if got := l.post(m, raw); got.Code != "ok" {
-			t.Fatalf("a billing report: %+v", got)
-		}
-	}
+	l.meter(m, from, to)
 	var done struct {
 		Invoice struct{ Number, Net, Total string }
 	}
@@ -404,6 +387,36 @@ func TestMoney(t *testing.T) {
 		t.Errorf("the invoice is %s, want 3.60 net and 4.28 in all", got)
 	}
 	l.checkStatement()
+}
+
+// supply sells power to Tom by a meter of Ada's, from yesterday on.
+func (l *lamp) supply() (m *machine, from, to lamppost.TimeMS) {
+	l.t.Helper()
+	midnight := begin.Truncate(24 * time.Hour)
+	from, to = lamppost.TimeMS(midnight.Add(-24*time.Hour).UnixMilli()), lamppost.TimeMS(midnight.UnixMilli())
+	l.order("/api/parties", lamppost.PartyBody{ID: "ada", Name: "Ada"}, nil)
+	l.order("/api/parties", lamppost.PartyBody{ID: "tom", Name: "Tom"}, nil)
+	m = l.announce("meter")
+	l.enrol(m)
+	l.order("/api/points", lamppost.PointBody{ID: "flat", Device: "meter", Register: "energy", Unit: "Wh", Place: "Flat 3"}, nil)
+	l.order("/api/tariffs", tariff.Tariff{ID: "power", Version: 1, Seller: "ada", Currency: "EUR", From: from, PerUnit: "kWh", RegisterUnit: "Wh", Scale: 3,
+		Zone:  tariff.Zone{Name: "UTC", Transitions: []tariff.Transition{{AtMS: from}}},
+		Bands: []tariff.Band{{Name: "all day", ToMin: 1440, Price: 300_000}}, Rounding: tariff.RoundHalfUp, Tax: tariff.Tax{Category: "S", BasisPoints: 1900}}, nil)
+	l.order("/api/agreements", lamppost.AgreementBody{ID: "flat-power", Seller: "ada", Buyer: "tom", Point: "flat", Tariff: "power", From: from}, nil)
+	return m, from, to
+}
+
+// meter reports 12 kWh over a period.
+func (l *lamp) meter(m *machine, from, to lamppost.TimeMS) {
+	l.t.Helper()
+	for _, at := range []lamppost.TimeMS{from, (from + to) / 2, to} {
+		raw := m.report(l.t, func(r *lamppost.Report) {
+			r.Flags, r.Readings[0].Time, r.Readings[0].Value = lamppost.FlagBilling, at, lamppost.Dec(int64(at-from)*12_000/int64(to-from), 0)
+		})
+		if got := l.post(m, raw); got.Code != "ok" {
+			l.t.Fatalf("a billing report: %+v", got)
+		}
+	}
 }
 
 // checkStatement fetches Tom's statement when it is published, and checks it as Tom would; one changed digit is noticed.

@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/mod/sumdb/tlog"
-
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/audit"
 	"github.com/lamppost/lamppost/internal/api"
@@ -257,13 +255,12 @@ func (n *Node) tryProof(said lamppost.SnapshotBody) (*lamppost.Proof, error) {
 	if err != nil {
 		return nil, err
 	}
-	tree := tilelog.NewTree(n.publisher.Storage, c.Size, tlog.Hash(c.Root))
+	tree := tilelog.TreeOf(n.publisher.Storage, c)
 	proof, err := replica.Prove(archive.View{Reader: snap, Packs: n.packs}, n.cfg.Network, []string{note}, tree, want)
 	if err != nil {
 		return nil, err
 	}
-	pin := &audit.Pin{Network: n.cfg.Network, Quorum: 1, Members: n.rep.Last().Members}
-	s, err := audit.CheckSnapshot(proof, pin)
+	s, err := audit.CheckSnapshot(proof, n.pin())
 	if err == nil && s.SnapshotBody != said {
 		err = fmt.Errorf("the ledger has %+v", s.SnapshotBody)
 	}
@@ -289,14 +286,14 @@ func (n *Node) dropSnapshots(drop func(newer int, h lamppost.Height) bool) error
 	return nil
 }
 
-// forgetSnapshots removes states from before an erasure, which hold what was erased. Another is taken first, so that there is
-// one to begin with.
+// forgetSnapshots removes states from before an erasure, which hold what was erased. Another is taken first: the bodies before it
+// are not whole any more, so there must be one to begin with.
 func (n *Node) forgetSnapshots(ctx context.Context, erased lamppost.Height) error {
 	all, err := n.snaps.dir.List()
-	if err != nil || len(all) == 0 || all[0].Height >= erased {
+	if err != nil || erased == 0 {
 		return err
 	}
-	if all[len(all)-1].Height < erased && !n.cfg.SnapshotEvery.Off() {
+	if fresh := len(all) > 0 && all[len(all)-1].Height >= erased; !fresh && !n.cfg.SnapshotEvery.Off() {
 		if _, err := n.TakeSnapshot(ctx); err != nil && ctx.Err() == nil {
 			n.cfg.Log.Error("taking a snapshot after an erasure", "error", err)
 		}
@@ -304,4 +301,9 @@ func (n *Node) forgetSnapshots(ctx context.Context, erased lamppost.Height) erro
 	n.snaps.taking.Lock()
 	defer n.snaps.taking.Unlock()
 	return n.dropSnapshots(func(_ int, h lamppost.Height) bool { return h < erased })
+}
+
+// pin names the network's members as of the last block.
+func (n *Node) pin() *audit.Pin {
+	return &audit.Pin{Network: n.cfg.Network, Quorum: 1, Members: n.rep.Last().Members}
 }

@@ -245,7 +245,7 @@ func TestThinned(t *testing.T) {
 	packs, err := archive.NewPacks(c.store, new(archive.MemObjects))
 	must(t, err)
 	c.view.Packs = packs
-	rules := archive.Rules{Erased: map[lamppost.DeviceID]lamppost.Height{"a": 2}, Erase: 2, Changed: 2}
+	rules := archive.Rules{Erased: map[lamppost.DeviceID][]archive.Place{"a": {{Height: 2, Index: 99}}}, Erase: 2, Changed: 2}
 	keeper := archive.Keeper{Store: c.store, Packs: packs, MaxHot: 1, Rules: func(kv.Reader) (*archive.Rules, error) { return &rules, nil }}
 	for did := (archive.Did{Sealed: 1}); did.Some(); {
 		did, err = keeper.Step(c.now)

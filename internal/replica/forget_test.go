@@ -106,7 +106,8 @@ func TestErasedReadingCannotBeGuessed(t *testing.T) {
 	if got := g.right(); len(got) != 1 || got[0] != secret {
 		t.Fatalf("before the erasure the guesser finds %v, want %d: it is not worth much", got, secret)
 	}
-	run(order(lamppost.TxErase, lamppost.EraseBody{Device: "hers", Basis: "GDPR Art. 17"}))
+	run(order(lamppost.TxErase, lamppost.EraseBody{Device: "hers", Basis: "GDPR Art. 17"}),
+		order(lamppost.TxHold, lamppost.HoldBody{ID: "late", Device: "hers", Reason: "comes after the erasure"}))
 	k := archive.Keeper{Store: store, Packs: packs, Rules: replica.Rules}
 	for did := (archive.Did{Sealed: 1}); did.Some(); {
 		did, err = k.Step(now)

@@ -12,7 +12,7 @@ const dayMS lamppost.TimeMS = 24 * 3600 * 1000
 // Rules reads what the ledger says of keeping and forgetting, for the archive to carry out.
 func Rules(r kv.Reader) (*archive.Rules, error) {
 	v := ledger.View{Reader: r}
-	rules := &archive.Rules{Devices: map[lamppost.DeviceID]archive.Retention{}, Erased: map[lamppost.DeviceID]lamppost.Height{}, Gone: map[archive.Place]bool{}}
+	rules := &archive.Rules{Devices: map[lamppost.DeviceID]archive.Retention{}, Erased: map[lamppost.DeviceID][]archive.Place{}, Gone: map[archive.Place]bool{}}
 	retentions, err := v.Retentions()
 	if err != nil {
 		return nil, err
@@ -30,9 +30,14 @@ func Rules(r kv.Reader) (*archive.Rules, error) {
 		return nil, err
 	}
 	for _, b := range holds {
-		if !b.Lifted {
-			rules.Holds = append(rules.Holds, archive.Hold{Device: b.Device, From: b.From, To: b.To})
+		if b.Lifted {
+			continue
 		}
+		since, err := v.HeldSince(b.ID)
+		if err != nil {
+			return nil, err
+		}
+		rules.Holds = append(rules.Holds, archive.Hold{Device: b.Device, From: b.From, To: b.To, Since: archive.Place(since)})
 	}
 	erasures, err := v.Erasures()
 	if err != nil {
@@ -40,7 +45,7 @@ func Rules(r kv.Reader) (*archive.Rules, error) {
 	}
 	for _, e := range erasures {
 		if e.Device != "" {
-			rules.Erased[e.Device] = e.Height
+			rules.Erased[e.Device] = append(rules.Erased[e.Device], archive.Place(e.Place))
 		}
 	}
 	gone, err := v.Gone()

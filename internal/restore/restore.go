@@ -5,7 +5,7 @@
 // not vouch for; and that no folder comes out of it whose node would sign a second history where a later checkpoint of its log
 // is known. It does not know whether there is one that nobody showed to it.
 //
-// Start reading at [Snapshot].
+// Start reading at [Snapshot] and [Backup].
 package restore
 
 import (

@@ -172,3 +172,64 @@ func (f *frontier) clone() *frontier {
 	}
 	return c
 }
+
+// Continue publishes what the log in r has after what is published in a Storage, up to a checkpoint that the member signed
+// elsewhere, whose signature the caller has checked.
+func Continue(s Storage, r kv.Reader, signed []byte, c lamppost.Checkpoint) error {
+	old, tree, err := lastPublished(s)
+	if err != nil {
+		return err
+	}
+	if c.Size <= tree.size {
+		return nil // it is published
+	}
+	p := Publisher{Storage: s}
+	if err := p.write(r, tree, c.Size, tree.size); err != nil {
+		return err
+	}
+	if edge := tree.edge(); edge.root() != tlog.Hash(c.Root) {
+		return fmt.Errorf("the blocks lead to root %v at size %d, the checkpoint says %v", edge.root(), c.Size, tlog.Hash(c.Root))
+	}
+	return s.PutCheckpoint(CheckpointPath, old, signed)
+}
+
+// lastPublished reads what a Storage says is published, whoever signed it, and the right edge that leads to it.
+func lastPublished(s Source) (note []byte, tree *frontier, err error) {
+	note, err = s.Get(CheckpointPath)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, new(frontier), nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	text, _, _ := bytes.Cut(note, []byte("\n\n"))
+	c, err := lamppost.ParseCheckpoint(string(text) + "\n")
+	if err != nil {
+		return nil, nil, err
+	}
+	if tree, err = readFrontier(s, c.Size); err != nil {
+		return nil, nil, err
+	}
+	if e := tree.edge(); e.root() != tlog.Hash(c.Root) {
+		return nil, nil, fmt.Errorf("the published tiles do not lead to the checkpoint of size %d", c.Size)
+	}
+	return note, tree, nil
+}
+
+// Continues says whether the log in r, with what is published of it, begins with the tree of a checkpoint.
+func Continues(r kv.Reader, files Source, c lamppost.Checkpoint) (bool, error) {
+	_, tree, err := lastPublished(files)
+	if err != nil {
+		return false, err
+	}
+	e := tree.edge()
+	if c.Size < tree.size {
+		root, err := NewTree(files, e.size, e.root()).RootAt(c.Size)
+		return root == tlog.Hash(c.Root), err
+	}
+	err = eachLeaf(r, e.size, c.Size, func(leaf []byte) error {
+		e.add(tlog.RecordHash(leaf))
+		return nil
+	})
+	return e.root() == tlog.Hash(c.Root), err
+}

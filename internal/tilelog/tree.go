@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"math/bits"
 	"slices"
 	"strings"
@@ -37,6 +38,11 @@ type Tree struct {
 // NewTree returns the tree of the first size leaves, whose root is known to be root: by a checkpoint that the caller trusts.
 func NewTree(files Source, size int64, root tlog.Hash) *Tree {
 	return &Tree{tiles: tileReader{files: files, have: map[string][]byte{}}, tree: tlog.Tree{N: size, Hash: root}}
+}
+
+// TreeOf returns the tree that a checkpoint states, which the caller trusts.
+func TreeOf(files Source, c lamppost.Checkpoint) *Tree {
+	return NewTree(files, c.Size, tlog.Hash(c.Root))
 }
 
 // Size returns the number of leaves.
@@ -136,6 +142,26 @@ func (t *Tree) File(path string) ([]byte, error) {
 		raw = append(raw, hashes[i][:]...)
 	}
 	return raw, err
+}
+
+// Paths yields where the files of a log of a size stand, bundles and tiles, and with each where it stands once it is complete.
+func Paths(size int64) iter.Seq2[string, string] {
+	return func(yield func(path, full string) bool) {
+		for l := 0; size>>(tileHeight*l) > 0; l++ {
+			hashes := size >> (tileHeight * l)
+			for n := int64(0); n<<tileHeight < hashes; n++ {
+				t := tlog.Tile{H: tileHeight, L: l, N: n, W: int(min(tileWidth, hashes-n<<tileHeight))}
+				full := t
+				full.W = tileWidth
+				if !yield(tilePath(t), tilePath(full)) {
+					return
+				}
+				if t.L, full.L = -1, -1; l == 0 && !yield(tilePath(t), tilePath(full)) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // parsePath is the inverse of tilePath.

@@ -12,14 +12,18 @@ import (
 )
 
 // Objects implements archive.Objects. It may be used by many goroutines of one process.
-type Objects struct{ root string }
+type Objects struct {
+	root string
+	// around runs one step on the disk: do, which is called op, at a name. Tests put a failing disk here.
+	around func(op, name string, do func() error) error
+}
 
 // Open returns the objects in the folder, which is created if it is not there.
 func Open(root string) (*Objects, error) {
 	if err := os.MkdirAll(root, 0o700); err != nil {
 		return nil, fmt.Errorf("creating folder of the archive: %w", err)
 	}
-	return &Objects{root}, syncDir(filepath.Dir(root))
+	return &Objects{root, func(_, _ string, do func() error) error { return do() }}, syncDir(filepath.Dir(root))
 }
 
 func (o *Objects) file(name string) string {
@@ -29,12 +33,13 @@ func (o *Objects) file(name string) string {
 // Put implements archive.Objects. It is written beside its place, synced, renamed, and then the folder is synced too.
 func (o *Objects) Put(name string, data []byte) error {
 	path := o.file(name)
-	dir := filepath.Dir(path)
-	if err := os.Mkdir(dir, 0o700); err == nil {
-		if err := syncDir(o.root); err != nil {
-			return err
-		}
-	} else if !errors.Is(err, fs.ErrExist) {
+	folder := filepath.Base(filepath.Dir(path))
+	err := o.around("mkdir", folder, func() error { return os.Mkdir(filepath.Dir(path), 0o700) })
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	// A folder that is there may have been made by one that stopped before it could sync it.
+	if err := o.sync("."); err != nil {
 		return err
 	}
 	tmp := path + ".tmp"
@@ -42,14 +47,20 @@ func (o *Objects) Put(name string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+	err = o.around("write", name+".tmp", func() error {
+		_, err := f.Write(data)
+		return err
+	})
+	if err == nil {
+		err = o.around("sync", name+".tmp", f.Sync)
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	if err := os.Rename(tmp, path); err != nil {
+	if err := o.around("rename", name, func() error { return os.Rename(tmp, path) }); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	return o.sync(folder)
 }
 
 // Read implements archive.Objects.
@@ -76,14 +87,14 @@ func (o *Objects) Read(name string, off int64, n int) ([]byte, error) {
 
 // Remove implements archive.Objects.
 func (o *Objects) Remove(name string) error {
-	err := os.Remove(o.file(name))
+	err := o.around("remove", name, func() error { return os.Remove(o.file(name)) })
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(o.file(name)))
+	return o.sync(filepath.Base(filepath.Dir(o.file(name))))
 }
 
 // List implements archive.Objects. What a crash left half written is listed too, so that it is removed.
@@ -96,6 +107,11 @@ func (o *Objects) List() ([]string, error) {
 		return err
 	})
 	return names, err
+}
+
+// sync makes the names in a folder under the root durable.
+func (o *Objects) sync(folder string) error {
+	return o.around("syncdir", folder, func() error { return syncDir(filepath.Join(o.root, folder)) })
 }
 
 func syncDir(path string) error {

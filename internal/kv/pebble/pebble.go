@@ -68,7 +68,7 @@ type Store struct {
 }
 
 // Open opens the store in the folder dir and creates both if they are not there. A store that was not closed is
-// recovered first. Creating the folder is durable when Open returns.
+// recovered first. Creating the folder is durable when Open returns. Where another process has it, the error is ErrInUse.
 func Open(dir string, o Options) (*Store, error) { return openFS(frugal{vfs.Default}, dir, o) }
 
 func openFS(disk vfs.FS, dir string, o Options) (*Store, error) {
@@ -120,6 +120,9 @@ func makeDir(disk vfs.FS, dir string) error {
 	return nil
 }
 
+// ErrInUse is in the error of Open where another process has the folder.
+var ErrInUse = errors.New("in use by another node or command")
+
 // lockError tells "somebody else has it", which the operator can do something about, from a folder that cannot be used:
 // only for the latter the library could not even create the lock file.
 func lockError(dir string, err error) error {
@@ -127,7 +130,7 @@ func lockError(dir string, err error) error {
 	if errors.As(err, &path) {
 		return fmt.Errorf("locking data folder %q: %w", dir, err)
 	}
-	return fmt.Errorf("data folder %q is in use by another node or command: stop that one first, or name another folder (%w)", dir, err)
+	return fmt.Errorf("data folder %q is %w: stop that one first, or name another folder (%w)", dir, ErrInUse, err)
 }
 
 // Apply implements kv.Store.

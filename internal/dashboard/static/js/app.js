@@ -7,6 +7,7 @@ import { fleetPage } from './fleet.js';
 import { devicePage } from './device.js';
 import { logPage } from './log.js';
 import { billPage, billsPage } from './bills.js';
+import { copiesTrouble } from './copies.js';
 import { loginPage } from './login.js';
 
 // A page is made with (app, …parameters of its route) and has: title, el, start(), and optionally changed() when the
@@ -27,7 +28,7 @@ let page = null;
 const live = new Live({
   status(status) {
     say(document.getElementById('foot-node'), footWords(status));
-    alarm(status.conflict);
+    alarm(status);
     page?.status?.(status);
     page?.changed?.();
   },
@@ -63,12 +64,16 @@ function trouble(err) {
   return h('p', { class: 'note bad', role: 'alert' }, words);
 }
 
-// alarm stands on every page while the node stands still.
-function alarm(conflict) {
-  const place = document.getElementById('alarm');
-  if (!conflict) return void fill(place);
-  if (place.firstChild) return;
-  fill(place, h('p', { class: 'note bad', role: 'alert' }, 'This node stands still: its log is not what was signed before. ', h('a', { href: '#/log' }, 'What is known')));
+// alarm stands on every page while the node stands still, or while its disk or its copies are in trouble. It is written again only
+// when something has changed, so that it is read out once.
+let alarmed = '';
+function alarm({ conflict, copies }) {
+  const key = JSON.stringify([!!conflict, copies?.scrub?.faults, copies?.overdue, copies?.snapshot?.error]);
+  if (key === alarmed) return;
+  alarmed = key;
+  fill(document.getElementById('alarm'),
+    conflict && h('p', { class: 'note bad', role: 'alert' }, 'This node stands still: its log is not what was signed before. ', h('a', { href: '#/log' }, 'What is known')),
+    copiesTrouble(copies));
 }
 
 function footWords(s) {

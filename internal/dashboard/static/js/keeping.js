@@ -46,9 +46,12 @@ function hold(x) {
 // erasure says who has forgotten, or until when they must have.
 function erasure(e, now) {
   const members = Object.entries(e.attested_ms ?? {});
-  const done = members.length ? `Out of every file of ${members.map(([m, at]) => `${m} (${ago(at, now)})`).join(', ')}.` : `Out of every file by ${when(e.due_ms)}.`;
+  const done = members.length ? `Out of every file of ${members.map(([m, at]) => `${m} (${ago(at, now)})`).join(', ')}.`
+    : `${e.overdue ? 'Overdue: it had to be out of every file by' : 'Out of every file by'} ${when(e.due_ms)}${stillThere(e.backups)}.`;
   return h('li', null, h('span', { title: whenExactly(e.time_ms) }, `${e.device ? `Reports of ${e.device}` : `The name of ${e.party}`}, asked ${when(e.time_ms)} under ${e.basis}. `),
     h('span', { class: 'quiet' }, done));
 }
+
+const stillThere = (backups) => (backups?.length ? `; the backup${backups.length > 1 ? 's' : ''} ${backups.join(', ')} still ${backups.length > 1 ? 'have' : 'has'} it` : '');
 
 const megabytes = (n) => `${(n / 1e6).toLocaleString(undefined, { maximumFractionDigits: 1 })} MB`;
