@@ -42,8 +42,11 @@ func (n *Node) Backup(ctx context.Context, b api.NewBackup, begin func(id string
 	return backup.Remember(n.store, &rec)
 }
 
-// stage holds fast what is backed up. The checkpoint is read first: so the store has all that it covers.
+// stage holds fast what is backed up. The checkpoint is read first: so the store has all that it covers. Nothing is published
+// meanwhile, or the store would lack leaves that only the tiles of a later checkpoint have.
 func (n *Node) stage(keys bool, rec *backup.Record) (h backup.Head, staged *backup.Staged, err error) {
+	n.printing.Lock()
+	defer n.printing.Unlock()
 	s := backup.Source{Data: n.cfg.Data, Copy: n.db.Checkpoint, Keys: keys, Still: func(fn func() error) error {
 		n.keeping.Lock()
 		defer n.keeping.Unlock()

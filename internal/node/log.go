@@ -111,6 +111,8 @@ func (n *Node) publish(ctx context.Context) error {
 }
 
 func (n *Node) publishNow() error {
+	n.printing.Lock()
+	defer n.printing.Unlock()
 	if n.conflict.Load() != nil {
 		return nil
 	}
