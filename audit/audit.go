@@ -46,6 +46,8 @@ type Finding struct {
 	DoesNotProve []string       `json:"does_not_prove"`
 
 	Statement *Statement `json:"-"` // of that kind of file: all that it says, and how each line came about
+
+	notes []string // the checkpoints
 }
 
 func (f *Finding) add(format string, args ...any) {
@@ -55,7 +57,7 @@ func (f *Finding) add(format string, args ...any) {
 // finding begins with what all kinds have in common.
 func (e *Evidence) finding(kind string) *Finding {
 	f := &Finding{Kind: kind, Network: e.Network, Pinned: e.Pinned, Size: e.Checkpoint.Size, Root: e.Checkpoint.Root.String(),
-		Signers: e.Signers}
+		Signers: e.Signers, notes: e.proof.Checkpoints}
 	for _, m := range e.Members() {
 		f.Members = append(f.Members, VerifierKey(e.Network, m))
 	}
@@ -82,8 +84,10 @@ func Verify(data []byte, pin *Pin) (*Finding, error) {
 	}
 	switch file.Lamppost {
 	case KindStatement, KindReceipt, KindReport:
+	case KindFork:
+		return verifyFork(data, pin)
 	default:
-		return nil, fmt.Errorf("file: kind %q is not one of %s, %s, %s", printable(clip(file.Lamppost)), KindStatement, KindReceipt, KindReport)
+		return nil, fmt.Errorf("file: kind %q is not one of %s, %s, %s, %s", printable(clip(file.Lamppost)), KindStatement, KindReceipt, KindReport, KindFork)
 	}
 	p, err := readProof(file.Proof)
 	if err != nil {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,7 +27,7 @@ func verifyCmd() *cobra.Command {
 	var v verifier
 	r := resegment{verifier: &v}
 	cmd := &cobra.Command{
-		Use:   "verify [--pin FILE] [--intervals] [--json] FILE… | --segments DIR|URL",
+		Use:   "verify [--pin FILE] [--state FILE] [--intervals] [--json] FILE… | --segments DIR|URL",
 		Short: "Check statements, receipts and reports, offline, or all signatures of a node",
 		Long: `Check statements, receipts and reports, offline and without trusting whoever sent them.
 
@@ -36,6 +37,9 @@ from somebody you trust, and not from the same place as the file.
 
 A page that ` + "`lamppost statement --html`" + ` wrote is taken as a file too: what it carries is checked, and it is said whether
 the checker in the page is this program's own. Whoever has no program checks in a browser: see ` + "`lamppost checker`" + `.
+With --state, each file's checkpoint must be of the same history as the one that lamppost follow remembers there; the
+log's files, where it was followed, prove it. Without, a file only shows a history that the members signed, perhaps for
+you alone.
 
 With --segments, the archive of a node is checked instead: every signature of a device that it still has, under the keys that
 the network's orders gave, and every transaction against the log. DIR is the data folder of a node that is stopped, or a backup; URL a
@@ -69,6 +73,7 @@ that says nothing without a pin; 3 everything holds, but without a pin, so nothi
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(fmt.Errorf("verify: %w", err)) })
 	cmd.Flags().StringVar(&v.pinPath, "pin", "", "the network's pin: whose signatures count")
+	cmd.Flags().StringVar(&v.state.path, "state", "", "what lamppost follow remembers: the file must be of the same history of the log")
 	cmd.Flags().BoolVar(&v.json, "json", false, "print one JSON object per file")
 	cmd.Flags().BoolVar(&v.intervals, "intervals", false, "list the intervals in which the price of each line of a statement held, with their registers")
 	cmd.Flags().StringVar(&r.at, "segments", "", "check all signatures in a node's folder, or of a node at an address")
@@ -85,8 +90,10 @@ type verifier struct {
 	pinPath   string
 	json      bool
 	intervals bool
+	state     headState // of a follower, where one is given
 	out       io.Writer
 	pin       *audit.Pin
+	follower  *audit.Follower
 }
 
 // A verdict is what came of one file, as --json prints it.
@@ -151,11 +158,21 @@ func (v *verifier) run(files []string) error {
 	return nil
 }
 
+// readPin reads the pin and what is remembered of its log, where they are given.
 func (v *verifier) readPin() (err error) {
 	if v.pinPath == "" {
+		if v.state.path != "" {
+			return errors.New("verify: --state needs --pin: what is remembered was believed under it")
+		}
 		return nil
 	}
-	if v.pin, err = readPin(v.pinPath); err != nil {
+	if v.pin, err = readPin(v.pinPath); err != nil || v.state.path == "" {
+		return err
+	}
+	if v.follower, err = v.state.open(v.pin); err == nil && v.follower.Head == nil {
+		err = fmt.Errorf("nothing is remembered in %q yet: lamppost follow writes it", v.state.path)
+	}
+	if err != nil {
 		return fmt.Errorf("verify: %w", err)
 	}
 	return nil
@@ -200,21 +217,59 @@ func (v *verifier) check(file string) verdict {
 		d.Error, d.code = "reading the file: "+err.Error(), ExitUsage
 		return d
 	}
-	f, err := audit.Verify(data, v.pin)
+	d.Finding, err = audit.Verify(data, v.pin)
+	if err == nil && v.follower != nil && d.Finding.Kind != audit.KindFork {
+		err = v.compare(d.Finding)
+	}
+	return v.judged(d, data, err)
+}
+
+// An incomparableError is of a file that can be held against nothing remembered.
+type incomparableError struct{ error }
+
+// compare holds what was found against what is remembered of the log.
+func (v *verifier) compare(f *audit.Finding) error {
+	err := v.follower.Compare(f, logFiles{logAt(context.Background(), v.state.log)})
+	var fork *audit.Fork
 	switch {
+	case err == nil:
+		h := v.follower.Head
+		f.Summary = append(f.Summary, fmt.Sprintf("of the same history as the checkpoint of %d entries remembered from %s", h.Size, v.state.log))
+		return nil
+	case errors.As(err, &fork):
+		path, kerr := v.state.keep(fork)
+		if kerr != nil {
+			return fmt.Errorf("%w; and the proof could not be kept: %w", fork, kerr)
+		}
+		return fmt.Errorf("%w; both checkpoints are kept in %s", err, path)
+	case errors.Is(err, audit.ErrNewer):
+		return incomparableError{fmt.Errorf("%w: run lamppost follow, then check again", err)}
+	default:
+		return incomparableError{fmt.Errorf("it cannot be held against what is remembered of the log: %w", err)}
+	}
+}
+
+func (v *verifier) judged(d verdict, data []byte, err error) verdict {
+	var incomparable incomparableError
+	switch f := d.Finding; {
 	case errors.Is(err, audit.ErrUnknownMembers):
 		d.Error, d.code = err.Error()+"; check it with --pin FILE", ExitUsage
+	case errors.As(err, &incomparable):
+		d.Error, d.code = err.Error(), ExitUsage
 	case err != nil:
 		d.Error, d.Fraud, d.code = err.Error(), audit.Fraud(err), ExitFailed
 		d.Faults, _ = audit.Faults(data, err)
 	default:
-		d.Holds, d.Finding = true, f
+		d.Holds = true
 		if !f.Pinned {
 			d.code = ExitUnpinned
 		}
 		if v.intervals && f.Statement != nil {
 			d.Intervals = intervalsOf(f.Statement)
 		}
+	}
+	if err != nil {
+		d.Finding = nil
 	}
 	return d
 }

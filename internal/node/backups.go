@@ -173,7 +173,7 @@ func (n *Node) tellBackup(r *backup.Record, erasures []ledger.Erasure) error {
 	if have, err := os.ReadFile(backup.ErasuresPath(r.Path)); err == nil && string(have) == string(text) {
 		return nil
 	}
-	return writeDurably(backup.ErasuresPath(r.Path), string(text), 0o600)
+	return folder.WriteDurably(backup.ErasuresPath(r.Path), string(text), 0o600)
 }
 
 // forgetAgain orders what was erased after the backup from which this folder was restored, before any door opens. What is done

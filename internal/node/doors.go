@@ -21,6 +21,7 @@ import (
 	"github.com/lamppost/lamppost/internal/checkpage"
 	"github.com/lamppost/lamppost/internal/consensus"
 	"github.com/lamppost/lamppost/internal/dashboard"
+	"github.com/lamppost/lamppost/internal/folder"
 	"github.com/lamppost/lamppost/internal/ingest"
 	"github.com/lamppost/lamppost/internal/ingest/httpd"
 	"github.com/lamppost/lamppost/internal/ingest/mqttd"
@@ -72,7 +73,7 @@ func (n *Node) openFrontDoors() (err error) {
 		return err
 	}
 	// The small verbs look here when they are given the data folder.
-	if err := writeDurably(filepath.Join(n.cfg.Data, "node.url"), n.URL()+"\n", 0o600); err != nil {
+	if err := folder.WriteDurably(filepath.Join(n.cfg.Data, "node.url"), n.URL()+"\n", 0o600); err != nil {
 		return err
 	}
 	return n.openWeb()

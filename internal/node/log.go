@@ -17,6 +17,7 @@ import (
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/audit"
+	"github.com/lamppost/lamppost/internal/folder"
 	"github.com/lamppost/lamppost/internal/kv"
 	"github.com/lamppost/lamppost/internal/tilelog"
 )
@@ -27,7 +28,7 @@ func loadSecret(path string, size int) ([]byte, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		secret := make([]byte, size)
 		rand.Read(secret) // never fails
-		return secret, writeDurably(path, hex.EncodeToString(secret)+"\n", 0o600)
+		return secret, folder.WriteDurably(path, hex.EncodeToString(secret)+"\n", 0o600)
 	}
 	if err != nil {
 		return nil, err
@@ -37,28 +38,6 @@ func loadSecret(path string, size int) ([]byte, error) {
 		return nil, fmt.Errorf("%q does not hold %d bytes in hexadecimal", path, size)
 	}
 	return secret, nil
-}
-
-// writeDurably replaces a file as a whole: a crash leaves the old one or the new one.
-func writeDurably(path, text string, mode os.FileMode) error {
-	tmp := path + ".new"
-	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, mode)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(text)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err != nil {
-		return fmt.Errorf("writing %q: %w", path, err)
-	}
-	if err := os.Rename(tmp, path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // openLog prepares publishing, publishes what the store holds, and writes the network's pin for people to copy. It is
@@ -89,7 +68,7 @@ func (n *Node) openLog() error {
 	if w := n.witnesses(); w != nil {
 		pin.Witnesses, pin.WitnessQuorum = w.Keys, w.Quorum
 	}
-	return writeDurably(filepath.Join(n.cfg.Data, "network.pin"), pin.String(), 0o644)
+	return folder.WriteDurably(filepath.Join(n.cfg.Data, "network.pin"), pin.String(), 0o644)
 }
 
 // noteKey writes a member's key as signed notes do (C2SP signed-note): algorithm 1 is Ed25519, and the key's hash is the
