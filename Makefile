@@ -10,7 +10,7 @@ RACE     ?= -race# empty: without the race detector, which needs a C compiler
 CONCURRENT = ./device/... ./sig ./internal/api/... ./internal/consensus/... ./internal/cosign ./internal/ingest/... ./internal/kv \
 	./internal/node/... ./internal/replica/... ./internal/witness
 
-.PHONY: build test check fmt vet lint race fuzz bench cover screenshots small
+.PHONY: build test check fmt vet lint race fuzz bench cover screenshots small wasm
 
 build:
 	$(GO) build -trimpath -o bin/ ./cmd/lamppost
@@ -57,4 +57,9 @@ cover:
 
 # Pictures of all pages at both sizes and in both schemes, taken by a headless chromium.
 screenshots:
-	$(GO) test -count 1 -run '^TestScreens$$' ./internal/dashboard -screens $(SCREENS)
+	$(GO) test -count 1 -run '^TestScreens$$' ./internal/dashboard ./internal/checkpage -screens $(SCREENS)
+
+# The checker that pages run in a browser, as it is committed. A test says when it is not what its sources give any more.
+wasm:
+	@touch internal/checkpage/check.wasm.gz # what is not there cannot be embedded, not even by the test that makes it
+	$(GO) test -count 1 -run '^TestCheckerIsCurrent$$' ./internal/checkpage -rewrite

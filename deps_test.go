@@ -63,9 +63,12 @@ var uses = map[string]string{
 	"internal/ingest/httpd":              ". sig internal/ingest",
 	"internal/api": ". audit sig tariff internal/archive internal/consensus internal/export internal/kv internal/ledger internal/replica " +
 		"internal/snapshot/dir internal/tilelog",
-	"internal/dashboard": "",
+	"internal/dashboard":             "",
+	"internal/dashboard/browsertest": "",
+	"internal/checkpage":             "audit internal/dashboard",
+	"internal/checkpage/wasm":        "audit",
 	"internal/node": ". audit sig internal/api internal/archive internal/archive/dir internal/backup internal/challenge internal/consensus internal/consensus/solo internal/cosign " +
-		"internal/dashboard internal/folder internal/ingest internal/ingest/brokerd internal/ingest/httpd internal/ingest/mapping internal/ingest/mqttd internal/kv " +
+		"internal/checkpage internal/dashboard internal/folder internal/ingest internal/ingest/brokerd internal/ingest/httpd internal/ingest/mapping internal/ingest/mqttd internal/kv " +
 		"internal/kv/pebble internal/ledger internal/network internal/replica internal/scrub internal/snapshot internal/snapshot/dir internal/tilelog",
 	"internal/gateway": ". sig internal/consensus internal/folder internal/ingest internal/ingest/httpd internal/ingest/mqttd internal/kv internal/kv/pebble",
 	"internal/cosign":  ". internal/tilelog internal/witness",
@@ -75,7 +78,7 @@ var uses = map[string]string{
 	"internal/demo":          ". audit device device/devicemqtt sig tariff internal/api internal/consensus internal/node",
 	"internal/demo/data/gen": "",
 	"internal/measure":       ". audit sig internal/api internal/archive internal/archive/dir internal/export internal/kv internal/kv/pebble internal/node internal/replica internal/tilelog",
-	"internal/cli": ". audit device sig tariff internal/api internal/archive internal/archive/dir internal/backup internal/demo internal/export internal/folder internal/fsck internal/gateway " +
+	"internal/cli": ". audit device sig tariff internal/api internal/archive internal/archive/dir internal/backup internal/checkpage internal/demo internal/export internal/folder internal/fsck internal/gateway " +
 		"internal/kv/pebble internal/measure internal/network internal/node internal/recheck internal/replica internal/restore internal/tilelog internal/witness",
 	"cmd/lamppost": "internal/cli",
 }
@@ -91,8 +94,8 @@ var testUses = map[string]string{
 var library = map[string]struct{ code, tests string }{
 	"filippo.io/edwards25519":                 {tests: "sig"},
 	"filippo.io/nistec":                       {code: "sig"},
-	"github.com/chromedp/chromedp":            {tests: "internal/dashboard internal/demo cmd/lamppost"},
-	"github.com/chromedp/cdproto":             {tests: "internal/dashboard internal/demo cmd/lamppost"},
+	"github.com/chromedp/chromedp":            {code: "internal/dashboard/browsertest", tests: "internal/checkpage internal/dashboard"},
+	"github.com/chromedp/cdproto":             {code: "internal/dashboard/browsertest", tests: "internal/checkpage internal/dashboard"},
 	"github.com/cockroachdb/pebble/v2":        {code: "internal/kv/pebble"},
 	"github.com/cometbft/cometbft":            {code: "internal/consensus/comet"},
 	"github.com/eclipse/paho.golang":          {code: "device/devicemqtt internal/ingest/brokerd", tests: "internal/ingest/mqttd internal/node cmd/lamppost"},
@@ -111,7 +114,8 @@ var library = map[string]struct{ code, tests string }{
 	"github.com/spf13/cobra":                  {code: "internal/cli"},
 	"github.com/veraison/go-cose":             {tests: "."},
 	"github.com/x448/float16":                 {code: "."},
-	"golang.org/x/mod":                        {code: ". audit internal/api internal/cli internal/cosign internal/measure internal/node internal/sim internal/tilelog internal/witness", tests: "cmd/lamppost internal/dashboard internal/recheck internal/replica"},
+	"golang.org/x/mod":                        {code: ". audit internal/api internal/cli internal/cosign internal/measure internal/node internal/sim internal/tilelog internal/witness", tests: "cmd/lamppost internal/checkpage internal/dashboard internal/recheck internal/replica"},
+	"golang.org/x/sys":                        {code: "internal/tilelog"},
 	"pgregory.net/rapid":                      {code: "internal/kv/kvtest", tests: everywhere},
 }
 

@@ -160,35 +160,31 @@ func drawTx(t *rapid.T, keys []*sig.PrivateKey) *lamppost.Transaction {
 	return want(lamppost.NewTx(network, o, id, key, seed))(t)
 }
 
-func drawPath(t *rapid.T, label string) []lamppost.Hash {
-	path := make([]lamppost.Hash, rapid.IntRange(0, 3).Draw(t, label))
-	for i := range path {
-		path[i] = drawHash(t, label)
-	}
-	return path
-}
-
-func drawProof(t *rapid.T) *lamppost.Proof {
-	p := &lamppost.Proof{Version: lamppost.ProofVersion, Network: drawName(t, "network")}
+func drawProof(t *rapid.T, keys []*sig.PrivateKey) *lamppost.Proof {
+	p := &lamppost.Proof{Network: drawName(t, "network")}
 	for range rapid.IntRange(0, 2).Draw(t, "checkpoints") {
 		p.Checkpoints = append(p.Checkpoints, rapid.StringN(20, 80, 200).Draw(t, "checkpoint"))
 	}
-	for range rapid.IntRange(0, 3).Draw(t, "nodes") {
-		p.Nodes = append(p.Nodes, lamppost.ProofNode{Index: rapid.Int64().Draw(t, "index"), Hash: drawHash(t, "node")})
+	for range rapid.IntRange(0, 2).Draw(t, "witnesses") {
+		p.Witnesses = append(p.Witnesses, rapid.StringN(20, 80, 200).Draw(t, "witness"))
 	}
-	for range rapid.IntRange(0, 2).Draw(t, "txs") {
-		p.Txs = append(p.Txs, lamppost.TxProof{Leaf: rapid.Int64().Draw(t, "leaf"), Type: lamppost.TxType(rapid.Uint8().Draw(t, "type")),
-			Height: lamppost.Height(rapid.Uint64().Draw(t, "height")), Index: rapid.Uint32().Draw(t, "index"), Salt: drawSalt(t, "salt"),
-			Verdicts: drawHash(t, "verdicts"), Signed: drawBytes(t, "signed", 0, 50), Outcomes: drawHash(t, "outcomes"),
-			Writes: drawHash(t, "writes"), Outcome: drawBytes(t, "outcome", 0, 20), OutcomeSalt: drawSalt(t, "outcome salt")})
+	for range rapid.IntRange(0, 3).Draw(t, "nodes") {
+		p.Nodes = append(p.Nodes, drawHash(t, "node"))
+	}
+	for range rapid.IntRange(0, 3).Draw(t, "txs") {
+		x := lamppost.TxProof{Leaf: rapid.Int64Range(0, math.MaxInt64).Draw(t, "leaf"), Index: rapid.Uint32().Draw(t, "index"),
+			Height: lamppost.Height(rapid.Uint64Range(0, math.MaxInt64).Draw(t, "height"))}
+		if tx := drawTx(t, keys); tx.Type == lamppost.TxSegment {
+			keep := rapid.SliceOfN(rapid.Bool(), len(tx.Items), len(tx.Items)).Draw(t, "keep")
+			x.Segment = lamppost.Thin(tx, make([]lamppost.Outcome, len(tx.Items)), drawHash(t, "writes"), func(i int) bool { return keep[i] })
+		} else {
+			x.Order = &lamppost.OrderProof{Salt: drawSalt(t, "salt"), Signed: tx.SignedRaw, Writes: drawHash(t, "writes"),
+				OutcomeSalt: drawSalt(t, "outcome salt"), Outcome: drawBytes(t, "outcome", 0, 20)}
+		}
+		p.Txs = append(p.Txs, x)
 	}
 	for range rapid.IntRange(0, 2).Draw(t, "blocks") {
-		p.Blocks = append(p.Blocks, lamppost.BlockProof{Leaf: rapid.Int64().Draw(t, "leaf"), Raw: drawBytes(t, "raw", 80, 90)})
-	}
-	for range rapid.IntRange(0, 2).Draw(t, "reports") {
-		p.Reports = append(p.Reports, lamppost.ReportProof{Tx: rapid.Uint32().Draw(t, "tx"), Index: rapid.Uint32().Draw(t, "index"),
-			Salt: drawSalt(t, "salt"), Received: drawMS(t, "received"), Report: drawBytes(t, "report", 0, 60), Path: drawPath(t, "path"),
-			Outcome: drawBytes(t, "outcome", 0, 20), OutcomePath: drawPath(t, "outcome path")})
+		p.Blocks = append(p.Blocks, lamppost.BlockProof{Leaf: rapid.Int64Range(0, math.MaxInt64).Draw(t, "leaf"), Raw: drawBytes(t, "raw", 80, 90)})
 	}
 	return p
 }

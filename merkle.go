@@ -25,12 +25,52 @@ func MerkleRoot(leaves []Hash) Hash {
 }
 
 // split returns the largest power of two below n.
-func split(n int) int {
-	k := 1
+func split[N int | int64](n N) N {
+	k := N(1)
 	for k<<1 < n {
 		k <<= 1
 	}
 	return k
+}
+
+// A Span is the part of a tree with n leaves from a place on.
+type Span struct{ From, N int64 }
+
+// Spans returns the largest subtrees of a tree of n leaves in which none of those at some places stands, from left to right.
+// The places ascend.
+func Spans(n int64, at []int64) (spans []Span) {
+	var walk func(s Span)
+	walk = func(s Span) {
+		switch {
+		case len(at) == 0 || at[0] >= s.From+s.N:
+			spans = append(spans, s)
+		case s.N == 1:
+			at = at[1:]
+		default:
+			k := split(s.N)
+			walk(Span{s.From, k})
+			walk(Span{s.From + k, s.N - k})
+		}
+	}
+	if n > 0 {
+		walk(Span{0, n})
+	}
+	return spans
+}
+
+// RootOver returns the root of a tree of n leaves, of which those at some places are known, and of the others the roots of
+// [Spans]. The places ascend and are below n.
+func RootOver(n int64, at []int64, leaves, spans []Hash) (root Hash, err error) {
+	for i := range at {
+		if at[i] < 0 || at[i] >= n || i > 0 && at[i] <= at[i-1] {
+			return root, fmt.Errorf("leaf %d is out of order, or not among %d", at[i], n)
+		}
+	}
+	if n < 1 || len(at) != len(leaves) {
+		return root, errThinTree
+	}
+	t := thinTree{n: n, at: at, leaves: leaves, nodes: spans}
+	return t.root()
 }
 
 // MerklePath returns the hashes that lead from leaf i to the root, the nearest first.

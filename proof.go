@@ -1,125 +1,159 @@
 package lamppost
 
 import (
-	"errors"
 	"fmt"
+	"math"
 )
 
 // A Proof is what a receipt and a statement carry: everything an auditor needs to follow a value from its signed report
-// to a checkpoint, and nothing about anybody else. Package audit checks it.
+// to a checkpoint, and nothing about anybody else. What follows from the rest is not in it: no root, no digest of zeros, of
+// an invoice no register. Package audit checks it.
 type Proof struct {
-	Version     uint8         `cbor:"1,keyasint"`
-	Network     string        `cbor:"2,keyasint"`
-	Checkpoints []string      `cbor:"3,keyasint"` // signed notes of equal size and root: a quorum
-	Nodes       []ProofNode   `cbor:"4,keyasint"` // the log's hashes that all inclusion proofs together need
-	Txs         []TxProof     `cbor:"5,keyasint"` // in log order
-	Blocks      []BlockProof  `cbor:"6,keyasint"` // for the time of a height, where it matters
-	Reports     []ReportProof `cbor:"7,keyasint"`
-	Witnesses   []string      `cbor:"8,keyasint,omitempty"` // verifier keys of all cosignatures on the checkpoints, ascending
+	Network     string
+	Checkpoints []string // signed notes of equal size and root: a quorum
+	Witnesses   []string // verifier keys of all cosignatures on the checkpoints, ascending
+	Txs         []TxProof
+	Blocks      []BlockProof // for the time of a height, where it matters
+	Nodes       []Hash       // with the leaves of all transactions and blocks they make the checkpoints' root: see [Spans]
 }
 
-// ProofVersion is the version this package writes and reads.
-const ProofVersion = 1
+const proofVersion = 2
 
-// A ProofNode is a hash of the log at a stored-hash index (x/mod/sumdb/tlog numbering).
-type ProofNode struct {
-	_     struct{} `cbor:",toarray"`
-	Index int64
-	Hash  Hash
-}
-
-// A TxProof shows a transaction in the log. Outcome is absent for segments, whose outcomes stand with their reports.
+// A TxProof shows a transaction in the log: an order, or a segment with some of its reports. They stand in log order.
 type TxProof struct {
-	Leaf     int64           `cbor:"1,keyasint"` // index in the log
-	Type     TxType          `cbor:"2,keyasint"`
-	Height   Height          `cbor:"3,keyasint"`
-	Index    uint32          `cbor:"4,keyasint"`
-	Salt     [SaltBytes]byte `cbor:"5,keyasint"` // of the body
-	Verdicts Hash            `cbor:"6,keyasint"` // digest
-	Signed   []byte          `cbor:"7,keyasint"`
-	Outcomes Hash            `cbor:"8,keyasint"` // root of the outcomes
-	Writes   Hash            `cbor:"9,keyasint"` // digest of the state writes
+	Leaf   int64 // index in the log
+	Height Height
+	Index  uint32 // in the block
 
-	Outcome     []byte          `cbor:"10,keyasint,omitempty"`
-	OutcomeSalt [SaltBytes]byte `cbor:"11,keyasint"`
+	Order   *OrderProof  // either this
+	Segment *ThinSegment // or this
 }
 
-// A BlockProof shows a block's leaf.
+// An OrderProof shows an order and its outcome.
+type OrderProof struct {
+	Salt        [SaltBytes]byte // of the body
+	Signed      []byte
+	Writes      Hash // digest of the state writes
+	OutcomeSalt [SaltBytes]byte
+	Outcome     []byte // as Outcome.Append writes it; an invoice in it is without its edges, which the reports give
+}
+
+// A BlockProof shows a block's leaf. They stand in log order.
 type BlockProof struct {
-	Leaf int64  `cbor:"1,keyasint"` // index in the log
-	Raw  []byte `cbor:"2,keyasint"`
+	Leaf int64 // index in the log
+	Raw  []byte
 }
 
-// A ReportProof shows a report in a segment, with its outcome.
-type ReportProof struct {
-	Tx          uint32          `cbor:"1,keyasint"` // index of the segment in Proof.Txs
-	Index       uint32          `cbor:"2,keyasint"` // place in the segment
-	Salt        [SaltBytes]byte `cbor:"3,keyasint"`
-	Received    TimeMS          `cbor:"4,keyasint"`
-	Report      []byte          `cbor:"5,keyasint"`
-	Path        []Hash          `cbor:"6,keyasint"`
-	Outcome     []byte          `cbor:"7,keyasint"`
-	OutcomePath []Hash          `cbor:"8,keyasint"`
+// Append writes CBOR [2, network, checkpoints, witnesses, transactions, blocks, nodes]: an order is [leaf, height, index, salt,
+// signed, writes, outcome salt, outcome], a segment [leaf, height, index, thin segment], a block [leaf, raw], nodes are
+// digests one after the other.
+func (p *Proof) Append(b []byte) []byte {
+	b = append(b, majArray|7, proofVersion)
+	b = appendText(b, p.Network)
+	for _, list := range [][]string{p.Checkpoints, p.Witnesses} {
+		b = appendHead(b, majArray, uint64(len(list)))
+		for _, text := range list {
+			b = appendText(b, text)
+		}
+	}
+	b = appendHead(b, majArray, uint64(len(p.Txs)))
+	for i := range p.Txs {
+		b = p.Txs[i].append(b)
+	}
+	b = appendHead(b, majArray, uint64(len(p.Blocks)))
+	for i := range p.Blocks {
+		b = appendInt(append(b, majArray|2), p.Blocks[i].Leaf)
+		b = appendBytes(b, p.Blocks[i].Raw)
+	}
+	return appendHashes(b, p.Nodes)
 }
 
-// LeafRecord returns the leaf of the transaction as the log hashes it.
-func (t *TxProof) LeafRecord() []byte {
-	l := Leaf{Type: t.Type, Height: t.Height, Index: t.Index, Body: BodyDigest(t.Salt, t.Verdicts, t.Signed),
-		Result: ResultDigest(t.Outcomes, t.Writes)}
-	return l.Append(nil)
+func (t *TxProof) append(b []byte) []byte {
+	if t.Segment != nil {
+		return t.Segment.Append(t.appendPlace(append(b, majArray|4)))
+	}
+	b, o := t.appendPlace(append(b, majArray|8)), t.Order
+	b = appendBytes(appendBytes(b, o.Salt[:]), o.Signed)
+	b = appendBytes(appendBytes(b, o.Writes[:]), o.OutcomeSalt[:])
+	return appendBytes(b, o.Outcome)
 }
 
-// ParseProof reads a proof's CBOR.
+func (t *TxProof) appendPlace(b []byte) []byte {
+	b = appendHead(appendInt(b, t.Leaf), majUint, uint64(t.Height))
+	return appendHead(b, majUint, uint64(t.Index))
+}
+
+// ParseProof reads what Append writes. Slices and strings alias raw. It checks form and limits, no signature and no hash.
 func ParseProof(raw []byte) (*Proof, error) {
 	if len(raw) > MaxProofBytes {
 		return nil, fmt.Errorf("proof: %d bytes are over the limit of %d", len(raw), MaxProofBytes)
 	}
+	p := new(Proof)
 	w := wire{b: raw}
-	w.skipDense(0)
+	w.array(7)
+	if v := w.int(); w.err == nil && v != proofVersion {
+		w.fail(fmt.Errorf("version %d, this program reads version %d", v, proofVersion))
+	}
+	p.Network = w.text(MaxNameBytes)
+	p.Checkpoints, p.Witnesses = w.texts(MaxCheckpointBytes), w.texts(MaxCheckpointBytes)
+	for n := w.items(minTxBytes); n > 0 && w.err == nil; n-- {
+		p.Txs = append(p.Txs, w.txProof())
+	}
+	for n := w.items(minBlockBytes); n > 0 && w.err == nil; n-- {
+		w.array(2)
+		p.Blocks = append(p.Blocks, BlockProof{Leaf: w.int(), Raw: w.bytes()})
+	}
+	p.Nodes = w.hashes(MaxProofBytes / len(Hash{}))
 	if err := w.end("proof"); err != nil {
 		return nil, err
-	}
-	p := new(Proof)
-	if err := Unmarshal(raw, p); err != nil {
-		return nil, fmt.Errorf("proof: %w", err)
-	}
-	if p.Version != ProofVersion {
-		return nil, fmt.Errorf("proof: version %d, this program reads version %d", p.Version, ProofVersion)
 	}
 	return p, nil
 }
 
+// Shortest encodings of what stands in lists, so that a list too long for its bytes is refused before there is room for it.
 const (
-	maxProofDepth = 8  // a proof nests five deep
-	minProofItem  = 16 // bytes of the shortest item of an array in a proof: a node's index and hash take 36 together
+	minTextBytes  = 16                            // a note or a key
+	minBlockBytes = 1 + 1 + 1                     // array head, leaf, an empty leaf
+	minTxBytes    = 1 + 3 + minThinBytes          // array head, place
+	minThinBytes  = 1 + 1 + 1 + 1 + SaltBytes + 6 // array head, version, an empty header, salt, the rest empty
 )
 
-// skipDense walks over one value. It refuses arrays whose items are shorter on average than any that stands in a proof:
-// the general decoder makes room for as many items as an array's head announces, so that a list of single bytes would
-// cost two hundred times its length.
-func (w *wire) skipDense(depth int) {
-	major, n := w.head()
-	start := w.off
-	switch major {
-	case majBytes, majText:
-		w.raw(n)
-	case majTag:
-		w.skipItems(1, depth)
-	case majMap:
-		w.skipItems(2*n, depth)
-	case majArray:
-		w.skipItems(n, depth)
-		if w.err == nil && n*minProofItem > uint64(w.off-start) {
-			w.fail(fmt.Errorf("an array of %d items in %d bytes", n, w.off-start))
-		}
+// items reads the head of a list whose items take at least so many bytes.
+func (w *wire) items(size uint64) uint64 {
+	n := w.arrayLen()
+	if n*size > uint64(len(w.b)-w.off) || n > uint64(len(w.b)) {
+		w.fail(fmt.Errorf("a list of %d items in %d bytes", n, len(w.b)-w.off))
+		return 0
 	}
+	return n
 }
 
-func (w *wire) skipItems(n uint64, depth int) {
-	if depth == maxProofDepth {
-		w.fail(errors.New("nested too deep"))
+func (w *wire) texts(limit int) (list []string) {
+	for n := w.items(minTextBytes); n > 0 && w.err == nil; n-- {
+		list = append(list, w.text(limit))
 	}
-	for ; n > 0 && w.err == nil; n-- {
-		w.skipDense(depth + 1)
+	return list
+}
+
+func (w *wire) txProof() (t TxProof) {
+	fields := w.arrayLen()
+	t.Leaf = w.int()
+	t.Height = Height(w.max(w.uint(), math.MaxInt64))
+	t.Index = w.uint32()
+	if fields == 4 {
+		var err error
+		if t.Segment, err = w.thin(); err != nil {
+			w.fail(err)
+		}
+		return t
 	}
+	w.exactly(fields, 8, "fields of an order, or 4 of a segment")
+	o := new(OrderProof)
+	w.salt(&o.Salt)
+	o.Signed = w.bytes()
+	w.hash(&o.Writes)
+	w.salt(&o.OutcomeSalt)
+	o.Outcome = w.bytes()
+	t.Order = o
+	return t
 }

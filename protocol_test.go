@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -288,52 +290,141 @@ func TestCommitments(t *testing.T) {
 	}
 }
 
-// A proof's leaf is the leaf the ledger wrote.
-func TestLeafRecord(t *testing.T) {
-	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		p := drawProof(t)
-		for i := range p.Txs {
-			x := &p.Txs[i]
-			want := lamppost.Leaf{Type: x.Type, Height: x.Height, Index: x.Index, Body: lamppost.BodyDigest(x.Salt, x.Verdicts, x.Signed),
-				Result: lamppost.ResultDigest(x.Outcomes, x.Writes)}
-			if got := x.LeafRecord(); !bytes.Equal(got, want.Append(nil)) {
-				t.Fatalf("LeafRecord() = %x, want %x", got, want.Append(nil))
-			}
-		}
-	})
-}
-
 func TestProofRoundTrip(t *testing.T) {
 	t.Parallel()
+	keys := []*sig.PrivateKey{keyOf(t, sig.EdDSA, "north"), keyOf(t, sig.ES256, "north")}
 	rapid.Check(t, func(t *rapid.T) {
-		raw := lamppost.Marshal(drawProof(t))
+		raw := drawProof(t, keys).Append(nil)
 		p := want(lamppost.ParseProof(raw))(t)
-		if again := lamppost.Marshal(p); !bytes.Equal(again, raw) {
+		if again := p.Append(nil); !bytes.Equal(again, raw) {
 			t.Fatalf("read and written again:\n got %x\nwant %x", again, raw)
+		}
+		if err := canonical(t, raw); err != nil {
+			t.Fatal(err)
 		}
 		if _, err := lamppost.ParseProof(raw[:rapid.IntRange(0, len(raw)-1).Draw(t, "cut")]); err == nil {
 			t.Fatal("a proof that is cut short was read")
 		}
+		raw = bytes.Clone(raw)
 		raw[rapid.IntRange(0, len(raw)-1).Draw(t, "place")] ^= byte(rapid.IntRange(1, 255).Draw(t, "bits"))
-		if p, err := lamppost.ParseProof(raw); err == nil && !bytes.Equal(lamppost.Marshal(p), raw) {
+		if p, err := lamppost.ParseProof(raw); err == nil && !bytes.Equal(p.Append(nil), raw) {
 			t.Fatalf("accepted, but not what would be written: %x", raw)
 		}
 	})
 }
 
-// Goal: a short proof cannot make its reader reserve memory for a long one. Method: the longest lists that fit the
-// decoder's other limits, of one byte an item.
+// Goal: a short proof cannot make its reader reserve memory for a long one. Method: the longest lists that fit, of one byte an
+// item.
 func TestProofMemory(t *testing.T) {
 	const n = 1 << 20
 	list := append([]byte{0x9a, 0, n >> 16, 0, 0}, make([]byte, n)...)
-	for key := byte(3); key <= 7; key++ {
-		raw := append([]byte{0xa3, 1, 1, 2, 0x60, key}, list...)
+	for field, before := range []string{``, `80`, `80 80`, `80 80 80`} {
+		raw := append(cborHex(`87 02 60`+before), list...)
 		var err error
 		if used := allocated(func() { _, err = lamppost.ParseProof(raw) }); err == nil || used > 4*uint64(len(raw)) {
-			t.Errorf("field %d: error %v, %d bytes allocated for %d of input", key, err, used, len(raw))
+			t.Errorf("list %d: error %v, %d bytes allocated for %d of input", field, err, used, len(raw))
 		}
 	}
+}
+
+// Goal: the hashes of the largest subtrees without a known leaf make the root with the known ones, in a tree of any size, and no
+// other root comes of them. Method: trees small enough to be worked out leaf by leaf.
+func TestRootOver(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(1, 70).Draw(t, "n")
+		all := make([]lamppost.Hash, n)
+		for i := range all {
+			all[i] = sha256.Sum256([]byte{byte(i)})
+		}
+		var at []int64
+		var leaves, nodes []lamppost.Hash
+		for i := range n {
+			if rapid.Bool().Draw(t, "known") {
+				at, leaves = append(at, int64(i)), append(leaves, all[i])
+			}
+		}
+		covered := int64(len(at))
+		for _, s := range lamppost.Spans(int64(n), at) {
+			nodes = append(nodes, lamppost.MerkleRoot(all[s.From:s.From+s.N]))
+			covered += s.N
+		}
+		if covered != int64(n) {
+			t.Fatalf("the spans cover %d of %d leaves", covered, n)
+		}
+		root := want(lamppost.RootOver(int64(n), at, leaves, nodes))(t)
+		if root != lamppost.MerkleRoot(all) {
+			t.Fatalf("root of %d leaves over %v is another one", n, at)
+		}
+		if len(nodes) > 0 {
+			if _, err := lamppost.RootOver(int64(n), at, leaves, nodes[1:]); err == nil {
+				t.Fatal("a node is spare")
+			}
+		}
+		if _, err := lamppost.RootOver(int64(n), at, leaves, append(nodes, root)); err == nil {
+			t.Fatal("a node too many is not noticed")
+		}
+		if len(at) > 1 {
+			at[0], at[1] = at[1], at[0]
+			if _, err := lamppost.RootOver(int64(n), at, leaves, nodes); err == nil {
+				t.Fatal("places out of order are not noticed")
+			}
+		}
+	})
+	for _, n := range []int64{0, -1, 3} {
+		if _, err := lamppost.RootOver(n, []int64{3}, make([]lamppost.Hash, 1), nil); err == nil {
+			t.Errorf("leaf 3 of %d is taken", n)
+		}
+	}
+}
+
+// Goal: reports as differences come back byte for byte, whatever they hold. Method: thin segments of drawn reports, and of ones at
+// the limits of what a pack can say, where differences do not fit.
+func TestReportDifferences(t *testing.T) {
+	t.Parallel()
+	key := keyOf(t, sig.EdDSA, "lamp-17")
+	sign := func(t interface {
+		Helper()
+		Fatalf(string, ...any)
+	}, readings ...lamppost.Reading) []byte {
+		t.Helper()
+		raw, err := lamppost.SignReport(&lamppost.Report{Device: "lamp-17", Seq: lamppost.Seq{N: 1}, Readings: readings}, network, key)
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		return raw
+	}
+	at := func(name string, ms lamppost.TimeMS, v lamppost.Decimal) lamppost.Reading {
+		return lamppost.Reading{Name: name, Unit: "Wh", Kind: lamppost.Register, Time: ms, Value: v}
+	}
+	const most, far = math.MaxInt64, 1<<53 - 1
+	reports := [][]byte{
+		sign(t, at("a", 1000, lamppost.Dec(5, 0))),
+		sign(t, at("a", 0, lamppost.Dec(most, 0)), at("a", 1000, lamppost.Dec(-most, 0))),
+		sign(t, at("a", 0, lamppost.Dec(-most, -3)), at("a", 1000, lamppost.Dec(most, -3))),
+		sign(t, at("a", 0, lamppost.Dec(1, 0)), at("a", 1000, lamppost.Dec(10, -1)), at("a", 2000, lamppost.Dec(11, -1))),
+		sign(t, at("a", 1, lamppost.Dec(1, 0)), at("a", far, lamppost.Dec(2, 0)), at("a", -far+2, lamppost.Dec(3, 0)), at("a", far, lamppost.Dec(3, 0))),
+		sign(t, at("a", 0, lamppost.Dec(1, 0)), at("b", 0, lamppost.Dec(7, 0)), at("a", 900_000, lamppost.Dec(4, 0)), at("b", 900_000, lamppost.Dec(9, 0))),
+		[]byte("no report"), {}, {0x83}, {0xd2, 0x84},
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		all := append(slices.Clone(reports), sign(t, drawReadings(t)...))
+		items := make([]lamppost.SegmentItem, len(all))
+		for i := range all {
+			items[i] = lamppost.SegmentItem{Salt: drawSalt(t, "salt"), Received: 1, Report: all[i]}
+		}
+		tx := want(lamppost.NewSegment(network, lamppost.Seq{N: 1}, 0, items, "north", key, lamppost.Seed{}))(t)
+		raw := lamppost.Thin(tx, make([]lamppost.Outcome, len(all)), lamppost.Hash{1}, func(int) bool { return true }).Append(nil)
+		back := want(lamppost.ParseThinSegment(raw))(t)
+		for i := range all {
+			if !bytes.Equal(back.Kept[i].Report, all[i]) {
+				t.Fatalf("report %d came back as\n%x, was\n%x", i, back.Kept[i].Report, all[i])
+			}
+		}
+		if !bytes.Equal(back.Append(nil), raw) {
+			t.Fatal("written again it is another")
+		}
+	})
 }
 
 // The same of a segment's reports. Not parallel, as above: memory is counted for the whole process.

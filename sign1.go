@@ -159,6 +159,14 @@ func (s *Signed) Verify(network string, p Purpose, key *sig.PublicKey) bool {
 	return key.Suite() == s.raw.suite && key.Verify(s.toBeSigned(network, p), s.raw.signature)
 }
 
+// Item is the signature as [sig.Verifier] takes it, to be checked among others.
+func (s *Signed) Item(network string, p Purpose, key *sig.PublicKey) sig.Item {
+	if key.Suite() != s.raw.suite {
+		return sig.Item{} // nothing verifies
+	}
+	return sig.Item{Key: key, Msg: s.toBeSigned(network, p), Sig: s.raw.signature}
+}
+
 // ID is the SHA-256 of the Sig_structure.
 func (s *Signed) ID(network string, p Purpose) Hash { return sha256.Sum256(s.toBeSigned(network, p)) }
 

@@ -35,7 +35,7 @@ type KeptReport struct {
 	Outcome []byte // as Outcome.Append writes it
 }
 
-const thinVersion = 1
+const thinVersion = 2
 
 // Thin returns what is left of a segment when only the reports for which keep says so stay.
 func Thin(tx *Transaction, outcomes []Outcome, writes Hash, keep func(i int) bool) *ThinSegment {
@@ -65,8 +65,9 @@ func (t *ThinSegment) Thin(keep func(*KeptReport) bool) *ThinSegment {
 	return &out
 }
 
-// Append writes CBOR [1, signed, salt, verdicts, writes, kept, report nodes, outcome nodes]: a digest that is zero is empty, kept
-// is an array of [index, salt, received, report, outcome], nodes are digests one after the other.
+// Append writes CBOR [2, signed, salt, verdicts, writes, kept, report nodes, outcome nodes]: a digest that is zero is empty, kept
+// is an array of [index, salt, received, report, outcome], nodes are digests one after the other. See difference.go for the
+// report.
 func (t *ThinSegment) Append(b []byte) []byte {
 	b = append(b, majArray|8, thinVersion)
 	b = appendBytes(b, t.Signed)
@@ -79,13 +80,15 @@ func (t *ThinSegment) Append(b []byte) []byte {
 		b = appendHead(append(b, majArray|5), majUint, uint64(k.Index))
 		b = appendBytes(b, k.Salt[:])
 		b = appendHead(b, majUint, uint64(k.Received))
-		b = appendBytes(appendBytes(b, k.Report), k.Outcome)
+		b = appendBytes(appendReport(b, k.Report), k.Outcome)
 	}
-	for _, nodes := range [][]Hash{t.ReportNodes, t.OutcomeNodes} {
-		b = appendHead(b, majBytes, uint64(len(nodes)*len(Hash{})))
-		for i := range nodes {
-			b = append(b, nodes[i][:]...)
-		}
+	return appendHashes(appendHashes(b, t.ReportNodes), t.OutcomeNodes)
+}
+
+func appendHashes(b []byte, list []Hash) []byte {
+	b = appendHead(b, majBytes, uint64(len(list)*len(Hash{})))
+	for i := range list {
+		b = append(b, list[i][:]...)
 	}
 	return b
 }
@@ -104,25 +107,36 @@ func (w *wire) optional(h *Hash) {
 	}
 }
 
-// ParseThinSegment reads what Append writes, and checks that the kept reports and the hashes of the others make the
-// header's root. Slices alias raw. It checks no signature, and not that the outcomes are those that were logged: see
+// ParseThinSegment reads what Append writes, and does what [ThinSegment.Check] does. Slices alias raw. It checks no signature, and not that the outcomes are those that were logged: see
 // [ThinSegment.OutcomesRoot].
 func ParseThinSegment(raw []byte) (*ThinSegment, error) {
 	if len(raw) > MaxTxBytes {
 		return nil, fmt.Errorf("thin segment: %d bytes are over the limit of %d", len(raw), MaxTxBytes)
 	}
-	t := &ThinSegment{}
 	w := wire{b: raw}
+	t, err := w.thin()
+	if err == nil {
+		err = w.end("thin segment")
+	}
+	if err == nil {
+		err = t.Check()
+	}
+	return t, err
+}
+
+// thin reads a thin segment and checks its form.
+func (w *wire) thin() (*ThinSegment, error) {
+	t := &ThinSegment{}
 	w.array(8)
 	w.constInt(thinVersion)
 	t.Signed = w.bytes()
 	w.salt(&t.Salt)
 	w.optional(&t.Verdicts)
 	w.optional(&t.Writes)
-	t.Kept = decodeKept(&w)
-	t.ReportNodes, t.OutcomeNodes = w.hashes(), w.hashes()
-	if err := w.end("thin segment"); err != nil {
-		return nil, err
+	t.Kept = decodeKept(w)
+	t.ReportNodes, t.OutcomeNodes = w.hashes(MaxSegmentReports), w.hashes(MaxSegmentReports)
+	if w.err != nil {
+		return nil, fmt.Errorf("thin segment: byte %d: %w", w.off, w.err)
 	}
 	if t.Writes.IsZero() != (len(t.Kept) == 0) {
 		return nil, errors.New("thin segment: the digest of the writes is there if and only if a report is")
@@ -134,7 +148,7 @@ func ParseThinSegment(raw []byte) (*ThinSegment, error) {
 	if err != nil {
 		return nil, err
 	}
-	return t, t.check()
+	return t, t.checkKept()
 }
 
 // minKeptBytes is the shortest encoded kept report: array head, index, salt, a small time, an empty report and outcome.
@@ -153,18 +167,17 @@ func decodeKept(w *wire) []KeptReport {
 		k.Index = uint32(w.max(w.uint(), MaxSegmentReports-1))
 		w.salt(&k.Salt)
 		k.Received = TimeMS(w.max(w.uint(), math.MaxInt64))
-		k.Report = w.bytes()
-		w.max(uint64(len(k.Report)), MaxReportBytes)
+		k.Report = w.report()
 		k.Outcome = w.bytes()
 		kept = append(kept, k)
 	}
 	return kept
 }
 
-func (w *wire) hashes() []Hash {
+func (w *wire) hashes(limit int) []Hash {
 	b := w.bytes()
 	const size = len(Hash{})
-	if len(b)%size != 0 || len(b) > size*MaxSegmentReports {
+	if len(b)%size != 0 || len(b) > size*limit {
 		w.fail(fmt.Errorf("%d bytes are no list of digests", len(b)))
 		return nil
 	}
@@ -175,7 +188,8 @@ func (w *wire) hashes() []Hash {
 	return list
 }
 
-func (t *ThinSegment) check() error {
+// checkKept checks what can be checked without a hash.
+func (t *ThinSegment) checkKept() error {
 	last := -1
 	for i := range t.Kept {
 		k := &t.Kept[i]
@@ -195,6 +209,14 @@ func (t *ThinSegment) check() error {
 	}
 	if len(t.ReportNodes) != len(t.OutcomeNodes) {
 		return errors.New("thin segment: its two trees have different shapes")
+	}
+	return nil
+}
+
+// Check checks that the kept reports and the hashes of the others make the header's root.
+func (t *ThinSegment) Check() error {
+	if len(t.Kept) == 0 {
+		return nil
 	}
 	root, err := t.reports().root()
 	if err == nil && root != t.Header.Root {
@@ -229,14 +251,17 @@ func (t *ThinSegment) ResultDigest() (digest Hash, ok bool) {
 	return ResultDigest(t.OutcomesRoot(), t.Writes), true
 }
 
-// Report returns report i of the segment with the paths that prove it and its outcome, or false if it is gone.
-func (t *ThinSegment) Report(i uint32) (k *KeptReport, path, outcomePath []Hash, ok bool) {
+// Find returns report i of the segment, or false if it is gone.
+func (t *ThinSegment) Find(i uint32) (k *KeptReport, ok bool) {
 	at, ok := slices.BinarySearchFunc(t.Kept, i, func(k KeptReport, i uint32) int { return int(k.Index) - int(i) })
 	if !ok {
-		return nil, nil, nil, false
+		return nil, false
 	}
-	return &t.Kept[at], t.reports().path(int(i)), t.outcomes().path(int(i)), true
+	return &t.Kept[at], true
 }
+
+// Path returns the hashes that lead from kept report i to the header's root, see [CheckMerklePath].
+func (t *ThinSegment) Path(i uint32) []Hash { return t.reports().path(int64(i)) }
 
 func (t *ThinSegment) reports() *thinTree {
 	if t.reportTree == nil {
@@ -253,9 +278,9 @@ func (t *ThinSegment) outcomes() *thinTree {
 }
 
 func (t *ThinSegment) tree(nodes []Hash, leaf func(*KeptReport) Hash) *thinTree {
-	tree := &thinTree{n: int(t.Header.Count), nodes: nodes, at: make([]int, len(t.Kept)), leaves: make([]Hash, len(t.Kept))}
+	tree := &thinTree{n: int64(t.Header.Count), nodes: nodes, at: make([]int64, len(t.Kept)), leaves: make([]Hash, len(t.Kept))}
 	for i := range t.Kept {
-		tree.at[i], tree.leaves[i] = int(t.Kept[i].Index), leaf(&t.Kept[i])
+		tree.at[i], tree.leaves[i] = int64(t.Kept[i].Index), leaf(&t.Kept[i])
 	}
 	return tree
 }
@@ -268,8 +293,8 @@ func (t *ThinSegment) tree(nodes []Hash, leaf func(*KeptReport) Hash) *thinTree 
 //	 ●   2…3  4 5
 //	0 1
 type thinTree struct {
-	n      int
-	at     []int // places of the known leaves, ascending
+	n      int64
+	at     []int64 // places of the known leaves, ascending
 	leaves []Hash
 	nodes  []Hash
 }
@@ -278,11 +303,11 @@ var errThinTree = errors.New("the hashes do not make a tree")
 
 // fold works the tree out from left to right and from the leaves up: leaf gives the value of known leaf number i, node that of
 // a subtree without one, and join that of n leaves from a place on.
-func fold[T any](t *thinTree, leaf func(i int) T, node func(Hash) T, join func(from, n int, left, right T) T) (T, error) {
+func fold[T any](t *thinTree, leaf func(i int) T, node func(Hash) T, join func(from, n int64, left, right T) T) (T, error) {
 	at, nodes := t.at, t.nodes
 	var err error
-	var walk func(from, n int) T
-	walk = func(from, n int) (v T) {
+	var walk func(from, n int64) T
+	walk = func(from, n int64) (v T) {
 		switch {
 		case (len(at) == 0 || at[0] >= from+n) && len(nodes) == 0:
 			err = errThinTree
@@ -310,12 +335,12 @@ func (t *thinTree) leaf(i int) Hash { return t.leaves[i] }
 func same(h Hash) Hash { return h }
 
 func (t *thinTree) root() (Hash, error) {
-	return fold(t, t.leaf, same, func(_, _ int, left, right Hash) Hash { return nodeHash(left, right) })
+	return fold(t, t.leaf, same, func(_, _ int64, left, right Hash) Hash { return nodeHash(left, right) })
 }
 
 // path returns the hashes that lead from the known leaf at place i to the root, the nearest first.
-func (t *thinTree) path(i int) (path []Hash) {
-	fold(t, t.leaf, same, func(from, n int, left, right Hash) Hash {
+func (t *thinTree) path(i int64) (path []Hash) {
+	fold(t, t.leaf, same, func(from, n int64, left, right Hash) Hash {
 		switch k := split(n); {
 		case i < from || i >= from+n:
 		case i < from+k:
@@ -342,7 +367,7 @@ func (t *thinTree) thin(stay []bool) []Hash {
 		return part{t.leaves[i], false, t.leaves[i : i+1]}
 	}, func(h Hash) part {
 		return part{h, false, []Hash{h}}
-	}, func(_, _ int, left, right part) part {
+	}, func(_, _ int64, left, right part) part {
 		root := nodeHash(left.root, right.root)
 		if !left.known && !right.known {
 			return part{root, false, []Hash{root}}

@@ -706,11 +706,52 @@ func thinVectors(t testing.TB, segment *lamppost.Transaction) (vs []vector) {
 	bad("an outcome that is none", "refused: outcome", func(t *lamppost.ThinSegment) { t.Kept[1].Outcome = []byte{0x80} })
 	bad("hashes and no report", "refused: of which nothing is kept", func(t *lamppost.ThinSegment) { t.Kept, t.Writes = nil, lamppost.Hash{} })
 	bad("a digest of writes and no report", "refused: if and only if a report is", func(t *lamppost.ThinSegment) { t.Kept, t.ReportNodes, t.OutcomeNodes = nil, nil, nil })
+	vs = append(vs, differenceVectors(t)...)
 	raw := thin().Append(nil)
 	vs = append(vs, vector{name: "a digest of zeros is not left out", kind: "thin-segment",
 		raw:    bytes.Replace(raw, []byte{0x40, 0x80, 0x40, 0x40}, append(append([]byte{0x58, 32}, make([]byte, 32)...), 0x80, 0x40, 0x40), 1),
 		expect: "refused: or none where it is zero"})
-	return append(vs, vector{name: "thin segment of version 2", kind: "thin-segment", raw: append([]byte{raw[0], 2}, raw[2:]...), expect: "refused: expected the integer 1, got 2"})
+	return append(vs, vector{name: "thin segment of version 1", kind: "thin-segment", raw: append([]byte{raw[0], 1}, raw[2:]...), expect: "refused: expected the integer 2, got 1"})
+}
+
+// hourly is a report of a register at three hours, and of another one.
+func hourly() lamppost.Report {
+	r := oneReading()
+	r.Readings = append(r.Readings, lamppost.Reading{Name: "export", Unit: "Wh", Time: 1_800_000_000_000, Kind: lamppost.Register, Value: lamppost.Dec(90, -1)})
+	for i := range lamppost.TimeMS(2) {
+		at := 1_800_003_600_000 + i*3_600_000
+		r.Readings = append(r.Readings, lamppost.Reading{Name: "energy", Unit: "Wh", Time: at, Kind: lamppost.Register, Value: lamppost.Dec(1534+int64(i), 0)})
+	}
+	return r
+}
+
+// differenceVectors are about reports as they stand in a thin segment.
+func differenceVectors(t testing.TB) (vs []vector) {
+	full := oneReading() // a register at the end of its digits
+	full.Readings[0].Value = lamppost.Dec(math.MaxInt64, 0)
+	full.Readings = append(full.Readings, full.Readings[0])
+	full.Readings[1].Time += 7000
+	one := vectorReport(t, oneReading())
+	items := []lamppost.SegmentItem{{Report: one}, {Report: vectorReport(t, hourly())}, {Report: vectorReport(t, full)}, {Report: []byte("no report")}}
+	segment := want(lamppost.NewSegment(network, lamppost.Seq{N: 1}, 0, items, "north", keyOf(t, sig.EdDSA, "north"), lamppost.Seed{}))(t)
+	raw := lamppost.Thin(segment, make([]lamppost.Outcome, len(items)), lamppost.Hash{31: 1}, func(int) bool { return true }).Append(nil)
+	add := func(name, expect string, raw []byte) {
+		vs = append(vs, vector{name: name, kind: "thin-segment", raw: raw, expect: expect})
+	}
+	swap := func(old, new []byte) []byte {
+		if !bytes.Contains(raw, old) {
+			t.Fatalf("%x is not in %x", old, raw)
+		}
+		return bytes.Replace(raw, old, new, 1)
+	}
+	add("reports as differences, and one that cannot be read", "ok", raw)
+	header := 4 + int(one[3]) // after its length
+	parts := append(append([]byte{0x83}, one[2:header]...), one[header+1:]...)
+	add("a report that can be read stands as it is", "refused: deterministic", swap(parts, byteString(one)))
+	add("one that cannot stands as differences", "refused: protected header", swap(byteString([]byte("no report")), cborHex(`83 40 40 40`)))
+	add("a report of two parts", "refused: expected 3, got 2", swap(byteString([]byte("no report")), cborHex(`82 40 40`)))
+	add("a difference too large", "refused: add up to what is no reading", swap(cborHex(`a2 05 00 06 07`), cborHex(`a2 05 01 06 07`)))
+	return vs
 }
 
 // aggregateVector has the cold reports of two devices as halves, and a billing report that is whole.
@@ -921,26 +962,29 @@ func proofVectors(t testing.TB) (vs []vector) {
 	order := want(lamppost.NewTx(network, lamppost.Order{Type: lamppost.TxParty}, "north", keyOf(t, sig.EdDSA, "north"), lamppost.Seed{}))(t)
 	a, b := lamppost.Hash(sha256.Sum256([]byte("a"))), lamppost.Hash(sha256.Sum256([]byte("b")))
 	block := lamppost.BlockLeaf{Height: 7, Index: 1}
-	p := lamppost.Proof{Version: lamppost.ProofVersion, Network: network, Checkpoints: []string{"a signed note stands here"},
-		Nodes: []lamppost.ProofNode{{Index: 2, Hash: a}},
-		Txs: []lamppost.TxProof{{Leaf: 1, Type: lamppost.TxParty, Height: 7, Salt: order.Seed.Salt(lamppost.SaltBody), Verdicts: order.VerdictsDigest(),
-			Signed: order.SignedRaw, Outcomes: a, Writes: b, Outcome: cborHex(`82 00 40`), OutcomeSalt: order.OutcomeSalt(0)}},
-		Blocks:  []lamppost.BlockProof{{Leaf: 2, Raw: block.Append(nil)}},
-		Reports: []lamppost.ReportProof{{Received: 1, Report: vectorReport(t, oneReading()), Path: []lamppost.Hash{a, b}, Outcome: cborHex(`82 00 40`)}}}
-	raw := lamppost.Marshal(p)
-	add("of an order, a block and a report", "ok", raw)
-	add("of nothing", "ok", cborHex(`a7 01 01 02 "harbour" 03 80 04 80 05 80 06 80 07 80`))
-	add("of version 2", "refused: version 2", cborHex(`a7 01 02 02 "harbour" 03 80 04 80 05 80 06 80 07 80`))
+	items := []lamppost.SegmentItem{{Received: 1, Report: vectorReport(t, oneReading())}, {Received: 2, Report: vectorReport(t, hourly())}, {Report: []byte("no report")}}
+	segment := want(lamppost.NewSegment(network, lamppost.Seq{N: 1}, 0, items, "north", keyOf(t, sig.EdDSA, "north"), lamppost.Seed{}))(t)
+	thin := lamppost.Thin(segment, make([]lamppost.Outcome, 3), b, func(i int) bool { return i > 0 })
+	p := lamppost.Proof{Network: network, Checkpoints: []string{"a signed note stands here"}, Witnesses: []string{"a verifier key stands here"},
+		Txs: []lamppost.TxProof{
+			{Leaf: 1, Height: 7, Order: &lamppost.OrderProof{Salt: order.Seed.Salt(lamppost.SaltBody), Signed: order.SignedRaw, Writes: b,
+				OutcomeSalt: order.OutcomeSalt(0), Outcome: cborHex(`82 00 40`)}},
+			{Leaf: 3, Height: 8, Segment: thin},
+		},
+		Blocks: []lamppost.BlockProof{{Leaf: 2, Raw: block.Append(nil)}}, Nodes: []lamppost.Hash{a, b}}
+	raw := p.Append(nil)
+	add("of an order, a block, and a segment with two of three reports", "ok", raw)
+	add("of nothing", "ok", cborHex(`87 02 "harbour" 80 80 80 80 40`))
+	add("of version 1", "refused: version 1, this program reads version 2", cborHex(`87 01 "harbour" 80 80 80 80 40`))
 	add("cut short", "refused: cut short", raw[:len(raw)-1])
 	add("trailing byte", "refused: bytes after the end", append(bytes.Clone(raw), 0))
-	add("a field is missing", "refused: deterministic", cborHex(`a6 01 01 02 "harbour" 03 80 04 80 05 80 06 80`))
-	add("an unknown field", "refused: unknown field", cborHex(`a8 01 01 02 "harbour" 03 80 04 80 05 80 06 80 07 80 09 00`))
-	add("an empty list of witnesses", "refused: deterministic", cborHex(`a8 01 01 02 "harbour" 03 80 04 80 05 80 06 80 07 80 08 80`))
-	add("fields out of order", "refused: deterministic", cborHex(`a7 02 "harbour" 01 01 03 80 04 80 05 80 06 80 07 80`))
-	add("a field twice", "refused: duplicate", cborHex(`a8 01 01 01 01 02 "harbour" 03 80 04 80 05 80 06 80 07 80`))
-	add("null in place of a list", "refused: deterministic", cborHex(`a7 01 01 02 "harbour" 03 f6 04 80 05 80 06 80 07 80`))
-	add("list of indefinite length", "refused: deterministic", cborHex(`a7 01 01 02 "harbour" 03 9fff 04 80 05 80 06 80 07 80`))
-	add("a list of single bytes", "refused: an array of 4 items in 4 bytes", cborHex(`a7 01 01 02 "harbour" 03 80 04 80 05 84 00000000 06 80 07 80`))
-	add("nested too deep", "refused: nested too deep", bytes.Repeat([]byte{0x81}, 20))
+	add("a field is missing", "refused: expected 7, got 6", cborHex(`86 02 "harbour" 80 80 80 80`))
+	add("a field too many", "refused: expected 7, got 8", cborHex(`88 02 "harbour" 80 80 80 80 40 40`))
+	add("a map", "refused: expected an array", cborHex(`a1 01 02`))
+	add("null in place of a list", "refused: expected an array", cborHex(`87 02 "harbour" f6 80 80 80 40`))
+	add("list of indefinite length", "refused: deterministic", cborHex(`87 02 "harbour" 9fff 80 80 80 40`))
+	add("a list of single bytes", "refused: a list of 4 items in 6 bytes", cborHex(`87 02 "harbour" 80 80 84 00000000 80 40`))
+	add("a transaction of five fields", "refused: expected 8, got 5", cborHex(`87 02 "harbour" 80 80 81 85 01 07 00 00 00 80 58 20 `+strings.Repeat("00", 32)))
+	add("half a hash", "refused: no list of digests", cborHex(`87 02 "harbour" 80 80 80 80 50 `+strings.Repeat("00", 16)))
 	return vs
 }

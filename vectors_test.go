@@ -426,10 +426,21 @@ func readProof(raw []byte) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	fields := []string{field("network", p.Network), field("checkpoints", len(p.Checkpoints)), field("nodes", len(p.Nodes)),
-		field("txs", len(p.Txs)), field("blocks", len(p.Blocks)), field("reports", len(p.Reports))}
+	fields := []string{field("network", p.Network), field("checkpoints", len(p.Checkpoints)), field("witnesses", len(p.Witnesses)),
+		field("txs", len(p.Txs)), field("blocks", len(p.Blocks)), field("nodes", len(p.Nodes))}
 	for i := range p.Txs {
-		fields = append(fields, fmt.Sprintf("leaf: %x", p.Txs[i].LeafRecord()))
+		x := &p.Txs[i]
+		fields = append(fields, fmt.Sprintf("tx: leaf %d, height %d, index %d", x.Leaf, x.Height, x.Index))
+		switch {
+		case x.Order != nil:
+			fields = append(fields, fmt.Sprintf("body: %x", lamppost.BodyDigest(x.Order.Salt, lamppost.Hash{}, x.Order.Signed)),
+				fmt.Sprintf("outcome: %x", lamppost.OutcomeHash(x.Order.OutcomeSalt, x.Order.Outcome)))
+		default:
+			fields = append(fields, fmt.Sprintf("body: %x", x.Segment.BodyDigest()), fmt.Sprintf("outcomes: %x", x.Segment.OutcomesRoot()))
+			for _, k := range x.Segment.Kept {
+				fields = append(fields, fmt.Sprintf("report: %x", k.Report))
+			}
+		}
 	}
-	return fields, same(nil, raw, lamppost.Marshal(p))
+	return fields, same(nil, raw, p.Append(nil))
 }

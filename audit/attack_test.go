@@ -27,8 +27,8 @@ func refused(t *testing.T, err error, words ...string) {
 	}
 }
 
-func anyTx(*lamppost.TxProof) bool         { return true }
-func anyReport(*lamppost.ReportProof) bool { return true }
+func anyTx(*logged) bool      { return true }
+func anyReport(reported) bool { return true }
 
 // Goal: an operator whose log and checkpoints are in order, but who logs a wrong invoice, is found out, and the message
 // names the line and what is wrong with it. Method: falsify one thing before the log commits to it.
@@ -53,22 +53,11 @@ func TestFalseInvoices(t *testing.T) {
 		"date":      {func(i *tariff.Invoice) { i.Issued += 1000 }, []string{"it is dated"}},
 		"place":     {func(i *tariff.Invoice) { i.Supplies[0].Place = "elsewhere" }, []string{"it is not the invoice"}},
 		"buyer":     {func(i *tariff.Invoice) { i.Buyer = "bob" }, []string{"it is not the invoice"}},
-		"period":    {func(i *tariff.Invoice) { i.Supplies[0].From += 15 * 60_000 }, []string{"line 2: reading 2026-10-24 00:00+02:00", "asks for one at 2026-10-24 00:15+02:00"}},
-		"register": {func(i *tariff.Invoice) { i.Supplies[0].Edges[5].Value.Mantissa++ },
-			[]string{"line 2: reading 2026-10-25 02:00+01:00 of device BQ27", "the invoice says"}},
-		"other record": {func(i *tariff.Invoice) { i.Supplies[0].Edges[5].Source.Record-- },
-			[]string{"line 2: reading 2026-10-25 02:00+01:00", "signed for 2026-10-25 02:30+02:00"}},
-		"another device": {func(i *tariff.Invoice) { i.Supplies[0].Edges[5].Source.Report = 1 },
-			[]string{"line 2: reading 2026-10-25 02:00+01:00 of device BQ27", "of device CZ11"}},
-		"made up source": {func(i *tariff.Invoice) { i.Supplies[0].Edges[5].Source.Height = 999 }, []string{"line 2: reading", "not in the proof"}},
-		"device":         {func(i *tariff.Invoice) { i.Supplies[0].Device = "CZ11" }, []string{"metering point \"P-2\""}},
-		"version":        {func(i *tariff.Invoice) { i.Supplies[0].Version = 2 }, []string{"tariff \"home-2026\" version 2 is not in the proof"}},
-		"agreement":      {func(i *tariff.Invoice) { i.Supplies[0].Agreement = "A-2" }, []string{"agreement \"A-1\" holds", "not billed"}},
-		"twice":          {func(i *tariff.Invoice) { i.Supplies = append(i.Supplies, i.Supplies[0]) }, []string{"agreement \"A-1\""}},
-		"estimate against a reading": {func(i *tariff.Invoice) {
-			e := i.Supplies[0].Edges
-			e[5].Estimated, e[5].Quality, e[5].Source, e[5].Next = true, lamppost.Estimated, e[4].Source, e[6].Source
-		}, []string{"the register at"}},
+		"period":    {func(i *tariff.Invoice) { i.Supplies[0].From += 15 * 60_000 }, []string{"the registers begin at 2026-10-23T22:15Z, the supply at 2026-10-23T22:00Z"}},
+		"device":    {func(i *tariff.Invoice) { i.Supplies[0].Device = "CZ11" }, []string{"metering point \"P-2\""}},
+		"version":   {func(i *tariff.Invoice) { i.Supplies[0].Version = 2 }, []string{"tariff \"home-2026\" version 2 is not in the proof"}},
+		"agreement": {func(i *tariff.Invoice) { i.Supplies[0].Agreement = "A-2" }, []string{"agreement \"A-1\" holds", "not billed"}},
+		"twice":     {func(i *tariff.Invoice) { i.Supplies = append(i.Supplies, i.Supplies[0]) }, []string{"agreement \"A-1\""}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -81,6 +70,38 @@ func TestFalseInvoices(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The registers of an invoice are not in its proof: one that was logged with others than its reports give has another leaf.
+func TestFalseRegisters(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(e []tariff.Edge){
+		"value":          func(e []tariff.Edge) { e[5].Value.Mantissa++ },
+		"quality":        func(e []tariff.Edge) { e[5].Quality = lamppost.Substituted },
+		"other record":   func(e []tariff.Edge) { e[5].Source.Record-- },
+		"another device": func(e []tariff.Edge) { e[5].Source.Report = 1 },
+		"made up source": func(e []tariff.Edge) { e[5].Source.Height = 999 },
+		"estimate against a reading": func(e []tariff.Edge) {
+			e[5].Estimated, e[5].Quality, e[5].Source, e[5].Next = true, lamppost.Estimated, e[4].Source, e[6].Source
+		},
+	} {
+		h := billed(t, func(i *tariff.Invoice) { change(i.Supplies[0].Edges) })
+		_, err := audit.NewStatement(h.all(), h.pin(1), "anna")
+		t.Run(name, func(t *testing.T) {
+			refused(t, err, "an invoice was logged with other registers than its reports give")
+		})
+	}
+}
+
+// Registers beside the reports that give them could say something else: an invoice with them is no part of a proof.
+func TestSpareRegisters(t *testing.T) {
+	t.Parallel()
+	h := billed(t, nil)
+	p := h.customer()
+	last := p.Txs[len(p.Txs)-1].Order
+	last.Outcome = lamppost.Outcome{Data: lamppost.Marshal(h.logged)}.Append(nil)
+	_, err := audit.NewStatement(p, h.pin(1), "anna")
+	refused(t, err, "invoice ST-000001: its registers stand beside the reports")
 }
 
 // A value that no device signed at its edge is interpolated between the readings around it, marked, and still provable;
@@ -109,38 +130,28 @@ func TestEstimatedEdge(t *testing.T) {
 func TestMissingLinks(t *testing.T) {
 	t.Parallel()
 	h := billed(t, nil)
-	statement := func(keepTx func(*lamppost.TxProof) bool, keepReport func(*lamppost.ReportProof) bool) error {
+	statement := func(keepTx func(*logged) bool, keepReport func(reported) bool) error {
 		_, err := audit.NewStatement(h.proof(keepTx, keepReport), h.pin(1), "anna")
 		return err
 	}
-	without := func(kind lamppost.TxType) func(*lamppost.TxProof) bool {
-		return func(p *lamppost.TxProof) bool { return p.Type != kind }
+	without := func(kind lamppost.TxType) func(*logged) bool {
+		return func(p *logged) bool { return p.Type != kind }
 	}
 	refused(t, statement(without(lamppost.TxTariff), anyReport), "line 1", "tariff \"home-2026\" version 1 is not in the proof")
 	refused(t, statement(without(lamppost.TxAgreement), anyReport), "agreement \"A-1\" is not in the proof")
 	refused(t, statement(without(lamppost.TxPoint), anyReport), "metering point \"P-2\" is not in the proof")
 	refused(t, statement(without(lamppost.TxDevice), anyReport), "no enrolment of key 1 of device BQ27")
 	refused(t, statement(without(lamppost.TxInvoice), anyReport), "no invoice")
-	refused(t, statement(anyTx, func(r *lamppost.ReportProof) bool { return r.Index == 0 && r.Tx != h.reports[0].Tx }),
-		"line 2: reading 2026-10-24 00:00+02:00 of device BQ27", "not in the proof")
+	refused(t, statement(anyTx, func(r reported) bool { return r.Index == 0 && r.Tx != h.reports[0].Tx }),
+		"line 1: device BQ27: no register reading at 2026-10-23T22:00Z or before")
 
 	p := h.customer()
 	p.Blocks = p.Blocks[:len(p.Blocks)-1]
-	h.prove(p, leavesOf(p))
+	h.prove(p)
 	_, err := audit.NewStatement(p, h.pin(1), "anna")
 	refused(t, err, "invoice ST-000001: the time of block")
 	_, err = audit.NewStatement(h.customer(), h.pin(1), "bob")
 	refused(t, err, "does not concern party \"bob\"")
-}
-
-func leavesOf(p *lamppost.Proof) (leaves []int64) {
-	for i := range p.Txs {
-		leaves = append(leaves, p.Txs[i].Leaf)
-	}
-	for i := range p.Blocks {
-		leaves = append(leaves, p.Blocks[i].Leaf)
-	}
-	return leaves
 }
 
 // A reading changed in the file is named with its line, though a hash would notice it too.
@@ -149,18 +160,25 @@ func TestChangedReading(t *testing.T) {
 	h := billed(t, nil)
 	p := h.customer()
 	at := ms(t, "2026-10-25T01:00:00Z")
-	for i := range p.Reports {
-		falsify(t, h, &p.Reports[i], at)
-	}
+	falsify(t, h, p, at)
 	_, err := audit.NewStatement(p, h.pin(1), "anna")
-	refused(t, err, "invoice ST-000001: line 2: reading 2026-10-25 02:00+01:00 does not match the signature of device BQ27")
+	refused(t, err, "invoice ST-000001: line 3: the report with the reading 2026-10-25 02:30+02:00 does not match the signature of device BQ27")
 }
 
-// falsify changes the reading at an edge, if the report has it, and signs the report with a key that is not the device's.
-func falsify(t *testing.T, h *home, p *lamppost.ReportProof, at lamppost.TimeMS) {
+// falsify changes the reading at an edge and signs its report with a key that is not the device's.
+func falsify(t *testing.T, h *home, p *lamppost.Proof, at lamppost.TimeMS) {
+	t.Helper()
+	for i := range p.Txs {
+		for j := 0; p.Txs[i].Segment != nil && j < len(p.Txs[i].Segment.Kept); j++ {
+			falsifyReport(t, h, &p.Txs[i].Segment.Kept[j].Report, at)
+		}
+	}
+}
+
+func falsifyReport(t *testing.T, h *home, raw *[]byte, at lamppost.TimeMS) {
 	t.Helper()
 	var r lamppost.Report
-	must(t, r.Decode(p.Report))
+	must(t, r.Decode(*raw))
 	for j := range r.Readings {
 		if edge, _ := lamppost.SnapToEdge(r.Readings[j].Time); edge != at {
 			continue
@@ -169,7 +187,7 @@ func falsify(t *testing.T, h *home, p *lamppost.ReportProof, at lamppost.TimeMS)
 		seed := sha256.Sum256([]byte("thief"))
 		key, err := sig.NewPrivateKey(h.keys[r.Device].Suite(), seed[:])
 		must(t, err)
-		p.Report, err = lamppost.SignReport(&r, h.network, key)
+		*raw, err = lamppost.SignReport(&r, h.network, key)
 		must(t, err)
 		return
 	}
@@ -206,7 +224,7 @@ func TestForgedReportInLog(t *testing.T) {
 			h.segment(forge(h))
 			h.bill(h.invoice, "ST-000001", h.supply(), nil)
 			_, err = audit.NewStatement(h.all(), h.pin(1), "anna")
-			refused(t, err, "line 1: reading 2026-10-24 00:00+02:00 does not match the signature of device BQ27")
+			refused(t, err, "line 1: the report with the reading 2026-10-24 00:00+02:00 does not match the signature of device BQ27")
 		})
 	}
 }
@@ -220,14 +238,14 @@ func TestSwappedTariff(t *testing.T) {
 	other.order(lamppost.TxTariff, other.terms)
 	p := h.customer()
 	for i := range p.Txs {
-		if p.Txs[i].Type == lamppost.TxTariff {
-			swapped := other.txs[len(other.txs)-1]
+		if p.Txs[i].Height == 7 {
+			swapped := other.txs[len(other.txs)-1].TxProof
 			swapped.Leaf, swapped.Height, swapped.Index = p.Txs[i].Leaf, p.Txs[i].Height, p.Txs[i].Index
 			p.Txs[i] = swapped
 		}
 	}
 	_, err := audit.NewStatement(p, h.pin(1), "anna")
-	refused(t, err, "tariff 0 of block 7: leaf", "does not lead to the checkpoint's root")
+	refused(t, err, "line 1: amount 7.16 is not what tariff \"home-2026\" version 1 gives")
 }
 
 // The pin decides: another key, another network or a quorum that did not sign is refused.
@@ -289,7 +307,7 @@ func TestCheckpoints(t *testing.T) {
 func TestNoMembers(t *testing.T) {
 	t.Parallel()
 	h := billed(t, nil)
-	p := h.proof(func(p *lamppost.TxProof) bool { return p.Type != lamppost.TxGenesis }, anyReport)
+	p := h.proof(func(p *logged) bool { return p.Type != lamppost.TxGenesis }, anyReport)
 	if _, err := audit.CheckProof(p, nil); !errors.Is(err, audit.ErrUnknownMembers) {
 		t.Errorf("CheckProof = %v, want ErrUnknownMembers", err)
 	}

@@ -9,10 +9,10 @@
 // It does not prove that a meter measured right, that a file is the whole story (invoices could be missing) or that money
 // changed hands. Without a pin it proves only that a file agrees with itself: anybody can found a network.
 //
-// Start reading at [Verify] (a file), then [CheckProof] (from readings to members' keys) and [CheckInvoice] (from
-// registers to amounts). The proof, CBOR inside the JSON, is what counts; the words around it are for people. Input may be
-// hostile: nothing here panics on it, and memory is bounded by its size. Limits are in limits.go. All functions may be
-// called concurrently.
+// Start reading at [Verify] (a file), then [CheckProof] (from readings to members' keys) and in it checkInvoices (from
+// registers to amounts). The proof, compressed CBOR inside the JSON, is what counts; the words around it are for people. Input
+// may be hostile: nothing here panics on it, and memory is bounded by the limits in limits.go. All functions may be called
+// concurrently.
 package audit
 
 import (
@@ -44,6 +44,10 @@ type Finding struct {
 	Assurances   map[string]int `json:"assurances,omitempty"`
 	Summary      []string       `json:"summary"` // what was proven, in words
 	DoesNotProve []string       `json:"does_not_prove"`
+
+	Statement *Statement `json:"-"` // of that kind of file: all that it says, and how each line came about
+
+	notes []string // the checkpoints
 }
 
 func (f *Finding) add(format string, args ...any) {
@@ -53,7 +57,7 @@ func (f *Finding) add(format string, args ...any) {
 // finding begins with what all kinds have in common.
 func (e *Evidence) finding(kind string) *Finding {
 	f := &Finding{Kind: kind, Network: e.Network, Pinned: e.Pinned, Size: e.Checkpoint.Size, Root: e.Checkpoint.Root.String(),
-		Signers: e.Signers}
+		Signers: e.Signers, notes: e.proof.Checkpoints}
 	for _, m := range e.Members() {
 		f.Members = append(f.Members, VerifierKey(e.Network, m))
 	}
@@ -80,8 +84,10 @@ func Verify(data []byte, pin *Pin) (*Finding, error) {
 	}
 	switch file.Lamppost {
 	case KindStatement, KindReceipt, KindReport:
+	case KindFork:
+		return verifyFork(data, pin)
 	default:
-		return nil, fmt.Errorf("file: kind %q is not one of %s, %s, %s", printable(clip(file.Lamppost)), KindStatement, KindReceipt, KindReport)
+		return nil, fmt.Errorf("file: kind %q is not one of %s, %s, %s, %s", printable(clip(file.Lamppost)), KindStatement, KindReceipt, KindReport, KindFork)
 	}
 	p, err := readProof(file.Proof)
 	if err != nil {
@@ -89,65 +95,62 @@ func Verify(data []byte, pin *Pin) (*Finding, error) {
 	}
 	switch file.Lamppost {
 	case KindStatement:
-		return verifyStatement(data, file.Party, p, pin)
+		return verifyStatement(data, file.Party, p, file.Proof, pin)
 	case KindReceipt:
-		return verifyReceipt(data, p, pin)
+		return verifyReceipt(data, p, file.Proof, pin)
 	default:
-		return verifyReport(data, file.Raw, p, pin)
+		return verifyReport(data, file.Raw, p, file.Proof, pin)
 	}
 }
 
-func verifyStatement(data, party []byte, p *lamppost.Proof, pin *Pin) (*Finding, error) {
+// The proof of a file stands as text beside what is made of it: compressors differ, and what counts is what it holds.
+
+func verifyStatement(data, party []byte, p *lamppost.Proof, text string, pin *Pin) (*Finding, error) {
 	var named Named
 	if err := json.Unmarshal(party, &named); err != nil {
 		return nil, errors.New("party: not an id and a name")
 	}
-	s, err := NewStatement(p, pin, lamppost.PartyID(named.ID))
+	s, err := newStatement(p, pin, lamppost.PartyID(named.ID))
 	if err != nil {
 		return nil, err
 	}
-	if err := compareFile(data, s.Encode(), "statement", s.place); err != nil {
+	s.Proof = text
+	if err := compareFile(data, compact(s), "statement", s.place); err != nil {
 		return nil, err
 	}
 	return s.finding(), nil
 }
 
-func verifyReceipt(data []byte, p *lamppost.Proof, pin *Pin) (*Finding, error) {
-	r, err := NewReceipt(p, pin)
+func verifyReceipt(data []byte, p *lamppost.Proof, text string, pin *Pin) (*Finding, error) {
+	r, err := newReceipt(p, pin)
 	if err != nil {
 		return nil, err
 	}
-	if err := compareFile(data, r.Encode(), "receipt", nil); err != nil {
+	r.Proof = text
+	if err := compareFile(data, compact(r), "receipt", nil); err != nil {
 		return nil, err
 	}
 	return r.finding(), nil
 }
 
-func verifyReport(data, raw []byte, p *lamppost.Proof, pin *Pin) (*Finding, error) {
-	var text string
-	if err := json.Unmarshal(raw, &text); err != nil {
+func verifyReport(data, raw []byte, p *lamppost.Proof, text string, pin *Pin) (*Finding, error) {
+	var encoded string
+	if err := json.Unmarshal(raw, &encoded); err != nil {
 		return nil, errors.New("raw: not a report in base64")
 	}
-	report, err := base64.StdEncoding.Strict().DecodeString(text)
+	report, err := base64.StdEncoding.Strict().DecodeString(encoded)
 	if err != nil {
 		return nil, fmt.Errorf("raw: not a report in base64: %v", err)
 	}
-	r, err := NewBareReport(report, p, pin)
+	r, err := newBareReport(report, p, pin)
 	if err != nil {
 		return nil, err
 	}
-	if err := compareFile(data, r.Encode(), "report", nil); err != nil {
+	r.Proof = text
+	if err := compareFile(data, compact(r), "report", nil); err != nil {
 		return nil, err
 	}
 	return r.finding(), nil
-}
-
-func readProof(text string) (*lamppost.Proof, error) {
-	raw, err := base64.StdEncoding.Strict().DecodeString(text)
-	if err != nil {
-		return nil, fmt.Errorf("proof: not in base64: %v", err)
-	}
-	return lamppost.ParseProof(raw)
 }
 
 func clip(s string) string {
@@ -158,26 +161,28 @@ func clip(s string) string {
 }
 
 // compareFile demands that a file is, but for white space, what its proof gives. place puts a difference into words that
-// fit the kind of file; it may be nil.
+// fit the kind of file; it may be nil. What [Faults] takes apart is made here.
 func compareFile(got, want []byte, kind string, place func(difference) error) error {
-	var a, b bytes.Buffer
-	if err := json.Compact(&a, got); err != nil {
+	var bare bytes.Buffer
+	if err := json.Compact(&bare, got); err != nil {
 		return fmt.Errorf("%s: not JSON: %v", kind, err)
 	}
-	if err := json.Compact(&b, want); err != nil {
-		panic(fmt.Sprintf("audit: wrote what is no JSON: %v", err))
-	}
-	if bytes.Equal(a.Bytes(), b.Bytes()) {
+	if bytes.Equal(bare.Bytes(), want) {
 		return nil
 	}
-	d, ok := firstDifference(got, want)
-	if !ok {
+	found := differences(got, want)
+	if len(found) == 0 {
 		return fmt.Errorf("%s: a field stands twice, in another order or in another spelling than this program writes", kind)
 	}
-	if place != nil {
+	all := make(differs, len(found))
+	for i, d := range found {
+		all[i] = placed{d, fmt.Errorf("%s: %s", kind, d)}
+		if place == nil {
+			continue
+		}
 		if err := place(d); err != nil {
-			return err
+			all[i].err = err
 		}
 	}
-	return fmt.Errorf("%s: %s", kind, d)
+	return all
 }

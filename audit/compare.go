@@ -11,7 +11,7 @@ import (
 	"github.com/lamppost/lamppost/tariff"
 )
 
-// A difference is the first place where a file says something else than its proof.
+// A difference is a place where a file says something else than its proof.
 type difference struct {
 	path []string // field names and indexes
 	got  string   // what the file says, as JSON; empty: nothing
@@ -48,14 +48,19 @@ func unquote(raw string) string {
 	return clip(raw)
 }
 
-// firstDifference compares two JSON documents without regard to order. It reports false if it finds none.
-func firstDifference(got, want []byte) (difference, bool) {
+// A comparison gathers where two JSON documents differ, without regard to order, up to maxFaults.
+type comparison struct{ found []difference }
+
+// differences compares two JSON documents. It finds none where one of them cannot be read.
+func differences(got, want []byte) []difference {
 	a, errA := readJSON(got)
 	b, errB := readJSON(want)
 	if errA != nil || errB != nil {
-		return difference{}, false
+		return nil
 	}
-	return diff(nil, a, b)
+	var c comparison
+	c.values(nil, a, b)
+	return c.found
 }
 
 func readJSON(data []byte) (v any, err error) {
@@ -64,25 +69,33 @@ func readJSON(data []byte) (v any, err error) {
 	return v, dec.Decode(&v)
 }
 
-func diff(path []string, a, b any) (difference, bool) {
+func (c *comparison) add(path []string, got, want string) {
+	if len(c.found) < maxFaults {
+		c.found = append(c.found, difference{slices.Clone(path), got, want})
+	}
+}
+
+func (c *comparison) values(path []string, a, b any) {
 	switch b := b.(type) {
 	case map[string]any:
 		if a, ok := a.(map[string]any); ok {
-			return diffObjects(path, a, b)
+			c.objects(path, a, b)
+			return
 		}
 	case []any:
 		if a, ok := a.([]any); ok {
-			return diffArrays(path, a, b)
+			c.arrays(path, a, b)
+			return
 		}
 	default:
 		if a == b { // b is a string, number, truth value or null, so this compares no map
-			return difference{}, false
+			return
 		}
 	}
-	return difference{slices.Clone(path), text(a), text(b)}, true
+	c.add(path, text(a), text(b))
 }
 
-func diffObjects(path []string, a, b map[string]any) (difference, bool) {
+func (c *comparison) objects(path []string, a, b map[string]any) {
 	var names []string
 	for name := range b {
 		names = append(names, name)
@@ -96,33 +109,24 @@ func diffObjects(path []string, a, b map[string]any) (difference, bool) {
 	for _, name := range names {
 		x, inA := a[name]
 		y, inB := b[name]
-		here := append(path, name)
-		if !inA || !inB {
-			d := difference{path: slices.Clone(here)}
-			if inA {
-				d.got = text(x)
-			} else {
-				d.want = text(y)
-			}
-			return d, true
-		}
-		if d, ok := diff(here, x, y); ok {
-			return d, true
+		switch here := append(path, name); {
+		case !inB:
+			c.add(here, text(x), "")
+		case !inA:
+			c.add(here, "", text(y))
+		default:
+			c.values(here, x, y)
 		}
 	}
-	return difference{}, false
 }
 
-func diffArrays(path []string, a, b []any) (difference, bool) {
+func (c *comparison) arrays(path []string, a, b []any) {
 	for i := range min(len(a), len(b)) {
-		if d, ok := diff(append(path, strconv.Itoa(i)), a[i], b[i]); ok {
-			return d, true
-		}
+		c.values(append(path, strconv.Itoa(i)), a[i], b[i])
 	}
 	if len(a) != len(b) {
-		return difference{slices.Clone(path), fmt.Sprintf("with %d entries", len(a)), fmt.Sprintf("%d entries", len(b))}, true
+		c.add(path, fmt.Sprintf("with %d entries", len(a)), fmt.Sprintf("%d entries", len(b)))
 	}
-	return difference{}, false
 }
 
 func text(v any) string {
@@ -159,38 +163,32 @@ func (s *Statement) place(d difference) error {
 
 // lineWords says what a difference in a line means; at is the path inside the line.
 func lineWords(d difference, at []string, inv *Invoice, line *BilledLine) error {
-	supply, billed := findLine(inv, line.N)
+	i, billed := findLine(inv, line.N)
 	switch field := at[0]; {
-	case d.got == "" || d.want == "" || supply == nil:
+	case d.got == "" || d.want == "" || billed == nil:
 	case field == "amount":
-		return amountDifference(supply, billed, d.said())
+		return amountDifference(&inv.Supplies[i], billed, d.said())
 	case field == "price":
-		return fmt.Errorf("price %s is not that of tariff %q version %d (%s)", d.said(), supply.Tariff, supply.Version, line.Price)
+		return fmt.Errorf("price %s is not that of tariff %q version %d (%s)", d.said(), inv.Supplies[i].Tariff, inv.Supplies[i].Version, line.Price)
 	case (field == "opening" || field == "closing") && len(at) == 2:
 		v := line.Opening
 		if field == "closing" {
 			v = line.Closing
 		}
 		return fmt.Errorf("%s %s %s is not what device %s signed for %s (%s)", field, at[1], d.said(), line.Device, v.Time, unquote(d.want))
-	case field == "intervals" && len(at) == 3:
-		k, err := strconv.Atoi(at[1])
-		if err != nil || k >= len(line.Intervals) {
-			break
-		}
-		x := line.Intervals[k]
-		return fmt.Errorf("interval %s to %s: %s %s is not what device %s signed (%s)", x.From, x.To, at[2], d.said(), line.Device, unquote(d.want))
 	}
 	return errors.New(d.String())
 }
 
-func findLine(inv *Invoice, n uint32) (*tariff.InvoiceSupply, *tariff.Line) {
+// findLine returns a line of an invoice and the place of its supply, or nil.
+func findLine(inv *Invoice, n uint32) (supply int, line *tariff.Line) {
 	for i := range inv.Supplies {
 		s := &inv.Supplies[i]
 		for j := range s.Lines {
 			if s.Lines[j].N == n {
-				return s, &s.Lines[j]
+				return i, &s.Lines[j]
 			}
 		}
 	}
-	return nil, nil
+	return 0, nil
 }

@@ -64,7 +64,7 @@ func TestWitnessQuorum(t *testing.T) {
 	}
 	words := strings.Join(f.Summary, "\n")
 	if len(f.Cosigned) != 3 || pinned != 2 || !strings.Contains(words, "cosigned by w1.example at 2026-") || !strings.Contains(words, "w3.example") ||
-		!strings.Contains(string(file), `"witness": "w2.example"`) {
+		!strings.Contains(string(file), `"witness":"w2.example"`) {
 		t.Errorf("the finding is %+v\n%s", f, words)
 	}
 	three := *two

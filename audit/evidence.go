@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"runtime"
 	"sort"
 
 	"github.com/lamppost/lamppost"
@@ -24,7 +25,6 @@ type Evidence struct {
 	proof     *lamppost.Proof
 	members   *roster
 	witnesses witnesses
-	pool      pool
 	blocks    []lamppost.BlockLeaf
 	bodies    map[bodyKey][]int     // transactions that say something of a name, in log order
 	places    map[tariff.Source]int // reports by where they stand, the record being 0
@@ -45,10 +45,11 @@ type Tx struct {
 	Signer  lamppost.MemberID
 	Outcome lamppost.Outcome // of a transaction that is not a segment
 	Order   lamppost.Order   // of a transaction that is not a segment
+	Invoice *Invoice         // of an accepted invoice order: computed again
 
-	header  lamppost.SegmentHeader
-	key     *sig.PublicKey // that a segment is signed with
+	key     *sig.PublicKey // that a segment is signed with, or that an enrolment names
 	gateway *Tx            // what made that key known, where it is not a member's
+	claim   sig.Item       // a member's signature that is still to be checked, or none
 	proof   *lamppost.TxProof
 	body    any // of a kind that has lookups, where the outcome is [lamppost.CodeOK]
 }
@@ -56,16 +57,20 @@ type Tx struct {
 // String names the transaction in messages.
 func (t *Tx) String() string { return fmt.Sprintf("%s %d of block %d", t.Type, t.Index, t.Height) }
 
-func (e *Evidence) checkTxs() error {
+// header is a segment's.
+func (t *Tx) header() *lamppost.SegmentHeader { return &t.proof.Segment.Header }
+
+// readTxs reads the transactions. Their signatures are checked later, all together.
+func (e *Evidence) readTxs() error {
 	e.Txs = make([]Tx, 0, len(e.proof.Txs))
 	for i := range e.proof.Txs {
 		p := &e.proof.Txs[i]
-		t := Tx{Leaf: p.Leaf, Type: p.Type, Height: p.Height, Index: p.Index, proof: p}
+		t := Tx{Leaf: p.Leaf, Height: p.Height, Index: p.Index, proof: p}
+		if err := e.readTx(&t); err != nil {
+			return fmt.Errorf("%s: %w", &t, err)
+		}
 		if i > 0 && !e.Txs[i-1].before(&t) {
 			return fmt.Errorf("%s: the transactions of a proof stand in log order", &t)
-		}
-		if err := e.checkTx(&t); err != nil {
-			return fmt.Errorf("%s: %w", &t, err)
 		}
 		e.Txs = append(e.Txs, t)
 		e.remember(i)
@@ -77,30 +82,27 @@ func (t *Tx) before(u *Tx) bool {
 	return t.Leaf < u.Leaf && (t.Height < u.Height || t.Height == u.Height && t.Index < u.Index)
 }
 
-func (e *Evidence) checkTx(t *Tx) error {
-	s, err := lamppost.ParseSigned(t.proof.Signed)
+func (e *Evidence) readTx(t *Tx) error {
+	switch p := t.proof; {
+	case (p.Order == nil) == (p.Segment == nil):
+		return errors.New("it is either an order or a segment")
+	case p.Segment != nil:
+		return e.readSegment(t)
+	}
+	s, err := lamppost.ParseSigned(t.proof.Order.Signed)
 	if err != nil {
 		return err
-	}
-	t.Signer = s.Key
-	if err := e.include(t.Leaf, t.proof.LeafRecord()); err != nil {
-		return err
-	}
-	if t.Type == lamppost.TxSegment {
-		return e.checkSegment(t, &s)
 	}
 	if t.Order, err = lamppost.ParseOrder(s); err != nil {
 		return err
 	}
-	if t.Order.Type != t.Type || t.Type == lamppost.TxBlock {
-		return fmt.Errorf("what was signed is of type %s", t.Order.Type)
+	t.Type, t.Signer = t.Order.Type, s.Key
+	if t.Type == lamppost.TxBlock || t.Type == lamppost.TxSegment {
+		return errors.New("it is no order")
 	}
 	t.ID = s.ID(e.Network, lamppost.PurposeTx)
-	if t.Outcome, err = lamppost.DecodeOutcome(t.proof.Outcome); err != nil {
+	if t.Outcome, err = lamppost.DecodeOutcome(t.proof.Order.Outcome); err != nil {
 		return err
-	}
-	if lamppost.OutcomeHash(t.proof.OutcomeSalt, t.proof.Outcome) != t.proof.Outcomes {
-		return errors.New("its outcome is not the one in the log")
 	}
 	if t.Type == lamppost.TxGenesis {
 		return e.checkGenesis(t, &s)
@@ -108,20 +110,23 @@ func (e *Evidence) checkTx(t *Tx) error {
 	if !t.Outcome.Code.Accepted() {
 		return nil // refused, perhaps for its signature
 	}
-	return e.checkSigner(t, &s, lamppost.PurposeTx)
+	return e.claimed(t, &s, lamppost.PurposeTx)
 }
 
-func (e *Evidence) checkSegment(t *Tx, s *lamppost.Signed) (err error) {
-	if t.header, err = lamppost.ParseSegmentHeader(*s); err != nil {
+func (e *Evidence) readSegment(t *Tx) error {
+	seg := t.proof.Segment
+	t.Type, t.Signer = lamppost.TxSegment, seg.Header.Gateway
+	if len(seg.Kept) == 0 {
+		return errors.New("the proof shows no report of it")
+	}
+	s, err := lamppost.ParseSigned(seg.Signed)
+	if err != nil {
 		return err
 	}
 	t.ID = s.ID(e.Network, lamppost.PurposeSegment)
-	if len(t.proof.Outcome) > 0 || t.proof.OutcomeSalt != [lamppost.SaltBytes]byte{} {
-		return errors.New("a segment's outcomes stand with its reports")
-	}
 	registered := e.registered(t.Signer, t.Leaf)
 	if t.key = e.members.keys[t.Signer]; t.key != nil || len(registered) == 0 {
-		return e.checkSigner(t, s, lamppost.PurposeSegment)
+		return e.claimed(t, &s, lamppost.PurposeSegment)
 	}
 	for i := len(registered) - 1; i >= 0; i-- {
 		key, err := sig.ParsePublicKey(sig.EdDSA, registered[i].body.(*lamppost.GatewayBody).Key)
@@ -136,22 +141,69 @@ func (e *Evidence) checkSegment(t *Tx, s *lamppost.Signed) (err error) {
 	return fmt.Errorf("it does not match the signature of gateway %q", t.Signer)
 }
 
-func (e *Evidence) checkSigner(t *Tx, s *lamppost.Signed, p lamppost.Purpose) error {
+// claimed leaves a member's signature to be checked.
+func (e *Evidence) claimed(t *Tx, s *lamppost.Signed, p lamppost.Purpose) error {
 	key := e.members.keys[t.Signer]
 	if key == nil {
 		return fmt.Errorf("it is signed by %q, who is not a known member", t.Signer)
 	}
-	if !s.Verify(e.Network, p, key) {
-		return fmt.Errorf("it does not match the signature of member %q", t.Signer)
+	if t.claim = s.Item(e.Network, p, key); t.claim.Key == nil {
+		return t.unsigned()
+	}
+	return nil
+}
+
+func (t *Tx) unsigned() error {
+	return fmt.Errorf("it does not match the signature of member %q", t.Signer)
+}
+
+// leaf is the transaction's in the log.
+func (t *Tx) leaf() []byte {
+	l := lamppost.Leaf{Type: t.Type, Height: t.Height, Index: t.Index}
+	if seg := t.proof.Segment; seg != nil {
+		l.Body = seg.BodyDigest()
+		l.Result, _ = seg.ResultDigest()
+		return l.Append(nil)
+	}
+	outcome := t.proof.Order.Outcome
+	if t.Invoice != nil {
+		outcome = lamppost.Outcome{Code: lamppost.CodeOK, Data: lamppost.Marshal(t.Invoice.Invoice)}.Append(nil)
+	}
+	l.Body = lamppost.BodyDigest(t.proof.Order.Salt, lamppost.Hash{}, t.proof.Order.Signed)
+	l.Result = lamppost.ResultDigest(lamppost.OutcomeHash(t.proof.Order.OutcomeSalt, outcome), t.proof.Order.Writes)
+	return l.Append(nil)
+}
+
+// checkSignatures checks the signatures of all transactions and reports together.
+func (e *Evidence) checkSignatures() error {
+	items := make([]sig.Item, 0, len(e.Txs)+len(e.Reports))
+	for i := range e.Txs {
+		items = append(items, e.Txs[i].claim)
+	}
+	for i := range e.Reports {
+		items = append(items, e.Reports[i].claim)
+	}
+	ok := make([]bool, len(items))
+	sig.VerifyAll(runtime.GOMAXPROCS(0), items, ok)
+	for i := range e.Txs {
+		if t := &e.Txs[i]; t.claim.Key != nil && !ok[i] {
+			return fmt.Errorf("%s: %w", t, t.unsigned())
+		}
+	}
+	ok = ok[len(e.Txs):]
+	for i := range e.Reports {
+		if r := &e.Reports[i]; r.Outcome.Code.Accepted() && !ok[i] && !r.vouched {
+			return &reportFault{i, r.Signed.Device, fmt.Sprintf("does not match the signature of %s", r.signer()), e.accusation(i)}
+		}
 	}
 	return nil
 }
 
 // checkGenesis checks the founding by its own members: those of the pin may be others by now.
 func (e *Evidence) checkGenesis(t *Tx, s *lamppost.Signed) error {
-	g, err := readGenesis(t.proof.Signed)
-	if err != nil {
-		return err
+	g, ok := decode[lamppost.GenesisBody](t.Order.Body)
+	if !ok {
+		return errors.New("its body cannot be read")
 	}
 	if t.Outcome.Code != lamppost.CodeOK {
 		return fmt.Errorf("it was refused (%s)", t.Outcome.Code)

@@ -27,18 +27,18 @@ type world struct {
 
 	height  lamppost.Height
 	now     lamppost.TimeMS
-	counter uint64 // of salts and nonces
-	leaves  int64
-	hashes  []tlog.Hash // stored hashes of the log
-	txs     []lamppost.TxProof
+	counter uint64      // of salts and nonces
+	hashes  []tlog.Hash // of the leaves
+	txs     []logged
 	blocks  []lamppost.BlockProof
-	reports []lamppost.ReportProof
+	reports []reported // of all segments
 	keys    map[lamppost.DeviceID]*sig.PrivateKey
 	numbers map[lamppost.DeviceID]uint64
 	signed  map[reg][]tariff.Edge
 	spoil   func(*lamppost.BlockLeaf) // of the blocks from now on
 	gateway *seat                     // who packs the segments from now on; nil: the first member
 	flags   map[lamppost.DeviceID]uint32
+	logged  tariff.Invoice // the last
 	// witnesses cosign every checkpoint, in the order in which their keys stand in a proof.
 	witnesses []*lamppost.Cosigner
 	epochs    map[lamppost.DeviceID]uint32 // of the keys
@@ -48,6 +48,18 @@ type seat struct {
 	id     lamppost.MemberID
 	key    *sig.PrivateKey
 	signer note.Signer
+}
+
+// A logged transaction: a segment with all its reports.
+type logged struct {
+	lamppost.TxProof
+	Type lamppost.TxType
+}
+
+// A reported report: one of transaction number Tx of the world's.
+type reported struct {
+	Tx int
+	*lamppost.KeptReport
 }
 
 type reg struct {
@@ -111,38 +123,36 @@ func (w *world) salt() (s [lamppost.SaltBytes]byte) {
 
 // append puts a record into the log.
 func (w *world) append(record []byte) int64 {
-	at := w.leaves
-	more, err := tlog.StoredHashes(at, record, w.reader())
-	must(w.t, err)
-	w.hashes = append(w.hashes, more...)
-	w.leaves++
-	return at
+	w.hashes = append(w.hashes, tlog.RecordHash(record))
+	return int64(len(w.hashes) - 1)
 }
 
-func (w *world) reader() tlog.HashReaderFunc {
-	return func(indexes []int64) ([]tlog.Hash, error) {
-		hashes := make([]tlog.Hash, len(indexes))
-		for i, at := range indexes {
-			hashes[i] = w.hashes[at]
-		}
-		return hashes, nil
+// root is the root over some leaves of the log.
+func (w *world) root(s lamppost.Span) lamppost.Hash {
+	leaves := make([]lamppost.Hash, s.N)
+	for i := range leaves {
+		leaves[i] = lamppost.Hash(w.hashes[int(s.From)+i])
 	}
+	return lamppost.MerkleRoot(leaves)
 }
 
 // block commits one transaction in a block of its own.
 func (w *world) block(tx *lamppost.Transaction, outcomes []lamppost.Outcome) {
 	w.height++
 	w.now += 1500
-	hashes := make([]lamppost.Hash, len(outcomes))
-	for i, o := range outcomes {
-		hashes[i] = lamppost.OutcomeHash(tx.OutcomeSalt(i), o.Append(nil))
+	writes := lamppost.Hash(sha256.Sum256(tx.SignedRaw))
+	p := logged{TxProof: lamppost.TxProof{Height: w.height}, Type: tx.Type}
+	leaf := lamppost.Leaf{Type: tx.Type, Height: w.height, Body: tx.BodyDigest()}
+	if tx.Type == lamppost.TxSegment {
+		p.Segment = lamppost.Thin(tx, outcomes, writes, func(int) bool { return true })
+		leaf.Result, _ = p.Segment.ResultDigest()
+	} else {
+		out := outcomes[0].Append(nil)
+		leaf.Result = lamppost.ResultDigest(lamppost.OutcomeHash(tx.OutcomeSalt(0), out), writes)
+		p.Order = &lamppost.OrderProof{Salt: tx.Seed.Salt(lamppost.SaltBody), Signed: tx.SignedRaw, Writes: writes, OutcomeSalt: tx.OutcomeSalt(0),
+			Outcome: w.bare(tx, outcomes[0])}
 	}
-	p := lamppost.TxProof{Type: tx.Type, Height: w.height, Salt: tx.Seed.Salt(lamppost.SaltBody), Verdicts: tx.VerdictsDigest(),
-		Signed: tx.SignedRaw, Outcomes: lamppost.MerkleRoot(hashes), Writes: sha256.Sum256(tx.SignedRaw)}
-	if tx.Type != lamppost.TxSegment {
-		p.Outcome, p.OutcomeSalt = outcomes[0].Append(nil), tx.OutcomeSalt(0)
-	}
-	p.Leaf = w.append(p.LeafRecord())
+	p.Leaf = w.append(leaf.Append(nil))
 	w.txs = append(w.txs, p)
 	b := lamppost.BlockLeaf{Height: w.height, Index: 1, Time: w.now,
 		Block: sha256.Sum256(tx.SignedRaw)} // an auditor of single transactions never sees a whole block
@@ -152,10 +162,18 @@ func (w *world) block(tx *lamppost.Transaction, outcomes []lamppost.Outcome) {
 	raw := b.Append(nil)
 	w.blocks = append(w.blocks, lamppost.BlockProof{Leaf: w.append(raw), Raw: raw})
 	for i := range tx.Items {
-		it := &tx.Items[i]
-		w.reports = append(w.reports, lamppost.ReportProof{Tx: uint32(len(w.txs) - 1), Index: uint32(i), Salt: it.Salt, Received: it.Received,
-			Report: it.Report, Path: lamppost.MerklePath(tx.Leaves(), i), Outcome: outcomes[i].Append(nil), OutcomePath: lamppost.MerklePath(hashes, i)})
+		w.reports = append(w.reports, reported{len(w.txs) - 1, &p.Segment.Kept[i]})
 	}
+}
+
+// bare is an outcome as a proof shows it.
+func (w *world) bare(tx *lamppost.Transaction, o lamppost.Outcome) []byte {
+	if tx.Type == lamppost.TxInvoice && o.Code == lamppost.CodeOK {
+		var err error
+		o.Data, err = tariff.WithoutEdges(o.Data)
+		must(w.t, err)
+	}
+	return o.Append(nil)
 }
 
 func (w *world) order(kind lamppost.TxType, body any) { w.decided(kind, body, lamppost.Outcome{}) }
@@ -260,15 +278,15 @@ func (w *world) billAs(body lamppost.InvoiceBody, number string, supplies []tari
 		change(&inv)
 	}
 	w.decided(lamppost.TxInvoice, body, lamppost.Outcome{Data: lamppost.Marshal(inv)})
+	w.logged = inv
 	return inv
 }
 
 // checkpoint is a member's signed note over the log as it is.
 func (w *world) checkpoint(i int) string {
 	w.t.Helper()
-	root, err := tlog.TreeHash(w.leaves, w.reader())
-	must(w.t, err)
-	return w.note(i, lamppost.Checkpoint{Size: w.leaves, Root: lamppost.Hash(root)})
+	n := int64(len(w.hashes))
+	return w.note(i, lamppost.Checkpoint{Size: n, Root: w.root(lamppost.Span{N: n})})
 }
 
 func (w *world) note(i int, c lamppost.Checkpoint) string {
@@ -284,59 +302,52 @@ func (w *world) note(i int, c lamppost.Checkpoint) string {
 	return string(msg)
 }
 
-// proof proves the transactions, blocks and reports that are kept.
-func (w *world) proof(keepTx func(*lamppost.TxProof) bool, keepReport func(*lamppost.ReportProof) bool) *lamppost.Proof {
+// proof proves the transactions, blocks and reports that are kept; of segments those with a report that is.
+func (w *world) proof(keepTx func(*logged) bool, keepReport func(reported) bool) *lamppost.Proof {
 	w.t.Helper()
-	p := &lamppost.Proof{Version: lamppost.ProofVersion, Network: w.network}
+	p := &lamppost.Proof{Network: w.network}
 	for i := range w.members {
 		p.Checkpoints = append(p.Checkpoints, w.checkpoint(i))
 	}
 	for _, witness := range w.witnesses {
 		p.Witnesses = append(p.Witnesses, witness.Key().String())
 	}
-	place := map[uint32]uint32{}
-	var leaves []int64
 	for i := range w.txs {
-		if keepTx(&w.txs[i]) {
-			place[uint32(i)] = uint32(len(p.Txs))
-			p.Txs = append(p.Txs, w.txs[i])
-			p.Blocks = append(p.Blocks, w.blocks[i])
-			leaves = append(leaves, w.txs[i].Leaf, w.blocks[i].Leaf)
+		if !keepTx(&w.txs[i]) {
+			continue
 		}
-	}
-	for _, r := range w.reports {
-		if at, ok := place[r.Tx]; ok && keepReport(&r) {
-			r.Tx = at
-			p.Reports = append(p.Reports, r)
+		tx := w.txs[i].TxProof
+		if tx.Segment != nil {
+			tx.Segment = tx.Segment.Thin(func(k *lamppost.KeptReport) bool { return keepReport(reported{i, k}) })
+			if len(tx.Segment.Kept) == 0 {
+				continue
+			}
 		}
+		p.Txs = append(p.Txs, tx)
+		p.Blocks = append(p.Blocks, w.blocks[i])
 	}
-	w.prove(p, leaves)
+	w.prove(p)
 	return p
 }
 
-// prove gathers the log's hashes that the leaves need.
-func (w *world) prove(p *lamppost.Proof, leaves []int64) {
-	w.t.Helper()
-	need := map[int64]bool{}
-	for _, at := range leaves {
-		_, err := tlog.ProveRecord(w.leaves, at, tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
-			for _, i := range indexes {
-				need[i] = true
-			}
-			return w.reader()(indexes)
-		}))
-		must(w.t, err)
+// prove gathers the hashes that the leaves of a proof need.
+func (w *world) prove(p *lamppost.Proof) {
+	var at []int64
+	for i := range p.Txs {
+		at = append(at, p.Txs[i].Leaf)
 	}
+	for i := range p.Blocks {
+		at = append(at, p.Blocks[i].Leaf)
+	}
+	slices.Sort(at)
 	p.Nodes = nil
-	for i, h := range w.hashes {
-		if need[int64(i)] {
-			p.Nodes = append(p.Nodes, lamppost.ProofNode{Index: int64(i), Hash: lamppost.Hash(h)})
-		}
+	for _, s := range lamppost.Spans(int64(len(w.hashes)), at) {
+		p.Nodes = append(p.Nodes, w.root(s))
 	}
 }
 
 func (w *world) all() *lamppost.Proof {
-	return w.proof(func(*lamppost.TxProof) bool { return true }, func(*lamppost.ReportProof) bool { return true })
+	return w.proof(anyTx, anyReport)
 }
 
 func (w *world) pin(quorum int) *audit.Pin {
@@ -453,7 +464,7 @@ func billed(t testing.TB, change func(*tariff.Invoice), members ...lamppost.Memb
 // customer is the proof of everything but the neighbour's reports and their enrolment.
 func (h *home) customer() *lamppost.Proof {
 	h.t.Helper()
-	return h.proof(func(t *lamppost.TxProof) bool { return t.Height != 5 }, func(r *lamppost.ReportProof) bool { return r.Index == 0 })
+	return h.proof(func(t *logged) bool { return t.Height != 5 }, func(r reported) bool { return r.Index == 0 })
 }
 
 func (h *home) statement() []byte {

@@ -17,12 +17,14 @@ func Fraud(err error) *lamppost.FraudBody {
 	return f.fraud
 }
 
-// accusation is the evidence against the gateway that signed for a report, or nil where no gateway did.
+// accusation is the evidence against the gateway that signed for a report, or nil where no gateway did, or where that is not
+// all that is wrong with the proof.
 func (e *Evidence) accusation(i int) *lamppost.FraudBody {
-	p, t := &e.proof.Reports[i], e.Reports[i].Tx
-	if t.gateway == nil || e.placeReport(i) != nil {
+	r := &e.Reports[i]
+	t, seg := r.Tx, r.Tx.proof.Segment
+	if t.gateway == nil || e.checkSegments() != nil || e.checkInvoices() != nil || e.checkLog() != nil {
 		return nil
 	}
-	return &lamppost.FraudBody{Height: t.Height, Tx: t.Index, Report: p.Index, Header: t.proof.Signed, Salt: p.Salt[:], Received: p.Received,
-		Raw: p.Report, Path: p.Path}
+	return &lamppost.FraudBody{Height: t.Height, Tx: t.Index, Report: r.Index, Header: seg.Signed, Salt: r.kept.Salt[:], Received: r.Received,
+		Raw: r.kept.Report, Path: seg.Path(r.Index)}
 }

@@ -21,7 +21,7 @@ func TestFraud(t *testing.T) {
 	}
 	h := vouched(t, lamppost.DeviceSigned, stranger)
 	_, err := audit.NewStatement(h.customer(), h.pin(1), "anna")
-	refused(t, err, "line 2: reading 2026-10-24 00:00+02:00 does not match the signature of device BQ27")
+	refused(t, err, "line 2: the report with the reading 2026-10-24 00:00+02:00 does not match the signature of device BQ27")
 	b := audit.Fraud(err)
 	if b == nil {
 		t.Fatal("no accusation")
@@ -41,7 +41,7 @@ func TestFraud(t *testing.T) {
 
 	changed := vouched(t, lamppost.DeviceSigned, nil)
 	p := changed.customer()
-	falsify(t, changed, &p.Reports[0], changed.invoice.From)
+	falsify(t, changed, p, changed.invoice.From)
 	byMember := vouched(t, lamppost.DeviceSigned, func(h *home, b *lamppost.DeviceBody) { stranger(h, b); h.gateway = nil })
 	for name, proof := range map[string]*lamppost.Proof{"a changed file": p, "packed by a member": byMember.customer()} {
 		_, err := audit.NewStatement(proof, changed.pin(1), "anna")

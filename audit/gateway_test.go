@@ -56,8 +56,8 @@ func TestAssuranceTravels(t *testing.T) {
 	for _, a := range classes() {
 		h := vouched(t, a, nil)
 		statement := h.statement()
-		shown := []byte(fmt.Sprintf("\"assurance\": %q", a))
-		if n := bytes.Count(statement, []byte("\"assurance\": ")); n != 6 || bytes.Count(statement, shown) != n {
+		shown := []byte(fmt.Sprintf("\"assurance\":%q", a))
+		if n := bytes.Count(statement, []byte("\"assurance\":")); n != 6 || bytes.Count(statement, shown) != n {
 			t.Errorf("%s: of %d values %d say so", a, n, bytes.Count(statement, shown))
 		}
 		f, err := audit.Verify(statement, h.pin(1))
@@ -75,7 +75,7 @@ func TestAssuranceTravels(t *testing.T) {
 		if a == lie {
 			lie = lamppost.Unsigned
 		}
-		if _, err := audit.Verify(bytes.Replace(statement, shown, []byte(fmt.Sprintf("\"assurance\": %q", lie)), 1), h.pin(1)); err == nil {
+		if _, err := audit.Verify(bytes.Replace(statement, shown, []byte(fmt.Sprintf("\"assurance\":%q", lie)), 1), h.pin(1)); err == nil {
 			t.Errorf("%s: a line that says %s holds", a, lie)
 		}
 	}
@@ -152,7 +152,7 @@ func TestBareReportsOfClasses(t *testing.T) {
 	t.Parallel()
 	for _, a := range classes() {
 		h := vouched(t, a, nil)
-		p := h.proof(func(t *lamppost.TxProof) bool { return t.Type != lamppost.TxSegment && t.Type != lamppost.TxInvoice }, func(*lamppost.ReportProof) bool { return false })
+		p := h.proof(func(t *logged) bool { return t.Type != lamppost.TxSegment && t.Type != lamppost.TxInvoice }, func(reported) bool { return false })
 		r, err := audit.NewBareReport(h.sign("BQ27", reading(h.now)), p, h.pin(1))
 		if a == lamppost.GatewayVouched {
 			refused(t, err, "outside of the log it proves nothing")

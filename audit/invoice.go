@@ -2,7 +2,6 @@ package audit
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -36,28 +35,35 @@ func (e *LineError) Error() string {
 // Unwrap returns what is wrong, so that a [*Disagreement] can be found below.
 func (e *LineError) Unwrap() error { return e.Err }
 
-// CheckInvoice derives an invoice again: supplies from the agreements, points and tariffs that the log has before it,
-// registers from signed reports, amounts from [tariff.Bill]. The result must be the logged invoice byte for byte.
-// Errors are [*LineError]s.
-func CheckInvoice(e *Evidence, t *Tx) (*Invoice, error) {
+// checkInvoices derives the accepted invoices again: supplies from the agreements, points and tariffs that the log has before
+// them, registers from signed reports, amounts from [tariff.Bill]. The result must be what the proof shows of the logged
+// invoice, which is all but its registers. That these are the logged ones shows in the log. Errors are [*LineError]s.
+func (e *Evidence) checkInvoices() error {
+	for _, t := range e.invoices() {
+		if err := e.checkInvoice(t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *Evidence) checkInvoice(t *Tx) error {
 	c := invoiceCheck{e: e, tx: t}
 	inv, err := c.run()
 	var line *LineError
 	if err != nil && !errors.As(err, &line) {
-		return nil, &LineError{Invoice: c.number(), Err: err}
+		return &LineError{Invoice: c.number(), Err: err}
 	}
-	if err != nil {
-		return nil, err
-	}
-	return inv, nil
+	t.Invoice = inv
+	return err
 }
 
-// An invoiceCheck is the state of one CheckInvoice.
+// An invoiceCheck is the state of one checkInvoice.
 type invoiceCheck struct {
 	e      *Evidence
 	tx     *Tx
 	order  tariff.InvoiceOrder
-	logged tariff.Invoice // what the ledger says: to be proven
+	logged tariff.Invoice // what the ledger says, without registers: to be proven
 }
 
 func (c *invoiceCheck) number() string {
@@ -68,26 +74,44 @@ func (c *invoiceCheck) number() string {
 }
 
 func (c *invoiceCheck) run() (*Invoice, error) {
-	if c.tx.Type != lamppost.TxInvoice || c.tx.Outcome.Code != lamppost.CodeOK {
-		return nil, fmt.Errorf("%s is no invoice, or was refused", c.tx)
+	if err := c.read(); err != nil {
+		return nil, err
 	}
-	if err := lamppost.Unmarshal(c.tx.Outcome.Data, &c.logged); err != nil {
-		return nil, fmt.Errorf("the logged invoice: %w", err)
-	}
-	if err := lamppost.Unmarshal(c.tx.Order.Body, &c.order.InvoiceBody); err != nil {
-		return nil, fmt.Errorf("the order: %w", err)
-	}
-	if n := len(c.logged.Supplies); n > tariff.MaxSupplies {
-		return nil, fmt.Errorf("%d supplies are over the limit of %d", n, tariff.MaxSupplies)
-	}
-	issued, ok := c.e.Time(c.tx.Height)
-	if !ok {
-		return nil, fmt.Errorf("the time of block %d is not in the proof", c.tx.Height)
-	}
-	c.order.Number, c.order.IssuedMS = c.logged.Number, issued
 	if err := c.checkComplete(); err != nil {
 		return nil, err
 	}
+	inv, err := c.compute()
+	if err != nil {
+		return nil, err
+	}
+	return inv, c.compare(&inv.Invoice)
+}
+
+func (c *invoiceCheck) read() error {
+	if err := lamppost.Unmarshal(c.tx.Outcome.Data, &c.logged); err != nil {
+		return fmt.Errorf("the logged invoice: %w", err)
+	}
+	if err := lamppost.Unmarshal(c.tx.Order.Body, &c.order.InvoiceBody); err != nil {
+		return fmt.Errorf("the order: %w", err)
+	}
+	if n := len(c.logged.Supplies); n > tariff.MaxSupplies {
+		return fmt.Errorf("%d supplies are over the limit of %d", n, tariff.MaxSupplies)
+	}
+	for i := range c.logged.Supplies {
+		if len(c.logged.Supplies[i].Edges) > 0 {
+			return errors.New("its registers stand beside the reports that give them")
+		}
+	}
+	issued, ok := c.e.Time(c.tx.Height)
+	if !ok {
+		return fmt.Errorf("the time of block %d is not in the proof", c.tx.Height)
+	}
+	c.order.Number, c.order.IssuedMS = c.logged.Number, issued
+	return nil
+}
+
+// compute makes the invoice again.
+func (c *invoiceCheck) compute() (*Invoice, error) {
 	inv := &Invoice{Tx: c.tx}
 	supplies := make([]tariff.Supply, len(c.logged.Supplies))
 	for i := range supplies {
@@ -96,14 +120,10 @@ func (c *invoiceCheck) run() (*Invoice, error) {
 		}
 		inv.Tariffs = append(inv.Tariffs, &supplies[i].Tariff)
 	}
-	again, err := tariff.Bill(c.order, supplies)
-	if err != nil {
+	var err error
+	if inv.Invoice, err = tariff.Bill(c.order, supplies); err != nil {
 		return nil, fmt.Errorf("it cannot be computed again: %w", err)
 	}
-	if err := c.compare(&again); err != nil {
-		return nil, err
-	}
-	inv.Invoice = again
 	return inv, nil
 }
 
@@ -154,18 +174,14 @@ func (c *invoiceCheck) derive(i int, s *tariff.Supply) error {
 	*s = tariff.Supply{Agreement: *agreement, Device: point.Device, Register: point.Register, Unit: point.Unit,
 		Place: point.Place, Tariff: *terms}
 	want := terms.Edges(logged.From, logged.To)
-	if len(want) == 0 || len(want) != len(logged.Edges) {
-		return c.supplyError(i, "tariff %q version %d asks for %d register readings from %d to %d, the invoice has %d",
-			terms.ID, terms.Version, len(want), logged.From, logged.To, len(logged.Edges))
-	}
-	if err := c.checkSources(i, s, want); err != nil {
-		return err
+	if len(want) == 0 {
+		return c.supplyError(i, "tariff %q version %d asks for no register reading from %d to %d", terms.ID, terms.Version, logged.From, logged.To)
 	}
 	var err error
 	if s.Edges, err = tariff.FillEdges(want, c.readings(s)); err != nil {
 		return c.supplyError(i, "device %s: %v", s.Device, err)
 	}
-	return nil
+	return c.checkUnits(i, s)
 }
 
 // laterTerms returns a version of a tariff that was logged before the invoice and takes over inside a supply: a version
@@ -199,49 +215,18 @@ func (c *invoiceCheck) readings(s *tariff.Supply) []tariff.Edge {
 	return have
 }
 
-// checkSources follows every value on the invoice to the reading it names. [tariff.FillEdges] would notice the same
-// faults; only it could not name the reading.
-func (c *invoiceCheck) checkSources(i int, s *tariff.Supply, want []lamppost.TimeMS) error {
-	for j := range want {
-		x := &c.logged.Supplies[i].Edges[j]
-		fail := func(format string, args ...any) error {
-			return &LineError{c.number(), lineAt(&c.logged.Supplies[i], &s.Tariff, j), fmt.Errorf("reading %s of device %s: %w",
-				stamp(s.Tariff.Zone, x.Time), s.Device, fmt.Errorf(format, args...))}
-		}
-		if x.Time != want[j] {
-			return fail("the tariff asks for one at %s", stamp(s.Tariff.Zone, want[j]))
-		}
-		signed, after := c.find(x.Source), c.find(x.Next)
-		switch {
-		case signed == nil:
-			return fail("%s is not in the proof", sourceName(x.Source))
-		case x.Estimated && after == nil:
-			return fail("it was estimated, and the reading after it, %s, is not in the proof", sourceName(x.Next))
-		case signed.of != register{s.Device, s.Register}:
-			return fail("%s is of register %s of device %s", sourceName(x.Source), signed.of.name, signed.of.device)
-		case signed.unit != s.Unit:
-			return fail("it was signed in %q, the metering point counts %q", signed.unit, s.Unit)
-		case x.Estimated:
-			continue // compared when all are filled in
-		case signed.Time != x.Time:
-			return fail("the reading it names was signed for %s", stamp(s.Tariff.Zone, signed.Time))
-		case signed.Value != x.Value || signed.Quality != x.Quality:
-			return fail("the invoice says %s %s (%s), signed is %s (%s)", x.Value, s.Unit, x.Quality, signed.Value, signed.Quality)
+// checkUnits refuses registers that were not signed in the unit that the metering point counts.
+func (c *invoiceCheck) checkUnits(i int, s *tariff.Supply) error {
+	for j := range s.Edges {
+		x := &s.Edges[j]
+		for _, at := range []tariff.Source{x.Source, x.Next} {
+			if signed := c.e.sources[at]; signed != nil && signed.unit != s.Unit {
+				return c.supplyError(i, "reading %s of device %s: it was signed in %q, the metering point counts %q",
+					stamp(s.Tariff.Zone, signed.Time), s.Device, signed.unit, s.Unit)
+			}
 		}
 	}
 	return nil
-}
-
-// find returns a register value of the proof that was logged before the invoice, or nil.
-func (c *invoiceCheck) find(at tariff.Source) *edge {
-	if x := c.e.sources[at]; x != nil && x.leaf < c.tx.Leaf {
-		return x
-	}
-	return nil
-}
-
-func sourceName(s tariff.Source) string {
-	return fmt.Sprintf("record %d of report %d in segment %d of block %d", s.Record, s.Report, s.Tx, s.Height)
 }
 
 // lineAt returns the line that a supply's edge j opens or, for the last one, closes; 0 where the supply has no such line.
@@ -276,8 +261,9 @@ func bandAt(t *tariff.Tariff, at lamppost.TimeMS) string {
 
 // compare demands that the logged invoice is the one computed again, and names the first difference.
 func (c *invoiceCheck) compare(again *tariff.Invoice) error {
-	if bytes.Equal(lamppost.Marshal(again), c.tx.Outcome.Data) {
-		return nil
+	bare, err := tariff.WithoutEdges(lamppost.Marshal(again))
+	if err != nil || bytes.Equal(bare, c.tx.Outcome.Data) {
+		return err
 	}
 	logged := &c.logged
 	for i := range min(len(logged.Supplies), len(again.Supplies)) {
@@ -307,12 +293,6 @@ func (c *invoiceCheck) compareSupply(logged, again *tariff.InvoiceSupply) error 
 	}
 	if len(logged.Lines) != len(again.Lines) {
 		return fmt.Errorf("agreement %q has %d lines, its tariff gives %d", again.Agreement, len(logged.Lines), len(again.Lines))
-	}
-	for j := range min(len(logged.Edges), len(again.Edges)) {
-		if x, y := &logged.Edges[j], &again.Edges[j]; *x != *y {
-			return fmt.Errorf("agreement %q: the register at %s is %s, the readings give %s", again.Agreement,
-				stamp(tariff.Zone{}, x.Time), x.Value, y.Value)
-		}
 	}
 	return nil
 }
@@ -347,72 +327,38 @@ func taxes(sums []tariff.TaxSum) string {
 	return total.String()
 }
 
-// nameLine puts the line that rests on a faulty report before what is wrong with it.
+// nameLine puts the first line that rests on a faulty report before what is wrong with it.
 func (e *Evidence) nameLine(f *reportFault) error {
-	r := &e.proof.Reports[f.report]
-	if int64(r.Tx) >= int64(len(e.Txs)) {
-		return f
-	}
-	segment := &e.Txs[r.Tx]
-	at := tariff.Source{Height: segment.Height, Tx: segment.Index, Report: r.Index}
+	at := e.Reports[f.report].place()
 	for _, t := range e.invoices() {
-		var inv tariff.Invoice
-		if lamppost.Unmarshal(t.Outcome.Data, &inv) != nil {
+		c := invoiceCheck{e: e, tx: t}
+		if c.read() != nil {
+			continue
+		}
+		inv, err := c.compute()
+		if err != nil {
 			continue
 		}
 		for i := range inv.Supplies {
-			if err := e.nameLineOf(f, &inv, &inv.Supplies[i], at, t.Leaf); err != nil {
-				return err
+			s := &inv.Supplies[i]
+			reads := func(x tariff.Source) bool { x.Record = 0; return x == at }
+			j := slices.IndexFunc(s.Edges, func(x tariff.Edge) bool { return reads(x.Source) || reads(x.Next) })
+			if j >= 0 {
+				return &LineError{inv.Number, lineAt(s, inv.Tariffs[i], j), &readingFault{stamp(inv.Tariffs[i].Zone, s.Edges[j].Time), f}}
 			}
 		}
 	}
 	return f
 }
 
-func (e *Evidence) nameLineOf(f *reportFault, inv *tariff.Invoice, s *tariff.InvoiceSupply, at tariff.Source, before int64) error {
-	terms := e.Tariff(s.Tariff, s.Version, before)
-	if terms == nil {
-		return nil
-	}
-	reads := func(x tariff.Source) bool { x.Record = 0; return x == at }
-	first := slices.IndexFunc(s.Edges, func(x tariff.Edge) bool { return reads(x.Source) || reads(x.Next) })
-	if first < 0 {
-		return nil
-	}
-	// Where the report still says which value changed, name that reading, otherwise its first.
-	if j := e.changed(f.report, s, at); j >= 0 {
-		first = j
-	}
-	return &LineError{inv.Number, lineAt(s, terms, first), &readingFault{stamp(terms.Zone, s.Edges[first].Time), f}}
-}
-
-// A readingFault is a fault of a report, told of the reading that a line rests on.
+// A readingFault is a fault of a report, told of the first of its readings that a line rests on.
 type readingFault struct {
 	when string
 	of   *reportFault
 }
 
 func (f *readingFault) Error() string {
-	return fmt.Sprintf("reading %s %s", f.when, cmp.Or(f.of.what, "does not hold"))
+	return fmt.Sprintf("the report with the reading %s %s", f.when, f.of.what)
 }
 
 func (f *readingFault) Unwrap() error { return f.of }
-
-// changed returns the edge whose value is not the one that the report now shows, or -1.
-func (e *Evidence) changed(report int, s *tariff.InvoiceSupply, at tariff.Source) int {
-	var r lamppost.Report
-	if r.Decode(e.proof.Reports[report].Report) != nil {
-		return -1
-	}
-	for j, x := range s.Edges {
-		record := x.Source.Record
-		x.Source.Record = 0
-		if x.Source != at || x.Estimated || int64(record) >= int64(len(r.Readings)) {
-			continue
-		}
-		if got := &r.Readings[record]; got.Value != x.Value || got.Quality != x.Quality {
-			return j
-		}
-	}
-	return -1
-}

@@ -83,10 +83,10 @@ func TestSeveralKeys(t *testing.T) {
 func TestConsentOfUnknownKey(t *testing.T) {
 	t.Parallel()
 	h := turned(t, func(h *home) { h.rotate("BQ27", true) }, func(h *home) { h.rotate("BQ27", true) })
-	onlyLast := func(r *lamppost.ReportProof) bool { return r.Tx == h.reports[len(h.reports)-1].Tx && r.Index == 0 }
+	onlyLast := func(r reported) bool { return r.Tx == h.reports[len(h.reports)-1].Tx && r.Index == 0 }
 	first := true // the enrolment of key 1 is left out
-	p := h.proof(func(p *lamppost.TxProof) bool {
-		if p.Type == lamppost.TxDevice && bytes.Contains(p.Signed, []byte("BQ27")) && first {
+	p := h.proof(func(p *logged) bool {
+		if p.Type == lamppost.TxDevice && bytes.Contains(p.Order.Signed, []byte("BQ27")) && first {
 			first = false
 			return false
 		}
@@ -148,19 +148,16 @@ func TestGraceNeedsTimes(t *testing.T) {
 	t.Parallel()
 	h := turned(t, func(h *home) { h.rotate("BQ27", true)() }, nothing)
 	p := h.customer()
-	kept, leaves := p.Blocks[:0], []int64(nil)
+	kept := p.Blocks[:0]
 	for _, b := range p.Blocks {
 		leaf, err := lamppost.ParseBlockLeaf(b.Raw)
 		must(t, err)
 		if leaf.Height == h.height { // of the invoice
-			kept, leaves = append(kept, b), append(leaves, b.Leaf)
+			kept = append(kept, b)
 		}
 	}
 	p.Blocks = kept
-	for i := range p.Txs {
-		leaves = append(leaves, p.Txs[i].Leaf)
-	}
-	h.prove(p, leaves)
+	h.prove(p)
 	_, err := audit.NewStatement(p, h.pin(1), "anna")
 	refused(t, err, "the times that show whether it still counted are not in the proof")
 }

@@ -4,12 +4,14 @@ import "github.com/lamppost/lamppost"
 
 // Limits of what is read. They bound what a hostile file can cost whoever checks it.
 const (
-	// MaxFileBytes is the longest file that [Verify] reads: a proof of [lamppost.MaxProofBytes] in base64, and as much
-	// again for the words around it.
-	MaxFileBytes = 3 * lamppost.MaxProofBytes
+	// MaxFileBytes is the longest file that [Verify] reads, its proof being compressed.
+	MaxFileBytes = lamppost.MaxProofBytes
 
-	MaxPinBytes   = 64 << 10 // a pin
-	MaxPinMembers = 256      // members of a pin
+	MaxPinBytes   = 64 << 10  // a pin
+	MaxPinMembers = 256       // members of a pin
+	MaxHeadBytes  = 256 << 10 // what a Follower keeps, or a fork
+
+	maxFaults = 1000 // places that are named of a file that differs from its proof
 
 	// maxLogSize bounds the size a checkpoint may state: the arithmetic of log proofs works on powers of two up to 2^62,
 	// and no log reaches this one.

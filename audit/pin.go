@@ -3,6 +3,8 @@ package audit
 import (
 	"bytes"
 	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/base32"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -186,6 +188,19 @@ func (p *Pin) String() string {
 		fmt.Fprintf(&b, "witness_quorum %d\n", p.WitnessQuorum)
 	}
 	return b.String()
+}
+
+// Fingerprint is a name for all that the pin says, short enough to be printed on a contract or read out on the telephone:
+// the first 160 bits of the SHA-256 of [Pin.String] in base32 (RFC 4648 §6), in groups of four. Who compares all of it
+// has compared the pin. Not even the network's operator can make two pins of one fingerprint with less than 2^80 work.
+func (p *Pin) Fingerprint() string {
+	sum := sha256.Sum256([]byte(p.String()))
+	text := base32.StdEncoding.EncodeToString(sum[:20])
+	var groups []string
+	for ; len(text) > 0; text = text[4:] {
+		groups = append(groups, text[:4])
+	}
+	return strings.Join(groups, " ")
 }
 
 // VerifierKey writes a member's key as signed notes name it (C2SP signed-note), for a pin. It is empty for a key that is

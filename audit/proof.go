@@ -1,8 +1,10 @@
 package audit
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -19,20 +21,22 @@ import (
 // cosigned by as many of the pin's witnesses as it says. Without one they are those of the
 // network's first transaction, which the proof must then carry, and the evidence says so: anybody can found a network.
 //
+// An invoice in the proof is computed again from its agreements, tariffs and readings.
+//
 // Nothing in an accepted proof is spare: change any byte and it is refused. Two members who sign different roots of one
 // size are reported as a [*Disagreement]. The evidence refers to p's memory, which must not change afterwards.
+//
+// Signatures are checked before hashes, though either would do: a signature says whose word was changed.
 func CheckProof(p *lamppost.Proof, pin *Pin) (*Evidence, error) {
 	e := &Evidence{Network: p.Network, Pinned: pin != nil, proof: p, bodies: make(map[bodyKey][]int)}
-	if p.Version != lamppost.ProofVersion {
-		return nil, fmt.Errorf("proof: version %d, not %d", p.Version, lamppost.ProofVersion)
-	}
 	quorum, err := e.chooseMembers(pin)
 	if err != nil {
 		return nil, err
 	}
 	steps := [...]func() error{
 		func() error { return e.readWitnesses(pin) }, func() error { return e.checkCheckpoints(quorum) },
-		e.readNodes, e.checkTxs, e.checkConsents, e.checkBlocks, e.checkNodesUsed, e.checkGateways, e.checkReports,
+		e.readTxs, e.readBlocks, e.checkConsents, e.checkGateways, e.readReports, e.checkSignatures, e.checkSegments, e.checkInvoices,
+		e.checkLog,
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -69,26 +73,22 @@ func (e *Evidence) chooseMembers(pin *Pin) (quorum int, err error) {
 
 // founders reads the members off the genesis. Whether it is the network's is checked later, as any transaction is.
 func (e *Evidence) founders() ([]lamppost.Member, error) {
-	if len(e.proof.Txs) == 0 || e.proof.Txs[0].Type != lamppost.TxGenesis {
+	if len(e.proof.Txs) == 0 || e.proof.Txs[0].Order == nil {
 		return nil, ErrUnknownMembers
 	}
-	g, err := readGenesis(e.proof.Txs[0].Signed)
-	return g.Members, err
-}
-
-func readGenesis(signed []byte) (g lamppost.GenesisBody, err error) {
-	s, err := lamppost.ParseSigned(signed)
+	s, err := lamppost.ParseSigned(e.proof.Txs[0].Order.Signed)
 	if err != nil {
-		return g, fmt.Errorf("genesis: %w", err)
+		return nil, ErrUnknownMembers
 	}
 	o, err := lamppost.ParseOrder(s)
-	if err != nil {
-		return g, fmt.Errorf("genesis: %w", err)
+	if err != nil || o.Type != lamppost.TxGenesis {
+		return nil, ErrUnknownMembers
 	}
+	var g lamppost.GenesisBody
 	if err := lamppost.Unmarshal(o.Body, &g); err != nil {
-		return g, fmt.Errorf("genesis: %w", err)
+		return nil, fmt.Errorf("genesis: %w", err)
 	}
-	return g, nil
+	return g.Members, nil
 }
 
 // A Disagreement is evidence that members of one network, or one member twice, signed different logs of one size. The
@@ -193,74 +193,12 @@ func (e *Evidence) agree(c lamppost.Checkpoint, text string) error {
 	return nil
 }
 
-// A pool is the log's hashes that came with the proof, by stored-hash index.
-type pool map[int64]*pooled
-
-type pooled struct {
-	hash tlog.Hash
-	used bool
-}
-
-// ReadHashes is the pool's side of [tlog.HashReader].
-func (p pool) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
-	hashes := make([]tlog.Hash, len(indexes))
-	for i, at := range indexes {
-		n := p[at]
-		if n == nil {
-			return nil, fmt.Errorf("hash %d of the log is missing from the proof", at)
-		}
-		n.used = true
-		hashes[i] = n.hash
-	}
-	return hashes, nil
-}
-
-func (e *Evidence) readNodes() error {
-	e.pool = make(pool, len(e.proof.Nodes))
-	last := int64(-1)
-	for _, n := range e.proof.Nodes {
-		if n.Index <= last {
-			return fmt.Errorf("proof: the log's hashes do not ascend at index %d", n.Index)
-		}
-		last = n.Index
-		e.pool[n.Index] = &pooled{hash: tlog.Hash(n.Hash)}
-	}
-	return nil
-}
-
-// checkNodesUsed refuses hashes that no inclusion needed: they could say anything.
-func (e *Evidence) checkNodesUsed() error {
-	for _, n := range e.proof.Nodes {
-		if !e.pool[n.Index].used {
-			return fmt.Errorf("proof: hash %d of the log is not needed by anything in the proof", n.Index)
-		}
-	}
-	return nil
-}
-
-// include checks that a record is leaf number at of the log under the checkpoint.
-func (e *Evidence) include(at int64, record []byte) error {
-	if at < 0 || at >= e.Checkpoint.Size {
-		return fmt.Errorf("leaf %d is not among the %d under the checkpoint", at, e.Checkpoint.Size)
-	}
-	path, err := tlog.ProveRecord(e.Checkpoint.Size, at, e.pool)
-	if err != nil {
-		return err
-	}
-	if err := tlog.CheckRecord(path, e.Checkpoint.Size, tlog.Hash(e.Checkpoint.Root), at, tlog.RecordHash(record)); err != nil {
-		return fmt.Errorf("leaf %d does not lead to the checkpoint's root", at)
-	}
-	return nil
-}
-
-func (e *Evidence) checkBlocks() error {
+// readBlocks reads the blocks' leaves, which checkLog finds in the log.
+func (e *Evidence) readBlocks() error {
 	last := int64(-1)
 	for i := range e.proof.Blocks {
 		b := &e.proof.Blocks[i]
 		leaf, err := lamppost.ParseBlockLeaf(b.Raw)
-		if err == nil {
-			err = e.include(b.Leaf, b.Raw)
-		}
 		if err != nil {
 			return fmt.Errorf("block at leaf %d: %w", b.Leaf, err)
 		}
@@ -291,4 +229,42 @@ func (e *Evidence) checkPlaces(at int64, b *lamppost.BlockLeaf) error {
 		}
 	}
 	return nil
+}
+
+// checkLog checks that the leaves of all transactions and blocks, each at its place, and the hashes that came with them
+// make the root under the checkpoint.
+func (e *Evidence) checkLog() error {
+	at, leaves := e.leaves()
+	if len(at) == 0 && len(e.proof.Nodes) == 0 {
+		return nil // nothing but a checkpoint
+	}
+	root, err := lamppost.RootOver(e.Checkpoint.Size, at, leaves, e.proof.Nodes)
+	if err != nil {
+		return fmt.Errorf("log: %w", err)
+	}
+	if root != e.Checkpoint.Root {
+		return errors.New("log: what the proof shows does not lead to the checkpoint's root: something of it was not logged so or not there, " +
+			"or an invoice was logged with other registers than its reports give")
+	}
+	return nil
+}
+
+// leaves returns the hashes of the proof's leaves and their places, ascending.
+func (e *Evidence) leaves() (at []int64, leaves []lamppost.Hash) {
+	type entry struct {
+		at   int64
+		hash lamppost.Hash
+	}
+	var entries []entry
+	for i := range e.Txs {
+		entries = append(entries, entry{e.Txs[i].Leaf, lamppost.Hash(tlog.RecordHash(e.Txs[i].leaf()))})
+	}
+	for i := range e.proof.Blocks {
+		entries = append(entries, entry{e.proof.Blocks[i].Leaf, lamppost.Hash(tlog.RecordHash(e.proof.Blocks[i].Raw))})
+	}
+	slices.SortFunc(entries, func(a, b entry) int { return cmp.Compare(a.at, b.at) })
+	for _, x := range entries {
+		at, leaves = append(at, x.at), append(leaves, x.hash)
+	}
+	return at, leaves
 }

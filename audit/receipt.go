@@ -1,9 +1,7 @@
 package audit
 
 import (
-	"bytes"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -70,15 +68,23 @@ type ReceivedTransaction struct {
 // NewReceipt checks a proof and writes the receipt of its report or, if there is none, of its last transaction. The pin
 // may be nil, see [CheckProof].
 func NewReceipt(p *lamppost.Proof, pin *Pin) (*Receipt, error) {
+	r, err := newReceipt(p, pin)
+	if err == nil {
+		r.Proof = writeProof(p)
+	}
+	return r, err
+}
+
+// newReceipt leaves the proof's text to the caller.
+func newReceipt(p *lamppost.Proof, pin *Pin) (*Receipt, error) {
 	e, err := CheckProof(p, pin)
 	if err != nil {
 		return nil, err
 	}
-	r := &Receipt{Lamppost: KindReceipt, Network: e.Network, Checkpoint: e.signed(),
-		Proof: base64.StdEncoding.EncodeToString(lamppost.Marshal(p)), evidence: e}
+	r := &Receipt{Lamppost: KindReceipt, Network: e.Network, Checkpoint: e.signed(), evidence: e}
 	switch {
 	case len(e.Reports) == 1:
-		r.ofReport(&e.Reports[0], p.Reports[0].Report)
+		r.ofReport(&e.Reports[0])
 	case len(e.Reports) > 1:
 		return nil, fmt.Errorf("receipt: the proof has %d reports, a receipt is for one", len(e.Reports))
 	case len(e.Txs) == 0:
@@ -93,15 +99,15 @@ func NewReceipt(p *lamppost.Proof, pin *Pin) (*Receipt, error) {
 	return r, nil
 }
 
-func (r *Receipt) ofReport(report *Report, raw []byte) {
+func (r *Receipt) ofReport(report *Report) {
 	r.Height = report.Tx.Height
 	r.became(report.Outcome)
 	signed := report.Signed
-	if report.Device == nil && signed.Decode(raw) != nil {
+	if report.Device == nil && signed.Decode(report.kept.Report) != nil {
 		signed = lamppost.Report{} // refused because it could not be read
 	}
 	r.Report = showReport(&signed, r.Network, report.Device)
-	r.Report.Received, r.Report.Gateway = stamp(tariff.Zone{}, report.Received), report.Tx.header.Gateway
+	r.Report.Received, r.Report.Gateway = stamp(tariff.Zone{}, report.Received), report.Tx.Signer
 }
 
 func (r *Receipt) ofTransaction(t *Tx) {
@@ -143,7 +149,7 @@ func showReport(r *lamppost.Report, network string, device *lamppost.DeviceBody)
 }
 
 // Encode writes the receipt's file.
-func (r *Receipt) Encode() []byte { return encode(r) }
+func (r *Receipt) Encode() []byte { return encode(r, 3) }
 
 func (r *Receipt) finding() *Finding {
 	f := r.evidence.finding(KindReceipt)
@@ -179,6 +185,15 @@ type BareReport struct {
 // NewBareReport checks a report against the device key that the proof shows to be enrolled. The pin may be nil, see
 // [CheckProof].
 func NewBareReport(raw []byte, p *lamppost.Proof, pin *Pin) (*BareReport, error) {
+	r, err := newBareReport(raw, p, pin)
+	if err == nil {
+		r.Proof = writeProof(p)
+	}
+	return r, err
+}
+
+// newBareReport leaves the proof's text to the caller.
+func newBareReport(raw []byte, p *lamppost.Proof, pin *Pin) (*BareReport, error) {
 	e, err := CheckProof(p, pin)
 	if err != nil {
 		return nil, err
@@ -205,8 +220,8 @@ func NewBareReport(raw []byte, p *lamppost.Proof, pin *Pin) (*BareReport, error)
 		return nil, fmt.Errorf("report %d does not match the signature of device %s", r.Seq.N, r.Device)
 	}
 	notes := e.notesOf(device.ID, device.KeyEpoch)
-	return &BareReport{KindReport, e.Network, showReport(&r, e.Network, device), notes, e.signed(),
-		base64.StdEncoding.EncodeToString(raw), base64.StdEncoding.EncodeToString(lamppost.Marshal(p)), e}, nil
+	return &BareReport{Lamppost: KindReport, Network: e.Network, Report: showReport(&r, e.Network, device), Notes: notes,
+		Checkpoint: e.signed(), Raw: base64.StdEncoding.EncodeToString(raw), evidence: e}, nil
 }
 
 // bareKeys returns the keys that a device's report may be signed with, seen by itself: the device's own, or any of its
@@ -231,7 +246,7 @@ func (e *Evidence) bareKeys(d *lamppost.DeviceBody) (keys []*sig.PublicKey, err 
 }
 
 // Encode writes the report's file.
-func (r *BareReport) Encode() []byte { return encode(r) }
+func (r *BareReport) Encode() []byte { return encode(r, 3) }
 
 func (r *BareReport) finding() *Finding {
 	f := r.evidence.finding(KindReport)
@@ -243,16 +258,4 @@ func (r *BareReport) finding() *Finding {
 		"that a measured value is right: only who signed it",
 	)
 	return f
-}
-
-// encode writes a file: JSON for people, the proof last.
-func encode(v any) []byte {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(v); err != nil {
-		panic(fmt.Sprintf("audit: writing %T: %v", v, err)) // strings, numbers and structs of them always have a form
-	}
-	return b.Bytes()
 }

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -22,12 +23,14 @@ type Report struct {
 	Signed lamppost.Report
 	Device *lamppost.DeviceBody // its enrolment, which says how the report is vouched for
 
-	vouched bool // a MAC: that its gateway signed the segment is all there is
+	kept    *lamppost.KeptReport
+	claim   sig.Item // a signature that is still to be checked, or none
+	vouched bool     // a MAC: that its gateway signed the segment is all there is
 }
 
 // A reportFault is a report that does not hold. The statement that uses it adds the line.
 type reportFault struct {
-	report int // in the proof
+	report int // in the evidence
 	device lamppost.DeviceID
 	what   string // continues "reading … " and "report … "
 
@@ -41,54 +44,57 @@ func (f *reportFault) Error() string {
 	return fmt.Sprintf("report %d of the proof, of device %s, %s", f.report, f.device, f.what)
 }
 
-// checkReports reads all reports, checks their signatures together, and then where they stand.
-func (e *Evidence) checkReports() error {
-	e.Reports = make([]Report, len(e.proof.Reports))
-	items := make([]sig.Item, len(e.Reports))
-	for i := range e.Reports {
-		if err := e.readReport(i, &items[i]); err != nil {
-			return e.fault(i, err.Error())
+// readReports reads the reports of all segments, and finds the keys that their signatures are checked with.
+func (e *Evidence) readReports() error {
+	n := 0
+	for i := range e.Txs {
+		if seg := e.Txs[i].proof.Segment; seg != nil {
+			n += len(seg.Kept)
 		}
 	}
-	ok := make([]bool, len(items))
-	new(sig.Verifier).Verify(items, ok)
-	e.places = make(map[tariff.Source]int, len(items))
-	for i := range e.Reports {
-		r := &e.Reports[i]
-		if r.Outcome.Code.Accepted() && !ok[i] && !r.vouched {
-			return &reportFault{i, r.Signed.Device, fmt.Sprintf("does not match the signature of %s", r.signer()), e.accusation(i)}
+	e.Reports = make([]Report, 0, n)
+	e.places = make(map[tariff.Source]int, n)
+	var first error // told once all are read, so that the line it is about can be found
+	for i := range e.Txs {
+		seg := e.Txs[i].proof.Segment
+		if seg == nil {
+			continue
 		}
-		if err := e.placeReport(i); err != nil {
-			return e.fault(i, err.Error())
+		for j := range seg.Kept {
+			at := len(e.Reports)
+			e.Reports = append(e.Reports, Report{Tx: &e.Txs[i], Index: seg.Kept[j].Index, Received: seg.Kept[j].Received, kept: &seg.Kept[j]})
+			e.places[e.Reports[at].place()] = at
+			if err := e.readReport(&e.Reports[at]); err != nil && first == nil {
+				first = e.fault(at, err.Error())
+			}
 		}
-		place := tariff.Source{Height: r.Tx.Height, Tx: r.Tx.Index, Report: r.Index}
-		if _, twice := e.places[place]; twice {
-			return e.fault(i, "stands twice in the proof")
-		}
-		e.places[place] = i
 	}
 	e.keepEdges()
-	return nil
+	return first
+}
+
+// place is where a report stands.
+func (r *Report) place() tariff.Source {
+	return tariff.Source{Height: r.Tx.Height, Tx: r.Tx.Index, Report: r.Index}
 }
 
 func (e *Evidence) fault(i int, what string) error {
 	return &reportFault{i, e.Reports[i].Signed.Device, what, nil}
 }
 
-func (e *Evidence) readReport(i int, item *sig.Item) error {
-	p, r := &e.proof.Reports[i], &e.Reports[i]
-	if int64(p.Tx) >= int64(len(e.Txs)) || e.Txs[p.Tx].Type != lamppost.TxSegment {
-		return fmt.Errorf("names transaction %d of the proof, which is no segment", p.Tx)
+func (e *Evidence) readReport(r *Report) error {
+	h := r.Tx.header()
+	if r.Received < h.First || r.Received > h.Last {
+		return errors.New("was received outside the times of its segment")
 	}
-	r.Tx, r.Index, r.Received = &e.Txs[p.Tx], p.Index, p.Received
 	var err error
-	if r.Outcome, err = lamppost.DecodeOutcome(p.Outcome); err != nil {
+	if r.Outcome, err = lamppost.DecodeOutcome(r.kept.Outcome); err != nil {
 		return fmt.Errorf("has an outcome that cannot be read: %v", err)
 	}
 	if !r.Outcome.Code.Accepted() {
 		return nil
 	}
-	if err := r.Signed.Decode(p.Report); err != nil {
+	if err := r.Signed.Decode(r.kept.Report); err != nil {
 		return fmt.Errorf("cannot be read: %v", err)
 	}
 	if r.Signed.Halved() {
@@ -98,13 +104,11 @@ func (e *Evidence) readReport(i int, item *sig.Item) error {
 	if err != nil {
 		return err
 	}
-	if r.vouched || key.Suite() != r.Signed.Suite() {
-		r.ID = r.Signed.ID(e.Network)
-		return nil // leaves item empty: there is nothing to check, or it is by another algorithm than the enrolled one
-	}
 	message := r.Signed.AppendToBeSigned(nil, e.Network)
-	r.ID = r.Signed.ID(e.Network)
-	*item = sig.Item{Key: key, Msg: message, Sig: r.Signed.Signature()}
+	r.ID = sha256.Sum256(message)
+	if !r.vouched && key.Suite() == r.Signed.Suite() { // else there is nothing to check, or it is by another algorithm than the enrolled one
+		r.claim = sig.Item{Key: key, Msg: message, Sig: r.Signed.Signature()}
+	}
 	return nil
 }
 
@@ -145,7 +149,15 @@ func (e *Evidence) reportKey(r *Report) (*sig.PublicKey, error) {
 	case d.Assurance.Wrapped():
 		return r.Tx.key, nil
 	}
-	return ownKey(d)
+	return e.deviceKey(made)
+}
+
+// deviceKey returns the key that a device's enrolment names, read once.
+func (e *Evidence) deviceKey(made *Tx) (key *sig.PublicKey, err error) {
+	if made.key == nil {
+		made.key, err = ownKey(made.body.(*lamppost.DeviceBody))
+	}
+	return made.key, err
 }
 
 // ownKey returns the key that a device signs with.
@@ -160,19 +172,16 @@ func ownKey(d *lamppost.DeviceBody) (*sig.PublicKey, error) {
 	return key, nil
 }
 
-// placeReport checks that report and outcome stand at one place of the segment.
-func (e *Evidence) placeReport(i int) error {
-	p, h := &e.proof.Reports[i], &e.Reports[i].Tx.header
-	item := lamppost.SegmentItem{Salt: p.Salt, Received: p.Received, Report: p.Report}
-	if err := lamppost.CheckMerklePath(item.LeafHash(), int(p.Index), int(h.Count), p.Path, h.Root); err != nil {
-		return fmt.Errorf("is not in the segment that gateway %s signed", h.Gateway)
-	}
-	outcome := lamppost.OutcomeHash(p.Salt, p.Outcome)
-	if err := lamppost.CheckMerklePath(outcome, int(p.Index), int(h.Count), p.OutcomePath, e.Reports[i].Tx.proof.Outcomes); err != nil {
-		return errors.New("has another outcome in the log")
-	}
-	if p.Received < h.First || p.Received > h.Last {
-		return errors.New("was received outside the times of its segment")
+// checkSegments checks that the reports are those that the gateways signed. That the outcomes are theirs shows in the log.
+func (e *Evidence) checkSegments() error {
+	for i := range e.Txs {
+		t := &e.Txs[i]
+		if t.proof.Segment == nil {
+			continue
+		}
+		if err := t.proof.Segment.Check(); err != nil {
+			return fmt.Errorf("%s, signed by gateway %s: %w", t, t.Signer, err)
+		}
 	}
 	return nil
 }

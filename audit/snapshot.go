@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/lamppost/lamppost"
-	"golang.org/x/mod/sumdb/tlog"
 )
 
 // A Snapshot is what a quorum of the members said of their state after a block.
@@ -64,16 +63,19 @@ func (s *Snapshot) add(t *Tx) error {
 	return nil
 }
 
-// checkPlace shows by the leaf of the block, the last one of the log after it, that there was such a log: what proves the leaf
-// in the larger tree holds all that is left of it, of which the smaller one's root is made.
+// checkPlace shows by the leaf of the block, the last one of the log after it, that there was such a log: no subtree without a
+// known leaf reaches over it, so what stands left of it in the larger tree makes the smaller one's root.
 func (s *Snapshot) checkPlace(e *Evidence) error {
 	if len(e.blocks) != 1 || e.blocks[0].Height != s.Height || e.proof.Blocks[0].Leaf != s.Size-1 {
 		return fmt.Errorf("snapshot: block %d is not shown to end at leaf %d", s.Height, s.Size-1)
 	}
 	s.Time = e.blocks[0].Time
-	path, err := tlog.ProveRecord(s.Size, s.Size-1, e.pool)
-	if err == nil {
-		err = tlog.CheckRecord(path, s.Size, tlog.Hash(s.Root), s.Size-1, tlog.RecordHash(e.proof.Blocks[0].Raw))
+	at, leaves := e.leaves()
+	n, _ := slices.BinarySearch(at, s.Size)
+	at, leaves = at[:n], leaves[:n]
+	root, err := lamppost.RootOver(s.Size, at, leaves, e.proof.Nodes[:len(lamppost.Spans(s.Size, at))])
+	if err == nil && root != s.Root {
+		err = fmt.Errorf("%s, not %s", root, s.Root)
 	}
 	if err != nil {
 		return fmt.Errorf("snapshot: the log had another root at size %d: %v", s.Size, err)

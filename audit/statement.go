@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"strings"
@@ -22,7 +21,7 @@ type Statement struct {
 	Invoices   []BilledInvoice  `json:"invoices"`
 	Notes      []string         `json:"notes,omitempty"` // who put in the devices' keys, where not the device itself
 	Checkpoint SignedCheckpoint `json:"checkpoint"`
-	Proof      string           `json:"proof"` // a [lamppost.Proof] in base64
+	Proof      string           `json:"proof"` // a [lamppost.Proof], compressed, in base64
 
 	invoices []*Invoice
 	evidence *Evidence
@@ -67,22 +66,22 @@ type BilledInvoice struct {
 
 // A BilledLine is a line of an invoice. A standing charge has no registers.
 type BilledLine struct {
-	N         uint32     `json:"n"`
-	Text      string     `json:"text"`
-	Place     string     `json:"place,omitempty"`
-	Device    string     `json:"device"`
-	Register  string     `json:"register,omitempty"`
-	Band      string     `json:"band"`
-	From      string     `json:"from"`
-	To        string     `json:"to"`
-	Opening   *Value     `json:"opening,omitempty"`
-	Closing   *Value     `json:"closing,omitempty"`
-	Intervals []Interval `json:"intervals,omitempty"` // of a line that holds in more than one
-	Quantity  string     `json:"quantity"`
-	Unit      string     `json:"unit"`
-	Price     string     `json:"price,omitempty"`
-	Amount    string     `json:"amount"`
-	Estimated bool       `json:"estimated"`
+	N         uint32 `json:"n"`
+	Text      string `json:"text"`
+	Place     string `json:"place,omitempty"`
+	Device    string `json:"device"`
+	Register  string `json:"register,omitempty"`
+	Band      string `json:"band"`
+	From      string `json:"from"`
+	To        string `json:"to"`
+	Opening   *Value `json:"opening,omitempty"`
+	Closing   *Value `json:"closing,omitempty"`
+	Intervals int    `json:"intervals,omitempty"` // of a line that holds in more than one: see [Statement.Intervals]
+	Quantity  string `json:"quantity"`
+	Unit      string `json:"unit"`
+	Price     string `json:"price,omitempty"`
+	Amount    string `json:"amount"`
+	Estimated bool   `json:"estimated"`
 }
 
 // A Value is a register as it stood at an edge of a line, and how far to trust it.
@@ -94,7 +93,7 @@ type Value struct {
 	Assurance string `json:"assurance"`
 }
 
-// An Interval is one of many in which a line's price held.
+// An Interval is a stretch of time in which a line's price held.
 type Interval struct {
 	From    string `json:"from"`
 	Opening string `json:"opening"`
@@ -120,6 +119,15 @@ type BilledTariff struct {
 // NewStatement checks a proof and writes the statement of a party that all its invoices concern, as buyer or seller. The
 // pin may be nil, see [CheckProof].
 func NewStatement(p *lamppost.Proof, pin *Pin, party lamppost.PartyID) (*Statement, error) {
+	s, err := newStatement(p, pin, party)
+	if err == nil {
+		s.Proof = writeProof(p)
+	}
+	return s, err
+}
+
+// newStatement leaves the proof's text to the caller.
+func newStatement(p *lamppost.Proof, pin *Pin, party lamppost.PartyID) (*Statement, error) {
 	e, err := CheckProof(p, pin)
 	if err != nil {
 		var fault *reportFault
@@ -128,13 +136,9 @@ func NewStatement(p *lamppost.Proof, pin *Pin, party lamppost.PartyID) (*Stateme
 		}
 		return nil, err
 	}
-	s := &Statement{Lamppost: KindStatement, Network: e.Network, Party: e.party(party, maxLogSize), Checkpoint: e.signed(),
-		Proof: base64.StdEncoding.EncodeToString(lamppost.Marshal(p)), evidence: e}
+	s := &Statement{Lamppost: KindStatement, Network: e.Network, Party: e.party(party, maxLogSize), Checkpoint: e.signed(), evidence: e}
 	for _, t := range e.invoices() {
-		inv, err := CheckInvoice(e, t)
-		if err != nil {
-			return nil, err
-		}
+		inv := t.Invoice
 		if inv.Seller != party && inv.Buyer != party {
 			return nil, fmt.Errorf("invoice %s: it is between %q and %q and does not concern party %q", inv.Number, inv.Seller, inv.Buyer, party)
 		}
@@ -214,11 +218,24 @@ func (r *lineRenderer) line(l *tariff.Line) BilledLine {
 	}
 	b.Opening, b.Closing = r.value(spans[0][0]), r.value(spans[len(spans)-1][1])
 	if len(spans) > 1 {
-		for _, span := range spans {
-			b.Intervals = append(b.Intervals, r.interval(span))
-		}
+		b.Intervals = len(spans)
 	}
 	return b
+}
+
+// Intervals lists the intervals in which the price of a line held: their registers make its quantity. The line is named by its
+// place among those of the invoice, and that by its place in the statement.
+func (s *Statement) Intervals(invoice, line int) (all []Interval) {
+	inv := s.invoices[invoice]
+	i, l := findLine(inv, s.Invoices[invoice].Lines[line].N)
+	if l.Band == tariff.LineStanding {
+		return nil
+	}
+	r := lineRenderer{s: &inv.Supplies[i], t: inv.Tariffs[i]}
+	for _, span := range r.spans(l.Band) {
+		all = append(all, r.interval(span))
+	}
+	return all
 }
 
 // spans returns the first and last edge of each stretch of time in which a line's price held.
@@ -255,12 +272,13 @@ func (r *lineRenderer) value(x *tariff.Edge) *Value {
 	return v
 }
 
-// Encode writes the statement's file.
-func (s *Statement) Encode() []byte { return encode(s) }
+// Encode writes the statement's file, each line of an invoice on a line of its own.
+func (s *Statement) Encode() []byte { return encode(s, 4) }
 
 // finding sums up what the statement proves.
 func (s *Statement) finding() *Finding {
 	f := s.evidence.finding(KindStatement)
+	f.Statement = s
 	for _, inv := range s.invoices {
 		n, readings, rough := 0, 0, 0
 		for i := range inv.Supplies {

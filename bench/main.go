@@ -19,7 +19,7 @@ import (
 )
 
 const usage = `usage: go -C bench run . mlav [--json] [--for 2s]
-       go -C bench run . log  [--json] [--dir DIR] [--leaves 1000000] [--rounds 3]
+       go -C bench run . log  [--json] [--dir DIR] [--leaves 3000000] [--rounds 3]
 
   mlav   identity-based batch signatures on BLS12-381, one core; compare with "lamppost bench verify"
   log    durable, integrated, provable leaves a second: Lamppost's log and Tessera's on a POSIX file system
@@ -81,7 +81,7 @@ func runLog(ctx context.Context, args []string, out io.Writer) error {
 	flags, asJSON := newFlags("log")
 	parent := flags.String("dir", "", "an existing folder on the disk to measure; default the system's for temporary files")
 	load := log.Load{LeafBytes: 100, Window: 1 << 16}
-	flags.IntVar(&load.Leaves, "leaves", 1_000_000, "leaves in a run")
+	flags.IntVar(&load.Leaves, "leaves", 3_000_000, "leaves in a run")
 	rounds := flags.Int("rounds", 3, "runs of each")
 	if err := parse(flags, args); err != nil {
 		return err

@@ -68,6 +68,19 @@ type InvoiceSupply struct {
 	Lines     []Line            `cbor:"15,keyasint" json:"lines"`
 }
 
+// WithoutEdges returns an encoded invoice without its supplies' edges, as it stands in a proof: they follow from the
+// agreements, the tariffs and the reports there.
+func WithoutEdges(invoice []byte) ([]byte, error) {
+	var inv Invoice
+	if err := lamppost.Unmarshal(invoice, &inv); err != nil {
+		return nil, err
+	}
+	for i := range inv.Supplies {
+		inv.Supplies[i].Edges = nil
+	}
+	return lamppost.Marshal(inv), nil
+}
+
 // A TaxSum is the tax on all lines of one category and rate, rounded once.
 type TaxSum struct {
 	Category    string         `cbor:"1,keyasint" json:"category"`

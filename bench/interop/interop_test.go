@@ -321,7 +321,7 @@ func checkProof(t *testing.T, cosigned []byte, vkey string, pin *audit.Pin) {
 	if len(pin.Witnesses) != 1 || pin.Witnesses[0] != vkey || pin.WitnessQuorum != 1 {
 		t.Fatalf("the node's pin is\n%s", pin)
 	}
-	p := &lamppost.Proof{Version: lamppost.ProofVersion, Network: pin.Network, Checkpoints: []string{string(cosigned)}, Witnesses: []string{vkey}}
+	p := &lamppost.Proof{Network: pin.Network, Checkpoints: []string{string(cosigned)}, Witnesses: []string{vkey}}
 	e, err := audit.CheckProof(p, pin)
 	must(t, err)
 	if len(e.Cosigned) != 1 || !e.Cosigned[0].Pinned || e.Cosigned[0].Witness != "witness.transparency.example" {

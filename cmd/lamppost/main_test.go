@@ -84,7 +84,7 @@ func checkStatus(ts *testscript.TestScript, _ bool, args []string) {
 // changeDigit copies a statement with one digit of a total changed: `changedigit FROM TO`.
 func changeDigit(ts *testscript.TestScript, _ bool, args []string) {
 	raw := []byte(ts.ReadFile(args[0]))
-	at := regexp.MustCompile(`"total": "\d`).FindIndex(raw)
+	at := regexp.MustCompile(`"total":"\d`).FindIndex(raw)
 	if at == nil {
 		ts.Fatalf("%s has no total", args[0])
 	}

@@ -71,8 +71,10 @@ type Config struct {
 	MQTT   string // where devices connect, as told to the operator; empty: not offered
 	HTTP   string
 
-	Doors   http.Handler // /v1/: checks its devices itself; nil: absent
-	Front   http.Handler // the dashboard's files, without any data: public; nil: absent
+	Doors http.Handler // /v1/: checks its devices itself; nil: absent
+	Front http.Handler // the dashboard's files, without any data: public; nil: absent
+	// Check serves the page that checks files in a browser, which brings the network's pin along: public. Nil: absent.
+	Check   func(w http.ResponseWriter, r *http.Request, pin string)
 	Metrics http.Handler // /metrics, behind the token; nil: absent
 
 	Log *slog.Logger // nil: nothing is logged
@@ -130,6 +132,7 @@ func (s *Server) routes() []route {
 		{"GET /healthz", public, s.getHealth},
 		{"GET /readyz", public, s.getReady},
 		{"GET /network.pin", public, s.getPin},
+		{"GET /check/", public, s.getCheck},
 		{"GET /log/{path...}", public, s.getLogFile},
 		{"GET /login", public, s.getLogin},
 		{"GET /api/status", closed, s.getStatus},

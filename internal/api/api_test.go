@@ -215,6 +215,13 @@ func TestCookie(t *testing.T) {
 	if _, err := api.New(api.Config{AdminToken: ""}); err == nil {
 		t.Error("a server without a token is made")
 	}
+	for path, want := range map[string]string{"/check/": "check with network " + network + "\nquorum 1\nmember ", "/check": "/check/", "/check/x": `no page \"/check/x\"`} {
+		w := httptest.NewRecorder()
+		h.handler.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		if got := w.Body.String(); !strings.Contains(got, want) {
+			t.Errorf("%s without a token: %d %q, want %q in it", path, w.Code, got, want)
+		}
+	}
 }
 
 // Bodies are read strictly, and a refusal names what is wrong.

@@ -125,6 +125,7 @@ func (h *house) serve(live *api.Live) {
 		Log:  slog.New(slog.NewTextHandler(testWriter{h.t}, nil)),
 		MQTT: "127.0.0.1:1883", HTTP: "http://127.0.0.1:8080",
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "metrics\n") }),
+		Check:   func(w http.ResponseWriter, _ *http.Request, pin string) { io.WriteString(w, "check with "+pin) },
 		Front:   http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "front\n") })})
 	must(h.t, err)
 	h.handler = h.server.Handler()

@@ -42,6 +42,19 @@ func (s *Server) getPin(w http.ResponseWriter, _ *http.Request) error {
 	return err
 }
 
+// getCheck serves the page on which anybody checks a file. It brings this network's pin along, and says so.
+func (s *Server) getCheck(w http.ResponseWriter, req *http.Request) error {
+	if s.cfg.Check == nil || req.URL.Path != "/check/" {
+		return notFound("no page %q here", clip(req.URL.Path))
+	}
+	pin, err := s.pin(s.cfg.Store)
+	if err != nil {
+		return err
+	}
+	s.cfg.Check(w, req, pin.String())
+	return nil
+}
+
 func (s *Server) pin(r kv.Reader) (*audit.Pin, error) {
 	g, err := ledger.View{Reader: r}.Network()
 	if errors.Is(err, kv.ErrNotFound) {

@@ -127,9 +127,9 @@ func (h *house) left() (reports []string) {
 		rec := must(v.Tx(at, 0))(h.t)
 		seg := must(rec.Segment())(h.t)
 		for i := range seg.Kept {
-			reports = append(reports, fmt.Sprintf("%d/%d", at, seg.Kept[i].Index))
-			k, path, _, ok := seg.Report(seg.Kept[i].Index)
-			if err := lamppost.CheckMerklePath(k.LeafHash(), int(k.Index), int(seg.Header.Count), path, seg.Header.Root); !ok || err != nil {
+			k := &seg.Kept[i]
+			reports = append(reports, fmt.Sprintf("%d/%d", at, k.Index))
+			if err := lamppost.CheckMerklePath(k.LeafHash(), int(k.Index), int(seg.Header.Count), seg.Path(k.Index), seg.Header.Root); err != nil {
 				h.t.Fatalf("block %d, report %d: %v", at, k.Index, err)
 			}
 		}

@@ -17,7 +17,7 @@ func deviceCmd() *cobra.Command {
 	return f.group("device", "Machines: announce, list and show them, and end their keys", `  lamppost device add lamp-7 --owner city --name "Lamp 7" --site "Main Street" --safety public
   lamppost device list
   lamppost device show lamp-7
-  lamppost device keys lamp-7`, deviceAddCmd(f), deviceAdoptCmd(f), deviceTokenCmd(f), deviceListCmd(f), deviceShowCmd(f),
+  lamppost device keys lamp-7`, deviceAddCmd(f), deviceAdoptCmd(f), deviceTokenCmd(f), deviceListCmd(f), deviceShowCmd(f), deviceReceiptCmd(f),
 		deviceKeys.keysCmd(f), deviceKeys.revokeCmd(f))
 }
 

@@ -58,7 +58,7 @@ folder. Saying it again makes the card anew, with the same key.`,
 			if err := m.Check(); err != nil {
 				return usage(err)
 			}
-			if err := folder.Write(filepath.Join(data, folder.Card), string(m.Bytes()), 0o600); err != nil {
+			if err := folder.WriteDurably(filepath.Join(data, folder.Card), string(m.Bytes()), 0o600); err != nil {
 				return err
 			}
 			_, err = cmd.OutOrStdout().Write(m.Bytes())
@@ -152,7 +152,7 @@ func foundNetwork(cmd *cobra.Command, f *network.File, data, out string) error {
 	if err := f.Found(key, time.Now()); err != nil {
 		return usage(err)
 	}
-	if err := errors.Join(folder.Write(inside, string(f.Bytes()), 0o644), folder.Write(out, string(f.Bytes()), 0o644)); err != nil {
+	if err := errors.Join(folder.WriteDurably(inside, string(f.Bytes()), 0o644), folder.WriteDurably(out, string(f.Bytes()), 0o644)); err != nil {
 		return err
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "Network %s is founded: %d members, ordered by %s.\n", f.Network, len(f.Members), f.Engine)

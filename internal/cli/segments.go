@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,7 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/lamppost/lamppost"
@@ -75,11 +75,12 @@ func (r *resegment) run(ctx context.Context) (err error) {
 			return usage(fmt.Errorf("verify: there is no pin beside %s: give one with --pin FILE: %w", r.at, err))
 		}
 	}
-	head, signer, err := pinnedHead(c.files, pin)
-	if err != nil {
+	follower := cmp.Or(r.follower, &audit.Follower{Pin: pin})
+	if _, err := follower.Look(logFiles{c.files}); err != nil {
 		return &ExitError{ExitFailed, fmt.Errorf("verify: the log of %s: %w", r.at, err)}
 	}
-	out := rechecked{At: r.at, Network: pin.Network, Signer: signer, Size: head.Size, Root: head.Root.String(), Pinned: r.pin != nil}
+	head := follower.Head
+	out := rechecked{At: r.at, Network: pin.Network, Signer: head.Origin, Size: head.Size, Root: head.Root.String(), Pinned: r.pin != nil}
 	bar, start := newProgress(r.errs), time.Now()
 	check := recheck.Check{Network: pin.Network, Blocks: c.blocks, Log: tilelog.NewTree(c.files, head.Size, tlog.Hash(head.Root)),
 		From: lamppost.Height(r.from), To: lamppost.Height(r.to), Progress: func(leaves, signatures int64) {
@@ -93,45 +94,6 @@ func (r *resegment) run(ctx context.Context) (err error) {
 		return &ExitError{ExitFailed, fmt.Errorf("verify: %s: %w", r.at, err)}
 	}
 	return r.report(&out)
-}
-
-// pinnedHead reads the log's checkpoint, where the pin has witnesses the latest that enough of them have cosigned, and says
-// whose it is.
-func pinnedHead(files tilelog.Source, pin *audit.Pin) (c lamppost.Checkpoint, signer string, err error) {
-	path, verifiers := tilelog.CheckpointPath, []note.Verifier{}
-	for _, m := range pin.Members {
-		v, err := note.NewVerifier(audit.VerifierKey(pin.Network, m))
-		if err != nil {
-			return c, "", err
-		}
-		verifiers = append(verifiers, v)
-	}
-	if len(pin.Witnesses) > 0 {
-		path = tilelog.CosignedPath
-	}
-	text, err := files.Get(path)
-	if err != nil {
-		return c, "", err
-	}
-	if c, _, err = lamppost.OpenCheckpoint(text, note.VerifierList(verifiers...)); err != nil {
-		return c, "", err
-	}
-	var cosigners []note.Verifier
-	for _, vkey := range pin.Witnesses {
-		k, err := lamppost.ParseWitnessKey(vkey)
-		if err != nil {
-			return c, "", err
-		}
-		cosigners = append(cosigners, k)
-	}
-	cosigned := 0
-	if n, err := note.Open(text, note.VerifierList(cosigners...)); err == nil {
-		cosigned = len(n.Sigs)
-	}
-	if cosigned < pin.WitnessQuorum {
-		return c, "", fmt.Errorf("its checkpoint is cosigned by %d of the pin's witnesses, the pin asks for %d", cosigned, pin.WitnessQuorum)
-	}
-	return c, c.Origin, nil
 }
 
 func (r *resegment) open() (*copied, error) {

@@ -235,6 +235,18 @@ func statement(t *testing.T, dir string, verb func(...string) []string) {
 		t.Errorf("%+v, %v", found, err)
 	}
 	fails(t, verb("statement", "landlord"), "no invoice yet")
+
+	page := filepath.Join(t.TempDir(), "november.html")
+	said := says(t, verb("statement", "tenant-3", "--html", page), "a page that checks itself", pin.Fingerprint())
+	if strings.Contains(said, ".json") {
+		t.Errorf("with --html alone it also writes a file: %s", said)
+	}
+	says(t, []string{"verify", "--pin", filepath.Join(dir, "network.pin"), page}, "holds", "checker is this program's own", "18.64")
+	receipt := filepath.Join(t.TempDir(), "receipt.json")
+	says(t, verb("device", "receipt", "meter-3", "-o", receipt, "--html", page), "Receipt of report", "written to "+receipt, "written to "+page)
+	says(t, []string{"verify", "--pin", filepath.Join(dir, "network.pin"), receipt, page}, "of device meter-3 with", "checker is this program's own")
+	fails(t, verb("device", "receipt", "meter-3", "4711"), "4711")
+	fails(t, verb("device", "receipt"), "the device's id")
 }
 
 // asJSON checks that --json prints one JSON object, for every verb that reads.

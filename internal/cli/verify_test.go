@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/lamppost/lamppost/internal/checkpage"
 )
 
 // example copies a file of package audit's testdata into a folder of its own, changed if old is not empty.
@@ -56,7 +58,7 @@ func TestVerifyExitCodes(t *testing.T) {
 	dir := t.TempDir()
 	pin := example(t, dir, "network.pin", "", "")
 	good := example(t, dir, "statement.json", "", "")
-	bad := example(t, t.TempDir(), "statement.json", `"amount": "1.48"`, `"amount": "1.84"`)
+	bad := example(t, t.TempDir(), "statement.json", `"amount":"1.48"`, `"amount":"1.84"`)
 	receipt, report := example(t, dir, "receipt.json", "", ""), example(t, dir, "report.json", "", "")
 	lonely := example(t, t.TempDir(), "statement.json", "", "")
 	otherPin := example(t, t.TempDir(), "network.pin", "quorum 1", "quorum 2")
@@ -65,6 +67,8 @@ func TestVerifyExitCodes(t *testing.T) {
 		code int
 		want []string
 	}{
+		"intervals": {[]string{"--pin", pin, "--intervals", good}, 0, []string{"invoice ST-000001, line 2, night: 6.9142 kWh",
+			"2026-10-25 02:00+01:00 to 2026-10-25 02:30+01:00: 122481690.1 to "}},
 		"holds":           {[]string{"--pin", pin, good}, 0, []string{"statement.json: holds", "4 lines", "total 11.97 EUR", "signed by riverside/north", "does not prove that a meter"}},
 		"all kinds":       {[]string{"--pin", pin, good, receipt, report}, 0, []string{"receipt.json: holds", "report.json: holds"}},
 		"does not hold":   {[]string{"--pin", pin, bad}, 1, []string{"does not hold: invoice ST-000001: line 2: amount 1.84", "1 of 1 files"}},
@@ -100,7 +104,7 @@ func TestVerifyJSON(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	pin, good := example(t, dir, "network.pin", "", ""), example(t, dir, "statement.json", "", "")
-	bad := example(t, t.TempDir(), "receipt.json", `"outcome": "ok"`, `"outcome": "no"`)
+	bad := example(t, t.TempDir(), "receipt.json", `"outcome":"ok"`, `"outcome":"no"`)
 	cmd := verifyCmd()
 	var out bytes.Buffer
 	cmd.SetOut(&out)
@@ -122,11 +126,68 @@ func TestVerifyJSON(t *testing.T) {
 	}
 }
 
+// What a page carries is checked like a file, and it is said whose checker the page has; a page that only checks is no file.
+func TestVerifyPage(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	pin := example(t, dir, "network.pin", "", "")
+	good, err := os.ReadFile(example(t, dir, "statement.json", "", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := bytes.Replace(bytes.Replace(good, []byte("1.48"), []byte("1.84"), 1), []byte("0.75"), []byte("0.57"), 1)
+	page := func(name string, file []byte, change ...string) string {
+		path := filepath.Join(dir, name)
+		text := strings.NewReplacer(change...).Replace(string(checkpage.Content{File: file, Version: "v1"}.Page()))
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for name, c := range map[string]struct {
+		file string
+		code int
+		want []string
+	}{
+		"own":        {page("own.html", good), 0, []string{"own.html: holds", "a page whose checker is this program's own", "total 11.97 EUR"}},
+		"other":      {page("other.html", good, "answer.holds &&", "true &&"), 0, []string{"other.html: holds", "another checker than this program's"}},
+		"false":      {page("false.html", bad), 1, []string{"does not hold: invoice ST-000001: line 2", "one more place differs", "/invoices/0/lines/1/", "checker is this program's own"}},
+		"empty":      {page("empty.html", nil), 2, []string{"it is a page that checks files, and carries none"}},
+		"not a page": {page("not.html", good, `id="file"`, `id="life"`), 2, []string{"it is not a page that this program makes"}},
+	} {
+		code, said := verify(t, "--pin", pin, c.file)
+		for _, want := range c.want {
+			if !strings.Contains(said, want) {
+				t.Errorf("%s: it does not say %q but:\n%s", name, want, said)
+			}
+		}
+		if code != c.code {
+			t.Errorf("%s: exit %d, want %d", name, code, c.code)
+		}
+	}
+	if _, said := verify(t, "--json", "--pin", pin, filepath.Join(dir, "false.html")); !strings.Contains(said, `"page":"own"`) || !strings.Contains(said, `"path":"/invoices/0/lines/1/`) {
+		t.Errorf("as JSON: %s", said)
+	}
+}
+
+// The page to keep is the one that nodes serve; a pin is told with its fingerprint.
+func TestCheckerAndPin(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "check.html")
+	says(t, []string{"checker", "-o", file}, "Checker written to "+file, checkpage.Checker())
+	data, err := os.ReadFile(file)
+	if c, own, err2 := checkpage.Read(data); err != nil || err2 != nil || !own || len(c.File) > 0 || c.Pin != "" {
+		t.Errorf("the page is not our own, or carries something: %v, %v", err, err2)
+	}
+	says(t, []string{"pin", "../../audit/testdata/network.pin"}, "Network: riverside", "Members: 1, of whom 1 must sign", "Fingerprint: QXMY HLY2 3PZS TYFB V7HU O3MA F5BI IKXY")
+	fails(t, []string{"pin", file}, "reading the pin")
+}
+
 // A file cannot write to the terminal: what it says is printed without control characters.
 func TestVerifyPrintable(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	pin, bad := example(t, dir, "network.pin", "", ""), example(t, dir, "statement.json", `"net": "10.06"`, `"net": "\u001b[2J"`)
+	pin, bad := example(t, dir, "network.pin", "", ""), example(t, dir, "statement.json", `"net":"10.06"`, `"net":"\u001b[2J"`)
 	if code, said := verify(t, "--pin", pin, bad); code != 1 || strings.Contains(said, "\x1b") {
 		t.Errorf("exit %d: %q", code, said)
 	}

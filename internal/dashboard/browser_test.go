@@ -14,15 +14,11 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+
+	"github.com/lamppost/lamppost/internal/dashboard/browsertest"
 )
 
 var screens = flag.String("screens", "", "write screenshots of all pages into this directory")
-
-// The sizes every page must work at.
-var (
-	phone   = [2]int64{360, 740}
-	desktop = [2]int64{1440, 900}
-)
 
 // views are the pages with what must stand on them, once loaded.
 var views = []struct{ name, hash, ready, heading string }{
@@ -41,11 +37,11 @@ var views = []struct{ name, hash, ready, heading string }{
 // TestInBrowser loads the pages in chromium, as people do.
 func TestInBrowser(t *testing.T) {
 	t.Parallel()
-	ctx := startBrowser(t)
+	ctx := browsertest.Start(t)
 	for name, test := range map[string]func(*testing.T, context.Context){
 		"pages fit": testPagesFit, "numbers move": testNumbersMove, "numbers move without events": testPolling,
 		"proof": testProof, "bill": testBill, "login": testLogin, "hostile names": testHostileNames,
-		"statement": testStatement, "chart": testChart, "find": testFind, "broker": testBroker, "adopt": testAdopt, "arithmetic": testArithmetic,
+		"statement": testStatement, "hand over": testHandOver, "chart": testChart, "find": testFind, "broker": testBroker, "adopt": testAdopt, "arithmetic": testArithmetic,
 		"lies": testLies, "witnesses": testWitnesses, "copies": testCopies, "keyboard": testKeyboard, "keys": testKeys, "keeping": testKeeping,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, ctx) })
@@ -58,72 +54,54 @@ func testPagesFit(t *testing.T, ctx context.Context) {
 	d := newDistrict(t)
 	d.pending, d.broker = d.waiting(), brokerAt(false, "connecting to mqtts://broker.riverside.example:8883: connection refused")
 	server := d.serve(t)
-	for _, size := range [][2]int64{phone, desktop} {
+	for _, size := range [][2]int64{browsertest.Phone, browsertest.Desktop} {
 		for _, scheme := range []string{"light", "dark"} {
-			p := openTab(t, ctx, server.URL, size)
-			p.prefer(scheme)
+			p := browsertest.Open(t, ctx, server.URL, size)
+			p.Prefer(scheme)
 			for _, v := range views {
-				p.visit(v.hash, v.ready)
-				p.openForms()
-				if got := p.text("h1"); got != v.heading {
+				p.Visit(v.hash, v.ready)
+				openForms(p)
+				if got := p.Text("h1"); got != v.heading {
 					t.Errorf("%s at %d: heading %q, want %q", v.name, size[0], got, v.heading)
 				}
-				if over := value[[]string](p, overflow); len(over) > 0 {
+				if over := browsertest.Value[[]string](p, browsertest.Overflow); len(over) > 0 {
 					t.Errorf("%s at %d: wider than the screen: %q", v.name, size[0], over)
 				}
-				if pale := value[[]string](p, paleText); len(pale) > 0 {
+				if pale := browsertest.Value[[]string](p, browsertest.PaleText); len(pale) > 0 {
 					t.Errorf("%s at %d, %s: contrast under 4.5:1: %q", v.name, size[0], scheme, pale)
 				}
 			}
-			p.clean()
+			p.Clean()
 		}
 	}
 }
 
-// overflow lists what stands beyond the right edge of a page that can be scrolled sideways.
-const overflow = `document.documentElement.scrollWidth <= innerWidth ? [] : [...document.querySelectorAll('body *')]
-	.filter((e) => e.getBoundingClientRect().right > innerWidth + 1).map((e) => e.tagName + '.' + e.className).slice(0, 8)`
-
-// paleText lists text that has less than 4.5:1 contrast with what is behind it (WCAG 2.2, 1.4.3), 3:1 where it is large.
-const paleText = `(() => {
-	const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
-	const rgba = (css) => { canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = css; canvas.fillRect(0, 0, 1, 1); return [...canvas.getImageData(0, 0, 1, 1).data]; };
-	const light = ([r, g, b]) => [r, g, b].map((c) => c / 255).map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
-		.reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
-	const behind = (e) => { for (; e; e = e.parentElement) { const c = rgba(getComputedStyle(e).backgroundColor); if (c[3] > 250) return c; } return [255, 255, 255]; };
-	const pale = [];
-	const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-	for (let n; (n = walker.nextNode());) {
-		const e = n.parentElement;
-		if (!n.data.trim() || !e.checkVisibility() || e.closest('.sr, .skip, script, style, noscript') || e.getAnimations().length) continue;
-		const style = getComputedStyle(e), [a, b] = [light(rgba(style.color)), light(behind(e))];
-		const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), large = parseFloat(style.fontSize) >= 24;
-		if (ratio < (large ? 3 : 4.5)) pale.push(e.className + ' ' + n.data.trim().slice(0, 30) + ' ' + ratio.toFixed(2));
-	}
-	return pale.slice(0, 8);
-})()`
+// openForms opens what a page keeps folded to adopt a device.
+func openForms(p *browsertest.Tab) {
+	browsertest.Value[int](p, `[...document.querySelectorAll('.waiting button[aria-expanded=false]')].filter((b) => b.checkVisibility()).slice(0, 1).map((b) => b.click()).length`)
+}
 
 // The headline shows the node's totals and follows an event without anybody reloading.
 func testNumbersMove(t *testing.T, ctx context.Context) {
 	d := newDistrict(t)
-	p := openTab(t, ctx, d.serve(t).URL, desktop)
-	p.visit("#/", ".rows li")
+	p := browsertest.Open(t, ctx, d.serve(t).URL, browsertest.Desktop)
+	p.Visit("#/", ".rows li")
 	const readings = "#headline .tile:nth-child(2) .figure"
-	p.waitText(readings, grouped(d.readings))
-	p.waitText("#link", "Live")
-	energy := p.text(".rows li:last-child .values dd")
+	p.WaitText(readings, grouped(d.readings))
+	p.WaitText("#link", "Live")
+	energy := p.Text(".rows li:last-child .values dd")
 	d.advance()
-	p.waitText(readings, grouped(d.readings))
-	p.wait(fmt.Sprintf("document.querySelector('.rows li:last-child .values dd').innerText !== %q", energy))
+	p.WaitText(readings, grouped(d.readings))
+	p.Wait(fmt.Sprintf("document.querySelector('.rows li:last-child .values dd').innerText !== %q", energy))
 	for selector, want := range map[string]string{
 		"#headline .tile:nth-child(1)": "50\nof 52", "#headline .tile:nth-child(4)": "€", "#headline .tile:nth-child(5)": "2 × wrong signature",
 		".rows li:first-child": "Quarantined", ".rows li:nth-child(2)": "Silent",
 	} {
-		if got := p.text(selector); !strings.Contains(got, want) {
+		if got := p.Text(selector); !strings.Contains(got, want) {
 			t.Errorf("%s shows %q, want %q in it", selector, got, want)
 		}
 	}
-	p.clean()
+	p.Clean()
 }
 
 // grouped writes a number as an English reader does.
@@ -139,80 +117,80 @@ func grouped(n int64) string {
 func testPolling(t *testing.T, ctx context.Context) {
 	d := newDistrict(t)
 	d.streams = false
-	p := openTab(t, ctx, d.serve(t).URL, phone)
-	p.visit("#/", ".rows li")
-	p.waitText("#link", "Every 3 s")
+	p := browsertest.Open(t, ctx, d.serve(t).URL, browsertest.Phone)
+	p.Visit("#/", ".rows li")
+	p.WaitText("#link", "Every 3 s")
 	d.advance()
-	p.waitText("#headline", grouped(d.readings))
+	p.WaitText("#headline", grouped(d.readings))
 }
 
 // A proof is computed in the browser: green for what is in the log, red for a wrong path or one changed bit.
 func testProof(t *testing.T, ctx context.Context) {
 	d := newDistrict(t)
-	p := openTab(t, ctx, d.serve(t).URL, desktop)
-	p.visit("#/log", ".entries li")
-	p.waitText("#verified", "drawn by lot: 1 report turned out to be false and was corrected")
-	p.run(chromedp.Click(chromedp.CSS(".entries li:nth-child(3) a")))
-	p.waitText(".result", "It is in the log, unchanged.")
-	if ok := value[int](p, "document.querySelectorAll('.checks .ok').length"); ok != 4 {
-		t.Errorf("%d checks are green, want 4: %s", ok, p.text(".checks"))
+	p := browsertest.Open(t, ctx, d.serve(t).URL, browsertest.Desktop)
+	p.Visit("#/log", ".entries li")
+	p.WaitText("#verified", "drawn by lot: 1 report turned out to be false and was corrected")
+	p.Run(chromedp.Click(chromedp.CSS(".entries li:nth-child(3) a")))
+	p.WaitText(".result", "It is in the log, unchanged.")
+	if ok := browsertest.Value[int](p, "document.querySelectorAll('.checks .ok').length"); ok != 4 {
+		t.Errorf("%d checks are green, want 4: %s", ok, p.Text(".checks"))
 	}
-	if steps := value[int](p, "document.querySelectorAll('.steps li').length"); steps < 5 {
+	if steps := browsertest.Value[int](p, "document.querySelectorAll('.steps li').length"); steps < 5 {
 		t.Errorf("%d steps of the path are shown, want those of a log of %d", steps, len(d.leaves))
 	}
-	p.run(chromedp.Click(chromedp.CSS("#tamper")))
-	p.waitText(".result.bad", "One bit is enough.")
-	p.run(chromedp.Click(chromedp.CSS("#tamper")))
-	p.waitText(".result.ok", "unchanged")
-	p.clean()
+	p.Run(chromedp.Click(chromedp.CSS("#tamper")))
+	p.WaitText(".result.bad", "One bit is enough.")
+	p.Run(chromedp.Click(chromedp.CSS("#tamper")))
+	p.WaitText(".result.ok", "unchanged")
+	p.Clean()
 
 	d = newDistrict(t)
 	d.tamper = true
-	p = openTab(t, ctx, d.serve(t).URL, phone)
-	p.visit("#/log/300/0", ".result")
-	if got := value[string](p, "document.querySelector('.result').dataset.ok"); got != "false" {
-		t.Errorf("a wrong path is shown as %s: %s", got, p.text("#proof"))
+	p = browsertest.Open(t, ctx, d.serve(t).URL, browsertest.Phone)
+	p.Visit("#/log/300/0", ".result")
+	if got := browsertest.Value[string](p, "document.querySelector('.result').dataset.ok"); got != "false" {
+		t.Errorf("a wrong path is shown as %s: %s", got, p.Text("#proof"))
 	}
-	p.waitText(".checks", "Not so: Joined step by step")
-	p.clean()
+	p.WaitText(".checks", "Not so: Joined step by step")
+	p.Clean()
 }
 
 // The log's page says who has cosigned it and who does not, and where a witness holds another history every page says that
 // the node stands still, and the log's shows both signed notes, at both sizes and in both schemes.
 func testWitnesses(t *testing.T, ctx context.Context) {
 	d := newDistrict(t)
-	p := openTab(t, ctx, d.serve(t).URL, phone)
-	p.visit("#/log", ".witnesses li:nth-child(3)")
-	p.waitText("#cosigned", "2 of 3 have signed: "+grouped(int64(len(d.leaves)-4))+" entries, 4 newer ones to follow.")
+	p := browsertest.Open(t, ctx, d.serve(t).URL, browsertest.Phone)
+	p.Visit("#/log", ".witnesses li:nth-child(3)")
+	p.WaitText("#cosigned", "2 of 3 have signed: "+grouped(int64(len(d.leaves)-4))+" entries, 4 newer ones to follow.")
 	for i, want := range []string{"signing", "w1.utility.example", "9 s ago: it cannot be reached"} {
-		p.waitText(fmt.Sprintf(".witnesses li:nth-child(%d)", i+1), want)
+		p.WaitText(fmt.Sprintf(".witnesses li:nth-child(%d)", i+1), want)
 	}
-	if got := value[int](p, "document.querySelectorAll('#conflict, #alarm *').length"); got != 0 {
+	if got := browsertest.Value[int](p, "document.querySelectorAll('#conflict, #alarm *').length"); got != 0 {
 		t.Errorf("%d pieces of an alarm are shown without one", got)
 	}
-	p.clean()
+	p.Clean()
 
 	d = newDistrict(t)
 	d.forked = true
 	url := d.serve(t).URL
-	for _, size := range [][2]int64{phone, desktop} {
+	for _, size := range [][2]int64{browsertest.Phone, browsertest.Desktop} {
 		for _, scheme := range []string{"light", "dark"} {
-			p := openTab(t, ctx, url, size)
-			p.prefer(scheme)
-			p.visit("#/", ".rows li")
-			p.waitText("#alarm", "This node stands still")
-			p.run(chromedp.Click(chromedp.CSS("#alarm a")))
-			p.waitText("#conflict", "holds a checkpoint of "+fmt.Sprint(len(d.leaves)+12)+" entries")
-			if got := value[int](p, "[...document.querySelectorAll('#conflict pre')].filter((e) => e.textContent.includes('— riverside/north ')).length"); got != 2 {
+			p := browsertest.Open(t, ctx, url, size)
+			p.Prefer(scheme)
+			p.Visit("#/", ".rows li")
+			p.WaitText("#alarm", "This node stands still")
+			p.Run(chromedp.Click(chromedp.CSS("#alarm a")))
+			p.WaitText("#conflict", "holds a checkpoint of "+fmt.Sprint(len(d.leaves)+12)+" entries")
+			if got := browsertest.Value[int](p, "[...document.querySelectorAll('#conflict pre')].filter((e) => e.textContent.includes('— riverside/north ')).length"); got != 2 {
 				t.Errorf("%d signed notes are shown, want both", got)
 			}
-			if over := value[[]string](p, overflow); len(over) > 0 {
+			if over := browsertest.Value[[]string](p, browsertest.Overflow); len(over) > 0 {
 				t.Errorf("at %d: wider than the screen: %q", size[0], over)
 			}
-			if pale := value[[]string](p, paleText); len(pale) > 0 {
+			if pale := browsertest.Value[[]string](p, browsertest.PaleText); len(pale) > 0 {
 				t.Errorf("at %d, %s: contrast under 4.5:1: %q", size[0], scheme, pale)
 			}
-			p.clean()
+			p.Clean()
 		}
 	}
 }
@@ -220,26 +198,26 @@ func testWitnesses(t *testing.T, ctx context.Context) {
 // The device page tells how each key came, and ends the one in use only with a reason, after which nothing more is offered.
 func testKeys(t *testing.T, ctx context.Context) {
 	d := newDistrict(t)
-	p := openTab(t, ctx, d.serve(t).URL, phone)
-	p.visit("#/device/flat-3", ".keys li:nth-child(2)")
-	p.waitText(".keys li:first-child", "Set by north, the operator: the key before did not sign the change.")
-	p.visit("#/device/lamp-05", ".keys li:nth-child(2)")
-	p.waitText(".keys li:first-child", "In use")
-	p.waitText(".keys li:first-child", "The device changed to it by itself")
-	p.waitText(".keys li:nth-child(2)", "Counts until")
-	p.run(chromedp.Click(chromedp.CSS(".keys + details summary")))
-	p.run(chromedp.Click(chromedp.CSS(".keys + details button")))
+	p := browsertest.Open(t, ctx, d.serve(t).URL, browsertest.Phone)
+	p.Visit("#/device/flat-3", ".keys li:nth-child(2)")
+	p.WaitText(".keys li:first-child", "Set by north, the operator: the key before did not sign the change.")
+	p.Visit("#/device/lamp-05", ".keys li:nth-child(2)")
+	p.WaitText(".keys li:first-child", "In use")
+	p.WaitText(".keys li:first-child", "The device changed to it by itself")
+	p.WaitText(".keys li:nth-child(2)", "Counts until")
+	p.Run(chromedp.Click(chromedp.CSS(".keys + details summary")))
+	p.Run(chromedp.Click(chromedp.CSS(".keys + details button")))
 	if d.revokedOf("lamp-05") != "" {
 		t.Error("a key was revoked without a reason")
 	}
-	p.run(chromedp.SendKeys(chromedp.CSS("#revoke-reason"), "stolen on Monday"))
-	p.run(chromedp.Click(chromedp.CSS(".keys + details button")))
-	p.waitText(".keys li:first-child .pill.bad", "stolen on Monday")
-	p.wait("document.querySelector('.keys + details').hidden")
+	p.Run(chromedp.SendKeys(chromedp.CSS("#revoke-reason"), "stolen on Monday"))
+	p.Run(chromedp.Click(chromedp.CSS(".keys + details button")))
+	p.WaitText(".keys li:first-child .pill.bad", "stolen on Monday")
+	p.Wait("document.querySelector('.keys + details').hidden")
 	if got := d.revokedOf("lamp-05"); got != "stolen on Monday" {
 		t.Errorf("the node was told %q", got)
 	}
-	p.clean()
+	p.Clean()
 }
 
 func (d *district) revokedOf(id string) string {
@@ -252,13 +230,13 @@ func (d *district) revokedOf(id string) string {
 // is compared with package tlog's, which the node uses.
 func testArithmetic(t *testing.T, ctx context.Context) {
 	d := newDistrict(t)
-	p := openTab(t, ctx, d.serve(t).URL, desktop)
-	p.visit("#/bills", ".bills")
+	p := browsertest.Open(t, ctx, d.serve(t).URL, browsertest.Desktop)
+	p.Visit("#/bills", ".bills")
 	cases, err := json.Marshal(proofCases())
 	if err != nil {
 		t.Fatal(err)
 	}
-	wrong := value[[]string](p, fmt.Sprintf(`(async () => {
+	wrong := browsertest.Value[[]string](p, fmt.Sprintf(`(async () => {
 		const m = await import('/static/js/merkle.js'), f = await import('/static/js/format.js'), wrong = [];
 		for (const c of %s) {
 			const walk = async (size, path) => { try { return m.toHex((await m.walk(m.fromHex(c.leaf), c.index, size, path.map(m.fromHex))).root); } catch { return ''; } };
@@ -282,14 +260,14 @@ func testArithmetic(t *testing.T, ctx context.Context) {
 	if len(wrong) > 0 {
 		t.Errorf("wrong: %q", wrong)
 	}
-	p.clean()
+	p.Clean()
 }
 
 // Whatever a node lies about in a proof, the check that compares it turns red, and so does the whole.
 func testLies(t *testing.T, ctx context.Context) {
-	p := openTab(t, ctx, newDistrict(t).serve(t).URL, desktop)
-	p.visit("#/bills", ".bills tbody tr")
-	got := value[map[string]string](p, `(async () => {
+	p := browsertest.Open(t, ctx, newDistrict(t).serve(t).URL, browsertest.Desktop)
+	p.Visit("#/bills", ".bills tbody tr")
+	got := browsertest.Value[map[string]string](p, `(async () => {
 		const { check } = await import('/static/js/merkle.js');
 		const proof = await (await fetch('/api/log/proof?height=300&index=0')).json();
 		const [origin, size, root, ...rest] = proof.checkpoint.split('\n');
@@ -315,15 +293,15 @@ func testLies(t *testing.T, ctx context.Context) {
 	if !maps.Equal(got, want) {
 		t.Errorf("the lies are answered\n%q, want\n%q", got, want)
 	}
-	p.clean()
+	p.Clean()
 }
 
 // The bill's page shows the figures that package tariff computed, line by line.
 func testBill(t *testing.T, ctx context.Context) {
 	d := newDistrict(t)
-	p := openTab(t, ctx, d.serve(t).URL, desktop)
-	p.visit("#/bills", ".bills tbody tr")
-	p.run(chromedp.Click(chromedp.CSS(`.bills a[href="#/bill/riverside-000007"]`)), chromedp.WaitVisible(chromedp.CSS("#bill-total")))
+	p := browsertest.Open(t, ctx, d.serve(t).URL, browsertest.Desktop)
+	p.Visit("#/bills", ".bills tbody tr")
+	p.Run(chromedp.Click(chromedp.CSS(`.bills a[href="#/bill/riverside-000007"]`)), chromedp.WaitVisible(chromedp.CSS("#bill-total")))
 	bill := d.invoices[6]
 	want := []string{"Riverside Housing", "Goran Petrović", "Mill House, flat 7", "Night", "Day", "Standing charge", "7 days", "€0.3112 / kWh", "€0.19 / kWh",
 		"€0.25 / day", "estimated", "Tax 19 % on €" + bill.Net.String(), "€" + bill.Net.String(), "€" + bill.Tax[0].Amount.String(), "€" + bill.Total.String(),
@@ -331,7 +309,7 @@ func testBill(t *testing.T, ctx context.Context) {
 	for _, l := range bill.Supplies[0].Lines {
 		want = append(want, "€"+l.Amount.String())
 	}
-	got := strings.NewReplacer("\u202f", " ", "\u2009", " ").Replace(p.text(".paper"))
+	got := strings.NewReplacer("\u202f", " ", "\u2009", " ").Replace(p.Text(".paper"))
 	for _, w := range want {
 		if !strings.Contains(got, w) {
 			t.Errorf("the bill does not show %q:\n%s", w, got)
@@ -341,9 +319,9 @@ func testBill(t *testing.T, ctx context.Context) {
 	if first, last := kwh(edges[0].Value.Mantissa), kwh(edges[len(edges)-1].Value.Mantissa); !strings.Contains(got, first) || !strings.Contains(got, last) {
 		t.Errorf("the bill does not show the registers %s and %s:\n%s", first, last, got)
 	}
-	p.run(chromedp.Click(chromedp.CSS(`a.button[href^="#/log/"]`)))
-	p.waitText(".result", "It is in the log, unchanged.")
-	p.clean()
+	p.Run(chromedp.Click(chromedp.CSS(`a.button[href^="#/log/"]`)))
+	p.WaitText(".result", "It is in the log, unchanged.")
+	p.Clean()
 }
 
 func kwh(wattHours int64) string {
@@ -354,109 +332,123 @@ func kwh(wattHours int64) string {
 func testStatement(t *testing.T, ctx context.Context) {
 	d := newDistrict(t)
 	d.notReady = 1
-	p := openTab(t, ctx, d.serve(t).URL, phone)
+	p := browsertest.Open(t, ctx, d.serve(t).URL, browsertest.Phone)
 	dir := t.TempDir()
-	p.saveTo(dir)
-	p.visit("#/bill/riverside-000003", "#bill-total")
-	p.run(chromedp.Click(chromedp.CSS(".main[download]")))
-	p.waitText("#main", "Saved as statement.json.")
-	p.waitText(".command", "lamppost verify --pin network.pin statement.json")
+	p.SaveTo(dir)
+	p.Visit("#/bill/riverside-000003", "#bill-total")
+	p.Run(chromedp.Click(chromedp.CSS("#check-h ~ .buttons .main")))
+	p.WaitText("#main", "Saved as statement.json.")
+	p.WaitText(".command", "lamppost verify --pin network.pin statement.json")
 	path := filepath.Join(dir, "statement.json")
 	for range 200 {
 		if raw, err := os.ReadFile(path); err == nil && strings.Contains(string(raw), `"party":"tenant-3"`) {
 			return
 		}
-		value[int](p, `new Promise((done) => setTimeout(() => done(1), 20))`) // the browser writes the file in its own time
+		browsertest.Value[int](p, `new Promise((done) => setTimeout(() => done(1), 20))`) // the browser writes the file in its own time
 	}
 	t.Errorf("statement.json was not saved in %s", dir)
+}
+
+// The page that checks files gets them handed over, a statement and a receipt, and says what it finds.
+func testHandOver(t *testing.T, ctx context.Context) {
+	d := newDistrict(t)
+	for hash, button := range map[string]string{"#/bill/riverside-000003": "#check-h ~ .buttons button:nth-child(2)", "#/device/lamp-05": "#receipt-h ~ .buttons button:nth-child(2)"} {
+		p := browsertest.Open(t, ctx, d.serve(t).URL, browsertest.Phone)
+		p.Visit(hash, button)
+		browsertest.Value[bool](p, `(() => { const open = window.open; window.open = (...a) => (window.child = open.apply(window, a)); return true; })()`)
+		p.Run(chromedp.Click(chromedp.CSS(button)))
+		p.WaitText("#main", "Handed over to the page that checks it.")
+		p.Wait(`child.document.querySelector('#result')?.innerText.includes('Do not trust this')`) // the fake's files have no proof
+		p.Clean()
+	}
 }
 
 // Without a token the page asks for it; a wrong one is refused in words, the right one opens the page that was asked for.
 func testLogin(t *testing.T, ctx context.Context) {
 	d := newDistrict(t)
 	d.open = false
-	p := openTab(t, ctx, d.serve(t).URL, phone)
-	p.denied = true
-	p.visit("#/bills", "#token")
-	p.run(chromedp.SendKeys(chromedp.CSS("#token"), "wrong\r"))
-	p.waitText(".login", "does not know this token")
-	p.run(chromedp.SendKeys(chromedp.CSS("#token"), token+"\r"), chromedp.WaitVisible(chromedp.CSS(".bills tbody tr")))
-	if got := value[string](p, "document.cookie + JSON.stringify({...localStorage, ...sessionStorage}) + location.href"); strings.Contains(got, token) {
+	p := browsertest.Open(t, ctx, d.serve(t).URL, browsertest.Phone)
+	p.Denied = true
+	p.Visit("#/bills", "#token")
+	p.Run(chromedp.SendKeys(chromedp.CSS("#token"), "wrong\r"))
+	p.WaitText(".login", "does not know this token")
+	p.Run(chromedp.SendKeys(chromedp.CSS("#token"), token+"\r"), chromedp.WaitVisible(chromedp.CSS(".bills tbody tr")))
+	if got := browsertest.Value[string](p, "document.cookie + JSON.stringify({...localStorage, ...sessionStorage}) + location.href"); strings.Contains(got, token) {
 		t.Errorf("the token can be read by scripts or stands in the address: %s", got)
 	}
-	p.waitText("#link", "Live")
-	p.clean()
+	p.WaitText("#link", "Live")
+	p.Clean()
 }
 
 // Names that carry markup are shown as they were typed and never run.
 func testHostileNames(t *testing.T, ctx context.Context) {
-	p := openTab(t, ctx, newDistrict(t).serve(t).URL, phone)
-	p.visit("#/", ".rows li")
-	p.waitText(".rows", hostile)
-	p.visit("#/device/lamp-13", ".chart canvas")
-	if got := p.text("h1"); got != hostile {
+	p := browsertest.Open(t, ctx, newDistrict(t).serve(t).URL, browsertest.Phone)
+	p.Visit("#/", ".rows li")
+	p.WaitText(".rows", hostile)
+	p.Visit("#/device/lamp-13", ".chart canvas")
+	if got := p.Text("h1"); got != hostile {
 		t.Errorf("the name is shown as %q, want %q", got, hostile)
 	}
-	if got := value[string](p, "document.title + document.querySelectorAll('main img').length"); got != "lamp-13 – Lamppost0" {
+	if got := browsertest.Value[string](p, "document.title + document.querySelectorAll('main img').length"); got != "lamp-13 – Lamppost0" {
 		t.Errorf("title and images in the page are %q", got)
 	}
-	p.clean()
+	p.Clean()
 }
 
 // The chart draws what was picked and says it in words; a reading's numbers can be had as a table.
 func testChart(t *testing.T, ctx context.Context) {
-	p := openTab(t, ctx, newDistrict(t).serve(t).URL, phone)
-	p.visit("#/device/flat-3", ".chart canvas")
-	p.waitText("#main", "288 values from")
-	p.set("#window", "86400000")
-	p.waitText("#main", "97 values from")
-	p.run(chromedp.Click(chromedp.CSS(".picks button:first-child")))
-	p.waitText("#main", "Wh, highest")
+	p := browsertest.Open(t, ctx, newDistrict(t).serve(t).URL, browsertest.Phone)
+	p.Visit("#/device/flat-3", ".chart canvas")
+	p.WaitText("#main", "288 values from")
+	p.Set("#window", "86400000")
+	p.WaitText("#main", "97 values from")
+	p.Run(chromedp.Click(chromedp.CSS(".picks button:first-child")))
+	p.WaitText("#main", "Wh, highest")
 	for selector, want := range map[string]string{"#assurance": "device-signed · Ed25519", "#twin": "running total", "#balance": "€", "#sequence-h + .verdict": "Every report arrived"} {
-		if got := value[string](p, fmt.Sprintf("document.querySelector(%q)?.textContent", selector)); !strings.Contains(got, want) {
+		if got := browsertest.Value[string](p, fmt.Sprintf("document.querySelector(%q)?.textContent", selector)); !strings.Contains(got, want) {
 			t.Errorf("%s shows %q, want %q in it", selector, got, want)
 		}
 	}
-	p.clean()
+	p.Clean()
 }
 
 // The list can be narrowed by words and by state.
 func testFind(t *testing.T, ctx context.Context) {
-	p := openTab(t, ctx, newDistrict(t).serve(t).URL, desktop)
-	p.visit("#/", ".rows li")
-	rows := func() int { return value[int](p, "document.querySelectorAll('.rows li').length") }
-	p.run(chromedp.SendKeys(chromedp.CSS("#find"), "mill flat"))
+	p := browsertest.Open(t, ctx, newDistrict(t).serve(t).URL, browsertest.Desktop)
+	p.Visit("#/", ".rows li")
+	rows := func() int { return browsertest.Value[int](p, "document.querySelectorAll('.rows li').length") }
+	p.Run(chromedp.SendKeys(chromedp.CSS("#find"), "mill flat"))
 	if got := rows(); got != flats {
 		t.Errorf("%d devices match the flats, want %d", got, flats)
 	}
-	p.set("#find", "")
-	p.set("#state", "idle")
-	if got := p.text(".rows"); rows() != 1 || !strings.Contains(got, "Lamp 17") {
+	p.Set("#find", "")
+	p.Set("#state", "idle")
+	if got := p.Text(".rows"); rows() != 1 || !strings.Contains(got, "Lamp 17") {
 		t.Errorf("silent are %q, want lamp 17", got)
 	}
-	p.clean()
+	p.Clean()
 }
 
 // A broker that the node cannot reach is told of at the top of the fleet; one that it has reached, at the foot of every page.
 func testBroker(t *testing.T, ctx context.Context) {
 	d := newDistrict(t)
 	d.broker = brokerAt(false, "logging in at mqtts://broker.riverside.example:8883: the broker does not know this user and password (reason 0x86)")
-	p := openTab(t, ctx, d.serve(t).URL, phone)
-	p.visit("#/", ".rows li")
-	p.waitText(".note.warn", "out of reach since Nov 22, 2026")
+	p := browsertest.Open(t, ctx, d.serve(t).URL, browsertest.Phone)
+	p.Visit("#/", ".rows li")
+	p.WaitText(".note.warn", "out of reach since Nov 22, 2026")
 	for _, want := range []string{"mqtts://broker.riverside.example:8883", "12 min ago", "does not know this user and password"} {
-		if got := p.text(".note.warn"); !strings.Contains(got, want) {
+		if got := p.Text(".note.warn"); !strings.Contains(got, want) {
 			t.Errorf("the page says %q, want %q in it", got, want)
 		}
 	}
-	p.waitText("#foot-node", "broker.riverside.example:8883 not connected")
+	p.WaitText("#foot-node", "broker.riverside.example:8883 not connected")
 	d.mu.Lock()
 	d.broker = brokerAt(true, "")
 	d.mu.Unlock()
 	d.advance()
-	p.waitText("#foot-node", "broker.riverside.example:8883 connected")
-	p.wait("!document.querySelector('.note.warn')")
-	p.clean()
+	p.WaitText("#foot-node", "broker.riverside.example:8883 connected")
+	p.Wait("!document.querySelector('.note.warn')")
+	p.Clean()
 }
 
 // What is wrong with the disk or with copies is said on every page, in words that fit, and goes when it is over. What comes from the
@@ -464,19 +456,19 @@ func testBroker(t *testing.T, ctx context.Context) {
 func testCopies(t *testing.T, ctx context.Context) {
 	d := newDistrict(t)
 	d.ailing = true
-	p := openTab(t, ctx, d.serve(t).URL, phone)
+	p := browsertest.Open(t, ctx, d.serve(t).URL, browsertest.Phone)
 	for _, v := range []string{"#/", "#/log", "#/bills"} {
-		p.visit(v, "#alarm .note.bad")
+		p.Visit(v, "#alarm .note.bad")
 		for _, want := range []string{"2 things on this node’s disk are not what was written", "archive/9c/9c56", "log, leaves 256 to 511", "2 erasures should be out of every file",
 			"lamppost backup forget", "no space left on device"} {
-			if got := p.text("#alarm"); !strings.Contains(got, want) {
+			if got := p.Text("#alarm"); !strings.Contains(got, want) {
 				t.Errorf("%s says %q, want %q in it", v, got, want)
 			}
 		}
-		if over := value[[]string](p, overflow); len(over) > 0 {
+		if over := browsertest.Value[[]string](p, browsertest.Overflow); len(over) > 0 {
 			t.Errorf("%s is wider than the screen: %q", v, over)
 		}
-		if pale := value[[]string](p, paleText); len(pale) > 0 {
+		if pale := browsertest.Value[[]string](p, browsertest.PaleText); len(pale) > 0 {
 			t.Errorf("%s: contrast under 4.5:1: %q", v, pale)
 		}
 	}
@@ -484,73 +476,73 @@ func testCopies(t *testing.T, ctx context.Context) {
 	d.ailing = false
 	d.mu.Unlock()
 	d.advance()
-	p.wait("!document.querySelector('#alarm .note')")
-	p.clean()
+	p.Wait("!document.querySelector('#alarm .note')")
+	p.Clean()
 }
 
 // Who waits to be let in is shown, and adopted by a form that says what was chosen means; a refusal is in the node's words.
 // Where nobody waits there is nothing of it.
 func testAdopt(t *testing.T, ctx context.Context) {
 	d := newDistrict(t)
-	p := openTab(t, ctx, d.serve(t).URL, phone)
-	p.visit("#/", ".rows li")
-	if shown := value[bool](p, "document.querySelector('#waiting').checkVisibility()"); shown {
+	p := browsertest.Open(t, ctx, d.serve(t).URL, browsertest.Phone)
+	p.Visit("#/", ".rows li")
+	if shown := browsertest.Value[bool](p, "document.querySelector('#waiting').checkVisibility()"); shown {
 		t.Error("nobody waits, and the page shows who does")
 	}
 	d.mu.Lock()
 	d.pending = d.waiting()
 	d.mu.Unlock()
 	d.advance()
-	p.waitText("#waiting", "3 devices speak and nobody adopted them")
-	p.waitText("#waiting", "1 announced, without a key yet")
-	if got := p.text(".waiting li:first-child"); !strings.Contains(got, "kettle") || !strings.Contains(got, "on zigbee2mqtt/kettle, read as zigbee2mqtt") || !strings.Contains(got, "15 min ago") {
+	p.WaitText("#waiting", "3 devices speak and nobody adopted them")
+	p.WaitText("#waiting", "1 announced, without a key yet")
+	if got := p.Text(".waiting li:first-child"); !strings.Contains(got, "kettle") || !strings.Contains(got, "on zigbee2mqtt/kettle, read as zigbee2mqtt") || !strings.Contains(got, "15 min ago") {
 		t.Errorf("the latest is shown as %q", got)
 	}
-	if buttons := value[int](p, "[...document.querySelectorAll('.w-row button')].filter((b) => b.checkVisibility()).length"); buttons != 3 {
+	if buttons := browsertest.Value[int](p, "[...document.querySelectorAll('.w-row button')].filter((b) => b.checkVisibility()).length"); buttons != 3 {
 		t.Errorf("%d can be adopted, want the 3 that speak", buttons)
 	}
-	p.run(chromedp.Click(chromedp.CSS(".waiting li:first-child .w-row button")))
-	p.wait("document.querySelectorAll('#owner-kettle option').length > 1")
+	p.Run(chromedp.Click(chromedp.CSS(".waiting li:first-child .w-row button")))
+	p.Wait("document.querySelectorAll('#owner-kettle option').length > 1")
 	for field, want := range map[string]string{"owner": "", "name": "", "site": "", "safety": "essential", "assurance": "unsigned"} {
-		if got := value[string](p, fmt.Sprintf("document.querySelector('#%s-kettle').value", field)); got != want {
+		if got := browsertest.Value[string](p, fmt.Sprintf("document.querySelector('#%s-kettle').value", field)); got != want {
 			t.Errorf("%s is %q at first, want %q", field, got, want)
 		}
 	}
-	p.waitText("#assurance-kettle-words", "Nobody signed these values")
-	p.set("#assurance-kettle", "channel-authenticated")
-	p.waitText("#assurance-kettle-words", "The connection was checked")
+	p.WaitText("#assurance-kettle-words", "Nobody signed these values")
+	p.Set("#assurance-kettle", "channel-authenticated")
+	p.WaitText("#assurance-kettle-words", "The connection was checked")
 	const adopt = ".waiting li:first-child .adopt button[type=submit]"
-	p.run(chromedp.Click(chromedp.CSS(adopt))) // without an owner: the browser says so itself
-	if got := value[string](p, "document.activeElement.id"); got != "owner-kettle" {
+	p.Run(chromedp.Click(chromedp.CSS(adopt))) // without an owner: the browser says so itself
+	if got := browsertest.Value[string](p, "document.activeElement.id"); got != "owner-kettle" {
 		t.Errorf("the focus is on %q, want the owner that is missing", got)
 	}
-	p.set("#owner-kettle", "tenant-3")
-	p.set("#name-kettle", "Kettle")
-	p.set("#site-kettle", "Mill House")
-	p.set("#safety-kettle", "ordinary")
-	p.denied = true // the console says that the node answers 422
-	p.run(chromedp.Click(chromedp.CSS(adopt)))
-	p.waitText(".adopt [role=alert]", `device "kettle" was not announced and cannot log in`)
+	p.Set("#owner-kettle", "tenant-3")
+	p.Set("#name-kettle", "Kettle")
+	p.Set("#site-kettle", "Mill House")
+	p.Set("#safety-kettle", "ordinary")
+	p.Denied = true // the console says that the node answers 422
+	p.Run(chromedp.Click(chromedp.CSS(adopt)))
+	p.WaitText(".adopt [role=alert]", `device "kettle" was not announced and cannot log in`)
 	d.advance() // the form stays as it was filled in
-	p.set("#assurance-kettle", "unsigned")
-	p.run(chromedp.Click(chromedp.CSS(adopt)))
-	p.waitText("#waiting .note.ok", "Kettle is enrolled as unsigned and belongs to tenant-3.")
-	p.waitText("#waiting", "2 devices speak")
-	p.waitText(".waiting li:first-child", "shellyplus1pm-a8032abe54dc")
-	if over := value[[]string](p, overflow); len(over) > 0 {
+	p.Set("#assurance-kettle", "unsigned")
+	p.Run(chromedp.Click(chromedp.CSS(adopt)))
+	p.WaitText("#waiting .note.ok", "Kettle is enrolled as unsigned and belongs to tenant-3.")
+	p.WaitText("#waiting", "2 devices speak")
+	p.WaitText(".waiting li:first-child", "shellyplus1pm-a8032abe54dc")
+	if over := browsertest.Value[[]string](p, browsertest.Overflow); len(over) > 0 {
 		t.Errorf("wider than the screen: %q", over)
 	}
 
 	// What was announced is asked for no more.
-	p.run(chromedp.Click(chromedp.CSS(".waiting li:nth-child(2) .w-row button")))
-	p.waitText(".adopt", "It was announced: it belongs to riverside, stands at Mill House, and its safety class is ordinary.")
-	if fields := value[int](p, "document.querySelectorAll('.adopt select, .adopt input').length"); fields != 1 {
+	p.Run(chromedp.Click(chromedp.CSS(".waiting li:nth-child(2) .w-row button")))
+	p.WaitText(".adopt", "It was announced: it belongs to riverside, stands at Mill House, and its safety class is ordinary.")
+	if fields := browsertest.Value[int](p, "document.querySelectorAll('.adopt select, .adopt input').length"); fields != 1 {
 		t.Errorf("%d fields, want the assurance alone", fields)
 	}
-	p.run(chromedp.KeyEvent("\u001b")) // escape
-	p.wait("!document.querySelector('.adopt').checkVisibility()")
-	p.run(chromedp.Click(chromedp.CSS(".waiting li:nth-child(2) .w-row button")), chromedp.Click(chromedp.CSS(".waiting li:nth-child(2) .adopt button[type=submit]")))
-	p.waitText("#waiting", "1 device speaks and nobody adopted it")
+	p.Run(chromedp.KeyEvent("\u001b")) // escape
+	p.Wait("!document.querySelector('.adopt').checkVisibility()")
+	p.Run(chromedp.Click(chromedp.CSS(".waiting li:nth-child(2) .w-row button")), chromedp.Click(chromedp.CSS(".waiting li:nth-child(2) .adopt button[type=submit]")))
+	p.WaitText("#waiting", "1 device speaks and nobody adopted it")
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	want := map[string]map[string]any{"kettle": {"owner": "tenant-3", "name": "Kettle", "site": "Mill House", "safety": "ordinary", "assurance": "unsigned"},
@@ -558,30 +550,30 @@ func testAdopt(t *testing.T, ctx context.Context) {
 	if !reflect.DeepEqual(d.adopted, want) {
 		t.Errorf("asked for %v, want %v", d.adopted, want)
 	}
-	p.clean()
+	p.Clean()
 }
 
 // From the first Tab on, the page can be used without a mouse: the skip link, the pages, the first device.
 func testKeyboard(t *testing.T, ctx context.Context) {
-	p := openTab(t, ctx, newDistrict(t).serve(t).URL, desktop)
-	p.visit("#/", ".rows li")
+	p := browsertest.Open(t, ctx, newDistrict(t).serve(t).URL, browsertest.Desktop)
+	p.Visit("#/", ".rows li")
 	focused := func() string {
-		return value[string](p, "document.activeElement.innerText || document.activeElement.id")
+		return browsertest.Value[string](p, "document.activeElement.innerText || document.activeElement.id")
 	}
 	var order []string
 	for range 9 {
-		p.run(chromedp.KeyEvent("\t"))
+		p.Run(chromedp.KeyEvent("\t"))
 		order = append(order, strings.SplitN(focused(), "\n", 2)[0])
 	}
 	want := []string{"Skip to the content", "Lamppost", "Fleet", "Log", "Bills", "find", "Any state", "Any safety class", "Lamp 31"}
 	if !slices.Equal(order, want) {
 		t.Errorf("Tab goes through %q, want %q", order, want)
 	}
-	p.run(chromedp.KeyEvent("\r"), chromedp.WaitVisible(chromedp.CSS(".chart canvas")))
+	p.Run(chromedp.KeyEvent("\r"), chromedp.WaitVisible(chromedp.CSS(".chart canvas")))
 	if got := focused(); !strings.Contains(got, "Lamp 31") {
 		t.Errorf("after opening a device the focus is on %q, want the page", got)
 	}
-	p.clean()
+	p.Clean()
 }
 
 // TestScreens writes a picture of the top of every page at both widths and in both schemes, for people to look at.
@@ -589,7 +581,7 @@ func TestScreens(t *testing.T) {
 	if *screens == "" {
 		t.Skip("give -screens DIR to write screenshots")
 	}
-	ctx := startBrowser(t)
+	ctx := browsertest.Start(t)
 	if err := os.MkdirAll(*screens, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -604,26 +596,26 @@ func TestScreens(t *testing.T) {
 	locked.open = false
 	lockedServer := locked.serve(t)
 	for _, scheme := range []string{"light", "dark"} {
-		for name, size := range map[string][2]int64{"phone": {phone[0], 2 * phone[1]}, "desktop": {desktop[0], 1300}} {
-			p := openTab(t, ctx, server.URL, size)
-			p.prefer(scheme)
+		for name, size := range map[string][2]int64{"phone": {browsertest.Phone[0], 2 * browsertest.Phone[1]}, "desktop": {browsertest.Desktop[0], 1300}} {
+			p := browsertest.Open(t, ctx, server.URL, size)
+			p.Prefer(scheme)
 			for _, v := range views {
-				p.visit(v.hash, v.ready)
-				p.shoot(fmt.Sprintf("%s-%s-%s.png", v.name, name, scheme))
+				p.Visit(v.hash, v.ready)
+				p.Shoot(filepath.Join(*screens, fmt.Sprintf("%s-%s-%s.png", v.name, name, scheme)))
 			}
-			p = openTab(t, ctx, busyServer.URL, size)
-			p.prefer(scheme)
-			p.visit("#/", ".waiting li")
-			p.openForms()
-			p.shoot(fmt.Sprintf("waiting-%s-%s.png", name, scheme))
-			p = openTab(t, ctx, forkedServer.URL, size)
-			p.prefer(scheme)
-			p.visit("#/log", "#conflict")
-			p.shoot(fmt.Sprintf("conflict-%s-%s.png", name, scheme))
-			p = openTab(t, ctx, lockedServer.URL, size)
-			p.prefer(scheme)
-			p.visit("", "#token")
-			p.shoot(fmt.Sprintf("login-%s-%s.png", name, scheme))
+			p = browsertest.Open(t, ctx, busyServer.URL, size)
+			p.Prefer(scheme)
+			p.Visit("#/", ".waiting li")
+			openForms(p)
+			p.Shoot(filepath.Join(*screens, fmt.Sprintf("waiting-%s-%s.png", name, scheme)))
+			p = browsertest.Open(t, ctx, forkedServer.URL, size)
+			p.Prefer(scheme)
+			p.Visit("#/log", "#conflict")
+			p.Shoot(filepath.Join(*screens, fmt.Sprintf("conflict-%s-%s.png", name, scheme)))
+			p = browsertest.Open(t, ctx, lockedServer.URL, size)
+			p.Prefer(scheme)
+			p.Visit("", "#token")
+			p.Shoot(filepath.Join(*screens, fmt.Sprintf("login-%s-%s.png", name, scheme)))
 		}
 	}
 }

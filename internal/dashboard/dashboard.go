@@ -114,3 +114,13 @@ func (f *file) serve(w http.ResponseWriter, r *http.Request) {
 	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()")
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(f.content))
 }
+
+// Read returns a file below static, such as "app.css", for pages of other packages that look and speak like these. It
+// panics for one that is not there.
+func Read(name string) string {
+	text, err := files.ReadFile("static/" + name)
+	if err != nil {
+		panic(fmt.Sprintf("dashboard: %v", err)) // it was embedded by the build
+	}
+	return string(text)
+}

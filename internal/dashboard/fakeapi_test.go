@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/checkpage"
 	"github.com/lamppost/lamppost/internal/dashboard"
 	"github.com/lamppost/lamppost/tariff"
 	"golang.org/x/mod/sumdb/note"
@@ -420,10 +421,14 @@ func (d *district) serve(t *testing.T) *httptest.Server {
 	t.Helper()
 	mux := http.NewServeMux()
 	mux.Handle("/", dashboard.Handler())
+	mux.HandleFunc("/check/", checkpage.Content{Pin: d.pin}.Serve)
 	mux.HandleFunc("GET /network.pin", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, d.pin) })
 	mux.HandleFunc("GET /login", d.login)
 	mux.HandleFunc("GET /api/events", d.guard(d.events))
 	mux.HandleFunc("GET /api/statements/{party}", d.guard(d.statement))
+	mux.HandleFunc("GET /api/receipts/{device}/{epoch}/{n}", d.guard(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, `{"lamppost":"receipt/1","network":"riverside","report":{"device":{"id":%q}}}`, r.PathValue("device"))
+	}))
 	answer := func(pattern string, make func(r *http.Request) any) {
 		mux.HandleFunc("GET /api"+pattern, d.guard(func(w http.ResponseWriter, r *http.Request) {
 			d.mu.Lock()

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/dashboard/browsertest"
 	"github.com/lamppost/lamppost/internal/kv"
 	"github.com/lamppost/lamppost/internal/witness"
 )
@@ -70,9 +72,9 @@ func serveWitness(t *testing.T) *httptest.Server {
 // without anything from elsewhere, and without a script.
 func TestWitnessPage(t *testing.T) {
 	t.Parallel()
-	ctx := startBrowser(t)
+	ctx := browsertest.Start(t)
 	server := serveWitness(t)
-	for _, size := range [][2]int64{phone, desktop} {
+	for _, size := range [][2]int64{browsertest.Phone, browsertest.Desktop} {
 		for _, scheme := range []string{"light", "dark"} {
 			t.Run(fmt.Sprintf("%d %s", size[0], scheme), func(t *testing.T) { testWitnessPage(t, ctx, server.URL, size, scheme) })
 		}
@@ -80,29 +82,29 @@ func TestWitnessPage(t *testing.T) {
 }
 
 func testWitnessPage(t *testing.T, ctx context.Context, url string, size [2]int64, scheme string) {
-	p := openTab(t, ctx, url, size)
-	p.prefer(scheme)
-	p.run(chromedp.Navigate(url), chromedp.WaitVisible(chromedp.CSS("main .card")))
-	value[int](p, "document.querySelectorAll('details').forEach((d) => { d.open = true; }) ?? 1")
+	p := browsertest.Open(t, ctx, url, size)
+	p.Prefer(scheme)
+	p.Run(chromedp.Navigate(url), chromedp.WaitVisible(chromedp.CSS("main .card")))
+	browsertest.Value[int](p, "document.querySelectorAll('details').forEach((d) => { d.open = true; }) ?? 1")
 	for selector, want := range map[string]string{
 		"h1": "witness.tenants.example/riverside", ".note.bad": "The log lantern/node1 signed two histories: of its first 1234567 entries",
 		"main": "Either the proof was wrong, or the log signed two histories", "footer": "As of 20",
 	} {
-		p.waitText(selector, want)
+		p.WaitText(selector, want)
 	}
-	if got := value[int](p, "document.querySelectorAll('.two pre').length"); got != 4 {
+	if got := browsertest.Value[int](p, "document.querySelectorAll('.two pre').length"); got != 4 {
 		t.Errorf("%d notes are shown, want two of each pair", got)
 	}
-	if over := value[[]string](p, overflow); len(over) > 0 {
+	if over := browsertest.Value[[]string](p, browsertest.Overflow); len(over) > 0 {
 		t.Errorf("wider than the screen: %q", over)
 	}
-	if pale := value[[]string](p, paleText); len(pale) > 0 {
+	if pale := browsertest.Value[[]string](p, browsertest.PaleText); len(pale) > 0 {
 		t.Errorf("contrast under 4.5:1: %q", pale)
 	}
-	p.clean()
+	p.Clean()
 	if *screens != "" {
-		value[int](p, "document.querySelectorAll('details').forEach((d) => { d.open = false; }) ?? 1")
-		p.run(chromedp.EmulateViewport(size[0], 3*size[1]/2))
-		p.shoot(fmt.Sprintf("witness-%d-%s.png", size[0], scheme))
+		browsertest.Value[int](p, "document.querySelectorAll('details').forEach((d) => { d.open = false; }) ?? 1")
+		p.Run(chromedp.EmulateViewport(size[0], 3*size[1]/2))
+		p.Shoot(filepath.Join(*screens, fmt.Sprintf("witness-%d-%s.png", size[0], scheme)))
 	}
 }

@@ -78,29 +78,7 @@ func Secret(data, name string, size int) ([]byte, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		secret = make([]byte, size)
 		rand.Read(secret) // never fails
-		return secret, Write(filepath.Join(data, name), hex.EncodeToString(secret)+"\n", 0o600)
+		return secret, WriteDurably(filepath.Join(data, name), hex.EncodeToString(secret)+"\n", 0o600)
 	}
 	return secret, err
-}
-
-// Write replaces a file as a whole: a crash leaves the old one or the new one.
-func Write(path, text string, mode os.FileMode) error {
-	tmp := path + ".new"
-	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, mode)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(text)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err != nil {
-		return fmt.Errorf("writing %q: %w", path, err)
-	}
-	if err := os.Rename(tmp, path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }

@@ -232,7 +232,7 @@ func (g *Gateway) openDoors(context.Context) (err error) {
 	mux.HandleFunc("POST /v1/rotate", g.operator(g.rotate))
 	mux.HandleFunc("PUT /v1/devices/{id}/desired", g.operator(g.setDesired))
 	g.web = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
-	return folder.Write(filepath.Join(g.cfg.Data, "gateway.url"), g.URL()+"\n", 0o600)
+	return folder.WriteDurably(filepath.Join(g.cfg.Data, "gateway.url"), g.URL()+"\n", 0o600)
 }
 
 func (g *Gateway) listen(what, addr string) (net.Listener, error) {

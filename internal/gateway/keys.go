@@ -93,7 +93,7 @@ func loadKey(path string) (*sig.PrivateKey, error) {
 func drawKey(path string) (*sig.PrivateKey, error) {
 	seed := make([]byte, sig.SeedSize)
 	rand.Read(seed) // never fails
-	if err := folder.Write(path, hex.EncodeToString(seed)+"\n", 0o600); err != nil {
+	if err := folder.WriteDurably(path, hex.EncodeToString(seed)+"\n", 0o600); err != nil {
 		return nil, err
 	}
 	return sig.NewPrivateKey(sig.EdDSA, seed)

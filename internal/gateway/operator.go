@@ -29,7 +29,7 @@ func (g *Gateway) openAdmin() error {
 		var secret [16]byte
 		rand.Read(secret[:]) // never fails
 		raw = []byte(hex.EncodeToString(secret[:]) + "\n")
-		err = folder.Write(path, string(raw), 0o600)
+		err = folder.WriteDurably(path, string(raw), 0o600)
 	}
 	if err != nil {
 		return err

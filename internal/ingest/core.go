@@ -1,10 +1,12 @@
 package ingest
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/consensus"
@@ -75,6 +77,7 @@ func (c *Core) Pack(batch []Item, number uint64) (id lamppost.TxID, raw []byte, 
 	if len(c.entries) == 0 {
 		return id, nil, nil
 	}
+	c.sort()
 	tx, err := c.segment(number)
 	if err != nil {
 		return id, nil, err
@@ -180,6 +183,14 @@ func (c *Core) verify() {
 		}
 	}
 	c.entries = good
+}
+
+// sort puts the reports in the order of their devices, a device's as they came. Devices of one house or customer often have
+// neighbouring names; beside each other they need fewer hashes to be proven together.
+func (c *Core) sort() {
+	slices.SortFunc(c.entries, func(a, b entry) int {
+		return cmp.Or(strings.Compare(string(a.item.From.Device), string(b.item.From.Device)), cmp.Compare(a.from, b.from))
+	})
 }
 
 // segment packs and signs what is left. It gives every report its own salt.

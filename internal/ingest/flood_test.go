@@ -258,7 +258,7 @@ func TestSuspects(t *testing.T) {
 		alone(3)
 		stop()
 		all.Wait()
-		if want := "[[d001 d000 d002] [d000 d001 d000 d002] [d001 d000 d002] [d000 d001 d000 d002]]"; fmt.Sprint(orders) != want {
+		if want := "[[d000 d001 d002] [d000 d000 d001 d002] [d000 d001 d002] [d000 d000 d001 d002]]"; fmt.Sprint(orders) != want {
 			t.Errorf("segments %v, want %s", orders, want)
 		}
 		if value(f.metrics.Searches) != 1 || got.of(lamppost.CodeBadSignature) != 1 || got.of(lamppost.CodeBadReport) != 1 {

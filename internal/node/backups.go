@@ -42,8 +42,11 @@ func (n *Node) Backup(ctx context.Context, b api.NewBackup, begin func(id string
 	return backup.Remember(n.store, &rec)
 }
 
-// stage holds fast what is backed up. The checkpoint is read first: so the store has all that it covers.
+// stage holds fast what is backed up. The checkpoint is read first: so the store has all that it covers. Nothing is published
+// meanwhile, or the store would lack leaves that only the tiles of a later checkpoint have.
 func (n *Node) stage(keys bool, rec *backup.Record) (h backup.Head, staged *backup.Staged, err error) {
+	n.printing.Lock()
+	defer n.printing.Unlock()
 	s := backup.Source{Data: n.cfg.Data, Copy: n.db.Checkpoint, Keys: keys, Still: func(fn func() error) error {
 		n.keeping.Lock()
 		defer n.keeping.Unlock()
@@ -170,7 +173,7 @@ func (n *Node) tellBackup(r *backup.Record, erasures []ledger.Erasure) error {
 	if have, err := os.ReadFile(backup.ErasuresPath(r.Path)); err == nil && string(have) == string(text) {
 		return nil
 	}
-	return folder.Write(backup.ErasuresPath(r.Path), string(text), 0o600)
+	return folder.WriteDurably(backup.ErasuresPath(r.Path), string(text), 0o600)
 }
 
 // forgetAgain orders what was erased after the backup from which this folder was restored, before any door opens. What is done

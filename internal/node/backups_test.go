@@ -47,7 +47,7 @@ func checked(t testing.TB, data string) *replica.Checkup {
 func TestBackupUnderLoad(t *testing.T) {
 	t.Parallel()
 	cfg := config(t.TempDir())
-	cfg.Keep = 5 * time.Millisecond
+	cfg.Keep, cfg.Publish = 5*time.Millisecond, 5*time.Millisecond
 	started := time.Now()
 	cfg.Now = func() time.Time { return begin.Add(20_000 * time.Since(started)) } // a day in some 4 s
 	cfg.SnapshotEvery = node.Every(time.Hour)
@@ -66,13 +66,14 @@ func TestBackupUnderLoad(t *testing.T) {
 	})
 	var last lamppost.Height
 	for i := range 4 {
+		eventually(t, "the chain goes on", func() bool { return l.Status().Height > last+40 })
 		var raw bytes.Buffer
 		must(t, l.Backup(ctx, api.NewBackup{Path: filepath.Join(t.TempDir(), "b"), Host: "elsewhere"}, func(string) io.Writer { return &raw }))
 		b := restore.Backup{Data: filepath.Join(t.TempDir(), "r"), From: &raw, Progress: silent}
 		r, err := b.Restore(ctx)
 		must(t, err)
 		found := checked(t, b.Data)
-		if found.Height < r.Height || found.Height <= last || i > 0 && !found.Replayed && found.Gone == 0 {
+		if found.Height < r.Height || i > 0 && !found.Replayed && found.Gone == 0 {
 			t.Errorf("backup %d of block %d, then %d: %+v", i, r.Height, found.Height, found)
 		}
 		last = found.Height

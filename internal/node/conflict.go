@@ -90,11 +90,11 @@ func (n *Node) keepConflict(c api.Conflict) error {
 		return err
 	}
 	for name, text := range map[string]string{"ours.note": c.Ours, "theirs.note": c.Theirs} {
-		if err := folder.Write(filepath.Join(dir, name), text, 0o600); err != nil {
+		if err := folder.WriteDurably(filepath.Join(dir, name), text, 0o600); err != nil {
 			return err
 		}
 	}
-	return folder.Write(filepath.Join(dir, "conflict.json"), string(raw)+"\n", 0o600)
+	return folder.WriteDurably(filepath.Join(dir, "conflict.json"), string(raw)+"\n", 0o600)
 }
 
 // readConflict finds a conflict that an earlier start met, and shows what was published then.

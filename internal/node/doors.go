@@ -18,6 +18,7 @@ import (
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/api"
+	"github.com/lamppost/lamppost/internal/checkpage"
 	"github.com/lamppost/lamppost/internal/consensus"
 	"github.com/lamppost/lamppost/internal/dashboard"
 	"github.com/lamppost/lamppost/internal/folder"
@@ -72,7 +73,7 @@ func (n *Node) openFrontDoors() (err error) {
 		return err
 	}
 	// The small verbs look here when they are given the data folder.
-	if err := folder.Write(filepath.Join(n.cfg.Data, "node.url"), n.URL()+"\n", 0o600); err != nil {
+	if err := folder.WriteDurably(filepath.Join(n.cfg.Data, "node.url"), n.URL()+"\n", 0o600); err != nil {
 		return err
 	}
 	return n.openWeb()
@@ -91,7 +92,10 @@ func (n *Node) openWeb() error {
 		Backups:   &api.Backups{Make: n.Backup, List: n.Backups, Forget: n.ForgetBackup, State: n.backupState}, MQTT: n.MQTTAddr(), HTTP: n.URL(),
 		Doors: httpd.Handler(httpd.Config{Auth: n.devices.Authenticate, Submit: n.in, Enrol: n.enrol, Log: n.cfg.Log,
 			Gateways: gatewayDoor{n.gateways, n}, Metrics: httpd.NewMetrics(n.registry)}),
-		Front:   dashboard.Handler(),
+		Front: dashboard.Handler(),
+		Check: func(w http.ResponseWriter, r *http.Request, pin string) {
+			checkpage.Content{Pin: pin, Version: Version()}.Serve(w, r)
+		},
 		Metrics: promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{}), Log: n.cfg.Log,
 	})
 	if err != nil {

@@ -44,7 +44,7 @@ func (n *Node) openLog() error {
 	if w := n.witnesses(); w != nil {
 		pin.Witnesses, pin.WitnessQuorum = w.Keys, w.Quorum
 	}
-	return folder.Write(filepath.Join(n.cfg.Data, "network.pin"), pin.String(), 0o644)
+	return folder.WriteDurably(filepath.Join(n.cfg.Data, "network.pin"), pin.String(), 0o644)
 }
 
 // noteKey writes a member's key as signed notes do (C2SP signed-note): algorithm 1 is Ed25519, and the key's hash is the
@@ -87,6 +87,8 @@ func (n *Node) publish(ctx context.Context) error {
 }
 
 func (n *Node) publishNow() error {
+	n.printing.Lock()
+	defer n.printing.Unlock()
 	if n.conflict.Load() != nil {
 		return nil
 	}

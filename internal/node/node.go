@@ -62,12 +62,13 @@ type Node struct {
 	db     *pebble.Store
 	host   string // this machine
 
-	keeping sync.Mutex      // held while something is taken out of the archive
-	erased  atomic.Uint64   // all that was erased up to this block is out of every file of this folder
-	overdue atomic.Int64    // erasures that should be out of every file and backup, and are not
-	backed  atomic.Int64    // when the latest whole backup was made
-	backing sync.Mutex      // held while a backup is made
-	scrub   *scrub.Scrubber // nil: it is off
+	keeping  sync.Mutex      // held while something is taken out of the archive
+	erased   atomic.Uint64   // all that was erased up to this block is out of every file of this folder
+	overdue  atomic.Int64    // erasures that should be out of every file and backup, and are not
+	backed   atomic.Int64    // when the latest whole backup was made
+	backing  sync.Mutex      // held while a backup is made
+	printing sync.Mutex      // held while the log is published and leaves that are in tiles go out of the store
+	scrub    *scrub.Scrubber // nil: it is off
 
 	broker   *brokerd.Client // nil: none is configured
 	policy   lamppost.Policy

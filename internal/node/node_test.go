@@ -21,6 +21,7 @@ import (
 	"github.com/lamppost/lamppost/audit"
 	"github.com/lamppost/lamppost/device"
 	"github.com/lamppost/lamppost/internal/api"
+	"github.com/lamppost/lamppost/internal/checkpage"
 	"github.com/lamppost/lamppost/internal/node"
 	"github.com/lamppost/lamppost/sig"
 	"github.com/lamppost/lamppost/tariff"
@@ -338,6 +339,10 @@ func TestWatching(t *testing.T) {
 	l.ready()
 	if status, text := l.askAs("", "GET", "/network.pin", nil); status != http.StatusOK || !strings.Contains(string(text), "house/node1") {
 		t.Errorf("/network.pin: %d %s", status, text)
+	}
+	_, page := l.askAs("", "GET", "/check/", nil)
+	if c, own, err := checkpage.Read(page); err != nil || !own || !strings.Contains(c.Pin, "house/node1") || len(c.File) > 0 {
+		t.Errorf("/check/: own %t, pin %q, %v; want the page with this network's pin and no file", own, c.Pin, err)
 	}
 	for _, token := range []string{"", "0123456789abcdef0123456789abcdef"} {
 		if status, text := l.askAs(token, "GET", "/metrics", nil); status != http.StatusUnauthorized || strings.Contains(string(text), "lamppost_height") {

@@ -173,7 +173,7 @@ func (n *Node) takeSnapshot(ctx context.Context) (done api.SnapshotFile, at lamp
 		if err != nil {
 			return fmt.Errorf("proving what was said on the ledger: %w", err)
 		}
-		return w.End(lamppost.Marshal(proof))
+		return w.End(proof.Append(nil))
 	})
 	if err != nil {
 		return done, at, err

@@ -184,6 +184,8 @@ func (n *Node) withLines(p *published, sigs []note.Signature) (api.Cosigned, err
 
 // publishCosigned puts a cosigned checkpoint where everybody finds it, and then lets proofs rest on it.
 func (n *Node) publishCosigned(c api.Cosigned) error {
+	n.printing.Lock()
+	defer n.printing.Unlock()
 	if n.conflict.Load() != nil {
 		return nil
 	}

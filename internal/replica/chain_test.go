@@ -424,7 +424,7 @@ func TestFsckFindsFiles(t *testing.T) {
 	}
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -509,7 +509,7 @@ func TestDecidedAndArchive(t *testing.T) {
 }
 
 // signer makes the member's key into a signed note's, which is the same key in another coat.
-func signer(t *testing.T, net *ledgertest.Network) note.Signer {
+func signer(t testing.TB, net *ledgertest.Network) note.Signer {
 	t.Helper()
 	vkey := audit.VerifierKey(net.ID, net.GenesisBody().Members[0])
 	v, err := note.NewVerifier(vkey)
@@ -528,7 +528,7 @@ func signer(t *testing.T, net *ledgertest.Network) note.Signer {
 var nowhere = new(tilelog.MemStorage)
 
 // publish publishes the log as it stands and returns the checkpoint.
-func publish(t *testing.T, net *ledgertest.Network, store kv.Reader, files tilelog.Storage) (string, *tilelog.Tree) {
+func publish(t testing.TB, net *ledgertest.Network, store kv.Reader, files tilelog.Storage) (string, *tilelog.Tree) {
 	t.Helper()
 	key := signer(t, net)
 	verifier, err := note.NewVerifier(audit.VerifierKey(net.ID, net.GenesisBody().Members[0]))

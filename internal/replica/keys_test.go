@@ -91,14 +91,14 @@ func TestProofsOverKeyChanges(t *testing.T) {
 			t.Fatalf("report %+v: %v", s, err)
 		}
 		var rep lamppost.Report
-		if err := rep.Decode(p.Reports[0].Report); err != nil {
+		if err := rep.Decode(reportOf(p)); err != nil {
 			t.Fatal(err)
 		}
 		if got, want := fmt.Sprint(receipt.Notes), map[uint32]string{1: "[]", 2: "[]", 3: "[" + operator + "]"}[rep.KeyEpoch]; got != want {
 			t.Errorf("report %d notes %s, want %s", rep.Seq.N, got, want)
 		}
 		for i := range p.Txs { // nothing in the proof is spare
-			if p.Txs[i].Type == lamppost.TxDevice || p.Txs[i].Type == lamppost.TxGateway {
+			if typ := typeOf(t, &p.Txs[i]); typ == lamppost.TxDevice || typ == lamppost.TxGateway {
 				less := *p
 				less.Txs = slices.Delete(slices.Clone(p.Txs), i, i+1)
 				if _, err := audit.NewReceipt(&less, pin(net)); err == nil {
@@ -125,4 +125,26 @@ func TestProofsOverKeyChanges(t *testing.T) {
 	if f, err := audit.Verify(statement.Encode(), pin(net)); err != nil || !strings.Contains(fmt.Sprint(f.Summary), operator) {
 		t.Errorf("Verify = %+v, %v", f, err)
 	}
+}
+
+// reportOf is the report of a proof of one.
+func reportOf(p *lamppost.Proof) []byte {
+	for i := range p.Txs {
+		if s := p.Txs[i].Segment; s != nil {
+			return s.Kept[0].Report
+		}
+	}
+	return nil
+}
+
+func typeOf(t *testing.T, p *lamppost.TxProof) lamppost.TxType {
+	t.Helper()
+	if p.Order == nil {
+		return lamppost.TxSegment
+	}
+	s, err := lamppost.ParseSigned(p.Order.Signed)
+	must(t, err)
+	o, err := lamppost.ParseOrder(s)
+	must(t, err)
+	return o.Type
 }

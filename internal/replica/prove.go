@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -21,25 +22,19 @@ type Want struct {
 // Prove gathers a proof from a consistent reader of the store, against the checkpoints that sign the published tree. A
 // transaction that is not published yet is a not_ready refusal.
 func Prove(r archive.View, network string, checkpoints []string, tree *tilelog.Tree, want Want) (*lamppost.Proof, error) {
-	p := prover{r: r, tree: tree, proof: &lamppost.Proof{Version: lamppost.ProofVersion, Network: network, Checkpoints: checkpoints},
-		open: map[ledger.Place]*opened{}}
+	p := prover{r: r, tree: tree, proof: &lamppost.Proof{Network: network, Checkpoints: checkpoints}}
+	reports := byPlace(want.Reports)
 	places := slices.Clone(want.Txs)
-	for _, s := range want.Reports {
-		places = append(places, ledger.Place{Height: s.Height, Index: s.Tx})
+	for _, list := range reports {
+		places = append(places, placeOf(list[0]))
 	}
 	slices.SortFunc(places, comparePlaces)
 	for _, at := range slices.Compact(places) {
-		if err := p.addTx(at); err != nil {
-			return nil, err
+		var wanted []tariff.Source
+		if len(reports) > 0 && placeOf(reports[0][0]) == at {
+			wanted, reports = reports[0], reports[1:]
 		}
-	}
-	reports := slices.Clone(want.Reports)
-	for i := range reports {
-		reports[i].Record = 0
-	}
-	slices.SortFunc(reports, compareSources)
-	for _, s := range slices.Compact(reports) {
-		if err := p.addReport(s); err != nil {
+		if err := p.addTx(at, wanted); err != nil {
 			return nil, err
 		}
 	}
@@ -50,14 +45,30 @@ func Prove(r archive.View, network string, checkpoints []string, tree *tilelog.T
 			return nil, err
 		}
 	}
-	nodes, err := tree.Nodes(p.leaves)
-	if err != nil {
+	var err error
+	if p.proof.Nodes, err = tree.Nodes(p.leaves); err != nil {
 		return nil, fmt.Errorf("gathering the log's hashes: %w", err)
 	}
-	for _, n := range nodes {
-		p.proof.Nodes = append(p.proof.Nodes, lamppost.ProofNode{Index: n.Index, Hash: lamppost.Hash(n.Hash)})
-	}
 	return p.proof, nil
+}
+
+func placeOf(s tariff.Source) ledger.Place { return ledger.Place{Height: s.Height, Index: s.Tx} }
+
+// byPlace sorts reports by the segments they stand in, each once, and returns those of each segment.
+func byPlace(reports []tariff.Source) (lists [][]tariff.Source) {
+	all := slices.Clone(reports)
+	for i := range all {
+		all[i].Record = 0
+	}
+	slices.SortFunc(all, compareSources)
+	all = slices.Compact(all)
+	for from, i := 0, 1; i <= len(all); i++ {
+		if i == len(all) || placeOf(all[i]) != placeOf(all[from]) {
+			lists = append(lists, all[from:i])
+			from = i
+		}
+	}
+	return lists
 }
 
 func comparePlaces(a, b ledger.Place) int {
@@ -68,7 +79,7 @@ func comparePlaces(a, b ledger.Place) int {
 }
 
 func compareSources(a, b tariff.Source) int {
-	if c := comparePlaces(ledger.Place{Height: a.Height, Index: a.Tx}, ledger.Place{Height: b.Height, Index: b.Tx}); c != 0 {
+	if c := comparePlaces(placeOf(a), placeOf(b)); c != 0 {
 		return c
 	}
 	return compare(a.Report, b.Report)
@@ -87,17 +98,11 @@ type prover struct {
 	r      archive.View
 	tree   *tilelog.Tree
 	proof  *lamppost.Proof
-	open   map[ledger.Place]*opened
 	leaves []int64
 }
 
-// opened is a segment of the proof with what its reports' proofs are made from.
-type opened struct {
-	index uint32 // in Proof.Txs
-	seg   *lamppost.ThinSegment
-}
-
-func (p *prover) addTx(at ledger.Place) error {
+// addTx shows an order with its outcome, or a segment with the wanted ones of its reports.
+func (p *prover) addTx(at ledger.Place, wanted []tariff.Source) error {
 	blk, err := p.r.Block(at.Height)
 	if err != nil {
 		return err
@@ -111,9 +116,12 @@ func (p *prover) addTx(at ledger.Place) error {
 		return lamppost.Refuse(lamppost.CodeNotReady, "block %d is committed but not published yet: ask again in a second", at.Height)
 	}
 	tp := lamppost.TxProof{Leaf: leaf, Height: at.Height, Index: at.Index}
-	if tx := lamppost.ReadTransaction(rec.Raw); rec.Thin == nil && tx.Type != lamppost.TxSegment {
-		openOrder(&tp, tx, rec)
-	} else if err := p.openSegment(&tp, at, &rec); err != nil {
+	if tx := lamppost.ReadTransaction(rec.Raw); rec.Thin == nil && tx.Type != lamppost.TxSegment && len(wanted) == 0 {
+		tp.Order, err = openOrder(tx, rec)
+	} else {
+		tp.Segment, err = openSegment(&rec, wanted)
+	}
+	if err != nil {
 		return fmt.Errorf("transaction %d of block %d: %w", at.Index, at.Height, err)
 	}
 	p.proof.Txs = append(p.proof.Txs, tp)
@@ -121,40 +129,50 @@ func (p *prover) addTx(at ledger.Place) error {
 	return nil
 }
 
-// openOrder shows an order and its outcome.
-func openOrder(tp *lamppost.TxProof, tx *lamppost.Transaction, rec archive.Record) {
-	tp.Type, tp.Salt, tp.Verdicts, tp.Signed, tp.Writes = tx.Type, tx.Seed.Salt(lamppost.SaltBody), tx.VerdictsDigest(), tx.SignedRaw, rec.Writes
-	tp.Outcomes = lamppost.MerkleRoot(outcomeHashes(tx, rec.Outcomes))
-	tp.Outcome, tp.OutcomeSalt = rec.Outcomes[0].Append(nil), tx.OutcomeSalt(0)
+// openOrder shows an order and its outcome. The registers of an invoice stand in its reports.
+func openOrder(tx *lamppost.Transaction, rec archive.Record) (*lamppost.OrderProof, error) {
+	outcome := rec.Outcomes[0]
+	if tx.Type == lamppost.TxInvoice && outcome.Code == lamppost.CodeOK {
+		var err error
+		if outcome.Data, err = tariff.WithoutEdges(outcome.Data); err != nil {
+			return nil, err
+		}
+	}
+	return &lamppost.OrderProof{Salt: tx.Seed.Salt(lamppost.SaltBody), Signed: tx.SignedRaw, Writes: rec.Writes,
+		OutcomeSalt: tx.OutcomeSalt(0), Outcome: outcome.Append(nil)}, nil
 }
 
-// openSegment shows a segment's header; its reports are added one by one.
-func (p *prover) openSegment(tp *lamppost.TxProof, at ledger.Place, rec *archive.Record) error {
+// openSegment shows a segment's header and the wanted ones of its reports.
+func openSegment(rec *archive.Record, wanted []tariff.Source) (*lamppost.ThinSegment, error) {
 	seg, err := rec.Segment()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if len(seg.Kept) == 0 {
-		return archive.ErrForgotten
+	if len(wanted) == 0 {
+		return nil, errors.New("a segment is proven by a report of it")
 	}
-	tp.Type, tp.Salt, tp.Verdicts, tp.Signed, tp.Writes = lamppost.TxSegment, seg.Salt, seg.Verdicts, seg.Signed, seg.Writes
-	tp.Outcomes = seg.OutcomesRoot()
-	p.open[at] = &opened{uint32(len(p.proof.Txs)), seg}
-	return nil
+	if _, err := find(seg, wanted); err != nil {
+		return nil, err
+	}
+	return seg.Thin(func(k *lamppost.KeptReport) bool {
+		_, ok := slices.BinarySearchFunc(wanted, k.Index, func(s tariff.Source, i uint32) int { return compare(s.Report, i) })
+		return ok
+	}), nil
 }
 
-func (p *prover) addReport(s tariff.Source) error {
-	o := p.open[ledger.Place{Height: s.Height, Index: s.Tx}]
-	if o == nil || s.Report >= o.seg.Header.Count {
-		return fmt.Errorf("no report %d in transaction %d of block %d", s.Report, s.Tx, s.Height)
+// find returns reports of a segment.
+func find(seg *lamppost.ThinSegment, wanted []tariff.Source) ([]*lamppost.KeptReport, error) {
+	found := make([]*lamppost.KeptReport, len(wanted))
+	for i, s := range wanted {
+		if s.Report >= seg.Header.Count {
+			return nil, fmt.Errorf("no report %d among %d", s.Report, seg.Header.Count)
+		}
+		var there bool
+		if found[i], there = seg.Find(s.Report); !there {
+			return nil, fmt.Errorf("report %d: %w", s.Report, archive.ErrForgotten)
+		}
 	}
-	k, path, outcomePath, there := o.seg.Report(s.Report)
-	if !there {
-		return fmt.Errorf("report %d of transaction %d of block %d: %w", s.Report, s.Tx, s.Height, archive.ErrForgotten)
-	}
-	p.proof.Reports = append(p.proof.Reports, lamppost.ReportProof{Tx: o.index, Index: s.Report, Salt: k.Salt, Received: k.Received,
-		Report: k.Report, Path: path, Outcome: k.Outcome, OutcomePath: outcomePath})
-	return nil
+	return found, nil
 }
 
 func (p *prover) addBlock(h lamppost.Height) error {

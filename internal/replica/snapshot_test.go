@@ -185,7 +185,7 @@ func TestSnapshotIsProven(t *testing.T) {
 	if _, err := audit.CheckSnapshot(proof, strict); err == nil {
 		t.Error("one member's word was enough for a quorum of two")
 	}
-	raw := lamppost.Marshal(proof)
+	raw := proof.Append(nil)
 	for i := range raw {
 		bad := bytes.Clone(raw)
 		bad[i] ^= 1 << (i % 8)

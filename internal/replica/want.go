@@ -15,8 +15,9 @@ import (
 // WantReport lists what proves one report: itself, the enrolments up to the key it is signed with, its gateway, and its
 // block's time.
 func WantReport(r archive.View, s tariff.Source) (Want, error) {
-	w := Want{Txs: []ledger.Place{{Height: 1}}, Blocks: []lamppost.Height{s.Height}} // the genesis names the members
-	return w, w.addReport(r, s)
+	// the genesis names the members
+	w := Want{Txs: []ledger.Place{{Height: 1}}, Reports: []tariff.Source{s}, Blocks: []lamppost.Height{s.Height}}
+	return w, w.addSigners(r)
 }
 
 // WantStatement lists what proves all invoices of a buyer down to the signed registers.
@@ -40,7 +41,7 @@ func WantStatement(r archive.View, buyer lamppost.PartyID) (Want, error) {
 			return w, err
 		}
 	}
-	return w, nil
+	return w, w.addSigners(r)
 }
 
 // Invoice reads an invoice from the outcome of its transaction.
@@ -75,13 +76,9 @@ func (w *Want) addInvoice(r archive.View, inv *tariff.Invoice) error {
 			return err
 		}
 		for j := range s.Edges {
-			if err := w.addReport(r, s.Edges[j].Source); err != nil {
-				return err
-			}
+			w.Reports = append(w.Reports, s.Edges[j].Source)
 			if s.Edges[j].Estimated {
-				if err := w.addReport(r, s.Edges[j].Next); err != nil {
-					return err
-				}
+				w.Reports = append(w.Reports, s.Edges[j].Next)
 			}
 		}
 	}
@@ -147,42 +144,52 @@ func addKeys[B any](w *Want, keys []ledger.Key[B], i int, at ledger.Place) {
 	}
 }
 
-// addReport adds a report, once, the keys that show whose it is, and who packed it.
-func (w *Want) addReport(r archive.View, s tariff.Source) error {
-	s.Record = 0
-	for i := len(w.Reports) - 1; i >= 0 && i >= len(w.Reports)-64; i-- { // edges of one report come together
-		if w.Reports[i] == s {
-			return nil
+// addSigners adds the keys that show whose the reports are, and who packed them.
+func (w *Want) addSigners(r archive.View) error {
+	g, err := ledger.View{Reader: r}.Network()
+	if err != nil {
+		return err
+	}
+	for _, reports := range byPlace(w.Reports) {
+		at := placeOf(reports[0])
+		if err := w.addSegment(r, g.Network, at, reports); err != nil {
+			return fmt.Errorf("transaction %d of block %d: %w", at.Index, at.Height, err)
 		}
 	}
-	rec, err := r.Tx(s.Height, s.Tx)
+	return nil
+}
+
+func (w *Want) addSegment(r archive.View, network string, at ledger.Place, reports []tariff.Source) error {
+	rec, err := r.Tx(at.Height, at.Index)
 	if err != nil {
 		return err
 	}
 	seg, err := rec.Segment()
 	if err != nil {
-		return fmt.Errorf("no report %d in transaction %d of block %d: %w", s.Report, s.Tx, s.Height, err)
+		return err
 	}
-	k, _, _, there := seg.Report(s.Report)
-	var rep lamppost.Report
-	if !there || rep.Decode(k.Report) != nil {
-		return fmt.Errorf("report %d of transaction %d of block %d: %w", s.Report, s.Tx, s.Height, archive.ErrForgotten)
+	found, err := find(seg, reports)
+	if err != nil {
+		return err
 	}
-	if rep.Halved() {
-		return lamppost.Refuse(lamppost.CodeForbidden, "report %d of %q is cold: its signature is part of a half-aggregate over its segment, which proves all of them together and none alone", rep.Seq.N, rep.Device)
-	}
-	w.Reports = append(w.Reports, s)
 	header, err := lamppost.ParseSigned(seg.Signed)
 	if err != nil {
 		return err
 	}
-	at := ledger.Place{Height: s.Height, Index: s.Tx}
-	g, err := ledger.View{Reader: r}.Network()
-	if err != nil {
+	if err := w.addGateway(r, network, &header, at); err != nil {
 		return err
 	}
-	if err := w.addGateway(r, g.Network, &header, at); err != nil {
-		return err
+	for _, k := range found {
+		var rep lamppost.Report
+		if err := rep.Decode(k.Report); err != nil {
+			return fmt.Errorf("report %d: %w", k.Index, err)
+		}
+		if rep.Halved() {
+			return lamppost.Refuse(lamppost.CodeForbidden, "report %d of %q is cold: its signature is part of a half-aggregate over its segment, which proves all of them together and none alone", rep.Seq.N, rep.Device)
+		}
+		if err := w.addDevice(r, rep.Device, rep.KeyEpoch, at); err != nil {
+			return err
+		}
 	}
-	return w.addDevice(r, rep.Device, rep.KeyEpoch, at)
+	return nil
 }

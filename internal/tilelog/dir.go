@@ -19,6 +19,7 @@ type DirStorage struct {
 
 	mu      sync.Mutex      // held by everything that writes
 	durable map[string]bool // folders known to survive a power cut; removed ones are not in it
+	many    int             // files from which the file system is synced instead of each
 
 	// around runs one step on the disk: do, which is called op, at path. Tests put a failing disk here.
 	around func(op, path string, do func() error) error
@@ -29,6 +30,7 @@ func OpenDir(dir string) (*DirStorage, error) {
 	d := &DirStorage{
 		dir:     filepath.Clean(dir),
 		durable: map[string]bool{".": true},
+		many:    manyFiles,
 		around:  func(_, _ string, do func() error) error { return do() },
 	}
 	if err := os.MkdirAll(d.dir, 0o755); err != nil {
@@ -139,13 +141,27 @@ func (d *DirStorage) replace(files ...File) error {
 			return err
 		}
 	}
-	for i, f := range files {
-		if err := d.around("sync", tmp(f.Path), open[i].Sync); err != nil {
-			return err
-		}
+	if err := d.syncAll(files, open); err != nil {
+		return err
 	}
 	for _, f := range files {
 		if err := d.around("rename", f.Path, func() error { return os.Rename(d.file(tmp(f.Path)), d.file(f.Path)) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// syncAll makes files durable that are written and open. Many cost a fraction if the file system syncs all it has to write in one go.
+func (d *DirStorage) syncAll(files []File, open []*os.File) error {
+	if len(files) >= d.many {
+		err := d.around("syncfs", ".", func() error { return syncFS(open[0]) })
+		if !errors.Is(err, errors.ErrUnsupported) {
+			return err
+		}
+	}
+	for i, f := range files {
+		if err := d.around("sync", tmp(f.Path), open[i].Sync); err != nil {
 			return err
 		}
 	}

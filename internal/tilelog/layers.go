@@ -1,6 +1,7 @@
 package tilelog
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,7 +43,8 @@ func (a Archived) Get(path string) ([]byte, error) {
 // Web is a Source that a web server shows: the files of a log under an address.
 type Web struct {
 	URL    string
-	Client *http.Client // nil: one that gives up after webTimeout
+	Client *http.Client    // nil: the default one
+	Ctx    context.Context // ends what is under way; nil: nothing does
 }
 
 // webTimeout is how long a file may take to come.
@@ -50,12 +52,14 @@ const webTimeout = 20 * time.Second
 
 // Get implements Source.
 func (w Web) Get(path string) ([]byte, error) {
-	client := w.Client
-	if client == nil {
-		client = &http.Client{Timeout: webTimeout}
+	client, ctx := cmp.Or(w.Client, http.DefaultClient), w.Ctx
+	if ctx == nil {
+		ctx = context.Background()
 	}
+	ctx, cancel := context.WithTimeout(ctx, webTimeout)
+	defer cancel()
 	at := strings.TrimRight(w.URL, "/") + "/" + path
-	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, at, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
 	if err != nil {
 		return nil, err
 	}

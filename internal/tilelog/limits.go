@@ -11,8 +11,10 @@ const (
 	// MaxProofLeaves is the most leaves that one pool of Nodes proves.
 	MaxProofLeaves = 1 << 16
 
-	// maxPutBytes is about how much is handed to a Storage at a time: some 200 tiles and bundles of the ledger's leaves.
-	maxPutBytes = 4 << 20
+	// maxPutBytes is about how much is handed to a Storage at a time: some 800 tiles and bundles of the ledger's leaves.
+	maxPutBytes = 16 << 20
+	// manyFiles is how many files are made durable together rather than one by one.
+	manyFiles = 16
 
 	// maxFileBytes is the longest file of a log: a bundle of the longest leaves.
 	maxFileBytes = 256 * (2 + MaxLeafBytes)

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/lamppost/lamppost"
@@ -194,7 +195,7 @@ func TestTreeOfAnOlderCheckpoint(t *testing.T) {
 	}
 }
 
-// A pool reproduces the proof of each of its leaves, holds nothing twice and nothing it does not need.
+// The nodes of any leaves make the root with them, and none is spare.
 func TestNodes(t *testing.T) {
 	t.Parallel()
 	type log struct {
@@ -215,35 +216,19 @@ func TestNodes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		pool, used := map[int64]tlog.Hash{}, map[int64]bool{}
-		for i, n := range nodes {
-			if i > 0 && nodes[i-1].Index >= n.Index {
-				t.Fatalf("node %d stands after node %d", n.Index, nodes[i-1].Index)
-			}
-			pool[n.Index] = n.Hash
+		at := slices.Compact(slices.Sorted(slices.Values(indexes)))
+		hashes := make([]lamppost.Hash, len(at))
+		for i := range at {
+			hashes[i] = lamppost.Hash(tlog.RecordHash(l.leaves[at[i]]))
 		}
-		reader := tlog.HashReaderFunc(func(need []int64) (list []tlog.Hash, err error) {
-			for _, i := range need {
-				h, ok := pool[i]
-				if !ok {
-					return nil, fmt.Errorf("hash %d is not in the pool", i)
-				}
-				used[i] = true
-				list = append(list, h)
-			}
-			return list, nil
-		})
-		for _, i := range indexes {
-			p, err := tlog.ProveRecord(size, i, reader)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := tlog.CheckRecord(p, size, naiveRoot(l.leaves), i, tlog.RecordHash(l.leaves[i])); err != nil {
-				t.Fatalf("leaf %d of %d: %v", i, size, err)
-			}
+		root, err := lamppost.RootOver(size, at, hashes, nodes)
+		if err != nil || tlog.Hash(root) != naiveRoot(l.leaves) {
+			t.Fatalf("leaves %d of %d: root %v, %v", at, size, root, err)
 		}
-		if len(used) != len(nodes) {
-			t.Fatalf("%d nodes, of which %d are needed", len(nodes), len(used))
+		if i := len(nodes); i > 0 {
+			if _, err := lamppost.RootOver(size, at, hashes, nodes[:i-1]); err == nil {
+				t.Fatal("a node is spare")
+			}
 		}
 	})
 }

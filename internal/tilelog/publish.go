@@ -2,6 +2,7 @@ package tilelog
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -184,26 +185,38 @@ func eachLeaf(r kv.Reader, from, to int64, fn func(leaf []byte) error) error {
 	return err
 }
 
-// write publishes the tiles and bundles by which the tree grows to size, and which one of size published had not.
+// write publishes the tiles and bundles by which the tree grows to size, and which one of size published had not. While some are
+// written, the next are read and hashed.
 func (p *Publisher) write(r kv.Reader, tree *frontier, size, published int64) error {
 	var files []File
 	pending := 0
+	written := make(chan error, 1)
+	written <- nil
+	put := func() error {
+		if err := <-written; err != nil {
+			written <- err
+			return err
+		}
+		now := files
+		files, pending = nil, 0
+		go func() { written <- p.put(now) }()
+		return nil
+	}
 	tree.put = func(t tlog.Tile, data []byte) error {
 		files = append(files, File{tilePath(t), data})
 		if pending += len(data); pending < maxPutBytes {
 			return nil
 		}
-		err := p.put(files)
-		files, pending = nil, 0
-		return err
+		return put()
 	}
-	if err := eachLeaf(r, tree.size, size, tree.add); err != nil {
-		return err
+	err := eachLeaf(r, tree.size, size, tree.add)
+	if err == nil {
+		err = tree.flush(published)
 	}
-	if err := tree.flush(published); err != nil {
-		return err
+	if err == nil {
+		err = put()
 	}
-	return p.put(files)
+	return cmp.Or(<-written, err)
 }
 
 // put writes files. With one block a second, partial versions would fill the disk with 1.6 GB a day, so they go as

@@ -255,6 +255,7 @@ func cosign(t testing.TB, signed []byte, name string) []byte {
 // A disk counts the writes of all lives and lets one of them fail.
 type disk struct {
 	failAt int // -1: none
+	many   int // files made durable together; 0: as ever
 	fault  string
 	steps  int
 	order  []string
@@ -267,7 +268,7 @@ var errDisk = errors.New("disk error")
 func (d *disk) step(dir string) func(op, path string, do func() error) error {
 	return func(op, path string, do func() error) error {
 		d.order = append(d.order, op+" "+path)
-		if op == "sync" || op == "syncdir" {
+		if strings.HasPrefix(op, "sync") {
 			do = func() error { return nil }
 		}
 		n := d.steps
@@ -316,6 +317,9 @@ func (d *disk) run(t testing.TB, dir string) int {
 	for lives := 1; ; lives++ {
 		storage := openDir(t, dir)
 		storage.Around(d.step(dir))
+		if d.many > 0 {
+			storage.Many(d.many)
+		}
 		err := live(t, store, storage)
 		size := audit(t, served{dir: dir}, newPublisher(t, nil).Verifier)
 		if size < published {
@@ -345,6 +349,19 @@ func TestFailureTable(t *testing.T) {
 	want := files(t, goldenDir)
 	if len(want) == 0 || golden.steps < 100 {
 		t.Fatalf("only %d writes and %d files: the table is not worth much", golden.steps, len(want))
+	}
+	together := &disk{failAt: -1, many: 2}
+	if together.run(t, t.TempDir()); !slices.ContainsFunc(together.order, func(op string) bool { return op == "syncfs ." }) {
+		t.Log("no file system is synced here: files are, one by one")
+	}
+	for n, op := range together.order {
+		if op == "syncfs ." || strings.HasPrefix(op, "rename") {
+			dir := t.TempDir()
+			d := &disk{failAt: n, fault: "failed", many: 2}
+			if d.run(t, dir); !maps.Equal(files(t, dir), want) {
+				t.Fatalf("write %d (%s): files are\n%s\nwant\n%s", n, op, names(files(t, dir)), names(want))
+			}
+		}
 	}
 	for _, fault := range []string{"failed", "written", "torn"} {
 		t.Run(fault, func(t *testing.T) {

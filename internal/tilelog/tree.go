@@ -1,12 +1,12 @@
 package tilelog
 
 import (
-	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
 	"iter"
+	"math/bits"
 	"slices"
 	"strings"
 
@@ -206,46 +206,54 @@ func (t *Tree) ProveConsistency(old int64) (p tlog.TreeProof, err error) {
 	return p, err
 }
 
-// A Node is a hash of the tree with its place, numbered as by tlog.StoredHashIndex.
-type Node struct {
-	Index int64
-	Hash  tlog.Hash
-}
-
-// Nodes returns the pool of hashes that together prove all the leaves at indexes: each hash once, in ascending order of
-// index. Leaves near each other share most of it, so a statement with many lines is proved by little more than one of
-// its lines.
-//
-// Checking needs nothing of this package: tlog.ProveRecord(size, index, pool), with pool a tlog.HashReader that looks
-// up these nodes, gives back the proof of each single leaf, and tlog.CheckRecord checks that. The leaves' own hashes are
-// not in the pool unless another leaf's proof needs them; whoever checks has the leaves.
-func (t *Tree) Nodes(indexes []int64) ([]Node, error) {
+// Nodes returns the hashes that together with the leaves at indexes make the root: those of lamppost.Spans, in order. Leaves
+// near each other share most of it, so a statement with many lines is proved by little more than one of its lines.
+// lamppost.RootOver checks it. There are none where no leaf is to be proved.
+func (t *Tree) Nodes(indexes []int64) (nodes []lamppost.Hash, err error) {
+	if len(indexes) == 0 {
+		return nil, nil
+	}
 	if len(indexes) > MaxProofLeaves {
 		return nil, fmt.Errorf("proving %d leaves: more than %d", len(indexes), MaxProofLeaves)
 	}
-	need := map[int64]bool{}
-	for _, index := range indexes {
+	at := slices.Compact(slices.Sorted(slices.Values(indexes)))
+	for _, index := range at {
 		if err := t.checkIndex(index); err != nil {
 			return nil, err
 		}
-		if _, err := tlog.ProveRecord(t.tree.N, index, collect(need)); err != nil {
-			return nil, err
+	}
+	spans := lamppost.Spans(t.tree.N, at)
+	err = t.with(func(r tlog.HashReader) error {
+		nodes = make([]lamppost.Hash, len(spans))
+		for i := range spans {
+			root, err := spanRoot(spans[i], r)
+			if err != nil {
+				return err
+			}
+			nodes[i] = lamppost.Hash(root)
 		}
-	}
-	nodes := make([]Node, 0, len(need))
-	for index := range need {
-		nodes = append(nodes, Node{Index: index})
-	}
-	slices.SortFunc(nodes, func(a, b Node) int { return cmp.Compare(a.Index, b.Index) })
-	at := make([]int64, len(nodes))
-	for i := range nodes {
-		at[i] = nodes[i].Index
-	}
-	hashes, err := t.read(at)
-	for i := range hashes {
-		nodes[i].Hash = hashes[i]
-	}
+		return nil
+	})
 	return nodes, err
+}
+
+// spanRoot returns the root of a part of the tree. One of a power of two leaves is stored; at the right edge there are others.
+func spanRoot(s lamppost.Span, r tlog.HashReader) (root tlog.Hash, err error) {
+	level := bits.Len64(uint64(s.N)) - 1
+	k := int64(1) << level
+	if s.N == k {
+		hashes, err := r.ReadHashes([]int64{tlog.StoredHashIndex(level, s.From>>level)})
+		if err != nil {
+			return root, err
+		}
+		return hashes[0], nil
+	}
+	left, err := spanRoot(lamppost.Span{From: s.From, N: k}, r)
+	if err != nil {
+		return root, err
+	}
+	right, err := spanRoot(lamppost.Span{From: s.From + k, N: s.N - k}, r)
+	return tlog.NodeHash(left, right), err
 }
 
 func (t *Tree) checkIndex(index int64) error {

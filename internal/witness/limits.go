@@ -20,8 +20,6 @@ const (
 	maxInFlight     = 64                                                       // checkpoints decided at once; more are told to come again
 	requestTimeout  = 10 * time.Second                                         // for a request to come in and be answered
 	resolveEvery    = time.Minute                                              // shortest time between two looks at a log's files
-	fetchTimeout    = 10 * time.Second                                         // for one file of a log
 	resolveTimeout  = 2 * time.Minute                                          // for all files of a log that one look needs
-	maxTileBytes    = 256 * 32                                                 // a complete tile
 	maxAdminBytes   = 1 << 20                                                  // a request of the administrator: a large pin
 )

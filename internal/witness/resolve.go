@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -116,7 +113,7 @@ type tree struct {
 }
 
 func fetchTree(ctx context.Context, client *http.Client, l Log, keys note.Verifiers) (*tree, error) {
-	files := &webFiles{ctx, client, strings.TrimRight(l.URL, "/")}
+	files := tilelog.Web{URL: l.URL, Client: client, Ctx: ctx}
 	raw, err := files.Get(tilelog.CheckpointPath)
 	if err != nil {
 		return nil, err
@@ -174,41 +171,4 @@ func (t *tree) judge(k *keptFork, err error) verdict {
 	}
 	v.none = true
 	return v
-}
-
-// webFiles is a tilelog.Source of a log's files on a web server.
-type webFiles struct {
-	ctx    context.Context
-	client *http.Client
-	url    string
-}
-
-// Get implements tilelog.Source.
-func (t *webFiles) Get(path string) ([]byte, error) {
-	limit := int64(maxTileBytes)
-	if path == tilelog.CheckpointPath {
-		limit = lamppost.MaxCheckpointBytes
-	}
-	ctx, cancel := context.WithTimeout(t.ctx, fetchTimeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.url+"/"+path, nil)
-	if err != nil {
-		return nil, err
-	}
-	res, err := t.client.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer res.Body.Close()
-	if res.StatusCode == http.StatusNotFound {
-		return nil, &fs.PathError{Op: "fetching", Path: path, Err: fs.ErrNotExist}
-	}
-	if res.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("fetching %s: %s", path, res.Status)
-	}
-	data, err := io.ReadAll(io.LimitReader(res.Body, limit+1))
-	if int64(len(data)) > limit {
-		return nil, fmt.Errorf("fetching %s: it is longer than %d bytes", path, limit)
-	}
-	return data, err
 }

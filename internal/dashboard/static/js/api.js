@@ -48,17 +48,11 @@ export async function getPatiently(path, tries = 6) {
   }
 }
 
-// download saves a file under a name. It is fetched first so that "not ready yet" is words on the page, not a bad file.
-export async function download(path, name) {
+// file fetches a file, and waits for what is not published yet: so "not ready" is words on the page, not a bad file.
+export async function file(path) {
   for (let tries = 6; ;) {
     try {
-      const blob = await (await ask(path)).blob();
-      const link = document.createElement('a');
-      link.href = URL.createObjectURL(blob);
-      link.download = name;
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-      return;
+      return await (await ask(path)).blob();
     } catch (err) {
       if (err.code !== 'not_ready' || --tries === 0) throw err;
       await pause(1000);

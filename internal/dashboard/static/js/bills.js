@@ -1,9 +1,10 @@
 // Bills: the list, and one bill as a person wants it. Every figure comes from the node as text and is only shown here.
 
-import { download, get } from './api.js';
+import { get } from './api.js';
 import { copyButton, fill, h, keyed, say } from './dom.js';
 import { count, decimal, money, period, periodDays, plural, price, quantity, shift, unitName, when, zoneName } from './format.js';
 import { every } from './live.js';
+import { takeHome } from './takehome.js';
 import { lineName, qualityName } from './words.js';
 
 const pageSize = 100;
@@ -143,21 +144,10 @@ function totals(bill) {
 const command = 'lamppost verify --pin network.pin statement.json';
 
 function checkCard(bill, where) {
-  const answer = h('div', { role: 'status' });
-  const path = `/api/statements/${encodeURIComponent(bill.buyer)}`;
-  const button = h('a', { class: 'button main', href: path, download: 'statement.json', onclick: async (e) => {
-    e.preventDefault();
-    fill(answer, h('p', { class: 'quiet' }, 'Collecting the proofs …'));
-    try {
-      await download(path, 'statement.json');
-      fill(answer, h('p', { class: 'quiet' }, 'Saved as statement.json.'));
-    } catch (err) {
-      fill(answer, h('p', { class: 'note bad' }, err.status ? err.message : 'The node cannot be reached just now.'));
-    }
-  } }, 'Download the statement that verifies itself');
+  const path = () => `/api/statements/${encodeURIComponent(bill.buyer)}`;
   return h('section', { class: 'card no-print', 'aria-labelledby': 'check-h' }, h('h2', { id: 'check-h' }, 'Do not take our word for it'),
-    h('p', null, 'The statement holds every bill of this buyer with the signed readings, the tariff and the proof that all of it is in the log. The command computes every line again, on your own machine, offline:'),
-    h('p', { class: 'buttons' }, button), answer,
+    h('p', null, 'The statement holds every bill of this buyer with the signed readings, the tariff and the proof that all of it is in the log. Your browser computes every line again, on a page that asks no server for anything; so does the command, on your own machine:'),
+    takeHome(path, 'statement.json', 'Download the statement that verifies itself'),
     h('div', { class: 'command' }, h('code', null, command), copyButton('Copy', () => command)),
     h('p', { class: 'quiet' }, h('a', { href: '/network.pin', download: 'network.pin' }, 'network.pin'), ' says whose signatures count. Get it in another way than the bill: from the contract, a notice board, a friend.'),
     h('p', { class: 'buttons' }, where && h('a', { class: 'button', href: `#/log/${where.height}/${where.index}` }, 'Find this bill in the log'),

@@ -5,6 +5,7 @@ import { fill, h, keyed, move, say } from './dom.js';
 import { ago, axisClock, axisDay, count, drawn, money, negative, plural, quantity, unitName, when, whenExactly, zero } from './format.js';
 import { keysCard } from './keys.js';
 import { every } from './live.js';
+import { takeHome } from './takehome.js';
 import { assuranceWords, kindWords, qualityName, safetyName, safetyWords, stateOf, suiteName, suiteWords } from './words.js';
 
 const windows = [[0, 'All that is kept'], [86_400_000, 'Last day'], [3_600_000, 'Last hour'], [600_000, 'Last 10 minutes']];
@@ -16,7 +17,7 @@ export function devicePage(app, id) {
   const facts = h('p', { class: 'quiet' });
   const twin = twinCard(app);
   const chart = chartCard(app, id);
-  const cards = [assuranceCard(), sequenceCard(), accountCard(), safetyCard(), keysCard(app, id)];
+  const cards = [assuranceCard(), sequenceCard(), receiptCard(id), accountCard(), safetyCard(), keysCard(app, id)];
   const quarantine = h('div');
 
   const load = every(1500, () => app.guard(async () => {
@@ -234,6 +235,19 @@ function sequenceCard() {
       if (lost) parts.push(`${plural(lost, 'report')} given up as lost, on record.`);
       if (d.seq?.epoch > 1) parts.push(`The device began to count anew ${plural(d.seq.epoch - 1, 'time')}.`);
       say(detail, parts.filter(Boolean).join(' '));
+    },
+  };
+}
+
+function receiptCard(id) {
+  let seq = { epoch: 0, n: 0 };
+  const el = card('receipt-h', 'A receipt to keep', h('p', null, 'The proof that the latest report stands in the log as the device signed it.'),
+    takeHome(() => `/api/receipts/${encodeURIComponent(id)}/${seq.epoch}/${seq.n}`, 'receipt.json', 'Download it'));
+  return {
+    el,
+    update(d) {
+      seq = d.seq ?? seq;
+      el.hidden = !seq.n;
     },
   };
 }

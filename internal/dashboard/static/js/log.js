@@ -166,7 +166,7 @@ function proofCard(app) {
       h('p', { class: 'buttons' }, h('button', { type: 'button', id: 'tamper', onclick: () => show(changed ? changed : spoil(proof), height, index, changed ? false : proof) },
         changed ? 'Put it back' : 'Change one bit of the entry')),
       h('details', null, h('summary', null, 'What this does not prove'),
-        h('p', null, 'The checkpoint’s signature is not checked on this page, and a page comes from the node itself. To trust neither, take a statement or receipt home and run lamppost verify with the network’s pin, which you got another way.')));
+        h('p', null, 'The checkpoint’s signature is not checked on this page, and a page comes from the node itself. To trust neither, take a statement or receipt home and check it with the network’s pin, which you got another way: on ', h('a', { href: '/check/' }, 'a page'), ' that is a copy of your own, or with lamppost verify.')));
   }
   return { el, open };
 }

@@ -1,0 +1,4 @@
+package audit
+
+// WriteProof writes a proof as it stands in a file.
+var WriteProof = writeProof
