@@ -74,6 +74,7 @@ type chain struct {
 	at       func(step string) error
 	calls    atomic.Int64
 	restored atomic.Int64 // snapshots
+	taken    atomic.Int64 // snapshots
 	forgets  bool         // Commit lets the engine forget everything
 	spoilt   atomic.Bool  // roots become wrong: this replica decides otherwise than the others
 
@@ -272,6 +273,7 @@ func (c *chain) Snapshot() (consensus.Last, io.ReadCloser, error) {
 	c.disk.mu.Lock()
 	defer c.disk.mu.Unlock()
 	var file bytes.Buffer
+	c.taken.Add(1)
 	err := gob.NewEncoder(&file).Encode(image{c.disk.last, c.disk.decided, c.disk.dropped, c.disk.blocks})
 	return c.disk.last, io.NopCloser(&file), err
 }
