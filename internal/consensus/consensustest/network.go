@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"sync"
 	"time"
 
@@ -302,7 +303,7 @@ func (c *cluster) agreeOn(id lamppost.TxID, decided bool, nodes []*node) {
 func (c *cluster) many(name string, count int, at *node) {
 	c.t.Helper()
 	for i := range count {
-		id, raw := tx(fmt.Sprint(name, i), takes, fmt.Sprint(i))
+		id, raw := tx(fmt.Sprint(name, i), takes, strings.Repeat("x", 16<<10)) // more than an engine keeps in one piece
 		if a := at.propose(context.Background(), id, raw)(); a.err != nil {
 			c.t.Fatalf("Propose = %v", a.err)
 		}
