@@ -217,15 +217,15 @@ func (n *node) blocks() (all []string) {
 	return append(all, n.disk.last.Root.String())
 }
 
-// offer proposes until an answer comes, elsewhere if a node has ended: what a client does.
-func offer(ctx context.Context, to []*node, id lamppost.TxID, raw []byte) (consensus.Decision, error) {
-	for i := 0; ; i++ {
-		d, err := to[i%len(to)].engine.Propose(ctx, id, raw)
+// offer proposes at a node until an answer comes, also where it does not lead, or is stopped for a while.
+func offer(ctx context.Context, to *node, id lamppost.TxID, raw []byte) (consensus.Decision, error) {
+	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		d, err := to.engine.Propose(ctx, id, raw)
 		var elsewhere *consensus.NotLeaderError
-		if !errors.Is(err, consensus.ErrStopped) && !errors.Is(err, consensus.ErrBusy) && !errors.As(err, &elsewhere) {
+		again := errors.Is(err, consensus.ErrStopped) || errors.Is(err, consensus.ErrBusy) || errors.As(err, &elsewhere)
+		if !again || ctx.Err() != nil || time.Now().After(end) {
 			return d, err
 		}
-		time.Sleep(time.Millisecond)
 	}
 }
 
@@ -248,7 +248,7 @@ func (c *cluster) load(name string, nodes ...*node) *load {
 		l.wait.Go(func() {
 			for i := 0; ctx.Err() == nil; i++ {
 				id, raw := tx(fmt.Sprint(name, who, "-", i), takes, fmt.Sprint(i))
-				d, err := offer(ctx, []*node{n}, id, raw)
+				d, err := offer(ctx, n, id, raw)
 				if err == nil {
 					l.note(id, d)
 				} else if ctx.Err() == nil {

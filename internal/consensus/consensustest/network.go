@@ -27,7 +27,7 @@ func order(c *cluster) {
 		wg.Go(func() {
 			for i := range 10 {
 				id, raw := tx(fmt.Sprint(who, "-", i), takes, fmt.Sprint(i))
-				d, err := offer(context.Background(), []*node{n}, id, raw)
+				d, err := offer(context.Background(), n, id, raw)
 				if want, ok := n.chain.Decided(id); err != nil || !ok || !reflect.DeepEqual(d, want) {
 					c.t.Errorf("Propose = %+v, %v; committed here is %+v (%v)", d, err, want, ok)
 				}

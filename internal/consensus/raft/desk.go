@@ -25,7 +25,8 @@ type desk struct {
 	bytes   int
 	callers int
 	number  uint64
-	flights int // entries of this leader that are not applied yet
+	flights int  // entries of this leader that are not applied yet
+	nudge   bool // what was last applied has callers at other members, who do not know yet that it is committed
 	recent  recent
 }
 
@@ -161,6 +162,7 @@ func (d *desk) decided(ids []lamppost.TxID, decision func(i int) consensus.Decis
 			d.tell(p, answer{d: decision(i)})
 		}
 		if p := d.byID[id]; p != nil {
+			d.nudge = d.nudge || len(p.from) > 0
 			gone = append(gone, p)
 		}
 	}
@@ -239,11 +241,23 @@ func (d *desk) flying() int {
 	return d.flights
 }
 
+// takeNudge reports whether others wait to hear what is committed, while no block follows that would tell them.
+func (d *desk) takeNudge() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	nudge := d.nudge && d.flights == 0
+	if nudge {
+		d.nudge = false
+	}
+	return nudge
+}
+
 // launch says that proposals are in an entry now.
 func (d *desk) launch(p []*proposal) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.flights++
+	d.nudge = false
 	for _, p := range p {
 		p.inFlight, p.sent = true, true
 	}
@@ -285,7 +299,7 @@ func (d *desk) take(s *session, f forwarded, now lamppost.TimeMS) bool {
 func (d *desk) setLeading(leading bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.leading, d.flights = leading, 0
+	d.leading, d.flights, d.nudge = leading, 0, false
 	if !leading {
 		var gone []*proposal
 		for _, p := range d.list {

@@ -48,6 +48,9 @@ func (e *Engine) lead(ctx context.Context) {
 	for {
 		for e.desk.mayLaunch() && e.makeBlock() {
 		}
+		if e.desk.takeNudge() {
+			e.raft.Apply(make([]byte, markBytes), 0) // the library tells what is committed with the next entry, or much later
+		}
 		select {
 		case <-e.desk.lead:
 		case <-e.raft.LeaderCh(): // lost, or lost and won again
@@ -78,7 +81,7 @@ func (e *Engine) caughtUp(ctx context.Context) bool {
 	return false
 }
 
-// A mark is an entry that is no block: its leader waits for it.
+// A mark is an entry that is no block: its leader waits for it. One of zeros is waited for by nobody.
 type mark struct {
 	raw     []byte
 	reached chan struct{}

@@ -23,7 +23,6 @@ const (
 	segmentSize = 64 << 10                                                                     // of the log's files
 
 	defaultTimeout   = 500 * time.Millisecond // of heartbeats and elections
-	commitTimeout    = 10 * time.Millisecond  // until followers hear what was committed, when nothing follows
 	maxAppendEntries = 8                      // entries that are sent, and committed, together
 	rpcTimeout       = 10 * time.Second
 	helloTimeout     = 5 * time.Second

@@ -86,7 +86,6 @@ func (e *Engine) startRaft(s *store) error {
 	conf.LocalID = raft.ServerID(e.cfg.Member)
 	conf.Logger = s.logger
 	conf.HeartbeatTimeout, conf.ElectionTimeout, conf.LeaderLeaseTimeout = e.cfg.Timeout, e.cfg.Timeout, e.cfg.Timeout
-	conf.CommitTimeout = commitTimeout
 	conf.MaxAppendEntries = maxAppendEntries
 	conf.ShutdownOnRemove = false                                                // Run decides what a member does that left
 	conf.SnapshotThreshold, conf.SnapshotInterval = math.MaxUint64, 24*time.Hour // forget.go decides when

@@ -52,7 +52,7 @@ func parseEntry(raw []byte) (e entry, err error) {
 	copy(e.root[:], r.take(32))
 	e.proposer = lamppost.MemberID(r.short())
 	count := r.uint(4)
-	if r.bad || e.clock < 0 || count > lamppost.MaxBlockTxs {
+	if r.bad || e.clock < 0 || count == 0 || count > lamppost.MaxBlockTxs {
 		return e, errMalformed
 	}
 	e.txs = make([][]byte, 0, count)
