@@ -2,20 +2,25 @@ package raft
 
 import (
 	"context"
+	"fmt"
+	"math"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/lamppost/lamppost/internal/consensus"
 )
 
-// forgetNow takes snapshots while there is something in the log that the App lets go, so that the log's files lose it. A
-// snapshot leaves in the log what came since the one before, for members who lag a little; every few leave nothing.
+// forgetNow takes snapshots while the log's files hold something that the App lets go, so that they lose it. A snapshot
+// leaves in the log what came since the one before, for members who lag a little; every few leave nothing.
 func (e *Engine) forgetNow(ctx context.Context, s *store) {
 	if _, ok := e.app.(consensus.Snapshotter); !ok {
 		return // the log grows
 	}
 	next := time.NewTicker(e.cfg.SnapshotEvery)
 	defer next.Stop()
-	before := uint64(0) // the index of the last snapshot
+	before := uint64(0) // the entry that the last snapshot was taken at
 	for n := 1; ; n++ {
 		select {
 		case <-next.C:
@@ -27,9 +32,14 @@ func (e *Engine) forgetNow(ctx context.Context, s *store) {
 			return
 		}
 		if n%fullEvery == 0 {
-			before = 0
+			before = math.MaxUint64
 		}
-		before = e.takeSnapshot(s, before)
+		at, err := e.takeSnapshot(s, before)
+		if err != nil {
+			e.cfg.Log.Info("the log does not forget now", "error", err)
+		} else if at > 0 {
+			before = at
+		}
 	}
 }
 
@@ -39,29 +49,46 @@ func (e *Engine) muchToForget() bool {
 	return e.bytes >= snapshotBytes
 }
 
-func (e *Engine) takeSnapshot(s *store, before uint64) uint64 {
+// takeSnapshot lets the log go up to an entry, if the App does, and returns the entry that the snapshot was taken at; 0: there
+// was nothing to forget.
+func (e *Engine) takeSnapshot(s *store, upTo uint64) (at uint64, err error) {
 	e.appMu.Lock()
-	forget := uint64(e.forget)
+	forget, all := uint64(e.forget), e.forget >= e.position().Cursor
 	e.appMu.Unlock()
-	first, err := s.log.FirstIndex()
-	if err != nil || first == 0 || first > forget {
-		return before
+	if oldest, err := s.oldest(); err != nil || oldest > forget {
+		return 0, err
 	}
-	if before == 0 {
-		before = forget
+	end := e.raft.LastIndex()
+	if all {
+		forget = end // what follows the last block is no block
 	}
 	conf := e.raft.ReloadableConfig()
-	conf.TrailingLogs = e.raft.LastIndex() - min(forget, before, e.raft.LastIndex())
-	if err = e.raft.ReloadConfig(conf); err == nil {
-		err = e.raft.Snapshot().Error()
+	conf.TrailingLogs = end - min(forget, upTo, end)
+	if err := e.raft.ReloadConfig(conf); err != nil {
+		return 0, err
 	}
-	if err != nil {
-		e.cfg.Log.Info("no snapshot of the ledger was taken for the log", "error", err)
-		return before
+	if err := e.raft.Snapshot().Error(); err != nil {
+		return 0, err
 	}
-	all, err := s.snaps.List()
-	if err != nil || len(all) == 0 {
-		return before
+	snaps, err := s.snaps.List()
+	if err != nil || len(snaps) == 0 {
+		return 0, err
 	}
-	return all[0].Index
+	return snaps[0].Index, nil
+}
+
+// oldest returns the first entry that the log's files hold, whether the log still knows it or not: a file goes only as a
+// whole, and the last one stays while anything in it counts.
+func (s *store) oldest() (uint64, error) {
+	files, err := filepath.Glob(filepath.Join(s.dir, "*.wal"))
+	oldest := uint64(math.MaxUint64)
+	for _, f := range files {
+		first, _, _ := strings.Cut(filepath.Base(f), "-")
+		n, err := strconv.ParseUint(first, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("the log has a file %q, which is not named after its first entry", f)
+		}
+		oldest = min(oldest, n)
+	}
+	return oldest, err
 }

@@ -22,6 +22,7 @@ import (
 
 // A store is what the library keeps in files: the log with its meta data, and snapshots.
 type store struct {
+	dir    string // of the log
 	log    *wal.WAL
 	meta   *metadb.BoltMetaDB // opened and closed here: the log does not close it
 	snaps  *raft.FileSnapshotStore
@@ -34,7 +35,7 @@ func (e *Engine) openStore() (s *store, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	s = &store{meta: &metadb.BoltMetaDB{}, fail: e.fail, logger: hclog.New(&hclog.LoggerOptions{Name: "raft", Level: hclog.Info,
+	s = &store{dir: dir, meta: &metadb.BoltMetaDB{}, fail: e.fail, logger: hclog.New(&hclog.LoggerOptions{Name: "raft", Level: hclog.Info,
 		DisableTime: true, Output: lines{e.cfg.Log}})}
 	if s.log, err = wal.Open(dir, wal.WithMetaStore(s.meta), wal.WithSegmentSize(segmentSize), wal.WithLogger(s.logger)); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the log in %q: %w", dir, err), s.meta.Close())
