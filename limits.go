@@ -9,7 +9,7 @@ const (
 	MaxReadings         = 512      // readings in a report
 	MaxReportBytes      = 16 << 10 // one report with its envelope
 	MaxSegmentReports   = 4096     // reports in a segment
-	MaxSegmentBytes     = 4 << 20  // a segment with its reports; 64 KiB under raft, by configuration
+	MaxSegmentBytes     = 4 << 20  // a segment with its reports
 	MaxTxBytes          = 5 << 20  // one transaction
 	MaxBodyBytes        = 1 << 20  // the signed body of a transaction that is not a segment
 	MaxBlockTxs         = 4096     // transactions in a block

@@ -6,9 +6,7 @@
 package solo
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 
@@ -221,24 +219,15 @@ func (e *Engine) take(p *Proposal) {
 // pick lets the App choose what the block carries, and takes that out of waiting. What it passed over though there was
 // room is answered with a refusal; what no longer fitted stays.
 func (e *Engine) pick(b *lamppost.Block) (picked []*Proposal, err error) {
-	at := make(map[*byte]int, len(e.waiting)) // a transaction is recognised by where it lies
-	for i, p := range e.waiting {
-		if _, shared := at[&p.tx[0]]; shared {
-			p.tx = bytes.Clone(p.tx)
-		}
+	for _, p := range e.waiting {
 		b.Txs = append(b.Txs, p.tx)
-		at[&p.tx[0]] = i
 	}
-	b.Txs = e.cfg.App.Prepare(b, lamppost.MaxBlockBytes)
+	places, err := consensus.Pick(e.cfg.App, b, lamppost.MaxBlockBytes)
+	if err != nil {
+		return nil, err
+	}
 	last, chosen := -1, make([]bool, len(e.waiting))
-	for _, tx := range b.Txs {
-		i, ok := 0, len(tx) > 0
-		if ok {
-			i, ok = at[&tx[0]]
-		}
-		if !ok || chosen[i] {
-			return nil, errors.New("choosing transactions: the app named one that it was not given, or one twice")
-		}
+	for _, i := range places {
 		chosen[i], last = true, max(last, i)
 		picked = append(picked, e.waiting[i])
 	}
@@ -249,7 +238,7 @@ func (e *Engine) pick(b *lamppost.Block) (picked []*Proposal, err error) {
 			delete(e.byID, p.id)
 		case i < last || last < 0:
 			delete(e.byID, p.id)
-			p.answer(consensus.Decision{}, e.refusal(p))
+			p.answer(consensus.Decision{}, consensus.Unwanted(e.cfg.View, p.tx))
 		default:
 			stay = append(stay, p)
 		}
@@ -257,14 +246,6 @@ func (e *Engine) pick(b *lamppost.Block) (picked []*Proposal, err error) {
 	clear(e.waiting[len(stay):])
 	e.waiting = stay
 	return picked, nil
-}
-
-// refusal says why the App does not want a transaction.
-func (e *Engine) refusal(p *Proposal) error {
-	if err := e.cfg.View.CheckTx(p.tx); err != nil {
-		return err
-	}
-	return lamppost.Refuse(lamppost.CodeBadTx, "the ledger takes this transaction into no block")
 }
 
 // commit takes the block through the App and answers its proposals.

@@ -1,0 +1,35 @@
+package raft
+
+import (
+	"time"
+
+	"github.com/lamppost/lamppost"
+)
+
+// Limits and settings; docs/decisions/0009-raft.md says why and gives the figures.
+const (
+	maxCallers    = 1024     // calls of Propose that wait here; more are ErrBusy
+	maxOpen       = 4096     // proposals that wait here for their block, those of other members included
+	maxOpenBytes  = 64 << 20 // of them together; a leader then does not read what members forward
+	maxEntryBytes = 64 << 10 // transactions of a block together, unless a single one is larger
+	maxInFlight   = 2        // blocks between proposal and commit; meanwhile the next one fills
+	maxRecent     = 1 << 14  // ids that are remembered to tell what a member forwards again
+	maxRoots      = 64       // last roots that a leader's word is compared with
+	maxConns      = 256      // accepted connections
+
+	maxEntry    = 64 + lamppost.MaxNameBytes + lamppost.MaxBlockBytes + 4*lamppost.MaxBlockTxs // an encoded entry
+	maxMembers  = 1 << 16                                                                      // bytes of members in a snapshot's header
+	maxRefusal  = 512                                                                          // bytes of a refusal's text between members
+	segmentSize = 64 << 10                                                                     // of the log's files
+
+	defaultTimeout   = 500 * time.Millisecond // of heartbeats and elections
+	maxAppendEntries = 8                      // entries that are sent, and committed, together
+	rpcTimeout       = 10 * time.Second
+	helloTimeout     = 5 * time.Second
+	writeTimeout     = 10 * time.Second
+	retryPause       = 20 * time.Millisecond
+
+	defaultSnapshotEvery = time.Hour
+	snapshotBytes        = 256 << 20 // of entries, after which a snapshot is taken sooner
+	fullEvery            = 6         // snapshots, of which one leaves nothing in the log even if others lag
+)
