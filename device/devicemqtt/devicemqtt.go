@@ -56,7 +56,7 @@ const (
 
 // Config is what Open needs. URL, Device and Token are required.
 type Config struct {
-	URL    string // mqtt://host[:1883], or mqtts://host[:8883] with TLS
+	URL    string // mqtt://host[:1883], or mqtts://host[:8883] with TLS; of several members, with commas between
 	Device lamppost.DeviceID
 	Token  string      // from the operator
 	TLS    *tls.Config // for mqtts; nil: the system's roots
@@ -75,7 +75,7 @@ type Config struct {
 // A Sender is a [device.Sender] over one MQTT connection at a time. Its methods may be called concurrently.
 type Sender struct {
 	cfg     Config
-	host    string // host:port
+	hosts   []string // host:port, tried in turn
 	cancel  context.CancelFunc
 	stopped chan struct{}
 
@@ -100,7 +100,7 @@ func Open(cfg Config) (*Sender, error) {
 	if err := lamppost.CheckName("device", string(cfg.Device)); err != nil {
 		return nil, err
 	}
-	host, err := hostOf(cfg.URL, &cfg.TLS)
+	hosts, err := hostsOf(cfg.URL, &cfg.TLS)
 	if err != nil {
 		return nil, err
 	}
@@ -123,9 +123,26 @@ func Open(cfg Config) (*Sender, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &Sender{cfg: cfg, host: host, cancel: cancel, stopped: make(chan struct{}), up: make(chan struct{})}
+	s := &Sender{cfg: cfg, hosts: hosts, cancel: cancel, stopped: make(chan struct{}), up: make(chan struct{})}
 	go s.stayConnected(ctx)
 	return s, nil
+}
+
+// hostsOf reads addresses with commas between, all with TLS or none.
+func hostsOf(list string, config **tls.Config) (hosts []string, err error) {
+	given := *config
+	for i, text := range strings.Split(list, ",") {
+		own := given
+		host, err := hostOf(strings.TrimSpace(text), &own)
+		if err != nil {
+			return nil, err
+		}
+		if i > 0 && (own == nil) != (*config == nil) {
+			return nil, fmt.Errorf("reading the MQTT addresses %q: some are mqtt:// and some mqtts://", list)
+		}
+		*config, hosts = own, append(hosts, host)
+	}
+	return hosts, nil
 }
 
 // hostOf returns the host and port of the URL, and makes a TLS configuration or removes it as the scheme says.
@@ -255,14 +272,18 @@ func ackProperties(user paho.UserProperties) (ack device.Ack, err error) {
 
 func topic(id lamppost.DeviceID, what string) string { return "lp/" + string(id) + "/" + what }
 
-// stayConnected is the one goroutine of a Sender. It makes a connection, waits for its end, and pauses before the next.
+// stayConnected is the one goroutine of a Sender. It makes a connection, waits for its end, and goes to the next server; it pauses
+// when it has been at all of them.
 func (s *Sender) stayConnected(ctx context.Context) {
 	defer close(s.stopped)
+	at := s.cfg.Rand.IntN(len(s.hosts)) // so that members get as many devices each
 	for failures := 0; ctx.Err() == nil; failures++ {
-		c, err := s.connect(ctx)
+		host := s.hosts[at]
+		at = (at + 1) % len(s.hosts)
+		c, err := s.connect(ctx, host)
 		if err == nil {
 			failures = 0
-			s.cfg.Log.Info("connected", "device", s.cfg.Device, "server", s.host)
+			s.cfg.Log.Info("connected", "device", s.cfg.Device, "server", host)
 			s.become(c, nil)
 			err = c.wait(ctx)
 		}
@@ -270,8 +291,10 @@ func (s *Sender) stayConnected(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		s.cfg.Log.Warn("not connected", "device", s.cfg.Device, "server", s.host, "error", err)
-		pause(ctx, s.backoff(failures))
+		s.cfg.Log.Warn("not connected", "device", s.cfg.Device, "server", host, "error", err)
+		if (failures+1)%len(s.hosts) == 0 {
+			pause(ctx, s.backoff(failures/len(s.hosts)))
+		}
 	}
 }
 
@@ -307,12 +330,12 @@ func pause(ctx context.Context, d time.Duration) {
 }
 
 // connect makes one connection, subscriptions included.
-func (s *Sender) connect(ctx context.Context) (*connection, error) {
+func (s *Sender) connect(ctx context.Context, host string) (*connection, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	conn, err := s.dial(ctx)
+	conn, err := s.dial(ctx, host)
 	if err != nil {
-		return nil, fmt.Errorf("connecting to %q: %w", s.host, err)
+		return nil, fmt.Errorf("connecting to %q: %w", host, err)
 	}
 	gone, leave := context.WithCancel(context.Background())
 	c := &connection{conn: conn, gone: gone, leave: leave, client: paho.NewClient(paho.ClientConfig{
@@ -327,19 +350,19 @@ func (s *Sender) connect(ctx context.Context) (*connection, error) {
 	if err != nil {
 		conn.Close()
 		leave()
-		return nil, fmt.Errorf("connecting to %q as %q: %w", s.host, s.cfg.Device, err)
+		return nil, fmt.Errorf("connecting to %q as %q: %w", host, s.cfg.Device, err)
 	}
 	if err := s.subscribe(ctx, c); err != nil {
-		return nil, errors.Join(fmt.Errorf("subscribing at %q as %q: %w", s.host, s.cfg.Device, err), c.end())
+		return nil, errors.Join(fmt.Errorf("subscribing at %q as %q: %w", host, s.cfg.Device, err), c.end())
 	}
 	return c, nil
 }
 
-func (s *Sender) dial(ctx context.Context) (net.Conn, error) {
+func (s *Sender) dial(ctx context.Context, host string) (net.Conn, error) {
 	if s.cfg.TLS != nil {
-		return (&tls.Dialer{Config: s.cfg.TLS}).DialContext(ctx, "tcp", s.host)
+		return (&tls.Dialer{Config: s.cfg.TLS}).DialContext(ctx, "tcp", host)
 	}
-	return new(net.Dialer).DialContext(ctx, "tcp", s.host)
+	return new(net.Dialer).DialContext(ctx, "tcp", host)
 }
 
 func (s *Sender) subscribe(ctx context.Context, c *connection) error {

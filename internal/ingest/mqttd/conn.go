@@ -141,7 +141,7 @@ func (c *conn) report(err error) {
 		cause = "log_in"
 	case code == packets.ErrPacketTooLarge:
 		cause = "too_large"
-	case code == packets.CodeDisconnect:
+	case code == packets.CodeDisconnect, code == packets.ErrUseAnotherServer:
 		return
 	case code == packets.ErrMessageRateTooHigh:
 		cause = "flood"

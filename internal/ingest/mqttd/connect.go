@@ -59,7 +59,10 @@ func (c *conn) connect() error {
 	if code == packets.CodeSuccess {
 		c.accept(&pk)
 		// Before the answer: a client that reconnects at once must not meet its own earlier self arriving later.
-		if old := c.srv.enter(c); old != nil {
+		switch old, ok := c.srv.enter(c); {
+		case !ok:
+			code = packets.ErrUseAnotherServer
+		case old != nil:
 			old.sendAway(packets.ErrSessionTakenOver, "taken_over")
 		}
 	}
@@ -184,6 +187,8 @@ func connack311(code packets.Code) byte {
 		return 1
 	case packets.ErrClientIdentifierNotValid.Code:
 		return 2
+	case packets.ErrUseAnotherServer.Code:
+		return 3 // server unavailable
 	default:
 		return 5 // not authorised
 	}

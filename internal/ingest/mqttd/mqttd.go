@@ -19,11 +19,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/bits"
 	"net"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/mochi-mqtt/server/v2/packets"
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/ingest"
@@ -75,6 +79,7 @@ type Server struct {
 	origins ingest.Origins
 
 	mu       sync.Mutex
+	away     bool             // clients are told to go elsewhere
 	open     int              // sockets
 	sessions map[string]*conn // by device and client id: a second connection takes over from the first
 }
@@ -194,13 +199,31 @@ func (s *Server) leave() {
 	s.metrics.Connections.Dec()
 }
 
-// enter makes c the connection of its device and client id and returns the one that was.
-func (s *Server) enter(c *conn) (old *conn) {
+// enter makes c the connection of its device and client id and returns the one that was, unless clients are to go elsewhere.
+func (s *Server) enter(c *conn) (old *conn, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.away {
+		return nil, false
+	}
 	old = s.sessions[c.session()]
 	s.sessions[c.session()] = c
-	return old
+	return old, true
+}
+
+// SetAway tells all clients, those that are connected and those that come, to use another server, until it is taken back. What they
+// sent and ingest has taken is acknowledged elsewhere: they send it again.
+func (s *Server) SetAway(away bool) {
+	s.mu.Lock()
+	s.away = away
+	var all []*conn
+	if away {
+		all = slices.Collect(maps.Values(s.sessions))
+	}
+	s.mu.Unlock()
+	for _, c := range all {
+		c.sendAway(packets.ErrUseAnotherServer, "away")
+	}
 }
 
 // exit forgets c, unless another has taken over already.

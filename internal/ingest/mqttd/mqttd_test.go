@@ -444,6 +444,29 @@ func TestTakeOver(t *testing.T) {
 	}
 }
 
+// A front door that cannot commit sends its clients to others, by the word of their version, and takes them back afterwards.
+func TestAway(t *testing.T) {
+	t.Parallel()
+	d := open(t, newFake(), nil)
+	inside := dial(t, d)
+	inside.login(5, "m1", "c", nil)
+	d.SetAway(true)
+	if pk := inside.want(packets.Disconnect); pk.ReasonCode != 0x9c {
+		t.Errorf("DISCONNECT %#x, want 0x9c", pk.ReasonCode)
+	}
+	inside.wantEnd()
+	for version, want := range map[byte]byte{5: 0x9c, 4: 3} {
+		if ack := dial(t, d).login(version, "m1", "c", nil); ack.ReasonCode != want {
+			t.Errorf("version %d: CONNACK %#x, want %#x", version, ack.ReasonCode, want)
+		}
+	}
+	d.SetAway(false)
+	back := dial(t, d)
+	back.login(5, "m1", "c", nil)
+	back.send(packets.Pingreq<<4, 0)
+	back.want(packets.Pingresp)
+}
+
 // Sockets over the limit are closed at once, and a closed one makes room.
 func TestTooManyConnections(t *testing.T) {
 	t.Parallel()
