@@ -44,7 +44,9 @@ func (e *Engine) carryTo(ctx context.Context, leader lamppost.MemberID) error {
 	defer wg.Wait()
 	defer conn.Close()
 	w := bufio.NewWriterSize(conn, 64<<10)
-	sent := uint64(0)
+	sent, first := uint64(0), uint64(0)
+	stuck := time.NewTicker(resendAfter)
+	defer stuck.Stop()
 	for {
 		if f, number, ok := e.desk.next(sent); ok {
 			conn.SetWriteDeadline(time.Now().Add(writeTimeout))
@@ -63,11 +65,19 @@ func (e *Engine) carryTo(ctx context.Context, leader lamppost.MemberID) error {
 			if e.leader() != leader {
 				return nil
 			}
+		case <-stuck.C: // a connection that something in between has dropped looks like one on which nothing is said
+			now := e.desk.first()
+			if now != 0 && now == first {
+				return errStuck
+			}
+			first = now
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 	}
 }
+
+var errStuck = errors.New("what was forwarded does not come; connecting anew")
 
 // hearRefusals reads what the leader refuses until the connection ends.
 func (e *Engine) hearRefusals(conn net.Conn) error {

@@ -327,6 +327,16 @@ func (d *desk) next(after uint64) (f forwarded, number uint64, ok bool) {
 	return f, p.number, true
 }
 
+// first returns the number of the proposal that waits longest, 0 if none does.
+func (d *desk) first() uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.list) == 0 {
+		return 0
+	}
+	return d.list[0].number
+}
+
 // close turns everybody away.
 func (d *desk) close() {
 	d.mu.Lock()

@@ -23,8 +23,12 @@ func (f fsm) Apply(l *raft.Log) any { return f.ApplyBatch([]*raft.Log{l})[0] }
 // ApplyBatch implements raft.BatchingFSM: each entry is a block, and one Commit covers them all. The library takes no error;
 // after one the App is not called any more, and Run ends.
 func (f fsm) ApplyBatch(logs []*raft.Log) []any {
-	if err := f.deliver(logs); err != nil {
-		f.fail(err)
+	f.appMu.Lock()
+	defer f.appMu.Unlock()
+	if f.failure() == nil {
+		if err := f.deliver(logs); err != nil {
+			f.fail(err)
+		}
 	}
 	return make([]any, len(logs))
 }
@@ -37,11 +41,6 @@ type decidedBlock struct {
 }
 
 func (f fsm) deliver(logs []*raft.Log) error {
-	f.appMu.Lock()
-	defer f.appMu.Unlock()
-	if f.failure() != nil {
-		return nil
-	}
 	last := f.position()
 	var done []decidedBlock
 	for _, l := range logs {
@@ -143,20 +142,21 @@ func (f fsm) Snapshot() (raft.FSMSnapshot, error) {
 
 // Restore implements raft.FSM: the leader sent a snapshot, since the log no longer has what comes next.
 func (f fsm) Restore(r io.ReadCloser) error {
-	err := f.restore(r)
-	if err != nil {
-		f.fail(err)
-	}
-	return err
+	return f.restore(r)
 }
 
-// restore replaces the App's state if the snapshot is ahead of it.
-func (e *Engine) restore(r io.Reader) error {
+// restore replaces the App's state if the snapshot is ahead of it. An error is the App's, and final.
+func (e *Engine) restore(r io.Reader) (err error) {
 	e.appMu.Lock()
 	defer e.appMu.Unlock()
 	if err := e.failure(); err != nil {
 		return err
 	}
+	defer func() {
+		if err != nil {
+			e.fail(err)
+		}
+	}()
 	head, err := readHeader(r)
 	if err != nil {
 		return err

@@ -100,9 +100,8 @@ func (e *Engine) makeBlock() bool {
 	for _, p := range offered {
 		b.Txs = append(b.Txs, p.tx)
 	}
-	last, places, err := e.prepare(b)
-	if err != nil {
-		e.fail(err)
+	last, places, ok := e.prepare(b)
+	if !ok {
 		return false
 	}
 	var chosen []*proposal
@@ -123,18 +122,21 @@ func (e *Engine) makeBlock() bool {
 	return true
 }
 
-// prepare lets the App choose. The block's height is what it will be if all blocks on their way are committed.
-func (e *Engine) prepare(b *lamppost.Block) (last consensus.Last, places []int, err error) {
+// prepare lets the App choose, unless it has failed. The block's height is what it will be if all blocks on their way are committed.
+func (e *Engine) prepare(b *lamppost.Block) (last consensus.Last, places []int, ok bool) {
 	e.appMu.Lock()
 	defer e.appMu.Unlock()
-	if err := e.failure(); err != nil {
-		return last, nil, err
+	if e.failure() != nil {
+		return last, nil, false
 	}
 	last = e.position()
 	b.Height = last.Height + 1 + lamppost.Height(e.desk.flying())
 	b.Time = max(last.Time+1, e.cfg.Now())
-	places, err = consensus.Pick(e.app, b, max(maxEntryBytes, len(b.Txs[0])))
-	return last, places, err
+	places, err := consensus.Pick(e.app, b, max(maxEntryBytes, len(b.Txs[0])))
+	if err != nil {
+		e.fail(err)
+	}
+	return last, places, err == nil
 }
 
 // undecided answers what was decided since it was forwarded, and returns the rest.

@@ -28,6 +28,7 @@ const (
 	helloTimeout     = 5 * time.Second
 	writeTimeout     = 10 * time.Second
 	retryPause       = 20 * time.Millisecond
+	resendAfter      = 5 * time.Second // without any block that was waited for
 
 	defaultSnapshotEvery = time.Hour
 	snapshotBytes        = 256 << 20 // of entries, after which a snapshot is taken sooner

@@ -60,7 +60,7 @@ func (e *Engine) changeSeats(want []lamppost.MemberID) bool {
 	}
 	have := e.seats()
 	for _, id := range want {
-		if !slices.Contains(have, id) {
+		if !slices.Contains(have, id) && (id == e.cfg.Member || e.cfg.Address(id) != "") { // who cannot be reached would only count
 			e.cfg.Log.Info("a member joins", "member", id)
 			e.raft.AddVoter(raft.ServerID(id), raft.ServerAddress(id), 0, e.cfg.Timeout)
 			return true
