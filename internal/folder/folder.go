@@ -27,6 +27,7 @@ const (
 	Pin       = "network.pin" // written again at every start
 	URL       = "node.url"    // likewise
 	Erasures  = "erasures.again"
+	Raft      = "raft"         // the engine's log
 	Network   = "network.yaml" // the founding, of several members
 	Card      = "member.yaml"  // which of them this folder is
 	Staging   = "backup.tmp"   // while a backup is made

@@ -177,14 +177,20 @@ func (s *State) changedBy(b *lamppost.NetworkBody) (*lamppost.Network, map[lampp
 	return &next, members, nil
 }
 
-// Network returns what the network is, or kv.ErrNotFound.
-func (v View) Network() (lamppost.Network, error) {
-	n, c := lamppost.Network{Changed: 1}, changed{}
+// Founding returns the genesis, or kv.ErrNotFound.
+func (v View) Founding() (b lamppost.GenesisBody, err error) {
 	raw, err := v.Get(genesisKey())
 	if err != nil {
-		return n, err
+		return b, err
 	}
-	if err := lamppost.Unmarshal(raw, &n.GenesisBody); err != nil {
+	return b, lamppost.Unmarshal(raw, &b)
+}
+
+// Network returns what the network is, or kv.ErrNotFound.
+func (v View) Network() (lamppost.Network, error) {
+	founding, err := v.Founding()
+	n, c := lamppost.Network{GenesisBody: founding, Changed: 1}, changed{}
+	if err != nil {
 		return n, err
 	}
 	if c, err = read[changed](v, key('m')); errors.Is(err, kv.ErrNotFound) {

@@ -187,6 +187,9 @@ func (n *Node) forgetAgain() error {
 	if err != nil {
 		return err
 	}
+	if n.file != nil {
+		return os.Remove(path) // the other members have these orders, and send them
+	}
 	list, err := backup.ReadErasures(raw)
 	if err != nil {
 		return err

@@ -29,6 +29,11 @@ type Config struct {
 	Network string            `yaml:"network"`
 	Member  lamppost.MemberID `yaml:"member"`
 
+	// MemberListen is where the other members of a network connect; default: the port of this member's own address. Peers says
+	// where members are that are not at the address in the ledger, as host:port by member.
+	MemberListen string                       `yaml:"member_listen"`
+	Peers        map[lamppost.MemberID]string `yaml:"peers"`
+
 	// HTTP and MQTT are the addresses to listen on, default 127.0.0.1:8080 and 127.0.0.1:1883. An address that others
 	// can reach needs TLS. "off" closes the MQTT door.
 	HTTP string `yaml:"http"`

@@ -23,6 +23,9 @@ func (n *Node) committed(ev *replica.Event) {
 			n.wake()
 		}
 	}
+	if ev.Result.Members != nil {
+		n.moved(ev.Result.Members)
+	}
 }
 
 // keep moves bodies into packs and takes out of packs what the rules let go, every Config.Keep, and at once what is erased.

@@ -40,7 +40,12 @@ func (n *Node) openLog() error {
 	if err := n.settle(n.publishNow()); err != nil {
 		return fmt.Errorf("publishing the log: %w", err)
 	}
-	pin := audit.Pin{Network: n.cfg.Network, Quorum: 1, Members: n.rep.Last().Members}
+	return n.writePin(n.rep.Last().Members)
+}
+
+// writePin writes whose signatures count now.
+func (n *Node) writePin(members []lamppost.Member) error {
+	pin := audit.Pin{Network: n.cfg.Network, Quorum: 1, Members: members}
 	if w := n.witnesses(); w != nil {
 		pin.Witnesses, pin.WitnessQuorum = w.Keys, w.Quorum
 	}
@@ -89,7 +94,7 @@ func (n *Node) publish(ctx context.Context) error {
 func (n *Node) publishNow() error {
 	n.printing.Lock()
 	defer n.printing.Unlock()
-	if n.conflict.Load() != nil {
+	if n.conflict.Load() != nil || n.outside.Load() {
 		return nil
 	}
 	snap, err := n.store.Snapshot()

@@ -27,7 +27,6 @@ import (
 	"github.com/lamppost/lamppost/internal/archive/dir"
 	"github.com/lamppost/lamppost/internal/challenge"
 	"github.com/lamppost/lamppost/internal/consensus"
-	"github.com/lamppost/lamppost/internal/consensus/solo"
 	"github.com/lamppost/lamppost/internal/cosign"
 	"github.com/lamppost/lamppost/internal/folder"
 	"github.com/lamppost/lamppost/internal/ingest"
@@ -37,6 +36,7 @@ import (
 	"github.com/lamppost/lamppost/internal/kv"
 	"github.com/lamppost/lamppost/internal/kv/pebble"
 	"github.com/lamppost/lamppost/internal/ledger"
+	"github.com/lamppost/lamppost/internal/network"
 	"github.com/lamppost/lamppost/internal/replica"
 	"github.com/lamppost/lamppost/internal/scrub"
 	"github.com/lamppost/lamppost/internal/tilelog"
@@ -69,6 +69,11 @@ type Node struct {
 	backing  sync.Mutex      // held while a backup is made
 	printing sync.Mutex      // held while the log is published and leaves that are in tiles go out of the store
 	scrub    *scrub.Scrubber // nil: it is off
+
+	file    *network.File   // the founding of several members; nil: this node is alone
+	card    *network.Member // which of them it is; nil: its key says so
+	links   *network.TLS    // between members
+	outside atomic.Bool     // this node is no member yet, or not any more
 
 	broker   *brokerd.Client // nil: none is configured
 	policy   lamppost.Policy
@@ -128,7 +133,7 @@ func Open(cfg Config) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, registry: prometheus.NewRegistry(), erase: make(chan struct{}, 1), cosignatures: make(chan api.Cosigned, 2),
 		grown: make(chan struct{}, 1), introduced: make(chan struct{})}
-	for _, step := range []func() error{n.openStore, n.openKeys, n.openArchive, n.openReplica, n.openLog, n.openSnapshots, n.openBackups, n.openScrub, n.openFrontDoors} {
+	for _, step := range []func() error{n.openStore, n.openKeys, n.openNetwork, n.openArchive, n.openReplica, n.openLog, n.openSnapshots, n.openBackups, n.openScrub, n.openFrontDoors} {
 		if err := step(); err != nil {
 			n.close()
 			return nil, err
@@ -203,11 +208,11 @@ func (n *Node) openReplica() (err error) {
 		return fmt.Errorf("opening the chain in %q: %w", n.cfg.Data, err)
 	}
 	if n.rep.Network() == "" {
-		n.cfg.Network, n.cfg.Member = or(n.cfg.Network, "lamppost"), or(n.cfg.Member, "node1")
 		if err := n.found(); err != nil {
 			return fmt.Errorf("founding network %q: %w", n.cfg.Network, err)
 		}
-	} else if err := n.recognise(); err != nil {
+	}
+	if err := n.recognise(); err != nil {
 		return err
 	}
 	if err := n.forgetAgain(); err != nil {
@@ -220,8 +225,11 @@ func (n *Node) openReplica() (err error) {
 		n.sampler = challenge.New(challenge.Config{Archive: n.archive(), Rate: n.cfg.Sample, Random: func(b []byte) { rand.Read(b) }, // never fails
 			Now: n.now, Accuse: n.accuse, Log: n.cfg.Log}, n.rep.Last().Members)
 	}
-	n.halt = &gate{Engine: solo.New(solo.Config{App: n.rep, View: n.rep, Member: n.cfg.Member, Now: n.now}),
-		shut: func() bool { return n.conflict.Load() != nil }, end: make(chan struct{})}
+	engine, err := n.openEngine()
+	if err != nil {
+		return err
+	}
+	n.halt = &gate{Engine: engine, shut: func() bool { return n.conflict.Load() != nil || n.outside.Load() }, end: make(chan struct{})}
 	n.engine = n.halt
 	return nil
 }
@@ -244,49 +252,6 @@ func (n *Node) accuse(ctx context.Context, b lamppost.FraudBody) error {
 
 // recentBlocks is how far back what people see at once is rebuilt at the start.
 const recentBlocks = 2000
-
-// found commits the first block, a genesis with this node as the only member.
-func (n *Node) found() error {
-	policy, err := lamppost.ParsePolicy(or(n.cfg.Verify, lamppost.VerifyFull.String()))
-	if err != nil {
-		return err
-	}
-	body := lamppost.GenesisBody{Network: n.cfg.Network, Rules: 1, AdmitUnsigned: n.cfg.AdmitUnsigned, Verify: policy,
-		Members: []lamppost.Member{{ID: n.cfg.Member, Key: n.key.Public().Bytes()}}}
-	tx, err := n.sign(lamppost.TxGenesis, body)
-	if err != nil {
-		return err
-	}
-	res, err := n.rep.Apply(&lamppost.Block{Height: 1, Time: n.now(), Cursor: 1, Proposer: n.cfg.Member, Txs: [][]byte{tx.Append(nil)}})
-	if err != nil {
-		return err
-	}
-	if err := res.Outcomes[0][0].Err(); err != nil {
-		return err
-	}
-	_, err = n.rep.Commit()
-	n.founded = err == nil
-	return err
-}
-
-// recognise checks that this folder holds the network and the seat that were asked for.
-func (n *Node) recognise() error {
-	if n.cfg.Network = or(n.cfg.Network, n.rep.Network()); n.cfg.Network != n.rep.Network() {
-		return fmt.Errorf("%q holds network %q, not %q: choose another folder or leave the name out", n.cfg.Data, n.rep.Network(), n.cfg.Network)
-	}
-	if was := n.rep.Policy().String(); n.cfg.Verify != "" && n.cfg.Verify != was {
-		return fmt.Errorf("network %q was founded with verify %q, which cannot be changed: leave it out, or say %q", n.cfg.Network, was, was)
-	}
-	for _, m := range n.rep.Last().Members {
-		if string(m.Key) == string(n.key.Public().Bytes()) {
-			if n.cfg.Member = or(n.cfg.Member, m.ID); n.cfg.Member != m.ID {
-				return fmt.Errorf("this folder's key is member %q, not %q", m.ID, n.cfg.Member)
-			}
-			return nil
-		}
-	}
-	return fmt.Errorf("the key in %q is no member's: was member.key replaced?", filepath.Join(n.cfg.Data, "member.key"))
-}
 
 func (n *Node) now() lamppost.TimeMS { return lamppost.TimeMS(n.cfg.Now().UnixMilli()) }
 
@@ -316,6 +281,9 @@ func (n *Node) Order(ctx context.Context, t lamppost.TxType, body any) (consensu
 	for {
 		if c := n.conflict.Load(); c != nil {
 			return consensus.Decision{}, lamppost.Refuse(lamppost.CodeNotReady, "nothing is taken any more: %s", c.Text)
+		}
+		if n.outside.Load() {
+			return consensus.Decision{}, lamppost.Refuse(lamppost.CodeNotReady, "%q is no member of the network: nothing can be ordered here", n.cfg.Member)
 		}
 		d, err := n.engine.Propose(ctx, id, raw)
 		if errors.Is(err, consensus.ErrBusy) && ctx.Err() == nil {
@@ -384,6 +352,9 @@ func (n *Node) Run(ctx context.Context) error {
 		defer context.AfterFunc(ctx, n.halt.open)()
 		return n.in.Run(ctx)
 	})
+	if n.mqttL != nil && n.file != nil {
+		s.add("sending devices elsewhere", n.sendElsewhere)
+	}
 	if n.mqttL != nil {
 		s.add("the MQTT door", func(ctx context.Context) error { return n.mqtt.Serve(ctx, n.mqttL) })
 	}
