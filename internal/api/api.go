@@ -150,6 +150,8 @@ func (s *Server) routes() []route {
 		{"GET /api/gateways/{id}/keys", closed, s.getGatewayKeys},
 		{"POST /api/gateways/{id}/revoke", closed, s.postGatewayRevoke},
 		{"POST /api/fraud", public, s.postFraud},
+		{"GET /api/network", closed, s.getNetwork},
+		{"POST /api/network", closed, s.postNetwork},
 		{"GET /api/keeping", closed, s.getKeeping},
 		{"POST /api/retentions", closed, s.postRetention},
 		{"POST /api/holds", closed, s.postHold},

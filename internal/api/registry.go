@@ -97,6 +97,9 @@ func doneOf(t lamppost.TxType, d consensus.Decision) (Done, error) {
 		done.Invoice = new(tariff.Invoice)
 		return done, lamppost.Unmarshal(out.Data, done.Invoice)
 	}
+	if t == lamppost.TxNetwork && len(out.Data) == 2 {
+		done.Have, done.Need = int(out.Data[0]), int(out.Data[1])
+	}
 	if t == lamppost.TxFraud {
 		done.Correction = new(lamppost.Correction)
 		return done, lamppost.Unmarshal(out.Data, done.Correction)

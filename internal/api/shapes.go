@@ -245,6 +245,10 @@ type Done struct {
 	Invoice *tariff.Invoice `json:"invoice,omitempty"`
 
 	Correction *lamppost.Correction `json:"correction,omitempty"`
+
+	// Of a change of the network: how many members have ordered it, and how many must.
+	Have int `json:"have,omitempty"`
+	Need int `json:"need,omitempty"`
 }
 
 // NewDevice announces a device, in POST /api/devices.

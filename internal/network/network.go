@@ -71,14 +71,14 @@ func (m *Member) Check() error {
 			return fmt.Errorf("url %q of member %q is not like https://north.example:8443", m.URL, m.ID)
 		}
 	}
-	if _, err := m.ledger(); err != nil {
+	if _, err := m.Ledger(); err != nil {
 		return err
 	}
 	return nil
 }
 
-// ledger is the member as the ledger has it.
-func (m *Member) ledger() (lamppost.Member, error) {
+// Ledger is the member as the ledger has it.
+func (m *Member) Ledger() (lamppost.Member, error) {
 	key, err := base64.StdEncoding.DecodeString(m.Key)
 	if err == nil {
 		_, err = sig.ParsePublicKey(sig.EdDSA, key)
@@ -109,7 +109,7 @@ func (f *File) Genesis() (*lamppost.GenesisBody, error) {
 		if g.Engine != lamppost.Solo && f.Members[i].Address == "" {
 			return nil, fmt.Errorf("member %q has no address, where the others' engines would find it", f.Members[i].ID)
 		}
-		m, err := f.Members[i].ledger()
+		m, err := f.Members[i].Ledger()
 		if err != nil {
 			return nil, err
 		}

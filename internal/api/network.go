@@ -1,0 +1,57 @@
+package api
+
+import (
+	"net/http"
+
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/archive"
+	"github.com/lamppost/lamppost/internal/ledger"
+)
+
+// Network answers GET /api/network: who the members are, how they agree, and what is proposed.
+type Network struct {
+	Network string              `json:"network"`
+	Engine  string              `json:"engine"`
+	Quorum  int                 `json:"quorum"`  // members whose signatures make a checkpoint the network's
+	Consent int                 `json:"consent"` // members who must order a change
+	Members []lamppost.Member   `json:"members"`
+	Former  []lamppost.MemberID `json:"former"`
+	Trust   [][]string          `json:"trust"`
+	Reason  string              `json:"reason"`
+	Rules   uint32              `json:"rules"`
+	From    lamppost.Height     `json:"from"`    // the block that Rules begin with
+	Changed lamppost.Height     `json:"changed"` // the block of the last change
+	Changes []Change            `json:"changes"`
+}
+
+// A Change is one that too few members have ordered as yet.
+type Change struct {
+	lamppost.NetworkBody
+	By []lamppost.MemberID `json:"by"`
+}
+
+func (s *Server) getNetwork(w http.ResponseWriter, _ *http.Request) error {
+	var out Network
+	err := s.snapshot(func(r archive.View) error {
+		v := ledger.View{Reader: r}
+		n, err := v.Network()
+		if err != nil {
+			return err
+		}
+		out = Network{Network: n.Network, Engine: n.Engine.String(), Quorum: n.Engine.Quorum(len(n.Members)), Consent: n.Engine.Consent(len(n.Members)), Members: n.Members,
+			Former: n.Former, Trust: n.Trust, Reason: n.Reason, Rules: n.Rules, From: n.From, Changed: n.Changed, Changes: []Change{}}
+		changes, err := v.Changes()
+		for _, c := range changes {
+			out.Changes = append(out.Changes, Change{c.NetworkBody, c.By})
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, out)
+}
+
+func (s *Server) postNetwork(w http.ResponseWriter, r *http.Request) error {
+	return post[lamppost.NetworkBody](s, w, r, lamppost.TxNetwork)
+}
