@@ -55,6 +55,25 @@ type Devices struct {
 
 	gateway  lamppost.MemberID // as whom this node vouches; empty: for nobody
 	brokered bool              // see BrokerChecks
+
+	network string                                                 // of logins
+	keyOf   func(lamppost.DeviceID, uint32) (*sig.PublicKey, bool) // see LogInByKey
+}
+
+// LogInByKey lets devices in by their own key ([lamppost.Login]), also those that were announced at another member. key returns the key
+// of a device and epoch, if it counts. It is called before anybody can connect.
+func (d *Devices) LogInByKey(network string, key func(lamppost.DeviceID, uint32) (*sig.PublicKey, bool)) {
+	d.network, d.keyOf = network, key
+}
+
+// byKey reports whether a password is a device's login.
+func (d *Devices) byKey(id lamppost.DeviceID, password string) bool {
+	epoch, ok := lamppost.LoginEpoch(password)
+	if !ok || d.keyOf == nil {
+		return false
+	}
+	key, ok := d.keyOf(id, epoch)
+	return ok && lamppost.CheckLogin(password, d.network, id, epoch, key)
 }
 
 // issued is what is kept of a token and of what was announced with it.
@@ -112,8 +131,11 @@ func (d *Devices) Authenticate(user, password string, cert *x509.Certificate) (l
 		want = t.Hash
 	}
 	sum := sha256.Sum256([]byte(password))
+	if d.byKey(id, password) {
+		return id, nil
+	}
 	if subtle.ConstantTimeCompare(sum[:], want) != 1 || t == nil {
-		return "", lamppost.Refuse(lamppost.CodeForbidden, "no device %q with this token: the user is the device's id, the password its token", clip(user))
+		return "", lamppost.Refuse(lamppost.CodeForbidden, "no device %q with this token: the user is the device's id, the password its token, or its login by its key", clip(user))
 	}
 	return id, nil
 }

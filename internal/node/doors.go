@@ -37,6 +37,7 @@ func (n *Node) openFrontDoors() (err error) {
 		return err
 	}
 	n.devices.VouchAs(n.cfg.Member)
+	n.devices.LogInByKey(n.cfg.Network, n.ownKey)
 	if n.cfg.Broker.ACL {
 		n.devices.BrokerChecks()
 	}

@@ -39,6 +39,15 @@ func (n *Node) keyOf(id lamppost.DeviceID, epoch uint32) (*sig.PublicKey, *lampp
 	return nil, ingest.Elsewhere // enrolled with this node, and the key was lost
 }
 
+// ownKey is the key of a device that signs for itself, if it counts.
+func (n *Node) ownKey(id lamppost.DeviceID, epoch uint32) (*sig.PublicKey, bool) {
+	v, ok := n.rep.Vouch(id)
+	if v = v.Under(epoch, n.now()); !ok || v == nil || v.Assurance != lamppost.DeviceSigned {
+		return nil, false
+	}
+	return v.Key, true
+}
+
 // private reports whether nobody can have read a request on its way: it came over TLS or did not leave this machine.
 func (n *Node) private(request context.Context) bool {
 	addr, ok := request.Value(http.LocalAddrContextKey).(net.Addr)
