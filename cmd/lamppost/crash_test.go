@@ -74,6 +74,7 @@ type crash struct {
 	rnd        *rand.Rand
 	http, mqtt string
 	flags      []string // further ones of serve
+	doors      string   // MQTT addresses of all members, for devices that log in by their keys; empty: this node's
 	token      string
 	cmd        *exec.Cmd
 
@@ -81,6 +82,9 @@ type crash struct {
 	acked map[string]bool // report ids
 	paid  map[string]bool // memos of transfers
 	seen  []lamppost.Checkpoint
+
+	last    time.Time     // when something was acknowledged last
+	silence time.Duration // the longest time without
 }
 
 func freeAddress(t *testing.T) string {
@@ -211,7 +215,15 @@ func (c *crash) device(ctx context.Context, id lamppost.DeviceID) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	sender, err := devicemqtt.Open(devicemqtt.Config{URL: "mqtt://" + c.mqtt, Device: id, Token: added.Token,
+	doors, word := "mqtt://"+c.mqtt, added.Token
+	if c.doors != "" {
+		doors = c.doors
+		if word, err = lamppost.Login(network, id, who.KeyEpoch, key); err != nil {
+			c.t.Error(err)
+			return
+		}
+	}
+	sender, err := devicemqtt.Open(devicemqtt.Config{URL: doors, Device: id, Token: word,
 		MinBackoff: 5 * time.Millisecond, MaxBackoff: 50 * time.Millisecond})
 	if err != nil {
 		c.t.Error(err)
@@ -253,6 +265,11 @@ func (w *ackNoter) Send(ctx context.Context, report []byte) (device.Ack, error) 
 		}
 		w.c.mu.Lock()
 		w.c.acked[r.ID(network).String()] = true
+		if now := time.Now(); !w.c.last.IsZero() {
+			w.c.silence, w.c.last = max(w.c.silence, now.Sub(w.c.last)), now
+		} else {
+			w.c.last = now
+		}
 		w.c.mu.Unlock()
 	}
 	return ack, err

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/kv/pebble"
+	"github.com/lamppost/lamppost/internal/tilelog"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+var clusterKills = flag.Int("clusterkills", 3, "how often TestClusterCrash kills a member")
+
+// A crew is the members of a network, as processes. They share what devices and people were told.
+type crew struct {
+	t       *testing.T
+	members []*crash
+}
+
+// found founds a network of so many members and starts them.
+func found(t *testing.T, engine string, n int) *crew {
+	w := &crew{t: t}
+	dir := t.TempDir()
+	var cards, doors []string
+	for i := range n {
+		id := fmt.Sprintf("m%d", i+1)
+		c := &crash{t: t, dir: filepath.Join(dir, id), acked: map[string]bool{}, paid: map[string]bool{}, http: freeAddress(t), mqtt: freeAddress(t)}
+		card := w.lamppost("init", "member", id, "--org", "coop", "--address", freeAddress(t), "--url", "http://"+c.http, "--data", c.dir)
+		cards = append(cards, filepath.Join(dir, id+".yaml"))
+		if err := os.WriteFile(cards[i], card, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		doors = append(doors, "mqtt://"+c.mqtt)
+		w.members = append(w.members, c)
+	}
+	file := filepath.Join(dir, "network.yaml")
+	w.lamppost("init", "network", network, "--engine", engine, "--members", strings.Join(cards, ","), "--data", w.members[0].dir, "--out", file)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range w.members {
+		c.doors = strings.Join(doors, ",")
+		if err := os.WriteFile(filepath.Join(c.dir, "network.yaml"), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c.start()
+	}
+	return w
+}
+
+func (w *crew) lamppost(args ...string) []byte {
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = append(os.Environ(), asProgram+"=1")
+	out, err := cmd.Output()
+	if err != nil {
+		w.t.Fatalf("lamppost %v: %v", args, err)
+	}
+	return out
+}
+
+// leader is the member that leads, or nil.
+func (w *crew) leader() *crash {
+	for _, c := range w.members {
+		var s struct{ Engine struct{ Role string } }
+		if ok, _ := c.ask("GET", "/api/status", nil, &s); ok && s.Engine.Role == "leader" {
+			return c
+		}
+	}
+	return nil
+}
+
+// TestClusterCrash kills members of a network of three with SIGKILL, whoever leads each other time, while devices report over MQTT to
+// any of them. Afterwards every acknowledged report is in the chain of every member once, and all have the same chain.
+//
+// A longer run: go test ./cmd/lamppost -run TestClusterCrash -clusterkills 60 -timeout 30m -v
+func TestClusterCrash(t *testing.T) {
+	t.Parallel()
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 3))
+	w := found(t, "raft", 3)
+	first := w.members[0]
+	for end := time.Now().Add(time.Minute); w.leader() == nil; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("nobody leads")
+		}
+	}
+	first.setUp()
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	for _, id := range []lamppost.DeviceID{"meter-a", "meter-b", "meter-c"} {
+		wg.Go(func() { first.device(ctx, id) })
+	}
+	w.until("devices are acknowledged", func() bool { return first.count() > 50 })
+	for i := range *clusterKills {
+		c := w.members[rnd.IntN(len(w.members))]
+		if l := w.leader(); i%2 == 0 && l != nil {
+			c = l
+		}
+		c.kill()
+		before := first.count()
+		w.until("devices are acknowledged by the others", func() bool { return first.count() > before+20 })
+		c.start()
+		time.Sleep(time.Duration(50+rnd.IntN(1500)) * time.Millisecond) // the moment is the test
+	}
+	before := first.count()
+	w.until("devices are acknowledged", func() bool { return first.count() > before+20 })
+	cancel()
+	wg.Wait()
+	w.until("all have the same chain", func() bool {
+		heights := map[lamppost.Height]bool{}
+		for _, c := range w.members {
+			var s struct{ Engine struct{ Height lamppost.Height } }
+			c.ask("GET", "/api/status", nil, &s)
+			heights[s.Engine.Height] = true
+		}
+		return len(heights) == 1 && !heights[0]
+	})
+	http.DefaultClient.CloseIdleConnections()
+	size := int64(1) << 62
+	for _, c := range w.members {
+		c.stop()
+		c.acked, c.paid = first.acked, first.paid
+		size = min(size, w.check(c))
+	}
+	roots := map[tlog.Hash]bool{}
+	for _, c := range w.members {
+		root, err := c.published().RootAt(size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		roots[root] = true
+	}
+	t.Logf("%d kills, %d reports acknowledged, the longest time without an acknowledgement %v", *clusterKills, len(first.acked), first.silence)
+	if len(roots) != 1 || size < 10 {
+		t.Errorf("at size %d the members have different logs: %v", size, roots)
+	}
+}
+
+func (c *crash) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.acked)
+}
+
+func (w *crew) until(what string, ok func() bool) {
+	w.t.Helper()
+	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			w.t.Fatalf("a minute, and not yet: %s", what)
+		}
+	}
+}
+
+// check reads the folder of a stopped member and returns the size of its log.
+func (w *crew) check(c *crash) int64 {
+	store, err := pebble.Open(filepath.Join(c.dir, "db"), pebble.Options{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer store.Close()
+	c.checkArchive(store)
+	return c.published().Size()
+}
+
+// published is the log in a member's folder.
+func (c *crash) published() *tilelog.Tree {
+	raw, err := os.ReadFile(filepath.Join(c.dir, "log", "checkpoint"))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	text, _, _ := strings.Cut(string(raw), "\n\n")
+	cp, err := lamppost.ParseCheckpoint(text + "\n")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return tilelog.NewTree(tilelog.FS{FS: os.DirFS(filepath.Join(c.dir, "log"))}, cp.Size, tlog.Hash(cp.Root))
+}
