@@ -1,10 +1,16 @@
 package consensustest
 
 import (
+	"bytes"
+	"crypto/ed25519"
 	"crypto/sha256"
-	"encoding/binary"
+	"encoding/gob"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -18,6 +24,8 @@ const (
 	takes   = 't' // accepted
 	refuses = 'r' // a refused outcome
 	drops   = 'd' // passed over by Prepare, and refused by CheckTx from then on
+	seats   = 'm' // accepted; the members are from now on those named in its bytes, by spaces
+	erases  = 'e' // accepted; the bytes of the transaction with that name are forgotten
 )
 
 // tx names an order and says what it is; more makes other bytes of the same id.
@@ -63,24 +71,24 @@ type chain struct {
 
 	// at is called inside Accept, Apply, Commit and, once the block is durable, with "Committed". An error is what the
 	// step then returns.
-	at    func(step string) error
-	calls atomic.Int64
+	at       func(step string) error
+	calls    atomic.Int64
+	restored atomic.Int64 // snapshots
+	forgets  bool         // Commit lets the engine forget everything
+	spoilt   atomic.Bool  // roots become wrong: this replica decides otherwise than the others
 
 	// Applied and not committed.
-	height  lamppost.Height
-	time    lamppost.TimeMS
-	cursor  lamppost.Cursor
-	root    lamppost.Hash
+	last    consensus.Last
 	pending []*lamppost.Block
 	fresh   map[lamppost.TxID]consensus.Decision
 	skipped []lamppost.TxID
+	erased  []lamppost.TxID
 }
 
 func openChain(t testing.TB, d *disk) *chain {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return &chain{t: t, disk: d, at: func(string) error { return nil }, height: d.last.Height, time: d.last.Time,
-		cursor: d.last.Cursor, root: d.last.Root, fresh: map[lamppost.TxID]consensus.Decision{}}
+	return &chain{t: t, disk: d, at: func(string) error { return nil }, last: d.last, fresh: map[lamppost.TxID]consensus.Decision{}}
 }
 
 // enter checks that calls neither overlap nor follow an error.
@@ -139,49 +147,62 @@ func (c *chain) Apply(b *lamppost.Block) (*lamppost.Result, error) {
 	if err := c.step("Apply"); err != nil {
 		return nil, err
 	}
-	if b.Height != c.height+1 {
-		c.t.Errorf("block %d was applied after block %d", b.Height, c.height)
+	if b.Height != c.last.Height+1 {
+		c.t.Errorf("block %d was applied after block %d", b.Height, c.last.Height)
 	}
-	if !b.Empty() && b.Time <= c.time {
-		c.t.Errorf("block %d has time %d, the one before %d", b.Height, b.Time, c.time)
+	if !b.Empty() && b.Time <= c.last.Time {
+		c.t.Errorf("block %d has time %d, the one before %d", b.Height, b.Time, c.last.Time)
 	}
-	if !b.Empty() && b.Cursor <= c.cursor {
-		c.t.Errorf("block %d has cursor %d, the one before %d", b.Height, b.Cursor, c.cursor)
+	if !b.Empty() && b.Cursor <= c.last.Cursor {
+		c.t.Errorf("block %d has cursor %d, the one before %d", b.Height, b.Cursor, c.last.Cursor)
 	}
-	c.height, c.time, c.cursor = b.Height, max(c.time, b.Time), max(c.cursor, b.Cursor)
+	c.last.Height, c.last.Time, c.last.Cursor = b.Height, max(c.last.Time, b.Time), max(c.last.Cursor, b.Cursor)
 	res := &lamppost.Result{Height: b.Height}
 	kept := *b
 	kept.Txs = nil
 	for i, raw := range b.Txs {
 		id := lamppost.TxID(raw[:32])
 		res.IDs = append(res.IDs, id)
-		res.Outcomes = append(res.Outcomes, []lamppost.Outcome{c.decide(b.Height, uint32(i), id, raw)})
+		res.Outcomes = append(res.Outcomes, []lamppost.Outcome{c.decide(res, uint32(i), id, raw)})
 		kept.Txs = append(kept.Txs, append([]byte(nil), raw...)) // the engine's slices are valid during the call only
 	}
 	if !b.Empty() {
-		h := sha256.New()
-		h.Write(c.root[:])
-		h.Write(binary.BigEndian.AppendUint64(nil, uint64(b.Height)))
-		for _, raw := range b.Txs {
-			h.Write(raw)
+		c.last.Root = nextRoot(c.last.Root, b.Txs)
+		if c.spoilt.Load() {
+			c.last.Root[0] ^= 1
 		}
-		c.root = lamppost.Hash(h.Sum(nil))
 	}
-	res.Root = c.root
+	res.Root = c.last.Root
 	c.pending = append(c.pending, &kept)
 	return res, nil
 }
 
-func (c *chain) decide(h lamppost.Height, index uint32, id lamppost.TxID, raw []byte) lamppost.Outcome {
+// nextRoot chains what was ordered, but neither height nor time: engines that count differently give the same.
+func nextRoot(root lamppost.Hash, txs [][]byte) lamppost.Hash {
+	h := sha256.New()
+	h.Write(root[:])
+	for _, raw := range txs {
+		h.Write(raw)
+	}
+	return lamppost.Hash(h.Sum(nil))
+}
+
+func (c *chain) decide(res *lamppost.Result, index uint32, id lamppost.TxID, raw []byte) lamppost.Outcome {
 	_, again := c.fresh[id]
 	if _, before := c.Decided(id); again || before {
 		return lamppost.Outcome{Code: lamppost.CodeDuplicate}
 	}
 	o := lamppost.Outcome{Data: append([]byte(nil), raw[33:]...)}
-	if raw[32] == refuses {
+	switch raw[32] {
+	case refuses:
 		o.Code = lamppost.CodeForbidden
+	case seats:
+		c.last.Members = membersOf(strings.Fields(string(o.Data))...)
+		res.Members = c.last.Members
+	case erases:
+		c.erased = append(c.erased, sha256.Sum256(o.Data))
 	}
-	c.fresh[id] = consensus.Decision{Height: h, Index: index, Outcomes: []lamppost.Outcome{o}}
+	c.fresh[id] = consensus.Decision{Height: res.Height, Index: index, Outcomes: []lamppost.Outcome{o}}
 	return o
 }
 
@@ -203,11 +224,81 @@ func (c *chain) Commit() (lamppost.Cursor, error) {
 		d.dropped[id] = true
 	}
 	d.blocks = append(d.blocks, c.pending...)
-	d.last = consensus.Last{Height: c.height, Time: c.time, Root: c.root, Cursor: c.cursor}
+	for _, id := range c.erased {
+		d.erase(id)
+	}
+	d.last = c.last
 	d.mu.Unlock()
 	clear(c.fresh)
-	c.pending, c.skipped = nil, nil
-	return 0, c.step("Committed")
+	c.pending, c.skipped, c.erased = nil, nil, nil
+	if err := c.step("Committed"); err != nil || !c.forgets {
+		return 0, err
+	}
+	return c.last.Cursor, nil
+}
+
+// erase keeps of a transaction its id and kind. It is called with mu held.
+func (d *disk) erase(id lamppost.TxID) {
+	was, ok := d.decided[id]
+	if !ok {
+		return
+	}
+	for i := range was.Outcomes {
+		was.Outcomes[i].Data = nil
+	}
+	for _, b := range d.blocks {
+		for i, raw := range b.Txs {
+			if lamppost.TxID(raw[:32]) == id {
+				b.Txs[i] = append([]byte(nil), raw[:33]...)
+			}
+		}
+	}
+}
+
+// An image is a snapshot's content.
+type image struct {
+	Last    consensus.Last
+	Decided map[lamppost.TxID]consensus.Decision
+	Dropped map[lamppost.TxID]bool
+	Blocks  []*lamppost.Block
+}
+
+// Snapshot implements consensus.Snapshotter.
+func (c *chain) Snapshot() (consensus.Last, io.ReadCloser, error) {
+	defer c.enter("Snapshot")()
+	if len(c.pending) > 0 {
+		c.t.Errorf("Snapshot was called between Apply and Commit")
+	}
+	c.disk.mu.Lock()
+	defer c.disk.mu.Unlock()
+	var file bytes.Buffer
+	err := gob.NewEncoder(&file).Encode(image{c.disk.last, c.disk.decided, c.disk.dropped, c.disk.blocks})
+	return c.disk.last, io.NopCloser(&file), err
+}
+
+// Restore implements consensus.Snapshotter.
+func (c *chain) Restore(r io.Reader, want lamppost.Hash) error {
+	defer c.enter("Restore")()
+	if err := c.step("Restore"); err != nil {
+		return err
+	}
+	var got image
+	if err := gob.NewDecoder(r).Decode(&got); err != nil {
+		c.dead.Store(true)
+		return fmt.Errorf("reading a snapshot: %w", err)
+	}
+	if want != (lamppost.Hash{}) && got.Last.Root != want {
+		c.dead.Store(true)
+		return fmt.Errorf("the snapshot has root %v, want %v", got.Last.Root, want)
+	}
+	d := c.disk
+	d.mu.Lock()
+	d.last, d.decided, d.dropped, d.blocks = got.Last, maps.Collect(maps.All(got.Decided)), maps.Collect(maps.All(got.Dropped)), got.Blocks
+	d.writes++
+	d.mu.Unlock()
+	c.last = got.Last
+	c.restored.Add(1)
+	return nil
 }
 
 // CheckTx implements consensus.View.
@@ -253,6 +344,20 @@ func (g *gate) at(step string, after func(string) error) func(string) error {
 		}
 		return nil
 	}
+}
+
+// memberKey is the key of a member of the suite's networks.
+func memberKey(id lamppost.MemberID) ed25519.PrivateKey {
+	seed := sha256.Sum256([]byte("member " + id))
+	return ed25519.NewKeyFromSeed(seed[:])
+}
+
+func membersOf(names ...string) (all []lamppost.Member) {
+	for _, name := range names {
+		id := lamppost.MemberID(name)
+		all = append(all, lamppost.Member{ID: id, Key: slices.Clone(memberKey(id).Public().(ed25519.PublicKey))})
+	}
+	return all
 }
 
 func fails(step string) func(string) error {
