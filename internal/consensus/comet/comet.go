@@ -62,7 +62,14 @@ func (e *Engine) Propose(ctx context.Context, id lamppost.TxID, tx []byte) (cons
 // Run implements consensus.Engine.
 func (e *Engine) Run(ctx context.Context) error {
 	defer e.pool.stop()
-	err := labelled(ctx, func(ctx context.Context) error { return e.run(ctx) })
+	n := &node{cfg: &e.cfg, log: logger{e.cfg.Log, e.fail}}
+	err := n.open()
+	if err == nil {
+		err = labelled(ctx, func(ctx context.Context) error { return e.run(ctx, n) })
+	}
+	if err != errLeft { // whom files are closed on panics
+		n.close()
+	}
 	if failure := e.why(); failure != nil {
 		return failure
 	}
@@ -72,12 +79,11 @@ func (e *Engine) Run(ctx context.Context) error {
 	return err
 }
 
-func (e *Engine) run(ctx context.Context) error {
+func (e *Engine) run(ctx context.Context, n *node) error {
 	m, err := newMachine(e)
 	if err != nil {
 		return err
 	}
-	n := &node{cfg: &e.cfg, log: logger{e.cfg.Log, e.fail}}
 	defer func() {
 		n.stop(m.stuck) // a block that is being applied is finished and answered
 		m.close()
@@ -134,7 +140,7 @@ func (e *Engine) why() error {
 	return e.failure
 }
 
-// Status implements consensus.Engine. Leader is who proposed the last block.
+// Status implements consensus.Engine. Nobody leads: members propose by turns.
 func (e *Engine) Status() consensus.Status {
 	s := e.pool.report()
 	e.mu.Lock()

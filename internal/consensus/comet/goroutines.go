@@ -5,7 +5,6 @@ package comet
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -42,8 +41,10 @@ func labelled(ctx context.Context, f func(context.Context) error) (err error) {
 		}
 		pause = min(2*pause, 50*time.Millisecond)
 	}
-	return errors.Join(err, fmt.Errorf("comet: goroutines are left %v after the end", endTimeout))
+	return errLeft
 }
+
+var errLeft = fmt.Errorf("comet: goroutines are left %v after the end", endTimeout)
 
 func alive(label string) (bool, error) {
 	var profile bytes.Buffer

@@ -266,7 +266,6 @@ func (m *machine) apply(b *lamppost.Block, req *abci.RequestFinalizeBlock) ([]ab
 	}
 	m.height, m.time, m.root = b.Height, b.Time, r.Root
 	m.applied = append(m.applied, decided{b.Height, req.Txs, r.IDs, r.Outcomes, req.Time})
-	m.pool.proposed(b.Proposer)
 	return m.change(r.Members)
 }
 
@@ -344,7 +343,7 @@ func (m *machine) change(to []lamppost.Member) (updates []abci.ValidatorUpdate, 
 		}
 	}
 	m.members = ids
-	m.pool.changed(ids)
+	m.pool.seated(ids)
 	return updates, nil
 }
 

@@ -36,6 +36,8 @@ type node struct {
 	log logger
 
 	settings  *config.Config
+	key       *signer
+	disk      stores
 	databases []dbm.DB
 	apps      proxy.AppConns
 	bus       *types.EventBus
@@ -54,8 +56,23 @@ type stores struct {
 	evidence dbm.DB
 }
 
-// build opens files, brings the App to where they end, and joins the parts.
+// build brings the App to where the files end, and joins the parts.
 func (n *node) build(ctx context.Context, m *machine) error {
+	n.settings = settings(n.cfg)
+	if err := n.connect(m); err != nil {
+		return err
+	}
+	state, err := n.replay(ctx, n.disk)
+	if err != nil {
+		return err
+	}
+	m.store = n.disk.blocks
+	m.pool.seated(m.members)
+	return n.join(n.key, n.disk, state)
+}
+
+// open opens the member's key and comet's files.
+func (n *node) open() error {
 	key, err := openSigner(n.cfg.Dir)
 	if err != nil {
 		return err
@@ -63,39 +80,27 @@ func (n *node) build(ctx context.Context, m *machine) error {
 	if !bytes.Equal(key.Key.PubKey.Bytes(), n.cfg.self().Key) {
 		return fmt.Errorf("comet: the key in %q is not that of member %q in the network file", n.cfg.Dir, n.cfg.Member)
 	}
-	n.settings = settings(n.cfg)
-	disk, err := n.open()
-	if err != nil {
-		return err
-	}
-	if err := n.connect(m); err != nil {
-		return err
-	}
-	state, err := n.replay(ctx, disk)
-	if err != nil {
-		return err
-	}
-	m.store = disk.blocks
-	m.pool.changed(m.members)
-	return n.join(key, disk, state)
-}
-
-func (n *node) open() (d stores, err error) {
+	n.key = key
 	dir := filepath.Join(n.cfg.Dir, dataDir)
 	if err := errors.Join(makeDir(n.cfg.Dir, dir), makeDir(n.cfg.Dir, filepath.Join(n.cfg.Dir, walDir))); err != nil {
-		return d, err
+		return err
 	}
 	for _, name := range []string{"blockstore", "state", "evidence"} {
 		db, err := dbm.NewGoLevelDB(name, dir)
 		if err != nil {
-			return d, fmt.Errorf("comet: opening %q: %w", filepath.Join(dir, name+".db"), err)
+			return fmt.Errorf("comet: opening %q: %w", filepath.Join(dir, name+".db"), err)
 		}
 		n.databases = append(n.databases, db)
 	}
-	d.blocks = store.NewBlockStore(n.databases[0])
-	d.states = sm.NewStore(n.databases[1], sm.StoreOptions{DiscardABCIResponses: true})
-	d.evidence = n.databases[2]
-	return d, nil
+	n.disk = stores{store.NewBlockStore(n.databases[0]), sm.NewStore(n.databases[1], sm.StoreOptions{DiscardABCIResponses: true}), n.databases[2]}
+	return nil
+}
+
+// close closes them, when no goroutine of comet's is left: each panics on a file that is closed.
+func (n *node) close() {
+	for _, db := range n.databases {
+		n.stopped("database", db.Close())
+	}
 }
 
 // connect gives every kind of call its own lock, so that CheckTx does not wait for blocks.
@@ -275,9 +280,6 @@ func (n *node) stop(stuck bool) {
 	}
 	if n.apps != nil && n.apps.IsRunning() {
 		n.stopped("proxy", n.apps.Stop())
-	}
-	for _, db := range n.databases {
-		n.stopped("database", db.Close())
 	}
 }
 

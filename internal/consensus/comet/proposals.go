@@ -25,9 +25,11 @@ const resubmitAfter = time.Second
 // proposals are those who wait here, by id, until a commit answers them. One goroutine, run, puts their transactions
 // into comet's pool and again where that lost them, so that nobody who proposes waits for comet's locks.
 type proposals struct {
-	view consensus.View
-	now  func() lamppost.TimeMS
-	wake chan struct{} // there is something to submit
+	view    consensus.View
+	now     func() lamppost.TimeMS
+	self    lamppost.MemberID
+	founder bool
+	wake    chan struct{} // there is something to submit
 
 	mu      sync.Mutex
 	byID    map[lamppost.TxID]*proposal
@@ -35,8 +37,8 @@ type proposals struct {
 	old     [][]byte    // answered by the last block, which had others of their ids
 	waiting int         // calls of Propose
 	status  consensus.Status
-	valid   bool // this member is a validator
-	self    lamppost.MemberID
+	role    string
+	gone    bool // this member has left
 	stopped bool
 	inside  sync.WaitGroup // calls of Propose; none is added once stopped
 }
@@ -64,7 +66,7 @@ func (p *proposal) answered() bool {
 }
 
 func newProposals(cfg *Config, view consensus.View, last consensus.Last) *proposals {
-	return &proposals{view: view, now: cfg.Now, self: cfg.Member, wake: make(chan struct{}, 1), byID: map[lamppost.TxID]*proposal{},
+	return &proposals{view: view, now: cfg.Now, self: cfg.Member, founder: !cfg.self().Joins, wake: make(chan struct{}, 1), byID: map[lamppost.TxID]*proposal{},
 		status: consensus.Status{Engine: "comet", Height: last.Height, Time: last.Time}}
 }
 
@@ -96,7 +98,7 @@ func (s *proposals) enter(id lamppost.TxID, tx []byte) (p *proposal, first bool,
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.stopped:
+	case s.stopped || s.gone:
 		return nil, false, consensus.ErrStopped
 	case s.waiting >= MaxQueued:
 		return nil, false, consensus.ErrBusy
@@ -194,10 +196,8 @@ func (s *proposals) refuse(raw []byte, err error) {
 func (s *proposals) stop() {
 	s.mu.Lock()
 	s.stopped = true
-	for _, p := range s.byID {
-		s.answerLocked(p, consensus.Decision{}, consensus.ErrStopped)
-	}
-	s.status.Role = "stopped"
+	s.sendAway()
+	s.role = "stopped"
 	s.mu.Unlock()
 	s.inside.Wait()
 }
@@ -288,16 +288,27 @@ func (s *proposals) putLost(pool *mempl.CListMempool) {
 	}
 }
 
-func (s *proposals) proposed(by lamppost.MemberID) {
+// seated notes who is a member. One that was and is no more takes nothing: nobody would order it.
+func (s *proposals) seated(members []lamppost.MemberID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.status.Leader = by
+	was := s.role == "validator" || s.founder
+	switch {
+	case slices.Contains(members, s.self):
+		s.role, s.gone = "validator", false
+	case was:
+		s.role, s.gone = "retired", true
+		s.sendAway()
+	default:
+		s.role = "observer"
+	}
 }
 
-func (s *proposals) changed(members []lamppost.MemberID) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.valid = slices.Contains(members, s.self)
+// sendAway answers everybody with ErrStopped. It is called with mu held.
+func (s *proposals) sendAway() {
+	for _, p := range s.byID {
+		s.answerLocked(p, consensus.Decision{}, consensus.ErrStopped)
+	}
 }
 
 // report is what the proposals know of Status.
@@ -305,13 +316,7 @@ func (s *proposals) report() consensus.Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.status
-	st.Queued = s.waiting
-	if st.Role == "" {
-		st.Role = "observer"
-		if s.valid {
-			st.Role = "validator"
-		}
-	}
+	st.Queued, st.Role = s.waiting, s.role
 	for _, p := range s.byID {
 		st.WaitedMS = max(st.WaitedMS, s.now()-p.came)
 	}

@@ -167,7 +167,7 @@ func (c *cluster) leader(of []*node) *node {
 			if s.Role == "leader" && s.Leader == c.name(slices.Index(c.nodes, n)) {
 				return n
 			}
-			if s.Height > 0 && s.Leader == "" && s.Role == "validator" {
+			if s.Leader == "" && s.Role == "validator" {
 				return of[0]
 			}
 		}
@@ -299,6 +299,7 @@ func (l *load) end(c *cluster, n *node) {
 	l.stop()
 	l.wait.Wait()
 	for id, d := range l.answers {
+		c.agreeOn(id, true, []*node{n})
 		if want, ok := n.chain.Decided(id); !ok || !reflect.DeepEqual(d, want) {
 			c.t.Errorf("%x was answered with %+v; decided is %+v (%v)", id[:4], d, want, ok)
 		}

@@ -107,7 +107,8 @@ func (n *node) run() {
 	n.t.Cleanup(func() { // the folder is about to go
 		cancel()
 		select {
-		case <-ended:
+		case err := <-ended:
+			ended <- err
 		case <-time.After(patience):
 		}
 	})
