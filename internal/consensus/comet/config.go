@@ -26,8 +26,8 @@ type Config struct {
 	// the last block of another engine.
 	Start lamppost.Cursor
 
-	ProposeTimeout time.Duration // how long a block may take to arrive; 0: 2 s. Half a second more in every further round
-	VoteTimeout    time.Duration // how long to wait for more votes when two thirds disagree; 0: 1 s. Likewise
+	ProposeTimeout time.Duration // how long a block may take to arrive; 0: 1 s. Half a second more in every further round
+	VoteTimeout    time.Duration // how long to wait for more votes when two thirds disagree; 0: 250 ms. Likewise
 	Keep           time.Duration // how long blocks are kept for members that were away; 0: 7 days
 	Now            func() lamppost.TimeMS
 	Log            *slog.Logger // nil: slog.Default
@@ -43,8 +43,8 @@ type Member struct {
 
 // Defaults.
 const (
-	proposeTimeout = 2 * time.Second
-	voteTimeout    = time.Second
+	proposeTimeout = time.Second
+	voteTimeout    = 250 * time.Millisecond
 	keep           = 7 * 24 * time.Hour
 )
 
