@@ -228,6 +228,16 @@ func (s *seat) must(tx string) consensus.Decision {
 	return d
 }
 
+// moved tells a seat another address of a member.
+func (s *seat) moved(id lamppost.MemberID, address string) {
+	s.cfg.Members = slices.Clone(s.cfg.Members)
+	for i := range s.cfg.Members {
+		if s.cfg.Members[i].ID == id {
+			s.cfg.Members[i].Address = address
+		}
+	}
+}
+
 // freeAddress returns an address on loopback where nobody listens.
 func freeAddress(t testing.TB) string {
 	t.Helper()
@@ -333,6 +343,12 @@ func TestDoubleSigner(t *testing.T) {
 	twin := &seat{t: t, app: newApp(), cfg: all[3].cfg}
 	twin.cfg.Dir, twin.cfg.Listen = t.TempDir(), freeAddress(t)
 	useKey(t, twin.cfg.Dir, keyOf(t, all[3].cfg.Dir))
+	// The third member meets the twin only, the first two do not.
+	nowhere := freeAddress(t)
+	all[2].moved("d", twin.cfg.Listen)
+	all[3].moved("c", nowhere)
+	twin.moved("a", nowhere)
+	twin.moved("b", nowhere)
 	for _, s := range append(all, twin) {
 		s.start()
 	}
