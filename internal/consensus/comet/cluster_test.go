@@ -20,11 +20,15 @@ import (
 // Four members keep what members of a network promise each other. Their consensus keys are their members' keys here.
 func TestCluster(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("two minutes")
+	}
 	founded := lamppost.TimeMS(time.Now().UnixMilli())
 	consensustest.Cluster(t, consensustest.Network{
 		Open: func(t testing.TB, s consensustest.Seat) consensus.Engine {
 			useKey(t, s.Dir, ed25519.PrivKey(s.Key))
-			cfg := comet.Config{Member: s.Member, Dir: s.Dir, Listen: s.Listen, Network: "net", Founded: founded, Now: s.Now, Log: quiet(t)}
+			cfg := comet.Config{Member: s.Member, Dir: s.Dir, Listen: s.Listen, Network: "net", Founded: founded, Now: s.Now,
+				ProposeTimeout: 300 * time.Millisecond, VoteTimeout: 50 * time.Millisecond, Log: quiet(t)}
 			for _, id := range []lamppost.MemberID{"a", "b", "c", "d", "e"} {
 				address := s.Address(id)
 				if id == s.Member {
