@@ -25,8 +25,8 @@ type Cursor uint64
 // Evidence says that an engine caught a member misbehaving at a height, in a form all engines share.
 type Evidence struct {
 	Member MemberID `cbor:"1,keyasint" json:"member"`
-	Height Height   `cbor:"2,keyasint" json:"height"`
-	Kind   uint8    `cbor:"3,keyasint" json:"kind"` // 1: signed two blocks of one height
+	Height Height   `cbor:"2,keyasint" json:"height"` // as the engine counts, see Cursor
+	Kind   uint8    `cbor:"3,keyasint" json:"kind"`   // 1: signed two blocks of one height; 2: a false chain for those outside
 }
 
 // Empty reports whether a block changes neither state nor log.

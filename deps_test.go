@@ -42,6 +42,7 @@ var uses = map[string]string{
 	"internal/consensus/consensustest": ". internal/consensus",
 	"internal/consensus/solo":          ". internal/consensus",
 	"internal/consensus/raft":          ". internal/consensus",
+	"internal/consensus/comet":         ". internal/consensus",
 	"internal/replica":                 ". audit sig tariff internal/archive internal/consensus internal/kv internal/ledger internal/snapshot internal/tilelog",
 	"internal/challenge":               ". internal/archive internal/kv internal/ledger internal/replica",
 	"internal/snapshot":                ". internal/kv",
@@ -99,6 +100,7 @@ var library = map[string]struct{ code, tests string }{
 	"github.com/chromedp/cdproto":             {code: "internal/dashboard/browsertest", tests: "internal/checkpage internal/dashboard"},
 	"github.com/cockroachdb/pebble/v2":        {code: "internal/kv/pebble"},
 	"github.com/cometbft/cometbft":            {code: "internal/consensus/comet"},
+	"github.com/cometbft/cometbft-db":         {code: "internal/consensus/comet"},
 	"github.com/eclipse/paho.golang":          {code: "device/devicemqtt internal/ingest/brokerd", tests: "internal/ingest/mqttd internal/node cmd/lamppost"},
 	"github.com/eclipse/paho.mqtt.golang":     {tests: "device/devicemqtt internal/ingest/mqttd internal/node"},
 	"github.com/fxamacker/cbor/v2":            {code: "."},
@@ -260,6 +262,24 @@ func listed(list, name string) bool { return slices.Contains(strings.Fields(list
 
 func public(dir string) bool {
 	return !strings.HasPrefix(dir, "internal/") && !strings.HasPrefix(dir, "cmd/") && !strings.HasPrefix(dir, "examples/")
+}
+
+// TestSmallBuild protects the gateways' small program: what imports CometBFT is left out of it.
+func TestSmallBuild(t *testing.T) {
+	t.Parallel()
+	found := false
+	for _, s := range sources(t) {
+		if !slices.ContainsFunc(s.imports, func(imp string) bool { return strings.HasPrefix(imp, "github.com/cometbft/") }) {
+			continue
+		}
+		found = true
+		if text, err := os.ReadFile(s.path); err != nil || !strings.HasPrefix(string(text), "//go:build !small\n") {
+			t.Errorf("%s imports CometBFT and does not begin with %q (%v)", s.path, "//go:build !small", err)
+		}
+	}
+	if !found {
+		t.Error("nothing imports CometBFT: is the search broken?")
+	}
 }
 
 // TestForbidden protects the check itself: it must be able to say no.

@@ -122,7 +122,9 @@ func TestClusterCrash(t *testing.T) {
 	w.until("all have the same chain", func() bool {
 		heights := map[lamppost.Height]bool{}
 		for _, c := range w.members {
-			var s struct{ Engine struct{ Height lamppost.Height } }
+			var s struct {
+				Engine struct{ Height lamppost.Height }
+			}
 			c.ask("GET", "/api/status", nil, &s)
 			heights[s.Engine.Height] = true
 		}

@@ -354,10 +354,15 @@ func memberKey(id lamppost.MemberID) ed25519.PrivateKey {
 	return ed25519.NewKeyFromSeed(seed[:])
 }
 
+// PublicKey is the public half of a member's key, of those too who join later.
+func PublicKey(id lamppost.MemberID) ed25519.PublicKey {
+	return slices.Clone(memberKey(id).Public().(ed25519.PublicKey))
+}
+
 func membersOf(names ...string) (all []lamppost.Member) {
 	for _, name := range names {
 		id := lamppost.MemberID(name)
-		all = append(all, lamppost.Member{ID: id, Key: slices.Clone(memberKey(id).Public().(ed25519.PublicKey))})
+		all = append(all, lamppost.Member{ID: id, Key: PublicKey(id)})
 	}
 	return all
 }

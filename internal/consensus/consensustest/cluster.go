@@ -167,7 +167,7 @@ func (c *cluster) leader(of []*node) *node {
 			if s.Role == "leader" && s.Leader == c.name(slices.Index(c.nodes, n)) {
 				return n
 			}
-			if s.Height > 0 && s.Leader == "" && s.Role == "validator" {
+			if s.Leader == "" && s.Role == "validator" {
 				return of[0]
 			}
 		}

@@ -103,7 +103,15 @@ func (n *node) run() {
 	n.cancel, n.ended = cancel, make(chan error, 1)
 	n.label = fmt.Sprintf("%p-%s", n.engine, n.t.Name())
 	go pprof.Do(ctx, pprof.Labels("engine", n.label), func(ctx context.Context) { n.ended <- n.engine.Run(ctx) })
-	n.t.Cleanup(cancel)
+	ended := n.ended
+	n.t.Cleanup(func() { // the folder is about to go
+		cancel()
+		select {
+		case err := <-ended:
+			ended <- err
+		case <-time.After(patience):
+		}
+	})
 }
 
 func (n *node) start(at func(string) error) {

@@ -1,0 +1,56 @@
+//go:build !small
+
+package comet_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/cometbft/cometbft/crypto/ed25519"
+	"github.com/cometbft/cometbft/privval"
+
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/consensus"
+	"github.com/lamppost/lamppost/internal/consensus/comet"
+	"github.com/lamppost/lamppost/internal/consensus/consensustest"
+)
+
+// Four members keep what members of a network promise each other. Their consensus keys are their members' keys here.
+func TestCluster(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("two minutes")
+	}
+	founded := lamppost.TimeMS(time.Now().UnixMilli())
+	consensustest.Cluster(t, consensustest.Network{
+		Open: func(t testing.TB, s consensustest.Seat) consensus.Engine {
+			useKey(t, s.Dir, ed25519.PrivKey(s.Key))
+			cfg := comet.Config{Member: s.Member, Dir: s.Dir, Listen: s.Listen, Network: "net", Founded: founded, Now: s.Now,
+				ProposeTimeout: 300 * time.Millisecond, VoteTimeout: 50 * time.Millisecond, Log: quiet(t)}
+			for _, id := range []lamppost.MemberID{"a", "b", "c", "d", "e"} {
+				address := s.Address(id)
+				if id == s.Member {
+					address = s.Listen
+				}
+				cfg.Members = append(cfg.Members, comet.Member{ID: id, Address: address, Joins: id == "e", Key: consensustest.PublicKey(id)})
+			}
+			e, err := comet.New(cfg, s.App, s.View)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return e
+		},
+		Size: 4, Gap: 15 * time.Second, Changes: true,
+	})
+}
+
+// useKey puts a key into an engine's folder, unless it has one.
+func useKey(t testing.TB, dir string, key ed25519.PrivKey) {
+	t.Helper()
+	path := filepath.Join(dir, "validator_key.json")
+	if _, err := os.Stat(path); err != nil {
+		privval.NewFilePV(key, path, filepath.Join(dir, "validator_state.json")).Save()
+	}
+}

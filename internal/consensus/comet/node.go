@@ -1,0 +1,290 @@
+//go:build !small
+
+package comet
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	dbm "github.com/cometbft/cometbft-db"
+	"github.com/cometbft/cometbft/blocksync"
+	"github.com/cometbft/cometbft/config"
+	cs "github.com/cometbft/cometbft/consensus"
+	"github.com/cometbft/cometbft/crypto/ed25519"
+	"github.com/cometbft/cometbft/evidence"
+	mempl "github.com/cometbft/cometbft/mempool"
+	"github.com/cometbft/cometbft/p2p"
+	"github.com/cometbft/cometbft/p2p/pex"
+	"github.com/cometbft/cometbft/proxy"
+	sm "github.com/cometbft/cometbft/state"
+	"github.com/cometbft/cometbft/store"
+	"github.com/cometbft/cometbft/types"
+	"github.com/cometbft/cometbft/version"
+)
+
+// A node is comet's parts joined. Comet's own package node does the same, brings RPC, indexers and a database driver, and
+// leaves files open and goroutines running when it cannot start.
+type node struct {
+	cfg *Config
+	log logger
+
+	settings  *config.Config
+	key       *signer
+	disk      stores
+	databases []dbm.DB
+	apps      proxy.AppConns
+	bus       *types.EventBus
+	pool      *mempl.CListMempool
+	machine   *cs.State
+	consensus *cs.Reactor
+	transport *p2p.MultiplexTransport
+	peers     *p2p.Switch
+	listens   bool
+}
+
+// stores are comet's files.
+type stores struct {
+	blocks   *store.BlockStore
+	states   sm.Store
+	evidence dbm.DB
+}
+
+// build brings the App to where the files end, and joins the parts.
+func (n *node) build(ctx context.Context, m *machine) error {
+	n.settings = settings(n.cfg)
+	if err := n.connect(m); err != nil {
+		return err
+	}
+	state, err := n.replay(ctx, n.disk)
+	if err != nil {
+		return err
+	}
+	m.store = n.disk.blocks
+	m.pool.seated(m.members)
+	return n.join(n.key, n.disk, state)
+}
+
+// open opens the member's key and comet's files.
+func (n *node) open() error {
+	key, err := openSigner(n.cfg.Dir)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(key.Key.PubKey.Bytes(), n.cfg.self().Key) {
+		return fmt.Errorf("comet: the key in %q is not that of member %q in the network file", n.cfg.Dir, n.cfg.Member)
+	}
+	n.key = key
+	dir := filepath.Join(n.cfg.Dir, dataDir)
+	if err := errors.Join(makeDir(n.cfg.Dir, dir), makeDir(n.cfg.Dir, filepath.Join(n.cfg.Dir, walDir))); err != nil {
+		return err
+	}
+	for _, name := range []string{"blockstore", "state", "evidence"} {
+		db, err := dbm.NewGoLevelDB(name, dir)
+		if err != nil {
+			return fmt.Errorf("comet: opening %q: %w", filepath.Join(dir, name+".db"), err)
+		}
+		n.databases = append(n.databases, db)
+	}
+	n.disk = stores{store.NewBlockStore(n.databases[0]), sm.NewStore(n.databases[1], sm.StoreOptions{DiscardABCIResponses: true}), n.databases[2]}
+	return nil
+}
+
+// close closes them, when no goroutine of comet's is left: each panics on a file that is closed.
+func (n *node) close() {
+	for _, db := range n.databases {
+		n.stopped("database", db.Close())
+	}
+}
+
+// connect gives every kind of call its own lock, so that CheckTx does not wait for blocks.
+func (n *node) connect(m *machine) error {
+	n.apps = proxy.NewAppConns(proxy.NewConnSyncLocalClientCreator(m), proxy.NopMetrics())
+	n.apps.SetLogger(n.log.With("module", "proxy"))
+	if err := n.apps.Start(); err != nil {
+		return err
+	}
+	n.bus = types.NewEventBus()
+	n.bus.SetLogger(n.log.With("module", "events"))
+	return n.bus.Start()
+}
+
+// replay gives the App the blocks that it has not committed.
+func (n *node) replay(ctx context.Context, d stores) (state sm.State, err error) {
+	doc, err := genesis(n.cfg)
+	if err != nil {
+		return state, err
+	}
+	if state, err = d.states.LoadFromDBOrGenesisDoc(doc); err != nil {
+		return state, err
+	}
+	if state.ChainID != n.cfg.Network {
+		return state, fmt.Errorf("comet: %q holds network %q, not %q", n.cfg.Dir, state.ChainID, n.cfg.Network)
+	}
+	h := cs.NewHandshaker(d.states, state, d.blocks, doc)
+	h.SetLogger(n.log.With("module", "consensus"))
+	h.SetEventBus(n.bus)
+	if err := h.HandshakeWithContext(ctx, n.apps); err != nil {
+		return state, fmt.Errorf("comet: bringing the ledger to the last block: %w", err)
+	}
+	return d.states.Load()
+}
+
+func (n *node) join(key *signer, d stores, state sm.State) error {
+	log := func(module string) logger { return n.log.With("module", module).(logger) }
+	n.pool = mempl.NewCListMempool(n.settings.Mempool, n.apps.Mempool(), state.LastBlockHeight,
+		mempl.WithPreCheck(sm.TxPreCheck(state)), mempl.WithPostCheck(sm.TxPostCheck(state)))
+	n.pool.EnableTxsAvailable()
+	gossip := mempl.NewReactor(n.settings.Mempool, n.pool)
+	gossip.SetLogger(log("mempool"))
+
+	faults, err := evidence.NewPool(d.evidence, d.states, d.blocks)
+	if err != nil {
+		return err
+	}
+	accuse := evidence.NewReactor(faults)
+	accuse.SetLogger(log("evidence"))
+
+	exec := sm.NewBlockExecutor(d.states, log("state"), n.apps.Consensus(), n.pool, faults, d.blocks,
+		sm.BlockExecutorWithBlockTimeTolerance(n.settings.Consensus.BlockTimeTolerance))
+	alone := state.Validators.Size() == 1 && state.Validators.HasAddress(key.Key.Address)
+	sync := blocksync.NewReactorWithAddr(state.Copy(), exec, d.blocks, !alone, key.Key.Address, blocksync.NopMetrics(), 0)
+	sync.SetLogger(log("blocksync"))
+
+	n.machine = cs.NewState(n.settings.Consensus, state.Copy(), exec, d.blocks, n.pool, faults)
+	n.machine.SetLogger(log("consensus"))
+	n.machine.SetPrivValidator(key)
+	n.consensus = cs.NewReactor(n.machine, !alone)
+	n.consensus.SetLogger(log("consensus"))
+	n.consensus.SetEventBus(n.bus)
+
+	return n.network(&p2p.NodeKey{PrivKey: key.Key.PrivKey}, state, map[string]p2p.Reactor{
+		"MEMPOOL": gossip, "BLOCKSYNC": sync, "CONSENSUS": n.consensus, "EVIDENCE": accuse})
+}
+
+// network joins the reactors to the other members' and to nobody else's: there is no exchange of addresses, and who has
+// no member's key is sent away.
+func (n *node) network(key *p2p.NodeKey, state sm.State, reactors map[string]p2p.Reactor) error {
+	info := p2p.DefaultNodeInfo{
+		ProtocolVersion: p2p.NewProtocolVersion(version.P2PProtocol, state.Version.Consensus.Block, state.Version.Consensus.App),
+		DefaultNodeID:   key.ID(), ListenAddr: n.settings.P2P.ListenAddress, Network: n.cfg.Network, Version: version.TMCoreSemVer,
+		Channels: []byte{blocksync.BlocksyncChannel, cs.StateChannel, cs.DataChannel, cs.VoteChannel, cs.VoteSetBitsChannel,
+			mempl.MempoolChannel, evidence.EvidenceChannel},
+		Moniker: n.settings.Moniker, Other: p2p.DefaultNodeInfoOther{TxIndex: "off"},
+	}
+	if err := info.Validate(); err != nil {
+		return fmt.Errorf("comet: listen address %q: %w", n.cfg.Listen, err)
+	}
+	n.transport = p2p.NewMultiplexTransport(info, *key, p2p.MConnConfig(n.settings.P2P))
+	p2p.MultiplexTransportMaxIncomingConnections(2 * maxMembers)(n.transport)
+	n.peers = p2p.NewSwitch(n.settings.P2P, n.transport, p2p.SwitchPeerFilters(n.admit))
+	log := n.log.With("module", "p2p")
+	n.peers.SetLogger(log)
+	for name, r := range reactors {
+		n.peers.AddReactor(name, r)
+	}
+	n.peers.SetNodeInfo(info)
+	n.peers.SetNodeKey(key)
+	book := pex.NewAddrBook("", false) // never started, hence never written; the switch must have one
+	book.SetLogger(log)
+	n.peers.SetAddrBook(book)
+	return nil
+}
+
+func nodeID(m *Member) p2p.ID { return p2p.PubKeyToID(ed25519.PubKey(m.Key)) }
+
+func (n *node) admit(_ p2p.IPeerSet, peer p2p.Peer) error {
+	if slices.ContainsFunc(n.cfg.Members, func(m Member) bool { return nodeID(&m) == peer.ID() }) {
+		return nil
+	}
+	return errors.New("no member's key")
+}
+
+func (n *node) start() error {
+	addr, err := p2p.NewNetAddressString(p2p.IDAddressString(nodeID(n.cfg.self()), n.settings.P2P.ListenAddress))
+	if err != nil {
+		return fmt.Errorf("comet: listen address %q: %w", n.cfg.Listen, err)
+	}
+	if err := n.transport.Listen(*addr); err != nil {
+		return fmt.Errorf("comet: listening: %w", err)
+	}
+	n.listens = true
+	return n.peers.Start()
+}
+
+// dial keeps connections to all other members. Of two members the one whose name sorts first dials, the other only if it
+// is not called: two who dial each other at once hang up on each other.
+func (n *node) dial(ctx context.Context, ours *sync.WaitGroup) {
+	for _, m := range n.cfg.Members {
+		if m.ID != n.cfg.Member {
+			ours.Go(func() { n.keep(ctx, m) })
+		}
+	}
+}
+
+func (n *node) keep(ctx context.Context, m Member) {
+	pause, id, told := time.Duration(0), nodeID(&m), false
+	if n.cfg.Member > m.ID {
+		pause = dialPause
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause + rand.N(dialPause/4)):
+		}
+		pause = dialPause
+		if n.cfg.Member > m.ID {
+			pause = 2 * dialPause
+		}
+		if n.peers.Peers().Has(id) {
+			told = false
+			continue
+		}
+		addr, err := p2p.NewNetAddressString(p2p.IDAddressString(id, m.Address))
+		if err == nil {
+			err = n.peers.DialPeerWithAddress(addr)
+		}
+		var busy p2p.ErrCurrentlyDialingOrExistingAddress
+		if err != nil && !told && !errors.As(err, &busy) && ctx.Err() == nil {
+			told = true
+			n.cfg.Log.Warn("no connection to a member; trying on", "member", m.ID, "address", m.Address, "err", err)
+		}
+	}
+}
+
+const dialPause = time.Second
+
+// stop ends whatever of the node was started. Stuck says that the App failed where comet's state machine was starting.
+func (n *node) stop(stuck bool) {
+	if stuck && n.consensus != nil && !n.consensus.WaitSync() {
+		unstick(n.machine)
+	}
+	if n.peers != nil && n.peers.IsRunning() {
+		n.stopped("switch", n.peers.Stop())
+	}
+	if n.listens {
+		n.stopped("transport", n.transport.Close())
+	}
+	if n.machine != nil {
+		n.stopped("log", closeLog(n.machine))
+	}
+	if n.bus != nil && n.bus.IsRunning() {
+		n.stopped("events", n.bus.Stop())
+	}
+	if n.apps != nil && n.apps.IsRunning() {
+		n.stopped("proxy", n.apps.Stop())
+	}
+}
+
+func (n *node) stopped(part string, err error) {
+	if err != nil {
+		n.cfg.Log.Warn("stopping", "part", part, "err", err)
+	}
+}

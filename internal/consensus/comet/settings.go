@@ -1,0 +1,71 @@
+//go:build !small
+
+package comet
+
+import (
+	"path/filepath"
+	"time"
+
+	"github.com/cometbft/cometbft/config"
+	"github.com/cometbft/cometbft/crypto/ed25519"
+	"github.com/cometbft/cometbft/types"
+
+	"github.com/lamppost/lamppost"
+)
+
+// Folders inside the engine's.
+const (
+	dataDir = "data"
+	walDir  = "wal"
+)
+
+// power is every validator's. Comet's block sync takes a member for one that the chain waits for if its power reaches a
+// third of the whole, rounded down: with powers of 1, any of up to five members, which then never syncs.
+const power = 1000
+
+// settings are what differs from comet's defaults; docs/decisions/0010-comet.md says why.
+func settings(cfg *Config) *config.Config {
+	c := config.DefaultConfig()
+	c.SetRoot(cfg.Dir)
+	c.Moniker = string(cfg.Member)
+
+	c.Consensus.WalPath = filepath.Join(walDir, "wal")
+	c.Consensus.CreateEmptyBlocks = false
+	c.Consensus.TimeoutPropose = cfg.ProposeTimeout
+	c.Consensus.TimeoutPrevote = cfg.VoteTimeout
+	c.Consensus.TimeoutPrecommit = cfg.VoteTimeout
+	c.Consensus.TimeoutCommit = 0
+	c.Consensus.SkipTimeoutCommit = true
+	c.Consensus.PeerGossipSleepDuration = 10 * time.Millisecond
+	c.Consensus.PeerQueryMaj23SleepDuration = 500 * time.Millisecond
+
+	c.P2P.ListenAddress = "tcp://" + cfg.Listen
+	c.P2P.FlushThrottleTimeout = 10 * time.Millisecond
+	c.P2P.SendRate, c.P2P.RecvRate = peerBytesPerSecond, peerBytesPerSecond
+	c.P2P.AllowDuplicateIP = true
+	c.P2P.MaxNumInboundPeers, c.P2P.MaxNumOutboundPeers = maxMembers, maxMembers
+
+	c.Mempool.Size = maxPoolTxs
+	c.Mempool.MaxTxsBytes = maxPoolBytes
+	c.Mempool.CacheSize = maxSeen
+	c.Mempool.MaxTxBytes = maxTxBytes
+	return c
+}
+
+// genesis is the same on all members.
+func genesis(cfg *Config) (*types.GenesisDoc, error) {
+	params := types.DefaultConsensusParams()
+	params.Block.MaxBytes = maxBlockBytes
+	params.Evidence.MaxBytes = maxEvidenceBytes
+	doc := &types.GenesisDoc{GenesisTime: time.UnixMilli(int64(cfg.Founded)).UTC(), ChainID: cfg.Network, InitialHeight: 1, ConsensusParams: params}
+	for _, m := range cfg.Members {
+		if !m.Joins {
+			key := ed25519.PubKey(m.Key)
+			doc.Validators = append(doc.Validators, types.GenesisValidator{Address: key.Address(), PubKey: key, Power: power, Name: string(m.ID)})
+		}
+	}
+	return doc, doc.ValidateAndComplete()
+}
+
+// blockRoom keeps the limits honest: what the App may fill a block with fits into comet's block.
+var _ = [maxBlockBytes - lamppost.MaxBlockBytes - maxEvidenceBytes]byte{}
