@@ -6,7 +6,7 @@ import (
 	"github.com/lamppost/lamppost"
 )
 
-// Limits and settings; docs/decisions/0009-raft.md says why and gives the figures.
+// Limits and settings: docs/decisions/0009-raft.md says why and gives the figures.
 const (
 	maxCallers    = 1024     // calls of Propose that wait here; more are ErrBusy
 	maxOpen       = 4096     // proposals that wait here for their block, those of other members included
