@@ -1,10 +1,6 @@
 package raft
 
-import (
-	"time"
-
-	"github.com/lamppost/lamppost"
-)
+import "time"
 
 // Limits and settings: docs/decisions/0009-raft.md says why and gives the figures.
 const (
@@ -17,10 +13,8 @@ const (
 	maxRoots      = 64       // last roots that a leader's word is compared with
 	maxConns      = 256      // accepted connections
 
-	maxEntry    = 64 + lamppost.MaxNameBytes + lamppost.MaxBlockBytes + 4*lamppost.MaxBlockTxs // an encoded entry
-	maxMembers  = 1 << 16                                                                      // bytes of members in a snapshot's header
-	maxRefusal  = 512                                                                          // bytes of a refusal's text between members
-	segmentSize = 64 << 10                                                                     // of the log's files
+	maxRefusal  = 512      // bytes of a refusal's text between members
+	segmentSize = 64 << 10 // of the log's files
 
 	defaultTimeout   = 500 * time.Millisecond // of heartbeats and elections
 	maxAppendEntries = 8                      // entries that are sent, and committed, together
