@@ -1,6 +1,6 @@
 // Package consensustest is the contract of consensus.Engine as a test suite: what every engine promises to the App it
-// drives and to whoever proposes, checked the same way. [Run] drives one engine at a time; [Cluster], in cluster.go and
-// network.go, checks what the members of a network promise each other.
+// drives and to whoever proposes, checked the same way. [Run] drives one engine at a time; [Cluster], in cluster.go,
+// network.go and members.go, checks what the members of a network promise each other.
 //
 // Start reading at [Run]. The App of the suite, in app.go, checks the engine from inside.
 package consensustest

@@ -1,12 +1,8 @@
 package raft
 
-import (
-	"time"
+import "time"
 
-	"github.com/lamppost/lamppost"
-)
-
-// Limits and settings; docs/decisions/0009-raft.md says why and gives the figures.
+// Limits and settings: docs/decisions/0009-raft.md says why and gives the figures.
 const (
 	maxCallers    = 1024     // calls of Propose that wait here; more are ErrBusy
 	maxOpen       = 4096     // proposals that wait here for their block, those of other members included
@@ -17,10 +13,8 @@ const (
 	maxRoots      = 64       // last roots that a leader's word is compared with
 	maxConns      = 256      // accepted connections
 
-	maxEntry    = 64 + lamppost.MaxNameBytes + lamppost.MaxBlockBytes + 4*lamppost.MaxBlockTxs // an encoded entry
-	maxMembers  = 1 << 16                                                                      // bytes of members in a snapshot's header
-	maxRefusal  = 512                                                                          // bytes of a refusal's text between members
-	segmentSize = 64 << 10                                                                     // of the log's files
+	maxRefusal  = 512      // bytes of a refusal's text between members
+	segmentSize = 64 << 10 // of the log's files
 
 	defaultTimeout   = 500 * time.Millisecond // of heartbeats and elections
 	maxAppendEntries = 8                      // entries that are sent, and committed, together
