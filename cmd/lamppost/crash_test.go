@@ -24,6 +24,7 @@ import (
 	"github.com/lamppost/lamppost/device"
 	"github.com/lamppost/lamppost/device/devicemqtt"
 	"github.com/lamppost/lamppost/internal/archive"
+	"github.com/lamppost/lamppost/internal/archive/dir"
 	"github.com/lamppost/lamppost/internal/kv"
 	"github.com/lamppost/lamppost/internal/kv/pebble"
 	"github.com/lamppost/lamppost/internal/replica"
@@ -324,7 +325,7 @@ func (c *crash) check() {
 			c.t.Errorf("checkpoint of size %d with root %s was seen; the log now has %v there (%v)", cp.Size, cp.Root, root, err)
 		}
 	}
-	found, err := replica.Fsck(context.Background(), archive.View{Reader: store}, files, func(_, _ lamppost.Height) {})
+	found, err := replica.Fsck(context.Background(), bodies(c.t, c.dir, store), files, func(_, _ lamppost.Height) {})
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -338,11 +339,25 @@ func (c *crash) check() {
 	}
 }
 
+// bodies reads what is kept in a folder, also in packs.
+func bodies(t *testing.T, folder string, store kv.Store) archive.View {
+	objects, err := dir.Open(filepath.Join(folder, "archive"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	packs, err := archive.NewPacks(store, objects)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return archive.View{Reader: store, Packs: packs}
+}
+
 // checkArchive counts every report and transfer that was accepted.
-func (c *crash) checkArchive(store kv.Reader) {
+func (c *crash) checkArchive(store kv.Store) {
 	reports, memos := map[string]int{}, map[string]int{}
+	view := bodies(c.t, c.dir, store)
 	for h := lamppost.Height(1); ; h++ {
-		blk, err := archive.View{Reader: store}.Block(h)
+		blk, err := view.Block(h)
 		if errors.Is(err, archive.ErrAbsent) {
 			break
 		}
@@ -350,7 +365,7 @@ func (c *crash) checkArchive(store kv.Reader) {
 			c.t.Fatal(err)
 		}
 		for i := range blk.Count {
-			rec, err := archive.View{Reader: store}.Tx(h, i)
+			rec, err := view.Tx(h, i)
 			if err != nil {
 				c.t.Fatal(err)
 			}

@@ -85,12 +85,13 @@ type meter struct {
 	n     uint64
 }
 
-const outageHold = 16 // MiB
+// outageHold is how much the gateway may hold, in MiB: all that is sent, at some 300 bytes a report.
+func outageHold() int64 { return 16 + int64(*rounds)/2 }
 
 // start runs `lamppost gateway`; only the first start is told the token.
 func (o *outage) start(token string) {
 	o.cmd = exec.Command(os.Args[0], "gateway", "--data", o.dir, "--upstream", "http://"+o.node.http, "--id", "cellar",
-		"--http", o.addr, "--mqtt", "off", "--linger", "20ms", "--hold-mib", fmt.Sprint(outageHold))
+		"--http", o.addr, "--mqtt", "off", "--linger", "20ms", "--hold-mib", fmt.Sprint(outageHold()))
 	o.cmd.Env = append(os.Environ(), asProgram+"=1", "LAMPPOST_GATEWAY_TOKEN="+token)
 	out, err := o.cmd.StdoutPipe()
 	if err != nil {
@@ -257,7 +258,7 @@ func (o *outage) measure() {
 		return nil // files come and go
 	})
 	o.disk = max(o.disk, size)
-	if limit := gateway.Disk(outageHold << 20); size > limit {
+	if limit := gateway.Disk(outageHold() << 20); size > limit {
 		o.t.Errorf("the gateway's folder has %d bytes, more than gateway.Disk promises: %d", size, limit)
 	}
 }
@@ -290,16 +291,17 @@ func (o *outage) check() {
 	}
 	defer store.Close()
 	o.node.checkArchive(store)
+	view := bodies(o.t, o.node.dir, store)
 	high := map[lamppost.DeviceID]uint64{}
 	var last lamppost.Seq
 	segments := 0
 	for h := lamppost.Height(1); ; h++ {
-		blk, err := archive.View{Reader: store}.Block(h)
+		blk, err := view.Block(h)
 		if errors.Is(err, archive.ErrAbsent) {
 			break
 		}
 		for i := range blk.Count {
-			rec, err := archive.View{Reader: store}.Tx(h, i)
+			rec, err := view.Tx(h, i)
 			if err != nil {
 				o.t.Fatal(err)
 			}
@@ -333,12 +335,12 @@ func (o *outage) check() {
 	if want := *rounds * outageDevices; o.sent != want || len(high) != outageDevices {
 		o.t.Errorf("%d reports of %d devices were acknowledged and found, want %d of %d", o.sent, len(high), want, outageDevices)
 	}
-	found, err := replica.Fsck(o.t.Context(), archive.View{Reader: store}, tilelog.FS{FS: os.DirFS(filepath.Join(o.node.dir, "log"))}, func(_, _ lamppost.Height) {})
+	found, err := replica.Fsck(o.t.Context(), view, tilelog.FS{FS: os.DirFS(filepath.Join(o.node.dir, "log"))}, func(_, _ lamppost.Height) {})
 	if err != nil {
 		o.t.Fatal(err)
 	}
 	for _, f := range found.Faults {
 		o.t.Errorf("fsck: %s: %s", f.Where, f.What)
 	}
-	o.t.Logf("%d reports in %d segments; at most %d KiB on the gateway's disk, %d allowed", o.sent, segments, o.disk>>10, gateway.Disk(outageHold<<20)>>10)
+	o.t.Logf("%d reports in %d segments; at most %d KiB on the gateway's disk, %d allowed", o.sent, segments, o.disk>>10, gateway.Disk(outageHold()<<20)>>10)
 }
