@@ -81,22 +81,26 @@ func (w *crew) leader() *crash {
 	return nil
 }
 
-// TestClusterCrash kills members of a network of three with SIGKILL, whoever leads each other time, while devices report over MQTT to
+// TestClusterCrash kills members of a network with SIGKILL, under raft whoever leads each other time, while devices report over MQTT to
 // any of them. Afterwards every acknowledged report is in the chain of every member once, and all have the same chain.
 //
 // A longer run: go test ./cmd/lamppost -run TestClusterCrash -clusterkills 60 -timeout 30m -v
 func TestClusterCrash(t *testing.T) {
 	t.Parallel()
+	t.Run("raft", func(t *testing.T) { clusterCrash(t, "raft", 3) })
+	t.Run("comet", func(t *testing.T) { clusterCrash(t, "comet", 4) })
+}
+
+func clusterCrash(t *testing.T, engine string, n int) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 3))
-	w := found(t, "raft", 3)
+	w := found(t, engine, n)
 	first := w.members[0]
-	for end := time.Now().Add(time.Minute); w.leader() == nil; time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("nobody leads")
-		}
-	}
+	w.until("the network works", func() bool {
+		ok, code := first.ask("POST", "/api/parties", map[string]string{"id": "zoe", "name": "Zoe"}, nil)
+		return ok || strings.HasPrefix(code, "exists")
+	})
 	first.setUp()
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup

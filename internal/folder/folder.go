@@ -28,6 +28,7 @@ const (
 	URL       = "node.url"    // likewise
 	Erasures  = "erasures.again"
 	Raft      = "raft"         // the engine's log
+	Comet     = "comet"        // the engine's blocks, votes and key
 	Network   = "network.yaml" // the founding, of several members
 	Card      = "member.yaml"  // which of them this folder is
 	Staging   = "backup.tmp"   // while a backup is made

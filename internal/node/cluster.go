@@ -1,17 +1,21 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/consensus"
+	"github.com/lamppost/lamppost/internal/consensus/comet"
 	"github.com/lamppost/lamppost/internal/consensus/raft"
 	"github.com/lamppost/lamppost/internal/consensus/solo"
 	"github.com/lamppost/lamppost/internal/folder"
@@ -93,6 +97,8 @@ func (n *Node) openEngine() (consensus.Engine, error) {
 		return solo.New(solo.Config{App: n.rep, View: n.rep, Member: n.cfg.Member, Now: n.now}), nil
 	case lamppost.Raft:
 		return n.openRaft(&is)
+	case lamppost.Comet:
+		return n.openComet(&is)
 	}
 	return nil, fmt.Errorf("the network orders by %s, which this program cannot", is.Engine)
 }
@@ -112,6 +118,32 @@ func (n *Node) openRaft(is *lamppost.Network) (consensus.Engine, error) {
 	n.links = &network.TLS{ID: n.cfg.Member, Key: ed25519.NewKeyFromSeed(n.key.Seed()), Members: n.members}
 	cfg.TLS = func() (*tls.Config, error) { return n.links.Config() }
 	return raft.New(cfg, n.rep, n.rep)
+}
+
+func (n *Node) openComet(is *lamppost.Network) (consensus.Engine, error) {
+	v := ledger.View{Reader: n.store}
+	founding, err := v.Founding()
+	if err != nil {
+		return nil, err
+	}
+	first, err := n.archive().Block(1)
+	if err != nil {
+		return nil, err
+	}
+	cfg := comet.Config{Network: n.cfg.Network, Member: n.cfg.Member, Dir: filepath.Join(n.cfg.Data, folder.Comet), Key: ed25519.NewKeyFromSeed(n.key.Seed()),
+		Founded: first.Time + 1, Now: n.now, Log: n.cfg.Log}
+	if cfg.Listen, err = n.memberListen(); err != nil {
+		return nil, err
+	}
+	for i, m := range slices.Concat(founding.Members, is.Members) {
+		if !slices.ContainsFunc(cfg.Members, func(o comet.Member) bool { return o.ID == m.ID }) {
+			cfg.Members = append(cfg.Members, comet.Member{ID: m.ID, Address: cmp.Or(n.address(m.ID), m.Address), Key: m.Key, Joins: i >= len(founding.Members)})
+		}
+	}
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	return comet.New(cfg, n.rep, n.rep)
 }
 
 // members are those there are now.

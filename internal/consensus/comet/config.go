@@ -15,6 +15,7 @@ import (
 type Config struct {
 	Member  lamppost.MemberID // this one
 	Dir     string            // an existing folder for the engine's keys, blocks and log
+	Key     []byte            // the Ed25519 private key of votes and connections, 64 bytes; nil: the folder's own, drawn at the first start
 	Listen  string            // host:port for the other members' connections
 	Network string            // at most 50 bytes
 

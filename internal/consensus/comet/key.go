@@ -3,6 +3,7 @@
 package comet
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -24,7 +25,7 @@ const (
 
 // PublicKey returns the public half of the key in an engine's folder, and makes the key if the folder has none.
 func PublicKey(dir string) ([]byte, error) {
-	s, err := openSigner(dir)
+	s, err := openSigner(dir, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -37,14 +38,20 @@ type signer struct {
 	dir string
 }
 
-// openSigner reads the key and what was signed with it. Comet's own loader ends the process where a file is damaged.
-func openSigner(dir string) (*signer, error) {
+// openSigner reads the key and what was signed with it. Comet's own loader ends the process where a file is damaged. A folder without a
+// key takes the one that is given, or draws one.
+func openSigner(dir string, given []byte) (*signer, error) {
 	key, err := readKey(filepath.Join(dir, keyFile))
 	made := errors.Is(err, fs.ErrNotExist)
-	if made {
+	switch {
+	case made && given != nil:
+		key = ed25519.PrivKey(given)
+	case made:
 		key = ed25519.GenPrivKey()
-	} else if err != nil {
+	case err != nil:
 		return nil, err
+	case given != nil && !bytes.Equal(key.Bytes(), given):
+		return nil, fmt.Errorf("comet: %q holds another key than this member's", filepath.Join(dir, keyFile))
 	}
 	s := &signer{privval.NewFilePV(key, filepath.Join(dir, keyFile), filepath.Join(dir, signFile)), dir}
 	if made {

@@ -73,7 +73,7 @@ func (n *node) build(ctx context.Context, m *machine) error {
 
 // open opens the member's key and comet's files.
 func (n *node) open() error {
-	key, err := openSigner(n.cfg.Dir)
+	key, err := openSigner(n.cfg.Dir, n.cfg.Key)
 	if err != nil {
 		return err
 	}
