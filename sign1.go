@@ -19,7 +19,7 @@ const (
 	PurposeTx      Purpose = "transaction"
 	PurposeCustody Purpose = "custody" // a gateway's receipt for a report it holds
 
-	PurposeLogin   Purpose = "login"   // a device says to any member who it is: Login
+	PurposeLogin Purpose = "login" // a device says to any member who it is: Login
 
 	PurposeDeviceKey  Purpose = "device-key"  // a device's word that another key takes over: KeyChange
 	PurposeGatewayKey Purpose = "gateway-key" // a gateway's

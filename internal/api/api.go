@@ -32,6 +32,11 @@ type Config struct {
 
 	// Order signs a body as the node's member, proposes it and waits until it is decided.
 	Order Registrar
+	// Agreed returns the latest checkpoint that a quorum of members has signed. Nil: one member's signature is enough.
+	Agreed func() (Cosigned, error)
+	// Sign returns the checkpoint of a size of the published log, signed by this member.
+	Sign func(size int64) (string, error)
+
 	// Checkpoint returns the latest published checkpoint: as a signed note, read, and when it was published. Before the
 	// first it returns an error.
 	Checkpoint func() (note string, c lamppost.Checkpoint, published lamppost.TimeMS, err error)
@@ -49,7 +54,6 @@ type Config struct {
 
 	Network    string
 	Member     lamppost.MemberID
-	Quorum     int // members that a reader of network.pin asks for; 0: 1
 	Now        func() lamppost.TimeMS
 	Speed      float64 // of Now against the wall clock; 0: 1
 	Version    string
@@ -101,7 +105,6 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Speed == 0 {
 		cfg.Speed = 1
 	}
-	cfg.Quorum = max(1, cfg.Quorum)
 	if cfg.Conflict == nil {
 		cfg.Conflict = func() *Conflict { return nil }
 	}
@@ -150,6 +153,7 @@ func (s *Server) routes() []route {
 		{"GET /api/gateways/{id}/keys", closed, s.getGatewayKeys},
 		{"POST /api/gateways/{id}/revoke", closed, s.postGatewayRevoke},
 		{"POST /api/fraud", public, s.postFraud},
+		{"GET /api/checkpoints/{size}", public, s.getCheckpoint},
 		{"GET /api/network", closed, s.getNetwork},
 		{"POST /api/network", closed, s.postNetwork},
 		{"GET /api/keeping", closed, s.getKeeping},

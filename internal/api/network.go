@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"strconv"
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/archive"
@@ -54,4 +55,23 @@ func (s *Server) getNetwork(w http.ResponseWriter, _ *http.Request) error {
 
 func (s *Server) postNetwork(w http.ResponseWriter, r *http.Request) error {
 	return post[lamppost.NetworkBody](s, w, r, lamppost.TxNetwork)
+}
+
+// getCheckpoint is for the other members, who need this one's signature on the checkpoint that they publish. It tells nothing that
+// the published log does not.
+func (s *Server) getCheckpoint(w http.ResponseWriter, r *http.Request) error {
+	size, err := strconv.ParseInt(r.PathValue("size"), 10, 64)
+	if err != nil || size < 1 {
+		return badRequest("a checkpoint is asked for by its size, such as /api/checkpoints/26")
+	}
+	if s.cfg.Sign == nil {
+		return notReady("nothing is signed here")
+	}
+	note, err := s.cfg.Sign(size)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, err = w.Write([]byte(note))
+	return err
 }

@@ -95,7 +95,7 @@ func (s *Server) proven(want func(archive.View) (replica.Want, error), file func
 		if checkpointErr != nil {
 			return checkpointErr
 		}
-		proof, err := replica.Prove(r, s.cfg.Network, []string{c.Note}, s.tree(c.Checkpoint), what)
+		proof, err := replica.Prove(r, s.cfg.Network, c.Notes(), s.tree(c.Checkpoint), what)
 		if err != nil {
 			return s.unpublished(err)
 		}

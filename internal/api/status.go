@@ -63,7 +63,7 @@ func (s *Server) pin(r kv.Reader) (*audit.Pin, error) {
 	if err != nil {
 		return nil, err
 	}
-	pin := &audit.Pin{Network: g.Network, Quorum: s.cfg.Quorum, Members: g.Members}
+	pin := &audit.Pin{Network: g.Network, Quorum: g.Engine.Quorum(len(g.Members)), Members: g.Members}
 	if w := s.cfg.Witnesses; w != nil {
 		pin.Witnesses, pin.WitnessQuorum = w.Keys, w.Quorum
 	}

@@ -23,7 +23,12 @@ type Cosigned struct {
 	lamppost.Checkpoint
 	Note string
 	Keys []string // verifier keys of these lines, ascending
+
+	Others []string // the same checkpoint as other members signed it, as many as a quorum takes
 }
+
+// Notes are the signed checkpoints of a quorum.
+func (c *Cosigned) Notes() []string { return append([]string{c.Note}, c.Others...) }
 
 // A WitnessState is how it stands with one witness.
 type WitnessState struct {
@@ -46,6 +51,13 @@ type Conflict struct {
 
 // provable is the checkpoint that files are proven against.
 func (s *Server) provable() (Cosigned, error) {
+	if s.cfg.Agreed != nil {
+		c, err := s.cfg.Agreed()
+		if err != nil {
+			return c, notReady("too few members have signed the same checkpoint yet: ask again in a few seconds")
+		}
+		return c, nil
+	}
 	if s.cfg.Witnesses != nil {
 		c, err := s.cfg.Witnesses.Cosigned()
 		if err != nil {

@@ -29,6 +29,7 @@ const (
 	Erasures  = "erasures.again"
 	Raft      = "raft"         // the engine's log
 	Comet     = "comet"        // the engine's blocks, votes and key
+	Evidence  = "evidence"     // what members signed that proves that one of them lied
 	Network   = "network.yaml" // the founding, of several members
 	Card      = "member.yaml"  // which of them this folder is
 	Staging   = "backup.tmp"   // while a backup is made

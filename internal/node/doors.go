@@ -83,10 +83,10 @@ func (n *Node) openFrontDoors() (err error) {
 func (n *Node) openWeb() error {
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	n.registerMetrics()
-	server, err := api.New(api.Config{
+	cfg := api.Config{
 		Store: n.store, Order: n.Order, Checkpoint: n.Checkpoint, Status: n.engine.Status, Verify: n.verification, Files: n.publisher.Storage,
 		LogArchive: n.cfg.LogArchive, Packs: n.packs, Witnesses: n.witnesses(), Conflict: n.conflict.Load,
-		Network: n.cfg.Network, Member: n.cfg.Member, Quorum: 1, Now: n.now, Speed: n.cfg.Speed, Version: Version(),
+		Network: n.cfg.Network, Member: n.cfg.Member, Now: n.now, Speed: n.cfg.Speed, Version: Version(),
 		AdminToken: n.token, Live: n.live, Devices: n.devices, Gateways: n.gateways, Seen: n.seen, Broker: n.brokerStatus,
 		Snapshots: &api.Snapshots{Dir: n.snaps.dir, State: n.SnapshotState, Take: n.TakeSnapshot},
 		Scrub:     n.scrubState,
@@ -97,8 +97,12 @@ func (n *Node) openWeb() error {
 		Check: func(w http.ResponseWriter, r *http.Request, pin string) {
 			checkpage.Content{Pin: pin, Version: Version()}.Serve(w, r)
 		},
-		Metrics: promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{}), Log: n.cfg.Log,
-	})
+		Metrics: promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{}), Log: n.cfg.Log, Sign: n.Sign,
+	}
+	if n.file != nil {
+		cfg.Agreed = n.Agreed
+	}
+	server, err := api.New(cfg)
 	if err != nil {
 		return err
 	}

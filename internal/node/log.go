@@ -45,7 +45,7 @@ func (n *Node) openLog() error {
 
 // writePin writes whose signatures count now.
 func (n *Node) writePin(members []lamppost.Member) error {
-	pin := audit.Pin{Network: n.cfg.Network, Quorum: 1, Members: members}
+	pin := audit.Pin{Network: n.cfg.Network, Quorum: n.quorum(members), Members: members}
 	if w := n.witnesses(); w != nil {
 		pin.Witnesses, pin.WitnessQuorum = w.Keys, w.Quorum
 	}

@@ -74,6 +74,8 @@ type Node struct {
 	card    *network.Member // which of them it is; nil: its key says so
 	links   *network.TLS    // between members
 	outside atomic.Bool     // this node is no member yet, or not any more
+	agreed  atomic.Pointer[api.Cosigned]
+	asks    *http.Client // of other members' HTTP doors
 
 	broker   *brokerd.Client // nil: none is configured
 	policy   lamppost.Policy
@@ -133,7 +135,7 @@ func Open(cfg Config) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, registry: prometheus.NewRegistry(), erase: make(chan struct{}, 1), cosignatures: make(chan api.Cosigned, 2),
 		grown: make(chan struct{}, 1), introduced: make(chan struct{})}
-	for _, step := range []func() error{n.openStore, n.openKeys, n.openNetwork, n.openArchive, n.openReplica, n.openLog, n.openSnapshots, n.openBackups, n.openScrub, n.openFrontDoors} {
+	for _, step := range []func() error{n.openStore, n.openKeys, n.openNetwork, n.openAsking, n.openArchive, n.openReplica, n.openLog, n.openSnapshots, n.openBackups, n.openScrub, n.openFrontDoors} {
 		if err := step(); err != nil {
 			n.close()
 			return nil, err
@@ -352,6 +354,9 @@ func (n *Node) Run(ctx context.Context) error {
 		defer context.AfterFunc(ctx, n.halt.open)()
 		return n.in.Run(ctx)
 	})
+	if n.file != nil {
+		s.add("agreeing on checkpoints", n.agree)
+	}
 	if n.mqttL != nil && n.file != nil {
 		s.add("sending devices elsewhere", n.sendElsewhere)
 	}

@@ -1,0 +1,229 @@
+package node
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/audit"
+	"github.com/lamppost/lamppost/internal/api"
+	"github.com/lamppost/lamppost/internal/folder"
+	"github.com/lamppost/lamppost/internal/tilelog"
+)
+
+// Where fewer than a third of the members may lie, a checkpoint is the network's when one more than that has signed it: each of them
+// under its own origin, all of the same size and root.
+
+const (
+	agreeEvery   = 200 * time.Millisecond // how often is looked for a new checkpoint to agree on
+	agreeTimeout = 2 * time.Second        // for the others' answers
+)
+
+// quorum is how many members must have signed a checkpoint.
+func (n *Node) quorum(members []lamppost.Member) int {
+	is, err := n.net()
+	if err != nil {
+		return 1 // before the founding
+	}
+	return is.Engine.Quorum(len(members))
+}
+
+// Sign returns the published log's checkpoint of a size, signed by this member.
+func (n *Node) Sign(size int64) (string, error) {
+	p := n.published.Load()
+	if p == nil || size > p.Size || n.conflict.Load() != nil {
+		return "", lamppost.Refuse(lamppost.CodeNotReady, "%q has not published %d entries", n.cfg.Member, size)
+	}
+	root, err := tilelog.NewTree(n.files, p.Size, tlog.Hash(p.Root)).RootAt(size)
+	if err != nil {
+		return "", err
+	}
+	signed, err := lamppost.SignCheckpoint(lamppost.Checkpoint{Origin: p.Origin, Size: size, Root: lamppost.Hash(root)}, n.signer)
+	return string(signed), err
+}
+
+// Agreed returns the latest checkpoint that a quorum has signed.
+func (n *Node) Agreed() (api.Cosigned, error) {
+	if c := n.agreed.Load(); c != nil {
+		return *c, nil
+	}
+	return api.Cosigned{}, lamppost.Refuse(lamppost.CodeNotReady, "too few members have signed the same checkpoint yet")
+}
+
+// agree asks the other members for their signatures on what this one publishes, or has cosigned where there are witnesses.
+func (n *Node) agree(ctx context.Context) error {
+	tick := time.NewTicker(agreeEvery)
+	defer tick.Stop()
+	for {
+		c, ok := n.toAgree()
+		if old := n.agreed.Load(); ok && (old == nil || old.Size < c.Size) {
+			if err := n.agreeOn(ctx, c); err != nil && ctx.Err() == nil {
+				n.cfg.Log.Warn("too few members sign the same checkpoint", "size", c.Size, "error", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+func (n *Node) toAgree() (api.Cosigned, bool) {
+	if n.asker != nil {
+		c := n.cosigned.Load()
+		if c == nil {
+			return api.Cosigned{}, false
+		}
+		return *c, true
+	}
+	p := n.published.Load()
+	if p == nil {
+		return api.Cosigned{}, false
+	}
+	return api.Cosigned{Checkpoint: p.Checkpoint, Note: p.note}, true
+}
+
+// agreeOn gathers the signatures that a quorum lacks. One that is on another log is evidence, and is kept: its member lies, or this one is
+// wrong. If more say the same against this node than may lie, it is this one, and it stops.
+func (n *Node) agreeOn(ctx context.Context, c api.Cosigned) error {
+	members := n.members()
+	need := n.quorum(members) - 1
+	if need == 0 {
+		n.agreed.Store(&c)
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, agreeTimeout)
+	defer cancel()
+	answers := make(chan signedBy, len(members))
+	asked := 0
+	for _, m := range members {
+		if m.ID != n.cfg.Member && m.URL != "" {
+			asked++
+			go func() { answers <- n.askCheckpoint(ctx, m, c) }()
+		}
+	}
+	var errs []error
+	against := map[lamppost.Hash]int{}
+	for ; asked > 0 && need > len(c.Others); asked-- {
+		a := <-answers
+		switch {
+		case a.err != nil:
+			errs = append(errs, a.err)
+		case a.Root == c.Root:
+			c.Others = append(c.Others, a.note)
+		default:
+			against[a.Root]++
+			text := fmt.Sprintf("member %q signed another log: of %d entries its root is %s, here it is %s", a.member, c.Size, a.Root, c.Root)
+			errs = append(errs, errors.New(text), n.keepEvidence(a, c, text))
+			if against[a.Root] > need {
+				n.stop(api.Conflict{Text: text + ", and more members say so than may lie", Ours: c.Note, Theirs: a.note}, true)
+			}
+		}
+	}
+	if len(c.Others) < need {
+		return errors.Join(errs...)
+	}
+	n.agreed.Store(&c)
+	return errors.Join(errs...)
+}
+
+// A signedBy is a member's checkpoint.
+type signedBy struct {
+	lamppost.Checkpoint
+	member lamppost.MemberID
+	note   string
+	err    error
+}
+
+// keepEvidence keeps two checkpoints of one size with different roots, which prove to everybody that one of the two members signed what
+// is not the network's log.
+func (n *Node) keepEvidence(a signedBy, c api.Cosigned, text string) error {
+	dir := filepath.Join(n.cfg.Data, folder.Evidence)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	raw, err := json.MarshalIndent(api.Conflict{Found: n.now(), Text: text, Ours: c.Note, Theirs: a.note}, "", "  ")
+	if err != nil {
+		return err
+	}
+	n.cfg.Log.Error("a member signed another log; both checkpoints are kept", "member", a.member, "size", c.Size, "folder", dir)
+	return folder.WriteDurably(filepath.Join(dir, fmt.Sprintf("%s-%d.json", a.member, c.Size)), string(raw)+"\n", 0o600)
+}
+
+// askCheckpoint asks a member until it has published as much, and reads what it signed.
+func (n *Node) askCheckpoint(ctx context.Context, m lamppost.Member, c api.Cosigned) signedBy {
+	failed := func(format string, args ...any) signedBy {
+		return signedBy{member: m.ID, err: fmt.Errorf(format, args...)}
+	}
+	v, err := note.NewVerifier(audit.VerifierKey(n.cfg.Network, m))
+	if err != nil {
+		return failed("the key of %q: %w", m.ID, err)
+	}
+	for {
+		text, status, err := n.get(ctx, strings.TrimRight(m.URL, "/")+"/api/checkpoints/"+strconv.FormatInt(c.Size, 10))
+		switch {
+		case err != nil:
+			return failed("asking %q: %w", m.ID, err)
+		case status == http.StatusOK:
+			theirs, _, err := lamppost.OpenCheckpoint([]byte(text), note.VerifierList(v))
+			if err != nil || theirs.Size != c.Size {
+				return failed("what %q signed is no checkpoint of %d entries: %w", m.ID, c.Size, err)
+			}
+			return signedBy{theirs, m.ID, text, nil}
+		case status != http.StatusServiceUnavailable && status != http.StatusConflict:
+			return failed("asking %q: status %d", m.ID, status)
+		}
+		select {
+		case <-ctx.Done():
+			return failed("%q has not published %d entries", m.ID, c.Size)
+		case <-time.After(agreeEvery / 2):
+		}
+	}
+}
+
+func (n *Node) get(ctx context.Context, url string) (text string, status int, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return "", 0, err
+	}
+	resp, err := n.asks.Do(req)
+	if err != nil {
+		return "", 0, err
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, lamppost.MaxCheckpointBytes))
+	return string(raw), resp.StatusCode, err
+}
+
+// openAsking makes the client for the other members' HTTP doors.
+func (n *Node) openAsking() error {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	if n.cfg.MemberCA != "" {
+		pem, err := os.ReadFile(n.cfg.MemberCA)
+		if err != nil {
+			return fmt.Errorf("member_ca: %w", err)
+		}
+		pool := x509.NewCertPool()
+		if !pool.AppendCertsFromPEM(pem) {
+			return fmt.Errorf("member_ca: %q holds no certificate in PEM", n.cfg.MemberCA)
+		}
+		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	}
+	n.asks = &http.Client{Transport: transport}
+	return nil
+}
