@@ -10,3 +10,6 @@ func (d *DirStorage) Around(step func(op, path string, do func() error) error) {
 
 // Many sets how many files are made durable together.
 func (d *DirStorage) Many(n int) { d.many = n }
+
+// RecordHash is compared with tlog's.
+var RecordHash = recordHash

@@ -72,7 +72,7 @@ func (l *Log) Append(b *kv.Batch, leaves ...[]byte) error {
 	for _, leaf := range leaves {
 		key := leafKey(l.staged.size)
 		b.Set(key[:], leaf)
-		l.staged.add(tlog.RecordHash(leaf))
+		l.staged.add(recordHash(leaf))
 	}
 	b.Set([]byte(edgeKey), l.staged.append(nil))
 	return nil

@@ -159,7 +159,7 @@ func continues(r kv.Reader, published []byte, tree *frontier, stored *edge) erro
 		return err
 	}
 	err := eachLeaf(r, tree.size, stored.size, func(leaf []byte) error {
-		e.add(tlog.RecordHash(leaf))
+		e.add(recordHash(leaf))
 		return nil
 	})
 	if err == nil && e.root() != conflict.Root {
