@@ -227,7 +227,7 @@ func offer(ctx context.Context, to []*node, id lamppost.TxID, raw []byte) (conse
 	for i := 0; ; i++ {
 		d, err := to[i%len(to)].engine.Propose(ctx, id, raw)
 		var elsewhere *consensus.NotLeaderError
-		if !errors.Is(err, consensus.ErrStopped) && !errors.Is(err, consensus.ErrBusy) && !errors.As(err, &elsewhere) {
+		if !errors.Is(err, consensus.ErrStopped) && !errors.Is(err, consensus.ErrBusy) && !errors.As(err, &elsewhere) || ctx.Err() != nil {
 			return d, err
 		}
 		time.Sleep(time.Millisecond)
