@@ -28,7 +28,7 @@ func TestCluster(t *testing.T) {
 		Open: func(t testing.TB, s consensustest.Seat) consensus.Engine {
 			useKey(t, s.Dir, ed25519.PrivKey(s.Key))
 			cfg := comet.Config{Member: s.Member, Dir: s.Dir, Listen: s.Listen, Network: "net", Founded: founded, Now: s.Now,
-				ProposeTimeout: 300 * time.Millisecond, VoteTimeout: 50 * time.Millisecond, Log: quiet(t)}
+				ProposeTimeout: 500 * time.Millisecond, VoteTimeout: 100 * time.Millisecond, Log: quiet(t)}
 			for _, id := range []lamppost.MemberID{"a", "b", "c", "d", "e"} {
 				address := s.Address(id)
 				if id == s.Member {

@@ -85,7 +85,7 @@ func (e *Engine) run(ctx context.Context, n *node) error {
 		return err
 	}
 	defer func() {
-		n.stop(m.stuck) // a block that is being applied is finished and answered
+		n.stop(m.failedOutside()) // a block that is being applied is finished and answered
 		m.close()
 	}()
 	if err := e.start(ctx, n, m); err != nil {

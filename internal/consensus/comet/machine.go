@@ -134,6 +134,13 @@ func calledBy(name string) bool {
 	}
 }
 
+// failedOutside reports whether the App failed outside of comet's main loop. It waits for a call that is on its way.
+func (m *machine) failedOutside() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.stuck
+}
+
 // close makes sure that the App is not called again.
 func (m *machine) close() {
 	m.mu.Lock()

@@ -67,5 +67,5 @@ func genesis(cfg *Config) (*types.GenesisDoc, error) {
 	return doc, doc.ValidateAndComplete()
 }
 
-// blockRoom keeps the limits honest: what the App may fill a block with fits into comet's block.
+// What the App may fill a block with fits into comet's, or this does not compile.
 var _ = [maxBlockBytes - lamppost.MaxBlockBytes - maxEvidenceBytes]byte{}

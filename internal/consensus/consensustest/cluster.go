@@ -283,6 +283,11 @@ func (l *load) until(c *cluster, count int) {
 			return
 		}
 		if time.Now().After(end) {
+			for _, n := range c.nodes {
+				if n.ended != nil && n.failed() {
+					c.t.Logf("%s: Run = %v", n.dir, n.wait())
+				}
+			}
 			c.t.Fatalf("%d answers came, want %d", have, count)
 		}
 	}
