@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"sync"
 	"testing"
@@ -16,6 +15,7 @@ import (
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/consensus"
 	"github.com/lamppost/lamppost/internal/consensus/comet"
+	"github.com/lamppost/lamppost/internal/consensus/consensustest"
 )
 
 const patience = 60 * time.Second
@@ -168,7 +168,7 @@ func seats(t testing.TB, n int) (all []*seat) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		members = append(members, comet.Member{ID: lamppost.MemberID(rune('a' + i)), Address: freeAddress(t), Key: key})
+		members = append(members, comet.Member{ID: lamppost.MemberID(rune('a' + i)), Address: consensustest.FreeAddress(t), Key: key})
 		all = append(all, &seat{t: t, app: newApp(), cfg: comet.Config{Member: members[i].ID, Dir: dir, Listen: members[i].Address, Network: "net",
 			Founded:        founded,
 			ProposeTimeout: 300 * time.Millisecond, VoteTimeout: 50 * time.Millisecond, Now: func() lamppost.TimeMS { return lamppost.TimeMS(time.Now().UnixMilli()) }, Log: quiet(t)}})
@@ -236,17 +236,6 @@ func (s *seat) moved(id lamppost.MemberID, address string) {
 			s.cfg.Members[i].Address = address
 		}
 	}
-}
-
-// freeAddress returns an address on loopback where nobody listens.
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // A member that was away while the others ordered many blocks gets them from the others' stores, and the same root.
@@ -341,10 +330,10 @@ func TestDoubleSigner(t *testing.T) {
 	t.Parallel()
 	all := seats(t, 4)
 	twin := &seat{t: t, app: newApp(), cfg: all[3].cfg}
-	twin.cfg.Dir, twin.cfg.Listen = t.TempDir(), freeAddress(t)
+	twin.cfg.Dir, twin.cfg.Listen = t.TempDir(), consensustest.FreeAddress(t)
 	useKey(t, twin.cfg.Dir, keyOf(t, all[3].cfg.Dir))
 	// The third member meets the twin only, the first two do not.
-	nowhere := freeAddress(t)
+	nowhere := consensustest.FreeAddress(t)
 	all[2].moved("d", twin.cfg.Listen)
 	all[3].moved("c", nowhere)
 	twin.moved("a", nowhere)

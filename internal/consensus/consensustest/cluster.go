@@ -86,7 +86,7 @@ func newCluster(t *testing.T, f Network) *cluster {
 	listen := map[lamppost.MemberID]string{}
 	for i := range f.Size + 1 {
 		names = append(names, string(rune('a'+i)))
-		listen[c.name(i)] = freeAddress(t)
+		listen[c.name(i)] = FreeAddress(t)
 	}
 	for i := range names {
 		for j := range names {

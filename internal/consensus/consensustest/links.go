@@ -1,7 +1,9 @@
 package consensustest
 
 import (
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"sync"
 	"testing"
@@ -96,13 +98,17 @@ func (l *link) pass(from net.Conn) {
 	<-done
 }
 
-// freeAddress returns an address on loopback where nobody listens.
-func freeAddress(t testing.TB) string {
+// FreeAddress returns an address on loopback where nobody listens. It is below the ports from which connections are
+// made, any of which may be taken by the time that an engine listens, or listens again.
+func FreeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", 10000+rand.IntN(20000)))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
