@@ -34,6 +34,8 @@ type Config struct {
 	Order Registrar
 	// Agreed returns the latest checkpoint that a quorum of members has signed. Nil: one member's signature is enough.
 	Agreed func() (Cosigned, error)
+	// Members tells how the other members do. Nil: there are none.
+	Members func() []MemberState
 	// Sign returns the checkpoint of a size of the published log, signed by this member.
 	Sign func(size int64) (string, error)
 
@@ -153,6 +155,7 @@ func (s *Server) routes() []route {
 		{"GET /api/gateways/{id}/keys", closed, s.getGatewayKeys},
 		{"POST /api/gateways/{id}/revoke", closed, s.postGatewayRevoke},
 		{"POST /api/fraud", public, s.postFraud},
+		{"GET /api/member", public, s.getMember},
 		{"GET /api/checkpoints/{size}", public, s.getCheckpoint},
 		{"GET /api/network", closed, s.getNetwork},
 		{"POST /api/network", closed, s.postNetwork},

@@ -32,6 +32,18 @@ type Status struct {
 	Witnesses []WitnessState `json:"witnesses"`      // as configured
 	Quorum    int            `json:"witness_quorum"` // how many of them are enough; 0: there are none
 	Conflict  *Conflict      `json:"conflict"`
+	Members   []MemberState  `json:"members"` // the others, as this one sees them
+}
+
+// A MemberState is how another member does. A member tells its own at GET /api/member.
+type MemberState struct {
+	ID     lamppost.MemberID `json:"id"`
+	Role   string            `json:"role"`
+	Height lamppost.Height   `json:"height"`
+	Size   int64             `json:"size"`    // of its published log
+	URL    string            `json:"url"`     // where it was asked; empty: the ledger has no address
+	Seen   lamppost.TimeMS   `json:"seen_ms"` // when it answered last; 0: not since the start
+	Error  string            `json:"error"`   // why it did not answer when it was asked last
 }
 
 // A Broker is how the node stands with the MQTT broker that it has joined.

@@ -77,7 +77,10 @@ func (s *Server) getStatus(w http.ResponseWriter, _ *http.Request) error {
 func (s *Server) status() Status {
 	now := s.cfg.Now()
 	out := Status{Network: s.cfg.Network, Member: s.cfg.Member, Engine: s.cfg.Status(), Log: s.head(), Totals: s.cfg.Live.summary(now),
-		Verify: s.cfg.Verify(), Now: now, Speed: s.cfg.Speed, Version: s.cfg.Version, Witnesses: []WitnessState{}, Conflict: s.cfg.Conflict()}
+		Verify: s.cfg.Verify(), Now: now, Speed: s.cfg.Speed, Version: s.cfg.Version, Witnesses: []WitnessState{}, Conflict: s.cfg.Conflict(), Members: []MemberState{}}
+	if s.cfg.Members != nil {
+		out.Members = s.cfg.Members()
+	}
 	if w := s.cfg.Witnesses; w != nil {
 		out.Witnesses, out.Quorum = w.States(), w.Quorum
 		if c, err := w.Cosigned(); err == nil {
@@ -98,6 +101,12 @@ func (s *Server) status() Status {
 		out.Broker = s.cfg.Broker()
 	}
 	return out
+}
+
+// getMember is what the other members ask for.
+func (s *Server) getMember(w http.ResponseWriter, _ *http.Request) error {
+	e := s.cfg.Status()
+	return writeJSON(w, http.StatusOK, MemberState{ID: s.cfg.Member, Role: e.Role, Height: e.Height, Size: s.head().Size, Seen: s.cfg.Now()})
 }
 
 // head is the latest published checkpoint, or nothing before the first.

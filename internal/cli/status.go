@@ -42,6 +42,9 @@ func printStatus(w io.Writer, url string, s *api.Status) {
 	}
 	fact("Network", "%s, member %s, at %s", s.Network, s.Member, url)
 	fact("Engine", "%s (%s), block %d, %d waiting", s.Engine.Engine, s.Engine.Role, s.Engine.Height, s.Engine.Queued)
+	for _, m := range s.Members {
+		fact("Member", "%s", memberWords(&m, s))
+	}
 	if s.Log.Size == 0 {
 		fact("Log", "nothing is published yet")
 	} else {
@@ -133,4 +136,19 @@ func verification(v *api.Verification) string {
 		s += fmt.Sprintf(", %d drawn and not checked for want of time", v.Skipped)
 	}
 	return s
+}
+
+// memberWords says how another member does.
+func memberWords(m *api.MemberState, s *api.Status) string {
+	if m.Error != "" {
+		if m.Seen == 0 {
+			return fmt.Sprintf("%s has not answered yet: %s", m.ID, m.Error)
+		}
+		return fmt.Sprintf("%s does not answer, last %s: %s", m.ID, since(m.Seen, s.Now), m.Error)
+	}
+	words := fmt.Sprintf("%s (%s), block %d", m.ID, m.Role, m.Height)
+	if m.Height+1 < s.Engine.Height {
+		words += fmt.Sprintf(", %d behind", s.Engine.Height-m.Height)
+	}
+	return words
 }

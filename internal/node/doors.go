@@ -100,7 +100,7 @@ func (n *Node) openWeb() error {
 		Metrics: promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{}), Log: n.cfg.Log, Sign: n.Sign,
 	}
 	if n.file != nil {
-		cfg.Agreed = n.Agreed
+		cfg.Agreed, cfg.Members = n.Agreed, n.otherMembers
 	}
 	server, err := api.New(cfg)
 	if err != nil {

@@ -76,6 +76,7 @@ type Node struct {
 	outside atomic.Bool     // this node is no member yet, or not any more
 	agreed  atomic.Pointer[api.Cosigned]
 	asks    *http.Client // of other members' HTTP doors
+	others  atomic.Pointer[[]api.MemberState]
 
 	broker   *brokerd.Client // nil: none is configured
 	policy   lamppost.Policy
@@ -356,6 +357,7 @@ func (n *Node) Run(ctx context.Context) error {
 	})
 	if n.file != nil {
 		s.add("agreeing on checkpoints", n.agree)
+		s.add("watching members", n.watchMembers)
 	}
 	if n.mqttL != nil && n.file != nil {
 		s.add("sending devices elsewhere", n.sendElsewhere)

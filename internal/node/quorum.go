@@ -11,8 +11,10 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -194,6 +196,68 @@ func (n *Node) askCheckpoint(ctx context.Context, m lamppost.Member, c api.Cosig
 		case <-time.After(agreeEvery / 2):
 		}
 	}
+}
+
+// watchEvery is how often the other members are asked how they do.
+const watchEvery = 2 * time.Second
+
+// watchMembers asks the other members how they do, for people to see.
+func (n *Node) watchMembers(ctx context.Context) error {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		var wg sync.WaitGroup
+		var list []api.MemberState
+		for _, m := range n.members() {
+			if m.ID == n.cfg.Member {
+				continue
+			}
+			list = append(list, api.MemberState{ID: m.ID, URL: m.URL})
+		}
+		for i := range list {
+			wg.Go(func() { n.lookAt(ctx, &list[i]) })
+		}
+		wg.Wait()
+		n.others.Store(&list)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// lookAt asks one; of one that does not answer what it said last stays.
+func (n *Node) lookAt(ctx context.Context, m *api.MemberState) {
+	if old := n.others.Load(); old != nil {
+		if i := slices.IndexFunc(*old, func(o api.MemberState) bool { return o.ID == m.ID }); i >= 0 {
+			m.Role, m.Height, m.Size, m.Seen = (*old)[i].Role, (*old)[i].Height, (*old)[i].Size, (*old)[i].Seen
+		}
+	}
+	if m.URL == "" {
+		m.Error = "the ledger has no address of its HTTP door"
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, watchEvery)
+	defer cancel()
+	text, status, err := n.get(ctx, strings.TrimRight(m.URL, "/")+"/api/member")
+	var said api.MemberState
+	if err == nil && (status != http.StatusOK || json.Unmarshal([]byte(text), &said) != nil || said.ID != m.ID) {
+		err = fmt.Errorf("somebody else answers there, with status %d", status)
+	}
+	if err != nil {
+		m.Error = err.Error()
+		return
+	}
+	m.Role, m.Height, m.Size, m.Seen = said.Role, said.Height, said.Size, n.now()
+}
+
+// otherMembers is how they did when they were asked last.
+func (n *Node) otherMembers() []api.MemberState {
+	if list := n.others.Load(); list != nil {
+		return slices.Clone(*list)
+	}
+	return []api.MemberState{}
 }
 
 func (n *Node) get(ctx context.Context, url string) (text string, status int, err error) {
