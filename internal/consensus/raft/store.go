@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -36,7 +37,7 @@ func (e *Engine) openStore() (s *store, err error) {
 		return nil, err
 	}
 	s = &store{dir: dir, meta: &metadb.BoltMetaDB{}, fail: e.fail, logger: hclog.New(&hclog.LoggerOptions{Name: "raft", Level: hclog.Info,
-		DisableTime: true, Output: lines{e.cfg.Log}})}
+		DisableTime: true, Output: &lines{log: e.cfg.Log}})}
 	if s.log, err = wal.Open(dir, wal.WithMetaStore(s.meta), wal.WithSegmentSize(segmentSize), wal.WithLogger(s.logger)); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the log in %q: %w", dir, err), s.meta.Close())
 	}
@@ -157,11 +158,40 @@ func (w watched) StoreLogs(l []*raft.Log) error { return w.check(w.WAL.StoreLogs
 func (w watched) DeleteRange(from, to uint64) error { return w.check(w.WAL.DeleteRange(from, to)) }
 
 // lines passes on what the library logs: "[WARN]  raft: what: key=value".
-type lines struct{ log *slog.Logger }
+type lines struct {
+	log *slog.Logger
 
-func (l lines) Write(b []byte) (int, error) {
+	mu   sync.Mutex
+	said map[string]time.Time // when what was said last
+}
+
+// sayAgain is how often the same trouble with the same member is told: the library retries many times a second.
+const sayAgain = 30 * time.Second
+
+// again reports whether a line was said a short while ago, but for its times and errors.
+func (l *lines) again(text string) bool {
+	for _, mark := range []string{" backoff", " error=", " term="} {
+		text, _, _ = strings.Cut(text, mark)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	if now.Sub(l.said[text]) < sayAgain {
+		return true
+	}
+	if len(l.said) >= maxSaid || l.said == nil {
+		l.said = map[string]time.Time{}
+	}
+	l.said[text] = now
+	return false
+}
+
+func (l *lines) Write(b []byte) (int, error) {
 	levels := map[string]slog.Level{"[DEBUG]": slog.LevelDebug, "[INFO]": slog.LevelDebug, "[WARN]": slog.LevelInfo, "[ERROR]": slog.LevelWarn}
 	level, text, _ := strings.Cut(strings.TrimSpace(string(b)), " ")
+	if l.again(text) {
+		return len(b), nil
+	}
 	l.log.Log(context.Background(), cmp.Or(levels[level], slog.LevelDebug), strings.TrimSpace(text))
 	return len(b), nil
 }
