@@ -34,6 +34,8 @@ type Config struct {
 	Order Registrar
 	// Agreed returns the latest checkpoint that a quorum of members has signed. Nil: one member's signature is enough.
 	Agreed func() (Cosigned, error)
+	// Certificate is when the certificate of the doors ends; 0: there is none. Nil: likewise.
+	Certificate func() lamppost.TimeMS
 	// Members tells how the other members do. Nil: there are none.
 	Members func() []MemberState
 	// Sign returns the checkpoint of a size of the published log, signed by this member.

@@ -29,6 +29,8 @@ type Status struct {
 	Speed   float64           `json:"speed"`
 	Version string            `json:"version"`
 
+	Certificate lamppost.TimeMS `json:"certificate_ends_ms"` // of the doors; 0: they have none
+
 	Witnesses []WitnessState `json:"witnesses"`      // as configured
 	Quorum    int            `json:"witness_quorum"` // how many of them are enough; 0: there are none
 	Conflict  *Conflict      `json:"conflict"`

@@ -33,6 +33,9 @@ func statusCmd() *cobra.Command {
 	return f.add(cmd)
 }
 
+// renewDays is how long before its end a certificate is warned of.
+const renewDays = 30
+
 func printStatus(w io.Writer, url string, s *api.Status) {
 	fact := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "%-11s %s\n", name+":", printable(fmt.Sprintf(format, args...)))
@@ -55,6 +58,9 @@ func printStatus(w io.Writer, url string, s *api.Status) {
 			b.Received, b.Redelivered, b.Acknowledged, b.Refused)
 	} else if b != nil {
 		fact("Broker", "%s, not connected since %s: %s", b.Address, when(b.Since), cmp.Or(b.Error, "the node has just started"))
+	}
+	if days := (s.Certificate - s.Now) / (24 * 3600 * 1000); s.Certificate > 0 && days < renewDays {
+		fact("Certificate", "OF THE DOORS ENDS IN %d DAYS, on %s: renew its files, they are read again without a restart", max(0, days), when(s.Certificate))
 	}
 	printCopies(fact, s)
 	printWitnesses(fact, s)

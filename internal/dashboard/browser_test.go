@@ -460,7 +460,7 @@ func testCopies(t *testing.T, ctx context.Context) {
 	for _, v := range []string{"#/", "#/log", "#/bills"} {
 		p.Visit(v, "#alarm .note.bad")
 		for _, want := range []string{"2 things on this node’s disk are not what was written", "archive/9c/9c56", "log, leaves 256 to 511", "2 erasures should be out of every file",
-			"lamppost backup forget", "no space left on device"} {
+			"lamppost backup forget", "no space left on device", "doors ends in 12 days"} {
 			if got := p.Text("#alarm"); !strings.Contains(got, want) {
 				t.Errorf("%s says %q, want %q in it", v, got, want)
 			}

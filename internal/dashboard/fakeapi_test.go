@@ -218,13 +218,17 @@ func (d *district) status() map[string]any {
 	for i := range d.invoices {
 		billed += d.invoices[i].Total
 	}
+	ends := 0
+	if d.ailing {
+		ends = int(d.now) + 12*24*3600*1000
+	}
 	return map[string]any{
 		"network": network, "member": member, "now_ms": d.now, "speed": 1, "version": "0.1.0",
-		"members": []any{},
-		"engine":  map[string]any{"engine": "solo", "role": "leader", "leader": member, "height": d.height, "time_ms": d.now, "queued": 0, "waited_ms": 0},
-		"broker":  d.broker,
-		"copies":  d.copies(),
-		"verify":  map[string]any{"policy": "gateway", "sampled": 1_204, "skipped": 0, "hits": 1},
+		"members": []any{}, "certificate_ends_ms": ends,
+		"engine": map[string]any{"engine": "solo", "role": "leader", "leader": member, "height": d.height, "time_ms": d.now, "queued": 0, "waited_ms": 0},
+		"broker": d.broker,
+		"copies": d.copies(),
+		"verify": map[string]any{"policy": "gateway", "sampled": 1_204, "skipped": 0, "hits": 1},
 		"log": map[string]any{"size": len(d.leaves), "root": root.String(), "checkpoint": cp, "published_ms": d.now - 400, "archive": "",
 			"cosigned_size": len(d.leaves) - 4},
 		"witnesses": d.witnesses(), "witness_quorum": 2, "conflict": d.conflict(cp),

@@ -48,7 +48,7 @@ func (n *Node) openFrontDoors() (err error) {
 	})
 	var cert *tls.Config
 	if n.cfg.TLSCert != "" {
-		if cert, err = serverTLS(&n.cfg); err != nil {
+		if cert, err = n.openTLS(); err != nil {
 			return err
 		}
 	}
@@ -89,8 +89,8 @@ func (n *Node) openWeb() error {
 		Network: n.cfg.Network, Member: n.cfg.Member, Now: n.now, Speed: n.cfg.Speed, Version: Version(),
 		AdminToken: n.token, Live: n.live, Devices: n.devices, Gateways: n.gateways, Seen: n.seen, Broker: n.brokerStatus,
 		Snapshots: &api.Snapshots{Dir: n.snaps.dir, State: n.SnapshotState, Take: n.TakeSnapshot},
-		Scrub:     n.scrubState,
-		Backups:   &api.Backups{Make: n.Backup, List: n.Backups, Forget: n.ForgetBackup, State: n.backupState}, MQTT: n.MQTTAddr(), HTTP: n.URL(),
+		Scrub:     n.scrubState, Certificate: n.certificateEnds,
+		Backups: &api.Backups{Make: n.Backup, List: n.Backups, Forget: n.ForgetBackup, State: n.backupState}, MQTT: n.MQTTAddr(), HTTP: n.URL(),
 		Doors: httpd.Handler(httpd.Config{Auth: n.devices.Authenticate, Submit: n.in, Enrol: n.enrol, Log: n.cfg.Log,
 			Gateways: gatewayDoor{n.gateways, n}, Metrics: httpd.NewMetrics(n.registry)}),
 		Front: dashboard.Handler(),

@@ -12,6 +12,7 @@ func (n *Node) registerMetrics() {
 	gauge("lamppost_waiting_seconds", "Age of the oldest waiting transaction.", func() float64 { return float64(n.engine.Status().WaitedMS) / 1000 })
 	gauge("lamppost_disk_faults", "Objects, tiles and snapshots that were not what was written when they were read last.", func() float64 { return float64(len(n.scrubState().Faults)) })
 	gauge("lamppost_erasures_overdue", "Erasures that should be out of every file and backup of this member, and are not.", func() float64 { return float64(n.overdue.Load()) })
+	gauge("lamppost_certificate_ends_seconds", "When the certificate of the doors ends, in seconds since 1970; 0: there is none.", func() float64 { return float64(n.certificateEnds()) / 1000 })
 	gauge("lamppost_snapshot_height", "Block of the latest snapshot of the state.", func() float64 { return float64(n.SnapshotState().Height) })
 	gauge("lamppost_published_leaves", "Leaves of the log under the latest checkpoint.", func() float64 {
 		if p := n.published.Load(); p != nil {

@@ -106,6 +106,7 @@ type Node struct {
 	founded      bool
 
 	httpL, mqttL net.Listener
+	tls          *tlsFiles // of both doors; nil: they are open on this machine only
 }
 
 // published is the latest checkpoint.

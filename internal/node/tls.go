@@ -7,17 +7,32 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/lamppost/lamppost"
 )
 
-// serverTLS returns the TLS configuration of both doors. What it reads from files is read again when a file has changed, so
+// openTLS returns the TLS configuration of both doors. What it reads from files is read again when a file has changed, so
 // that renewing a certificate needs no restart.
-func serverTLS(cfg *Config) (*tls.Config, error) {
-	files := &tlsFiles{cert: cfg.TLSCert, key: cfg.TLSKey, ca: cfg.TLSClientCA}
+func (n *Node) openTLS() (*tls.Config, error) {
+	files := &tlsFiles{cert: n.cfg.TLSCert, key: n.cfg.TLSKey, ca: n.cfg.TLSClientCA}
 	if _, err := files.current(); err != nil {
 		return nil, err
 	}
+	n.tls = files
 	return &tls.Config{MinVersion: tls.VersionTLS12,
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return files.current() }}, nil
+}
+
+// certificateEnds is when the certificate of the doors ends, 0 where there is none.
+func (n *Node) certificateEnds() lamppost.TimeMS {
+	if n.tls == nil {
+		return 0
+	}
+	c, err := n.tls.current()
+	if err != nil {
+		return 0
+	}
+	return lamppost.TimeMS(c.Certificates[0].Leaf.NotAfter.UnixMilli())
 }
 
 // tlsFiles are the files of a TLS configuration and what was last read from them.

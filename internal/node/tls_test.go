@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/api"
 	"github.com/lamppost/lamppost/internal/node"
 )
 
@@ -149,6 +150,13 @@ func TestTLSReload(t *testing.T) {
 	p.write(p.cert, "CERTIFICATE", cert.Raw)
 	check("with a certificate and another one's key", second)
 	check("after another renewal", p.renew())
+	l.client.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: p.servers.pool()}
+	var said api.Status
+	_, answer := l.ask("GET", "/api/status", nil)
+	must(t, json.Unmarshal(answer, &said))
+	if ends := time.UnixMilli(int64(said.Certificate)); ends.Before(time.Now()) {
+		t.Errorf("the status says that the certificate ends at %v", ends)
+	}
 	if _, err := net.Dial("tcp", web); err != nil {
 		t.Fatal(err)
 	}

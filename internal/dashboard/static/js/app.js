@@ -7,7 +7,7 @@ import { fleetPage } from './fleet.js';
 import { devicePage } from './device.js';
 import { logPage } from './log.js';
 import { billPage, billsPage } from './bills.js';
-import { copiesTrouble } from './copies.js';
+import { certificateTrouble, copiesTrouble } from './copies.js';
 import { loginPage } from './login.js';
 
 // A page is made with (app, …parameters of its route) and has: title, el, start(), and optionally changed() when the
@@ -67,13 +67,15 @@ function trouble(err) {
 // alarm stands on every page while the node stands still, or while its disk or its copies are in trouble. It is written again only
 // when something has changed, so that it is read out once.
 let alarmed = '';
-function alarm({ conflict, copies }) {
-  const key = JSON.stringify([!!conflict, copies?.scrub?.faults, copies?.overdue, copies?.snapshot?.error]);
+function alarm(status) {
+  const { conflict, copies } = status;
+  const renew = certificateTrouble(status);
+  const key = JSON.stringify([!!conflict, copies?.scrub?.faults, copies?.overdue, copies?.snapshot?.error, renew.map((e) => e.textContent)]);
   if (key === alarmed) return;
   alarmed = key;
   fill(document.getElementById('alarm'),
     conflict && h('p', { class: 'note bad', role: 'alert' }, 'This node stands still: its log is not what was signed before. ', h('a', { href: '#/log' }, 'What is known')),
-    copiesTrouble(copies));
+    copiesTrouble(copies), renew);
 }
 
 function footWords(s) {

@@ -3,6 +3,13 @@
 import { h } from './dom.js';
 import { count, plural } from './format.js';
 
+// certificateTrouble warns from 30 days before the end of the doors' certificate.
+export function certificateTrouble(status) {
+  const days = Math.floor((status.certificate_ends_ms - status.now_ms) / 86_400_000);
+  if (!status.certificate_ends_ms || days >= 30) return [];
+  return [note(`The certificate of this node’s doors ${days < 0 ? 'has ended' : `ends in ${plural(days, 'day')}`}: renew its files. They are read again without a restart.`)];
+}
+
 // copiesTrouble returns what is wrong, in words, or nothing.
 export function copiesTrouble(copies) {
   const notes = [];
