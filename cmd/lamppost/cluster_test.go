@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -81,8 +82,8 @@ func (w *crew) leader() *crash {
 	return nil
 }
 
-// TestClusterCrash kills members of a network with SIGKILL, under raft whoever leads each other time, while devices report over MQTT to
-// any of them. Afterwards every acknowledged report is in the chain of every member once, and all have the same chain.
+// TestClusterCrash kills members of a network with SIGKILL, each third time stops one with SIGSTOP and lets it go on, under raft whoever
+// leads each other time, while devices report over MQTT to any of them. Afterwards every acknowledged report is in the chain of every member once, and all have the same chain.
 //
 // A longer run: go test ./cmd/lamppost -run TestClusterCrash -clusterkills 60 -timeout 30m -v
 func TestClusterCrash(t *testing.T) {
@@ -113,10 +114,19 @@ func clusterCrash(t *testing.T, engine string, n int) {
 		if l := w.leader(); i%2 == 0 && l != nil {
 			c = l
 		}
-		c.kill()
+		kill := i%3 < 2
+		if kill {
+			c.kill()
+		} else {
+			c.cmd.Process.Signal(syscall.SIGSTOP)
+		}
 		before := first.count()
 		w.until("devices are acknowledged by the others", func() bool { return first.count() > before+20 })
-		c.start()
+		if kill {
+			c.start()
+		} else {
+			c.cmd.Process.Signal(syscall.SIGCONT) // it may think for a moment that it leads
+		}
 		time.Sleep(time.Duration(50+rnd.IntN(1500)) * time.Millisecond) // the moment is the test
 	}
 	before := first.count()
