@@ -175,6 +175,16 @@ func (w *crew) until(what string, ok func() bool) {
 	w.t.Helper()
 	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
+			for _, c := range w.members {
+				var s struct{ Engine any }
+				_, code := c.ask("GET", "/api/status", nil, &s)
+				w.t.Logf("%s: %+v %s", filepath.Base(c.dir), s.Engine, code)
+				if s.Engine == nil {
+					c.kill()
+					text := c.errs.String()
+					w.t.Logf("its log ended with\n%s", text[max(0, len(text)-2000):])
+				}
+			}
 			w.t.Fatalf("a minute, and not yet: %s", what)
 		}
 	}

@@ -78,6 +78,7 @@ type crash struct {
 	doors      string   // MQTT addresses of all members, for devices that log in by their keys; empty: this node's
 	token      string
 	cmd        *exec.Cmd
+	errs       *bytes.Buffer // what it says in its log, to be read when it has ended
 
 	mu    sync.Mutex
 	acked map[string]bool // report ids
@@ -106,8 +107,8 @@ func (c *crash) start() {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	var errs bytes.Buffer
-	c.cmd.Stderr = &errs
+	errs := new(bytes.Buffer)
+	c.cmd.Stderr, c.errs = errs, errs
 	if err := c.cmd.Start(); err != nil {
 		c.t.Fatal(err)
 	}
@@ -232,7 +233,7 @@ func (c *crash) device(ctx context.Context, id lamppost.DeviceID) {
 	}
 	defer sender.Close()
 	d, err := device.Open(device.Config{Network: who.Network, ID: id, Key: key, KeyEpoch: who.KeyEpoch, Dir: dir,
-		Sender: &ackNoter{sender, c}, Durability: device.SyncNumbers, MinBackoff: 5 * time.Millisecond, MaxBackoff: 50 * time.Millisecond,
+		Sender: &ackNoter{sender, c}, Durability: device.SyncNumbers, SendTimeout: 5 * time.Second, MinBackoff: 5 * time.Millisecond, MaxBackoff: 50 * time.Millisecond,
 		OnRefused: func(r device.Refused) { c.t.Errorf("a good report of %q was refused: %+v", id, r) }})
 	if err != nil {
 		c.t.Error(err)

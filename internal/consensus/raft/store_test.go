@@ -148,3 +148,34 @@ func TestLogErrorsAreFinal(t *testing.T) {
 		t.Errorf("StoreLog = %v, %v; want errors", err, e.failure())
 	}
 }
+
+// A follower that takes back the end of its log, as it does when another leads than the one that sent it, still has the rest after a
+// restart. (raft-wal 0.4.0 lost it: it marked the last file as complete without writing its index.)
+func TestTakenBackEnd(t *testing.T) {
+	t.Parallel()
+	app, dir := openApp(t), t.TempDir()
+	e := open(t, alone(dir), app, app)
+	s, err := e.openStore()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range uint64(10) {
+		if err := s.log.StoreLog(&raft.Log{Index: i + 1, Term: 1, Data: []byte("entry")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.log.DeleteRange(6, 10); err != nil {
+		t.Fatal(err)
+	}
+	s.close()
+	if s, err = e.openStore(); err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	var l raft.Log
+	for i := range uint64(5) {
+		if err := s.log.GetLog(i+1, &l); err != nil || string(l.Data) != "entry" {
+			t.Errorf("entry %d: %q, %v", i+1, l.Data, err)
+		}
+	}
+}
