@@ -72,6 +72,11 @@ func (e *Engine) restoreNewest(s *store) error {
 		if err := e.restore(r); err != nil {
 			return err
 		}
+		if end > 0 && end < all[0].Index { // the library would append behind a gap
+			if err := s.log.DeleteRange(1, end); err != nil {
+				return err
+			}
+		}
 		end = max(end, all[0].Index)
 	}
 	if last := e.app.Last(); last.Cursor > lamppost.Cursor(end) {
