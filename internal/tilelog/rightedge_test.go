@@ -31,7 +31,7 @@ func TestRightEdgeGoesOn(t *testing.T) {
 		tilelog.Trim(&trim, opened(t, p, signed))
 		no(t, store.Apply(&trim))
 		grow(t, store, b)
-		edge, err := tilelog.ReadRightEdge(store, files)
+		edge, err := tilelog.ReadRightEdge(store, files, tilelog.RightEdge{})
 		no(t, err)
 		raw := edge.Append(nil)
 		again, err := tilelog.ParseRightEdge(raw)
@@ -77,7 +77,7 @@ func TestAdoptRefuses(t *testing.T) {
 	t.Parallel()
 	store, _ := newLog(t, 300)
 	files := new(tilelog.MemStorage)
-	edge, err := tilelog.ReadRightEdge(store, files)
+	edge, err := tilelog.ReadRightEdge(store, files, tilelog.RightEdge{})
 	no(t, err)
 	var begin kv.Batch
 	copied := kv.NewMem()
@@ -115,7 +115,7 @@ func TestAdoptRefuses(t *testing.T) {
 func FuzzParseRightEdge(f *testing.F) {
 	for _, n := range []int{0, 1, 3, 256, 300} {
 		s, _ := newLog(f, n)
-		edge, err := tilelog.ReadRightEdge(s, tilelog.FS{FS: emptyFS{}})
+		edge, err := tilelog.ReadRightEdge(s, tilelog.FS{FS: emptyFS{}}, tilelog.RightEdge{})
 		no(f, err)
 		f.Add(edge.Append(nil))
 	}
