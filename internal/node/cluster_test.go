@@ -126,6 +126,13 @@ func (m *member) lamp() *lamp {
 	return m.at
 }
 
+// reopened counts the states that came.
+func (m *member) reopened() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.again
+}
+
 // ordered orders at a member, which may have to wait until the members have found each other.
 func (m *member) ordered(typ lamppost.TxType, body any) {
 	m.t.Helper()
@@ -151,13 +158,6 @@ func TestMembersForgetAndCatchUp(t *testing.T) {
 	hers := l.announce("hers")
 	l.enrol(hers)
 	var secrets [][]byte
-	for range 20 {
-		raw := hers.report(t, nil)
-		if got := l.post(hers, raw); got.Code != "ok" {
-			t.Fatalf("a report: %+v", got)
-		}
-		secrets = append(secrets, raw[len(raw)-64:]) // the signature: nothing compresses it
-	}
 	found := func(dir string) (n int) {
 		files := everything(t, dir)
 		for _, s := range secrets {
@@ -165,11 +165,17 @@ func TestMembersForgetAndCatchUp(t *testing.T) {
 		}
 		return n
 	}
-	eventually(t, "all have the reports", func() bool {
-		return all[1].lamp().Height() == all[0].lamp().Height() && all[2].lamp().Height() == all[0].lamp().Height()
-	})
-	if found(filepath.Join(l.dir, folder.Raft)) < len(secrets) {
-		t.Fatal("the reports cannot be found in the engine's files before: the search is not worth much")
+	seen := false
+	for range 20 {
+		raw := hers.report(t, nil)
+		secrets = append(secrets, raw[len(raw)-64:]) // the signature: nothing compresses it
+		if got := l.post(hers, raw); got.Code != "ok" {
+			t.Fatalf("a report: %+v", got)
+		}
+		seen = seen || found(filepath.Join(l.dir, folder.Raft)) > 0
+	}
+	if !seen {
+		t.Fatal("no report was ever found in the engine's files: the search is not worth much")
 	}
 	all[0].ordered(lamppost.TxErase, lamppost.EraseBody{Device: "hers", Basis: "GDPR Art. 17(1)(b)"})
 	said := map[lamppost.MemberID]bool{}
@@ -201,7 +207,7 @@ func TestMembersForgetAndCatchUp(t *testing.T) {
 	all[1].ordered(lamppost.TxNetwork, want)
 	eventually(t, "both have caught up", func() bool { return late.lamp().Height() > height && all[2].lamp().Height() > height })
 	for _, m := range []*member{late, all[2]} {
-		if m.again == 0 {
+		if m.reopened() == 0 {
 			t.Errorf("%s was given every block, though they were to be forgotten", m.lamp().dir)
 		}
 	}

@@ -3,6 +3,7 @@ package node_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io/fs"
 	"net/http"
 	"os"
@@ -19,11 +20,17 @@ import (
 func everything(t testing.TB, dir string) (all []byte) {
 	t.Helper()
 	must(t, filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // it went meanwhile
+		}
 		if err != nil || e.IsDir() {
 			return err
 		}
 		data, err := os.ReadFile(path)
 		all = append(all, data...)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // it went meanwhile
+		}
 		return err
 	}))
 	return all
