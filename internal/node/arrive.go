@@ -77,9 +77,12 @@ func (n *Node) takeOver() error {
 	}
 	s, err := replica.OpenState(f, info.Size())
 	if err != nil {
-		return fmt.Errorf("%q: %w", path, err)
+		return damagedState(path, err)
 	}
 	if s.Cursor > n.rep.Last().Cursor {
+		if err := s.Check(n.rep.Network(), lamppost.Hash{}); err != nil {
+			return damagedState(path, err)
+		}
 		if err := n.replace(s); err != nil {
 			return err
 		}
@@ -87,10 +90,11 @@ func (n *Node) takeOver() error {
 	return os.Remove(path)
 }
 
+func damagedState(path string, err error) error {
+	return fmt.Errorf("%q: %w. Remove it, and the others send it again", path, err)
+}
+
 func (n *Node) replace(s *replica.State) error {
-	if err := s.Check(n.rep.Network(), lamppost.Hash{}); err != nil {
-		return err
-	}
 	for _, name := range [...]string{"tile", tilelog.CosignedPath} {
 		if err := os.RemoveAll(filepath.Join(n.cfg.Data, folder.Log, name)); err != nil {
 			return err

@@ -234,3 +234,18 @@ func TestMembersForgetAndCatchUp(t *testing.T) {
 		}
 	}
 }
+
+// A state that arrived and was damaged since is not taken over, and stops nobody for good.
+func TestDamagedArrival(t *testing.T) {
+	t.Parallel()
+	s := founded(t, 3)[0]
+	path := filepath.Join(s.dir, folder.Arrived)
+	must(t, os.WriteFile(path, []byte("LPR1 and nothing more"), 0o600))
+	cfg := config(s.dir)
+	cfg.MQTT = "off"
+	if _, err := node.Open(cfg); err == nil || !strings.Contains(err.Error(), "Remove it, and the others send it again") {
+		t.Fatalf("Open = %v", err)
+	}
+	must(t, os.Remove(path))
+	s.run(t, time.Hour).stop()
+}
