@@ -14,6 +14,7 @@ import (
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/device"
 	"github.com/lamppost/lamppost/internal/api"
+	"github.com/lamppost/lamppost/internal/consensus/consensustest"
 	"github.com/lamppost/lamppost/internal/ingest/brokerd/brokertest"
 	"github.com/lamppost/lamppost/sig"
 )
@@ -30,7 +31,7 @@ func TestBrokerCrash(t *testing.T) {
 	t.Logf("seed %d", seed)
 	c := &crash{t: t, dir: t.TempDir(), rnd: rand.New(rand.NewPCG(seed, 1)), acked: map[string]bool{}, paid: map[string]bool{},
 		flags: []string{"--mqtt-broker", "mqtt://" + b.Addr}}
-	c.http, c.mqtt = freeAddress(t), "off"
+	c.http, c.mqtt = consensustest.FreeAddress(t), "off"
 	c.start()
 	c.setUp()
 	ctx, cancel := context.WithCancel(context.Background())

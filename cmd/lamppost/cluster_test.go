@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/consensus/consensustest"
 	"github.com/lamppost/lamppost/internal/kv/pebble"
 	"github.com/lamppost/lamppost/internal/tilelog"
 	"golang.org/x/mod/sumdb/tlog"
@@ -36,8 +37,8 @@ func found(t *testing.T, engine string, n int) *crew {
 	var cards, doors []string
 	for i := range n {
 		id := fmt.Sprintf("m%d", i+1)
-		c := &crash{t: t, dir: filepath.Join(dir, id), acked: map[string]bool{}, paid: map[string]bool{}, http: freeAddress(t), mqtt: freeAddress(t)}
-		card := w.lamppost("init", "member", id, "--org", "coop", "--address", freeAddress(t), "--url", "http://"+c.http, "--data", c.dir)
+		c := &crash{t: t, dir: filepath.Join(dir, id), acked: map[string]bool{}, paid: map[string]bool{}, http: consensustest.FreeAddress(t), mqtt: consensustest.FreeAddress(t)}
+		card := w.lamppost("init", "member", id, "--org", "coop", "--address", consensustest.FreeAddress(t), "--url", "http://"+c.http, "--data", c.dir)
 		cards = append(cards, filepath.Join(dir, id+".yaml"))
 		if err := os.WriteFile(cards[i], card, 0o600); err != nil {
 			t.Fatal(err)

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -25,6 +24,7 @@ import (
 	"github.com/lamppost/lamppost/device/devicemqtt"
 	"github.com/lamppost/lamppost/internal/archive"
 	"github.com/lamppost/lamppost/internal/archive/dir"
+	"github.com/lamppost/lamppost/internal/consensus/consensustest"
 	"github.com/lamppost/lamppost/internal/kv"
 	"github.com/lamppost/lamppost/internal/kv/pebble"
 	"github.com/lamppost/lamppost/internal/replica"
@@ -46,7 +46,7 @@ func TestCrash(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	c := &crash{t: t, dir: t.TempDir(), rnd: rand.New(rand.NewPCG(seed, 1)), acked: map[string]bool{}, paid: map[string]bool{}}
-	c.http, c.mqtt = freeAddress(t), freeAddress(t)
+	c.http, c.mqtt = consensustest.FreeAddress(t), consensustest.FreeAddress(t)
 	c.start()
 	c.setUp()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -87,15 +87,6 @@ type crash struct {
 
 	last    time.Time     // when something was acknowledged last
 	silence time.Duration // the longest time without
-}
-
-func freeAddress(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // start runs `lamppost serve` and waits until it answers.

@@ -22,6 +22,7 @@ import (
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/archive"
+	"github.com/lamppost/lamppost/internal/consensus/consensustest"
 	"github.com/lamppost/lamppost/internal/gateway"
 	"github.com/lamppost/lamppost/internal/kv/pebble"
 	"github.com/lamppost/lamppost/internal/replica"
@@ -44,10 +45,10 @@ func TestGatewayOutage(t *testing.T) {
 	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	node := &crash{t: t, dir: t.TempDir(), acked: map[string]bool{}, paid: map[string]bool{}, http: freeAddress(t), mqtt: freeAddress(t)}
+	node := &crash{t: t, dir: t.TempDir(), acked: map[string]bool{}, paid: map[string]bool{}, http: consensustest.FreeAddress(t), mqtt: consensustest.FreeAddress(t)}
 	node.start()
 	node.setUp()
-	o := &outage{t: t, node: node, rnd: rand.New(rand.NewPCG(seed, 2)), dir: t.TempDir(), addr: freeAddress(t),
+	o := &outage{t: t, node: node, rnd: rand.New(rand.NewPCG(seed, 2)), dir: t.TempDir(), addr: consensustest.FreeAddress(t),
 		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: 20 * time.Second}}
 	var added struct{ Token string }
 	node.must("POST", "/api/gateways", map[string]string{"id": "cellar"}, &added)

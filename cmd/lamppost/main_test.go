@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"regexp"
@@ -60,13 +62,18 @@ func until(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Fatalf("%q is never printed, but %q", args[0], ts.ReadFile("stdout"))
 }
 
-// freePort sets a variable to a port of this machine that nobody listens on just now: `freeport NAME`.
+// freePort sets a variable to a port of this machine that nobody listens on just now, below those from which connections are made:
+// `freeport NAME`.
 func freePort(ts *testscript.TestScript, _ bool, args []string) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	ts.Check(err)
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	ts.Setenv(args[0], port)
+	for range 100 {
+		port := fmt.Sprint(10000 + rand.IntN(20000))
+		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			l.Close()
+			ts.Setenv(args[0], port)
+			return
+		}
+	}
+	ts.Fatalf("no port is free")
 }
 
 // readEnv sets a variable to what stands in a file: `readenv NAME FILE`.

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/consensus/consensustest"
 	"github.com/lamppost/lamppost/internal/kv"
 	"github.com/lamppost/lamppost/internal/tilelog"
 	"github.com/lamppost/lamppost/internal/witness"
@@ -33,7 +34,7 @@ import (
 // A longer run: go test ./cmd/lamppost -run TestWitnessCrash -kills 120 -timeout 30m
 func TestWitnessCrash(t *testing.T) {
 	t.Parallel()
-	c := &witnessCrash{t: t, dir: t.TempDir(), http: freeAddress(t), cosigned: map[string]bool{}}
+	c := &witnessCrash{t: t, dir: t.TempDir(), http: consensustest.FreeAddress(t), cosigned: map[string]bool{}}
 	skey, vkey, err := note.GenerateKey(rand.Reader, "net/log")
 	if err != nil {
 		t.Fatal(err)

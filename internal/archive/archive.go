@@ -96,6 +96,13 @@ func Private(key []byte) bool {
 	return len(key) > 1 && key[0] == 'a' && (key[1] == packKind || string(key) == keeperKey)
 }
 
+// Clear stages a store without blocks and packs, whose objects Keeper.Sweep then removes. What was erased stays known.
+func Clear(b *kv.Batch) {
+	for _, kind := range [...]byte{blockKind, txKind, resultKind, packKind} {
+		b.DeleteRange([]byte{'a', kind}, []byte{'a', kind + 1})
+	}
+}
+
 // Where says which block, and which of its transactions, a key of the store is about; the index is -1 for the block's header.
 func Where(key []byte) (h lamppost.Height, index int64, ok bool) {
 	if len(key) < 10 || key[0] != 'a' {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -160,10 +161,19 @@ func checked(cmd *cobra.Command, cfg *node.Config) error {
 }
 
 func serve(cmd *cobra.Command, cfg node.Config) error {
-	n, err := node.Open(cfg)
-	if err != nil {
-		return err
+	for {
+		n, err := node.Open(cfg)
+		if err != nil {
+			return err
+		}
+		announce(cmd, n, &cfg)
+		if err := n.Run(cmd.Context()); !errors.Is(err, node.ErrArrived) || cmd.Context().Err() != nil {
+			return err
+		}
 	}
+}
+
+func announce(cmd *cobra.Command, n *node.Node, cfg *node.Config) {
 	out := cmd.OutOrStdout()
 	fmt.Fprintf(out, "Network %s is served from %s.\n", n.Network(), cfg.Data)
 	if n.Founded() {
@@ -180,5 +190,4 @@ func serve(cmd *cobra.Command, cfg node.Config) error {
 		fmt.Fprintf(out, "Its log is cosigned by %d witnesses, %d of them are enough: network.pin names them now\n", len(cfg.Witnesses), cfg.WitnessQuorum)
 	}
 	fmt.Fprintf(out, "Next: lamppost party add … and lamppost device add … with --data %s. Ctrl-C ends cleanly.\n", cfg.Data)
-	return n.Run(cmd.Context())
 }

@@ -88,6 +88,12 @@ type Engine interface {
 	Status() Status
 }
 
+// A Forgetter is an Engine that keeps blocks, or states of the App, in files of its own.
+type Forgetter interface {
+	// Forgotten is up to where these files hold no block, and no state from before. Before Run it is 0. Safe for concurrent use.
+	Forgotten() lamppost.Cursor
+}
+
 // Errors of Propose.
 var (
 	ErrBusy     = errors.New("consensus: the queue of transactions is full")

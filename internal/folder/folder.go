@@ -27,12 +27,13 @@ const (
 	Pin       = "network.pin" // written again at every start
 	URL       = "node.url"    // likewise
 	Erasures  = "erasures.again"
-	Raft      = "raft"         // the engine's log
-	Comet     = "comet"        // the engine's blocks, votes and key
-	Evidence  = "evidence"     // what members signed that proves that one of them lied
-	Network   = "network.yaml" // the founding, of several members
-	Card      = "member.yaml"  // which of them this folder is
-	Staging   = "backup.tmp"   // while a backup is made
+	Raft      = "raft"          // the engine's log
+	Comet     = "comet"         // the engine's blocks, votes and key
+	Evidence  = "evidence"      // what members signed that proves that one of them lied
+	Network   = "network.yaml"  // the founding, of several members
+	Card      = "member.yaml"   // which of them this folder is
+	Staging   = "backup.tmp"    // while a backup is made
+	Arrived   = "arrived.state" // another member's state, until this node has it: replica.State
 )
 
 // ReadSecret reads so many bytes in hexadecimal from a file.

@@ -19,10 +19,15 @@ func WriteDurably(path, text string, mode os.FileMode) error {
 	if err != nil {
 		return fmt.Errorf("writing %q: %w", path, err)
 	}
-	if err := os.Rename(tmp, path); err != nil {
+	return Rename(tmp, path)
+}
+
+// Rename gives a durable file the name of another in its folder, durably.
+func Rename(from, to string) error {
+	if err := os.Rename(from, to); err != nil {
 		return err
 	}
-	dir, err := os.Open(filepath.Dir(path))
+	dir, err := os.Open(filepath.Dir(to))
 	if err != nil {
 		return err
 	}

@@ -108,7 +108,8 @@ func (n *Node) openRaft(is *lamppost.Network) (consensus.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg := raft.Config{Network: n.cfg.Network, Member: n.cfg.Member, Dir: filepath.Join(n.cfg.Data, folder.Raft), Address: n.address, Now: n.now, Log: n.cfg.Log}
+	cfg := raft.Config{Network: n.cfg.Network, Member: n.cfg.Member, Dir: filepath.Join(n.cfg.Data, folder.Raft), Address: n.address, Now: n.now, Log: n.cfg.Log,
+		SnapshotEvery: n.cfg.ForgetEvery}
 	for _, m := range founding.Members {
 		cfg.Founders = append(cfg.Founders, m.ID)
 	}
@@ -117,7 +118,7 @@ func (n *Node) openRaft(is *lamppost.Network) (consensus.Engine, error) {
 	}
 	n.links = &network.TLS{ID: n.cfg.Member, Key: ed25519.NewKeyFromSeed(n.key.Seed()), Members: n.members}
 	cfg.TLS = func() (*tls.Config, error) { return n.links.Config() }
-	return raft.New(cfg, n.rep, n.rep)
+	return raft.New(cfg, standby{n.rep, n}, n.rep)
 }
 
 func (n *Node) openComet(is *lamppost.Network) (consensus.Engine, error) {

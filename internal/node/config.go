@@ -90,6 +90,8 @@ type Config struct {
 	Log     *slog.Logger     `yaml:"-"` // default: nothing is logged
 	NoFsync bool             `yaml:"-"` // for tests that do not cut the power
 	Keep    time.Duration    `yaml:"-"` // how often the archive looks for something to do; default 5s
+
+	ForgetEvery time.Duration `yaml:"-"` // how often the raft engine takes a snapshot and forgets its log; default 1h
 }
 
 // A Witness is asked for cosignatures (C2SP tlog-witness).

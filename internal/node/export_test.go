@@ -1,6 +1,10 @@
 package node
 
-import "context"
+import (
+	"context"
+
+	"github.com/lamppost/lamppost"
+)
 
 // A Part is one of the parts that RunStages runs.
 type Part struct {
@@ -19,3 +23,12 @@ func RunStages(ctx context.Context, parts ...Part) error {
 
 // SnapshotDue says whether a snapshot would be taken now.
 func (n *Node) SnapshotDue() bool { return n.snapshotDue() }
+
+// Height is that of the last block.
+func (n *Node) Height() lamppost.Height { return n.rep.Last().Height }
+
+// Members are those of the last block.
+func (n *Node) Members() []lamppost.Member { return n.rep.Last().Members }
+
+// Forgotten says whether the engine's files hold nothing that is in the ledger now.
+func (n *Node) Forgotten() bool { return n.forgetter.Forgotten() >= n.rep.Last().Cursor }

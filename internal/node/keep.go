@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"sync"
 	"time"
 
 	"github.com/lamppost/lamppost"
@@ -20,6 +21,7 @@ func (n *Node) committed(ev *replica.Event) {
 	}
 	for _, tx := range ev.Txs {
 		if tx.Type == lamppost.TxErase {
+			n.erasing.note(ev.Block)
 			n.wake()
 		}
 	}
@@ -86,8 +88,35 @@ func (n *Node) forgotten(ctx context.Context, upTo lamppost.Height) {
 	n.attest(ctx, upTo)
 }
 
-// attest says on the ledger that what was erased up to a block is in none of this node's files and backups. While one of these may
-// hold it, it waits.
+// erasing remembers where the engine has the erasures that this process saw committed. Those of before stand at start or before.
+type erasing struct {
+	start lamppost.Cursor
+
+	mu sync.Mutex
+	at map[lamppost.Height]lamppost.Cursor
+}
+
+func (e *erasing) note(b *lamppost.Block) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.at == nil {
+		e.at = map[lamppost.Height]lamppost.Cursor{}
+	}
+	e.at[b.Height] = b.Cursor
+}
+
+// cursor is where the engine has the erasure ordered in a block, or later.
+func (e *erasing) cursor(h lamppost.Height) lamppost.Cursor {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if c, ok := e.at[h]; ok {
+		return c
+	}
+	return e.start
+}
+
+// attest says on the ledger that what was erased up to a block is in none of this node's files and backups, nor in the engine's.
+// While one of these may hold it, it waits.
 func (n *Node) attest(ctx context.Context, upTo lamppost.Height) {
 	erasures, err := ledger.View{Reader: n.store}.Erasures()
 	if err != nil {
@@ -110,6 +139,9 @@ func (n *Node) attest(ctx context.Context, upTo lamppost.Height) {
 }
 
 func (n *Node) attestOne(ctx context.Context, e *ledger.Erasure) bool {
+	if n.forgetter != nil && n.forgetter.Forgotten() < n.erasing.cursor(e.Height) {
+		return false
+	}
 	held, err := n.holding(e.Height)
 	if err == nil && len(held) == 0 {
 		_, err = n.Order(ctx, lamppost.TxErased, lamppost.ErasedBody{Height: e.Height, Index: e.Index})

@@ -13,8 +13,22 @@ import (
 	"github.com/lamppost/lamppost/audit"
 	"github.com/lamppost/lamppost/internal/folder"
 	"github.com/lamppost/lamppost/internal/kv"
+	"github.com/lamppost/lamppost/internal/replica"
 	"github.com/lamppost/lamppost/internal/tilelog"
 )
+
+// openFiles opens where the log is published.
+func (n *Node) openFiles() error {
+	near, err := tilelog.OpenDir(filepath.Join(n.cfg.Data, folder.Log))
+	if err != nil {
+		return err
+	}
+	n.files = near
+	if far := LogArchive(n.cfg.LogArchive); far != nil {
+		n.files = tilelog.Archived{DirStorage: near, Far: far}
+	}
+	return nil
+}
 
 // openLog prepares publishing, publishes what the store holds, and writes the network's pin for people to copy. It is
 // published before anything new can be committed: if this store is an older copy of the log, what is signed here is still
@@ -25,15 +39,11 @@ func (n *Node) openLog() error {
 	if n.signer, n.verifier, err = noteKey(n.cfg.Network, lamppost.Member{ID: n.cfg.Member, Key: n.key.Public().Bytes()}, n.key.Seed()); err != nil {
 		return fmt.Errorf("the log's key: %w", err)
 	}
-	near, err := tilelog.OpenDir(filepath.Join(n.cfg.Data, "log"))
+	_, begin, err := replica.Began(n.store)
 	if err != nil {
 		return err
 	}
-	n.files = near
-	if far := LogArchive(n.cfg.LogArchive); far != nil {
-		n.files = tilelog.Archived{DirStorage: near, Far: far}
-	}
-	n.publisher = &tilelog.Publisher{Origin: origin, Signer: n.signer, Verifier: n.verifier, Storage: n.files}
+	n.publisher = &tilelog.Publisher{Origin: origin, Signer: n.signer, Verifier: n.verifier, Storage: n.files, Begin: begin}
 	if err := n.openWitnesses(); err != nil {
 		return err
 	}

@@ -62,13 +62,15 @@ type Node struct {
 	db     *pebble.Store
 	host   string // this machine
 
-	keeping  sync.Mutex      // held while something is taken out of the archive
-	erased   atomic.Uint64   // all that was erased up to this block is out of every file of this folder
-	overdue  atomic.Int64    // erasures that should be out of every file and backup, and are not
-	backed   atomic.Int64    // when the latest whole backup was made
-	backing  sync.Mutex      // held while a backup is made
-	printing sync.Mutex      // held while the log is published and leaves that are in tiles go out of the store
-	scrub    *scrub.Scrubber // nil: it is off
+	keeping   sync.Mutex          // held while something is taken out of the archive
+	forgetter consensus.Forgetter // nil: the engine has no files
+	erasing   erasing
+	erased    atomic.Uint64   // all that was erased up to this block is out of every file of this folder
+	overdue   atomic.Int64    // erasures that should be out of every file and backup, and are not
+	backed    atomic.Int64    // when the latest whole backup was made
+	backing   sync.Mutex      // held while a backup is made
+	printing  sync.Mutex      // held while the log is published and leaves that are in tiles go out of the store
+	scrub     *scrub.Scrubber // nil: it is off
 
 	file    *network.File   // the founding of several members; nil: this node is alone
 	card    *network.Member // which of them it is; nil: its key says so
@@ -137,7 +139,7 @@ func Open(cfg Config) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, registry: prometheus.NewRegistry(), erase: make(chan struct{}, 1), cosignatures: make(chan api.Cosigned, 2),
 		grown: make(chan struct{}, 1), introduced: make(chan struct{})}
-	for _, step := range []func() error{n.openStore, n.openKeys, n.openNetwork, n.openAsking, n.openArchive, n.openReplica, n.openLog, n.openSnapshots, n.openBackups, n.openScrub, n.openFrontDoors} {
+	for _, step := range []func() error{n.openStore, n.openKeys, n.openNetwork, n.openAsking, n.openArchive, n.openFiles, n.openReplica, n.openLog, n.openSnapshots, n.openBackups, n.openScrub, n.openFrontDoors} {
 		if err := step(); err != nil {
 			n.close()
 			return nil, err
@@ -206,10 +208,13 @@ func (n *Node) archive() archive.View { return archive.View{Reader: n.store, Pac
 // openReplica continues the chain, or founds the network.
 func (n *Node) openReplica() (err error) {
 	n.live = api.NewLive(n.cfg.Speed)
-	n.rep, err = replica.Open(replica.Config{Store: n.store, Packs: n.packs, Committed: n.committed,
+	n.rep, err = replica.Open(replica.Config{Store: n.store, Packs: n.packs, Committed: n.committed, Files: n.files,
 		Checked: func(id lamppost.TxID) bool { return n.in != nil && n.in.Checked(id) }})
 	if err != nil {
 		return fmt.Errorf("opening the chain in %q: %w", n.cfg.Data, err)
+	}
+	if err := n.takeOver(); err != nil {
+		return fmt.Errorf("taking over the state of another member: %w", err)
 	}
 	if n.rep.Network() == "" {
 		if err := n.found(); err != nil {
@@ -233,6 +238,8 @@ func (n *Node) openReplica() (err error) {
 	if err != nil {
 		return err
 	}
+	n.forgetter, _ = engine.(consensus.Forgetter)
+	n.erasing.start = n.rep.Last().Cursor
 	n.halt = &gate{Engine: engine, shut: func() bool { return n.conflict.Load() != nil || n.outside.Load() }, end: make(chan struct{})}
 	n.engine = n.halt
 	return nil

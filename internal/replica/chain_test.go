@@ -527,20 +527,25 @@ func signer(t testing.TB, net *ledgertest.Network) note.Signer {
 // nowhere is where nothing is published.
 var nowhere = new(tilelog.MemStorage)
 
-// publish publishes the log as it stands and returns the checkpoint.
-func publish(t testing.TB, net *ledgertest.Network, store kv.Reader, files tilelog.Storage) (string, *tilelog.Tree) {
+func publisher(t testing.TB, net *ledgertest.Network, files tilelog.Storage) *tilelog.Publisher {
 	t.Helper()
 	key := signer(t, net)
 	verifier, err := note.NewVerifier(audit.VerifierKey(net.ID, net.GenesisBody().Members[0]))
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := tilelog.Publisher{Origin: key.Name(), Signer: key, Verifier: verifier, Storage: files}
+	return &tilelog.Publisher{Origin: key.Name(), Signer: key, Verifier: verifier, Storage: files}
+}
+
+// publish publishes the log as it stands and returns the checkpoint.
+func publish(t testing.TB, net *ledgertest.Network, store kv.Reader, files tilelog.Storage) (string, *tilelog.Tree) {
+	t.Helper()
+	p := publisher(t, net, files)
 	signed, err := p.Publish(store)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, _, err := lamppost.OpenCheckpoint(signed, note.VerifierList(verifier))
+	c, _, err := lamppost.OpenCheckpoint(signed, note.VerifierList(p.Verifier))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -161,6 +161,9 @@ func (k *checker) open(context.Context) (err error) {
 	if k.last, err = readLast(k.Store); err != nil {
 		return err
 	}
+	if _, err := k.Store.Get(replacingKey); err == nil {
+		k.fault("store", "there is no chain in it: a node on it takes what another member sent again", "its state was being replaced when the node ended")
+	}
 	if k.began, k.edge, err = Began(k.Store); err != nil {
 		k.fault("store: where this copy began", "what is before that cannot be told from what is missing", "%v", err)
 	}

@@ -26,6 +26,11 @@ type Config struct {
 	Store kv.Store
 	Packs *archive.Packs // nil: all bodies are in the store
 
+	// Files is where the log is published, from which Snapshot takes its right edge; nil: nowhere yet.
+	Files tilelog.Source
+	// Scratch is the folder for what Restore reads, while it does; empty: the system's.
+	Scratch string
+
 	// Checked says that this process verified a segment's signatures itself, so that they need no second look. Nil: never.
 	Checked func(lamppost.TxID) bool
 
@@ -41,7 +46,7 @@ type Event struct {
 	Result *lamppost.Result
 }
 
-// A Replica implements consensus.App and consensus.View. The App's methods are called by one goroutine at a time;
+// A Replica implements consensus.App, consensus.Snapshotter and consensus.View. The App's methods are called by one goroutine at a time;
 // Vouch, Gateway, the View's methods and the proofs by any.
 type Replica struct {
 	cfg   Config
@@ -119,25 +124,41 @@ type lastBox struct {
 
 var metaKey = []byte("mR") // height, time and cursor of the last block
 
-// Open continues where the store stands.
+// Open continues where the store stands. A store in which a Restore was cut short it empties.
 func Open(cfg Config) (*Replica, error) {
 	r := &Replica{cfg: cfg}
-	var err error
-	if r.state, err = ledger.Open(cfg.Store); err != nil {
+	if err := r.clearHalf(); err != nil {
 		return nil, err
 	}
-	if r.log, err = tilelog.Open(cfg.Store); err != nil {
+	if err := r.load(); err != nil {
 		return nil, err
 	}
-	if r.last.Last, err = readLast(cfg.Store); err != nil {
-		return nil, err
+	return r, nil
+}
+
+// load reads what is held in memory.
+func (r *Replica) load() (err error) {
+	if r.state, err = ledger.Open(r.cfg.Store); err != nil {
+		return err
 	}
-	r.last.Root, r.last.Members = lamppost.Hash(r.log.Root()), r.state.Members()
+	if r.log, err = tilelog.Open(r.cfg.Store); err != nil {
+		return err
+	}
+	last, err := readLast(r.cfg.Store)
+	if err != nil {
+		return err
+	}
+	last.Root, last.Members = lamppost.Hash(r.log.Root()), r.state.Members()
+	r.keys.mu.Lock()
 	r.keys.byID, r.keys.gateways = map[lamppost.DeviceID]*Vouch{}, map[lamppost.MemberID]*Vouch{}
+	r.keys.mu.Unlock()
 	r.state.EachDevice(r.refreshDevice)
 	r.refreshMembers()
 	r.state.EachGateway(r.refreshGateway)
-	return r, nil
+	r.last.mu.Lock()
+	r.last.Last = last
+	r.last.mu.Unlock()
+	return nil
 }
 
 // readLast reads height, time and cursor of the last block.

@@ -32,7 +32,11 @@ func WriteSnapshot(to io.Writer, r kv.Reader, files tilelog.Source, pause func()
 	if err != nil {
 		return nil, head, err
 	}
-	edge, err := tilelog.ReadRightEdge(r, files)
+	_, begin, err := Began(r)
+	if err != nil {
+		return nil, head, err
+	}
+	edge, err := tilelog.ReadRightEdge(r, files, begin)
 	if err != nil {
 		return nil, head, err
 	}
@@ -60,6 +64,10 @@ const pauseBytes = 1 << 20
 // Begin makes an empty store a copy of the chain that stands where a snapshot was taken. The last write is the position: a
 // store that has none was not begun. Whether the snapshot is true is for the caller to know. It returns the right edge of the log.
 func Begin(store kv.Store, f *snapshot.File) (tilelog.RightEdge, error) {
+	return begin(store, f, lamppost.Cursor(f.Head().Height)) // where one member is alone, cursors count blocks
+}
+
+func begin(store kv.Store, f *snapshot.File, cursor lamppost.Cursor) (tilelog.RightEdge, error) {
 	h := f.Head()
 	edge, err := readEdge(f)
 	if err != nil {
@@ -67,11 +75,8 @@ func Begin(store kv.Store, f *snapshot.File) (tilelog.RightEdge, error) {
 	}
 	var b kv.Batch
 	err = f.Each(func(key, val []byte) error {
-		if key[0] != stateFrom[0] {
-			return fmt.Errorf("the snapshot's key %q is not of the ledger's state", key)
-		}
 		b.Set(key, val)
-		return nil
+		return ofState(key)
 	}, func() error {
 		defer b.Reset()
 		return store.Apply(&b)
@@ -88,9 +93,17 @@ func Begin(store kv.Store, f *snapshot.File) (tilelog.RightEdge, error) {
 	}
 	edge.Begin(&b)
 	pos := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, uint64(h.Height)), uint64(h.Time))
-	b.Set(metaKey, binary.BigEndian.AppendUint64(pos, uint64(h.Height)))
+	b.Set(metaKey, binary.BigEndian.AppendUint64(pos, uint64(cursor)))
+	b.Delete(replacingKey)
 	b.Set(beganKey, edge.Append(binary.BigEndian.AppendUint64(nil, uint64(h.Height))))
 	return edge, store.Apply(&b)
+}
+
+func ofState(key []byte) error {
+	if key[0] != stateFrom[0] {
+		return fmt.Errorf("the snapshot's key %q is not of the ledger's state", key)
+	}
+	return nil
 }
 
 func readEdge(f *snapshot.File) (edge tilelog.RightEdge, err error) {

@@ -56,7 +56,7 @@ func newHouse(t *testing.T) *house {
 	k := archive.Keeper{Store: store, Packs: packs, Rules: func(kv.Reader) (*archive.Rules, error) { return &archive.Rules{}, nil }}
 	_, err = k.Step(archive.MaxHotMS * 2)
 	no(t, err)
-	edge, err := tilelog.ReadRightEdge(store, h.files)
+	edge, err := tilelog.ReadRightEdge(store, h.files, tilelog.RightEdge{})
 	no(t, err)
 	c := lamppost.Checkpoint{Origin: "net/north", Size: 600, Root: lamppost.Hash(edge.Root())}
 	no(t, tilelog.Continue(h.files, store, []byte(c.Text()+"\n"), c))

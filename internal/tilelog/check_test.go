@@ -138,7 +138,7 @@ func flipped(b []byte, at int) []byte {
 func TestCheckFromRightEdge(t *testing.T) {
 	t.Parallel()
 	store, _ := newLog(t, 300)
-	edge, err := tilelog.ReadRightEdge(store, new(tilelog.MemStorage))
+	edge, err := tilelog.ReadRightEdge(store, new(tilelog.MemStorage), tilelog.RightEdge{})
 	no(t, err)
 	copied, files := kv.NewMem(), new(tilelog.MemStorage)
 	var begin kv.Batch

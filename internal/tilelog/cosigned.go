@@ -48,11 +48,11 @@ func (p *Publisher) PublishCosigned(r kv.Reader, cosigned []byte) error {
 	return nil
 }
 
-// Latest returns the checkpoint that is published, nil if there is none, and its size. Like Publish it checks that it is
-// ours and that the log in r continues it.
+// Latest returns the checkpoint that is published, nil if there is none or its tiles are before Begin, and its size. Like
+// Publish it checks that it is ours and that the log in r continues it.
 func (p *Publisher) Latest(r kv.Reader) (signed []byte, size int64, err error) {
 	signed, tree, _, err := p.latest(r)
-	if err != nil {
+	if err != nil || signed == nil {
 		return nil, 0, err
 	}
 	return signed, tree.size, nil
@@ -62,8 +62,12 @@ func (p *Publisher) latest(r kv.Reader) (signed []byte, tree *frontier, stored e
 	if stored, err = storedEdge(r); err != nil {
 		return nil, nil, stored, err
 	}
-	if signed, tree, err = p.published(stored.size); err != nil {
+	signed, tree, size, err := p.published(stored.size)
+	if err != nil {
 		return nil, nil, stored, err
+	}
+	if size < tree.size {
+		signed = nil // it ends before the log in the store begins
 	}
 	return signed, tree, stored, continues(r, signed, tree, &stored)
 }

@@ -108,6 +108,9 @@ func Trim(b *kv.Batch, c lamppost.Checkpoint) {
 	b.Set([]byte(ownKey), append(binary.BigEndian.AppendUint64(nil, uint64(c.Size)), c.Root[:]...))
 }
 
+// Clear stages a store without a log.
+func Clear(b *kv.Batch) { b.DeleteRange([]byte{keyPrefix}, []byte{keyPrefix + 1}) }
+
 // own says whether the published tree is known to be the beginning of the log in r.
 func own(r kv.Reader, published *edge) (bool, error) {
 	val, err := r.Get([]byte(ownKey))

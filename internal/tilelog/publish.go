@@ -77,6 +77,9 @@ type Publisher struct {
 	Signer   note.Signer   // the member's own key
 	Verifier note.Verifier // its public half
 	Storage  Storage
+	// Begin is where the log in the store begins, if it had leaves before that this copy never had: what is published starts with
+	// its tiles. That a smaller tree published before was the beginning of it is for the caller to know.
+	Begin RightEdge
 }
 
 // Publish brings the Storage to all leaves of the log in r and returns the signed checkpoint. It does nothing but return
@@ -92,14 +95,13 @@ func (p *Publisher) Publish(r kv.Reader) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	old, tree, err := p.published(stored.size)
+	old, tree, from, err := p.published(stored.size)
 	if err != nil {
 		return nil, err
 	}
 	if err := continues(r, old, tree, &stored); err != nil {
 		return nil, err
 	}
-	from := tree.size
 	if old != nil && stored.size == from {
 		// The call that wrote it may have failed right after: it is there, but is it durable?
 		if err := p.Storage.PutCheckpoint(CheckpointPath, old, old); err != nil {
@@ -123,30 +125,34 @@ func (p *Publisher) Publish(r kv.Reader) ([]byte, error) {
 	return signed, nil
 }
 
-// published returns the signed checkpoint in the Storage, nil if there is none, and the right edge of its tree, after
-// checking that the one is ours, that it is of no more leaves than are stored, and that the other leads to it.
-func (p *Publisher) published(stored int64) (signed []byte, tree *frontier, err error) {
+// published returns the signed checkpoint in the Storage, nil if there is none, the right edge to go on from, and of how many
+// leaves the tiles are there. It checks that the checkpoint is ours, that it is of no more leaves than are stored, and that its
+// tiles lead to it, unless Begin is further on.
+func (p *Publisher) published(stored int64) (signed []byte, tree *frontier, size int64, err error) {
 	signed, err = p.Storage.Get(CheckpointPath)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, new(frontier), nil
+		return nil, p.Begin.begin(), 0, nil
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("reading published checkpoint: %w", err)
+		return nil, nil, 0, fmt.Errorf("reading published checkpoint: %w", err)
 	}
 	c, _, err := lamppost.OpenCheckpoint(signed, note.VerifierList(p.Verifier))
 	if err != nil {
-		return nil, nil, fmt.Errorf("reading published checkpoint, which should be by %q: %w", p.Origin, err)
+		return nil, nil, 0, fmt.Errorf("reading published checkpoint, which should be by %q: %w", p.Origin, err)
 	}
 	if c.Size > stored {
-		return nil, nil, &ConflictError{Published: signed, Size: c.Size, Stored: stored}
+		return nil, nil, 0, &ConflictError{Published: signed, Size: c.Size, Stored: stored}
+	}
+	if c.Size < p.Begin.Size() {
+		return signed, p.Begin.begin(), 0, nil
 	}
 	if tree, err = readFrontier(p.Storage, c.Size); err != nil {
-		return nil, nil, fmt.Errorf("reading what is published at size %d: %w", c.Size, err)
+		return nil, nil, 0, fmt.Errorf("reading what is published at size %d: %w", c.Size, err)
 	}
 	if e := tree.edge(); e.root() != tlog.Hash(c.Root) {
-		return nil, nil, fmt.Errorf("the published tiles do not lead to the checkpoint of size %d: they are damaged, lamppost fsck says where", c.Size)
+		return nil, nil, 0, fmt.Errorf("the published tiles do not lead to the checkpoint of size %d: they are damaged, lamppost fsck says where", c.Size)
 	}
-	return signed, tree, nil
+	return signed, tree, c.Size, nil
 }
 
 // continues checks that the log in the store goes on where the published one ends: that the store remembers having

@@ -17,8 +17,8 @@ import (
 type RightEdge struct{ tree *frontier }
 
 // ReadRightEdge returns the right edge of all leaves of the log in r, from where the store remembers that it was published
-// into files, or from the beginning.
-func ReadRightEdge(r kv.Reader, files Source) (RightEdge, error) {
+// into files, or from where the log in the store begins.
+func ReadRightEdge(r kv.Reader, files Source, begin RightEdge) (RightEdge, error) {
 	stored, err := storedEdge(r)
 	if err != nil {
 		return RightEdge{}, err
@@ -27,12 +27,14 @@ func ReadRightEdge(r kv.Reader, files Source) (RightEdge, error) {
 	if err != nil {
 		return RightEdge{}, err
 	}
-	tree, err := readFrontier(files, from)
-	if err != nil {
-		return RightEdge{}, fmt.Errorf("reading what is published at size %d: %w", from, err)
+	tree := begin.begin()
+	if from > tree.size {
+		if tree, err = readFrontier(files, from); err != nil {
+			return RightEdge{}, fmt.Errorf("reading what is published at size %d: %w", from, err)
+		}
 	}
 	tree.put = func(tlog.Tile, []byte) error { return nil }
-	if err := eachLeaf(r, from, stored.size, tree.add); err != nil {
+	if err := eachLeaf(r, tree.size, stored.size, tree.add); err != nil {
 		return RightEdge{}, err
 	}
 	if e := tree.edge(); e.root() != stored.root() {
@@ -62,6 +64,14 @@ func (e RightEdge) Size() int64 {
 		return 0
 	}
 	return e.tree.size
+}
+
+// begin is a tree to append to.
+func (e RightEdge) begin() *frontier {
+	if e.tree == nil {
+		return new(frontier)
+	}
+	return e.tree.clone()
 }
 
 // Root returns the root over them.

@@ -2,6 +2,7 @@ package tilelog_test
 
 import (
 	"bytes"
+	"errors"
 	"io/fs"
 	"strings"
 	"testing"
@@ -31,7 +32,7 @@ func TestRightEdgeGoesOn(t *testing.T) {
 		tilelog.Trim(&trim, opened(t, p, signed))
 		no(t, store.Apply(&trim))
 		grow(t, store, b)
-		edge, err := tilelog.ReadRightEdge(store, files)
+		edge, err := tilelog.ReadRightEdge(store, files, tilelog.RightEdge{})
 		no(t, err)
 		raw := edge.Append(nil)
 		again, err := tilelog.ParseRightEdge(raw)
@@ -77,7 +78,7 @@ func TestAdoptRefuses(t *testing.T) {
 	t.Parallel()
 	store, _ := newLog(t, 300)
 	files := new(tilelog.MemStorage)
-	edge, err := tilelog.ReadRightEdge(store, files)
+	edge, err := tilelog.ReadRightEdge(store, files, tilelog.RightEdge{})
 	no(t, err)
 	var begin kv.Batch
 	copied := kv.NewMem()
@@ -115,7 +116,7 @@ func TestAdoptRefuses(t *testing.T) {
 func FuzzParseRightEdge(f *testing.F) {
 	for _, n := range []int{0, 1, 3, 256, 300} {
 		s, _ := newLog(f, n)
-		edge, err := tilelog.ReadRightEdge(s, tilelog.FS{FS: emptyFS{}})
+		edge, err := tilelog.ReadRightEdge(s, tilelog.FS{FS: emptyFS{}}, tilelog.RightEdge{})
 		no(f, err)
 		f.Add(edge.Append(nil))
 	}
@@ -160,4 +161,58 @@ func opened(t testing.TB, p *tilelog.Publisher, signed []byte) lamppost.Checkpoi
 	c, _, err := lamppost.OpenCheckpoint(signed, note.VerifierList(p.Verifier))
 	no(t, err)
 	return c
+}
+
+// A log that begins at a right edge is published from there, also over a checkpoint of a smaller tree whose tiles are not there
+// any more, and is the same log as that of who has all; what was signed for more leaves than it has still stops it.
+func TestPublisherBegins(t *testing.T) {
+	t.Parallel()
+	for _, sizes := range [][3]int{{0, 3, 0}, {0, 700, 5}, {2, 256, 0}, {100, 300, 400}, {300, 301, 1}, {255, 256, 256}} {
+		store, _ := newLog(t, sizes[0])
+		all := new(tilelog.MemStorage)
+		p := newPublisher(t, all)
+		signed, err := p.Publish(store)
+		no(t, err)
+		here := new(tilelog.MemStorage)
+		if sizes[0] > 0 {
+			no(t, here.PutCheckpoint(tilelog.CheckpointPath, nil, signed))
+		}
+		grow(t, store, sizes[1]-sizes[0])
+		edge, err := tilelog.ReadRightEdge(store, all, tilelog.RightEdge{})
+		no(t, err)
+		copied := kv.NewMem()
+		var begin kv.Batch
+		edge.Begin(&begin)
+		no(t, copied.Apply(&begin))
+		q := newPublisher(t, here)
+		q.Begin = edge
+		if signed, size, err := q.Latest(copied); signed != nil || size != 0 || err != nil {
+			t.Errorf("%v: before, %s is published, %d, %v", sizes, signed, size, err)
+		}
+		for _, more := range [...]int{0, sizes[2], 0, 600} {
+			grow(t, store, more)
+			grow(t, copied, more)
+			one, err := p.Publish(store)
+			no(t, err)
+			two, err := q.Publish(copied)
+			if err != nil || !bytes.Equal(one, two) {
+				t.Fatalf("%v: %v; got\n%s\nwant\n%s", sizes, err, two, one)
+			}
+			c := opened(t, p, one)
+			if root, err := tilelog.NewTree(here, c.Size, tlog.Hash(c.Root)).RootAt(c.Size); err != nil || root != tlog.Hash(c.Root) {
+				t.Errorf("%v: the tiles lead to %v, %v", sizes, root, err)
+			}
+			if again, err := tilelog.ReadRightEdge(copied, here, edge); err != nil || again.Root() != tlog.Hash(c.Root) {
+				t.Errorf("%v: its right edge has root %v, %v", sizes, again.Root(), err)
+			}
+		}
+		small := newPublisher(t, here)
+		small.Begin = edge
+		old := kv.NewMem()
+		no(t, old.Apply(&begin))
+		var conflict *tilelog.ConflictError
+		if _, err := small.Publish(old); !errors.As(err, &conflict) {
+			t.Errorf("%v: published though more leaves were signed: %v", sizes, err)
+		}
+	}
 }

@@ -17,6 +17,7 @@ import (
 	"os"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/consensus"
@@ -34,6 +35,11 @@ type Engine struct {
 	mu      sync.Mutex
 	failure error
 	node    *node // while it runs
+
+	pruning   sync.Mutex
+	pruned    int64     // the first of comet's heights that the files of blocks may hold
+	compacted time.Time // when they were written anew
+	settled   bool      // and the old ones are gone
 }
 
 var _ consensus.Engine = (*Engine)(nil)

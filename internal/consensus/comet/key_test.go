@@ -3,8 +3,12 @@
 package comet_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -116,6 +120,60 @@ func TestKeep(t *testing.T) {
 		t.Errorf("blocks %d to %d are kept", b.Base(), b.Height())
 	}
 	s.app.forgets = false
+}
+
+// Goal: what the engine says that its files have forgotten is in none of them, the log of messages included; it starts again from
+// what is left.
+func TestForgotten(t *testing.T) {
+	t.Parallel()
+	s := seats(t, 1)[0]
+	s.cfg.Keep, s.app.forgets = 1, true
+	s.start()
+	secret := "the secret that must be forgotten"
+	s.must(secret)
+	at := s.app.Last().Cursor
+	if len(held(t, s.cfg.Dir, secret)) == 0 {
+		t.Fatal("the files do not hold what was ordered: this test looks at the wrong place")
+	}
+	if s.engine.Forgotten() >= at {
+		t.Error("the files are said to have forgotten what they hold")
+	}
+	for i := 0; s.engine.Forgotten() < at; i++ {
+		if i == 100 {
+			t.Fatalf("the files have forgotten up to %d, want %d", s.engine.Forgotten(), at)
+		}
+		s.must(fmt.Sprint("more", i))
+	}
+	if where := held(t, s.cfg.Dir, secret); len(where) > 0 {
+		t.Errorf("%v hold what was forgotten", where)
+	}
+	s.stop()
+	s.start()
+	s.must("after the start")
+	s.stop()
+	s.app.forgets = false
+}
+
+// held returns the files of a folder that have a text in them.
+func held(t *testing.T, dir, text string) (where []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		raw, err := os.ReadFile(path)
+		if bytes.Contains(raw, []byte(text)) {
+			where = append(where, path)
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // it went meanwhile
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return where
 }
 
 // What cannot work is refused before anything is written.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/consensus"
 )
 
@@ -52,9 +53,10 @@ func (e *Engine) muchToForget() bool {
 // takeSnapshot lets the log go up to an entry, if the App does, and returns the entry that the snapshot was taken at; 0: there
 // was nothing to forget.
 func (e *Engine) takeSnapshot(s *store, upTo uint64) (at uint64, err error) {
-	e.appMu.Lock()
-	forget, all := uint64(e.forget), e.forget >= e.position().Cursor
-	e.appMu.Unlock()
+	forget, all, err := e.mayGo()
+	if err != nil {
+		return 0, err
+	}
 	if oldest, err := s.oldest(); err != nil || oldest > forget {
 		return 0, err
 	}
@@ -75,6 +77,43 @@ func (e *Engine) takeSnapshot(s *store, upTo uint64) (at uint64, err error) {
 		return 0, err
 	}
 	return snaps[0].Index, nil
+}
+
+// mayGo asks up to where the App lets the log go, and whether that is all of it. Before the first block since the start it has not
+// said so yet: a Commit of nothing tells.
+func (e *Engine) mayGo() (forget uint64, all bool, err error) {
+	e.appMu.Lock()
+	defer e.appMu.Unlock()
+	if e.failure() != nil {
+		return 0, false, e.failure()
+	}
+	if e.forget == 0 {
+		if e.forget, err = e.app.Commit(); err != nil {
+			e.fail(err)
+		}
+	}
+	return uint64(e.forget), e.forget >= e.position().Cursor, err
+}
+
+// Forgotten implements consensus.Forgetter.
+func (e *Engine) Forgotten() lamppost.Cursor {
+	s := e.files.Load()
+	if s == nil {
+		return 0
+	}
+	oldest, err := s.oldest()
+	if err != nil || oldest == 0 {
+		return 0
+	}
+	upTo := oldest - 1
+	snaps, err := s.snaps.List()
+	if err != nil {
+		return 0
+	}
+	for _, m := range snaps {
+		upTo = min(upTo, m.Index)
+	}
+	return lamppost.Cursor(upTo)
 }
 
 // oldest returns the first entry that the log's files hold, whether the log still knows it or not: a file goes only as a

@@ -60,6 +60,8 @@ type Engine struct {
 	net  *network
 	raft *raft.Raft // set by Run
 
+	files atomic.Pointer[store] // set by Run
+
 	// appMu serialises calls of the App. What follows belongs to who holds it.
 	appMu  sync.Mutex
 	past   roots
@@ -193,6 +195,7 @@ func (e *Engine) serve(ctx context.Context) (removed bool, err error) {
 	if err := e.restoreNewest(store); err != nil {
 		return false, err
 	}
+	e.files.Store(store)
 	if e.net, err = listen(&e.cfg); err != nil {
 		return false, err
 	}

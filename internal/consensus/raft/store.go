@@ -41,11 +41,24 @@ func (e *Engine) openStore() (s *store, err error) {
 	if s.log, err = wal.Open(dir, wal.WithMetaStore(s.meta), wal.WithSegmentSize(segmentSize), wal.WithLogger(s.logger)); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the log in %q: %w", dir, err), s.meta.Close())
 	}
+	if err := removeHalf(filepath.Join(e.cfg.Dir, "snapshots")); err != nil {
+		s.close()
+		return nil, err
+	}
 	if s.snaps, err = raft.NewFileSnapshotStoreWithLogger(e.cfg.Dir, 1, s.logger); err != nil {
 		s.close()
 		return nil, fmt.Errorf("opening the snapshots in %q: %w", e.cfg.Dir, err)
 	}
 	return s, nil
+}
+
+// removeHalf removes snapshots that were not whole when the process ended: the library only passes them over.
+func removeHalf(dir string) error {
+	half, err := filepath.Glob(filepath.Join(dir, "*.tmp"))
+	for _, path := range half {
+		err = errors.Join(err, os.RemoveAll(path))
+	}
+	return err
 }
 
 func (s *store) close() {
@@ -72,6 +85,11 @@ func (e *Engine) restoreNewest(s *store) error {
 		defer r.Close()
 		if err := e.restore(r); err != nil {
 			return err
+		}
+		if end > 0 && end < all[0].Index { // the library would append behind a gap
+			if err := s.log.DeleteRange(1, end); err != nil {
+				return err
+			}
 		}
 		end = max(end, all[0].Index)
 	}
