@@ -239,3 +239,32 @@ func TestSnapshotClosedUnread(t *testing.T) {
 	must(t, store.Purge()) // it waits for whoever still reads
 	must(t, store.Close())
 }
+
+// What another member sent is refused or has what it says; reading it never panics.
+func FuzzOpenState(f *testing.F) {
+	r, err := replica.Open(replica.Config{Store: kv.NewMem()})
+	must(f, err)
+	for _, b := range withCursors(blocks(3, seeded(1))) {
+		if _, err := r.Apply(b); err != nil {
+			f.Fatal(err)
+		}
+		if _, err := r.Commit(); err != nil {
+			f.Fatal(err)
+		}
+	}
+	_, from, err := r.Snapshot()
+	must(f, err)
+	raw, err := io.ReadAll(from)
+	must(f, errors.Join(err, from.Close()))
+	root := r.Last().Root
+	f.Add(raw)
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		s, err := replica.OpenState(bytes.NewReader(raw), int64(len(raw)))
+		if err != nil || s.Check("net", root) != nil {
+			return
+		}
+		if h := s.Head(); h.Root != root || h.Network != "net" {
+			t.Errorf("a state of %+v was taken", h)
+		}
+	})
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -178,4 +179,59 @@ func TestTakenBackEnd(t *testing.T) {
 			t.Errorf("entry %d: %q, %v", i+1, l.Data, err)
 		}
 	}
+}
+
+// A forgetApp lets the log go up to its last block.
+type forgetApp struct{ *snapApp }
+
+func (a forgetApp) Commit() (lamppost.Cursor, error) {
+	if len(a.pending) == 0 {
+		return a.Last().Cursor, nil
+	}
+	_, err := a.snapApp.Commit()
+	return a.Last().Cursor, err
+}
+
+// What was let go before a restart leaves the files after it, with no further block; the engine says so no sooner.
+func TestForgetsAfterRestart(t *testing.T) {
+	t.Parallel()
+	app, dir := forgetApp{&snapApp{benchApp: openApp(t)}}, t.TempDir()
+	run := func(every time.Duration, work func(*Engine)) {
+		cfg := alone(dir)
+		cfg.SnapshotEvery = every
+		e := open(t, cfg, app, app)
+		ctx, stop := context.WithCancel(context.Background())
+		ended := make(chan error, 1)
+		go func() { ended <- e.Run(ctx) }()
+		work(e)
+		stop()
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+	}
+	tx := append(make([]byte, 32), "to be forgotten"...)
+	run(time.Hour, func(e *Engine) {
+		if _, err := e.Propose(t.Context(), lamppost.TxID(tx[:32]), tx); err != nil {
+			t.Fatal(err)
+		}
+		if got := e.Forgotten(); got >= app.Last().Cursor {
+			t.Errorf("the files are said to have forgotten up to %d, and block %d has just come", got, app.Last().Height)
+		}
+	})
+	run(5*time.Millisecond, func(e *Engine) {
+		for end := time.Now().Add(20 * time.Second); e.Forgotten() < app.Last().Cursor; time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("the files have forgotten up to %d, want %d", e.Forgotten(), app.Last().Cursor)
+			}
+		}
+		files, err := filepath.Glob(filepath.Join(dir, "log", "*"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("the log has the files %v, %v", files, err)
+		}
+		for _, f := range files {
+			if raw, err := os.ReadFile(f); err == nil && strings.Contains(string(raw), "to be forgotten") {
+				t.Errorf("%s holds what was forgotten", f)
+			}
+		}
+	})
 }
