@@ -15,8 +15,8 @@ import (
 	"time"
 
 	"github.com/lamppost/lamppost"
-	"github.com/lamppost/lamppost/internal/folder"
 	"github.com/lamppost/lamppost/internal/consensus/consensustest"
+	"github.com/lamppost/lamppost/internal/folder"
 	"github.com/lamppost/lamppost/internal/network"
 	"github.com/lamppost/lamppost/internal/node"
 	"github.com/lamppost/lamppost/sig"
