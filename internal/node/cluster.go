@@ -92,6 +92,7 @@ func (n *Node) openEngine() (consensus.Engine, error) {
 	if err := is.CheckTrust(); err != nil {
 		return nil, err
 	}
+	n.liars = is.Engine == lamppost.Comet
 	switch is.Engine {
 	case lamppost.Solo:
 		return solo.New(solo.Config{App: n.rep, View: n.rep, Member: n.cfg.Member, Now: n.now}), nil
@@ -246,8 +247,8 @@ func (n *Node) recognise() error {
 	return nil
 }
 
-// Ready says why devices are better served elsewhere just now, or nothing.
-func (n *Node) Ready() error {
+// ready says why devices are better served elsewhere just now, or nothing.
+func (n *Node) ready() error {
 	switch s := n.engine.Status(); {
 	case n.file == nil:
 		return nil
@@ -270,7 +271,7 @@ func (n *Node) sendElsewhere(ctx context.Context) error {
 	defer tick.Stop()
 	away, since := false, time.Now()
 	for {
-		why := n.Ready()
+		why := n.ready()
 		if why == nil {
 			since = time.Now()
 		}

@@ -99,8 +99,11 @@ func (n *Node) openWeb() error {
 		},
 		Metrics: promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{}), Log: n.cfg.Log, Sign: n.Sign,
 	}
+	if n.liars {
+		cfg.Agreed = n.Agreed
+	}
 	if n.file != nil {
-		cfg.Agreed, cfg.Members = n.Agreed, n.otherMembers
+		cfg.Members = n.otherMembers
 	}
 	server, err := api.New(cfg)
 	if err != nil {

@@ -76,6 +76,7 @@ type Node struct {
 	card    *network.Member // which of them it is; nil: its key says so
 	links   *network.TLS    // between members
 	outside atomic.Bool     // this node is no member yet, or not any more
+	liars   bool            // members may lie: a checkpoint counts when a quorum has signed it
 	agreed  atomic.Pointer[api.Cosigned]
 	asks    *http.Client // of other members' HTTP doors
 	others  atomic.Pointer[[]api.MemberState]
@@ -363,8 +364,10 @@ func (n *Node) Run(ctx context.Context) error {
 		defer context.AfterFunc(ctx, n.halt.open)()
 		return n.in.Run(ctx)
 	})
-	if n.file != nil {
+	if n.liars {
 		s.add("agreeing on checkpoints", n.agree)
+	}
+	if n.file != nil {
 		s.add("watching members", n.watchMembers)
 	}
 	if n.mqttL != nil && n.file != nil {
