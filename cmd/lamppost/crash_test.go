@@ -152,7 +152,7 @@ func (c *crash) ask(method, path string, body, answer any) (ok bool, code string
 	}
 	req.Header.Set("Authorization", "Bearer "+c.token)
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := (&http.Client{Timeout: 20 * time.Second, Transport: http.DefaultTransport}).Do(req)
 	if err != nil {
 		return false, ""
 	}
