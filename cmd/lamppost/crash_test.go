@@ -133,6 +133,8 @@ func (c *crash) kill() {
 
 func (c *crash) stop() {
 	c.cmd.Process.Signal(os.Interrupt)
+	late := time.AfterFunc(time.Minute, func() { c.cmd.Process.Kill() })
+	defer late.Stop()
 	if err := c.cmd.Wait(); err != nil {
 		c.t.Errorf("an interrupted node ended with %v, want exit status 0", err)
 	}
