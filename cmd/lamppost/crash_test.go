@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -133,10 +134,10 @@ func (c *crash) kill() {
 
 func (c *crash) stop() {
 	c.cmd.Process.Signal(os.Interrupt)
-	late := time.AfterFunc(time.Minute, func() { c.cmd.Process.Kill() })
+	late := time.AfterFunc(time.Minute, func() { c.cmd.Process.Signal(syscall.SIGQUIT) }) // which prints its goroutines
 	defer late.Stop()
 	if err := c.cmd.Wait(); err != nil {
-		c.t.Errorf("an interrupted node ended with %v, want exit status 0", err)
+		c.t.Errorf("an interrupted node ended with %v, want exit status 0:\n%s", err, c.errs)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -193,13 +194,21 @@ func (in *Ingest) enqueue(from *Origin, raw []byte, token uint64, sink Sink) err
 	return nil
 }
 
-// Run works until ctx is done, then finishes the segments at hand, for which the engine must go on or have ended; what is
-// still queued is not answered. It returns the first error that means the engine cannot go on.
+// finishTimeout is for the segments at hand at the end. Where too few members are left to decide them, nobody ever will.
+const finishTimeout = 5 * time.Second
+
+// Run works until ctx is done, then finishes the segments at hand, if the engine decides them soon; what is still queued is
+// not answered. It returns the first error that means the engine cannot go on.
 func (in *Ingest) Run(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, in.end)
-	defer stop()
 	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
+	late := time.AfterFunc(math.MaxInt64, func() { cancel(consensus.ErrStopped) })
+	defer late.Stop()
+	stop := context.AfterFunc(ctx, func() {
+		in.end()
+		late.Reset(finishTimeout)
+	})
+	defer stop()
 	var wg sync.WaitGroup
 	for range in.cfg.Workers {
 		wg.Go(func() {

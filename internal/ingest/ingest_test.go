@@ -445,6 +445,27 @@ func TestEngineFails(t *testing.T) {
 	}
 }
 
+// Told to stop, ingest waits a while for a segment that nobody decides, as where a network has lost its majority, and no longer.
+func TestStopWithoutQuorum(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(context.Background())
+		in, d := alone(func(ctx context.Context, _ lamppost.TxID, _ []byte) (consensus.Decision, error) {
+			stop()
+			<-ctx.Done()
+			return consensus.Decision{}, ctx.Err()
+		}, nil)
+		s, from := newSink(t, 99), time.Now()
+		submit(t, in, d.ID, d.Report(1, ledgertest.Power(now, 1)), 0, s)
+		if err := in.Run(ctx); err != nil || len(s.got) != 0 {
+			t.Errorf("Run = %v, answered %+v; want no error and no answer", err, s.got)
+		}
+		if took := time.Since(from); took < time.Second || took > time.Minute {
+			t.Errorf("Run ended %v after the start", took)
+		}
+	})
+}
+
 // Told to stop, ingest finishes and answers the segment at hand, and takes no other.
 func TestStopFinishesTheSegmentAtHand(t *testing.T) {
 	t.Parallel()
