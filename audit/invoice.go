@@ -243,6 +243,18 @@ func lineAt(s *tariff.InvoiceSupply, t *tariff.Tariff, j int) uint32 {
 	return 0
 }
 
+// holds reports whether what is used from an instant on counts for a line.
+func holds(t *tariff.Tariff, l *tariff.Line, at lamppost.TimeMS) bool {
+	for i := range t.Levies {
+		if x := &t.Levies[i]; x.Name == l.Band {
+			if x.Price == l.Price && x.Holds(at) {
+				return true
+			}
+		}
+	}
+	return bandAt(t, at) == l.Band
+}
+
 // bandAt names the line whose price holds at an instant.
 func bandAt(t *tariff.Tariff, at lamppost.TimeMS) string {
 	if t.Series != nil {
@@ -312,8 +324,9 @@ func lineDifference(s *tariff.InvoiceSupply, x, y *tariff.Line) error {
 }
 
 func amountDifference(s *tariff.InvoiceSupply, y *tariff.Line, amount string) error {
-	of := perUnit(s, y.Quantity) + " " + s.PerUnit
-	if y.Band == tariff.LineStanding {
+	quantity, unit, _ := counted(s, y)
+	of := quantity + " " + unit
+	if y.Kind() == tariff.ByDay {
 		of = days(y.Days)
 	}
 	return fmt.Errorf("amount %s is not what tariff %q version %d gives for %s (%s)", amount, s.Tariff, s.Version, of, y.Amount)

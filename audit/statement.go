@@ -204,15 +204,12 @@ func (r *lineRenderer) line(l *tariff.Line) BilledLine {
 		N: l.N, Text: lineText(r.s, l, r.currency), Place: r.s.Place, Device: string(r.s.Device), Band: l.Band,
 		From: stamp(r.t.Zone, r.s.From), To: stamp(r.t.Zone, r.s.To), Amount: l.Amount.String(), Estimated: l.Estimated,
 	}
-	if l.Band == tariff.LineStanding {
-		b.Quantity, b.Unit, b.Price = fmt.Sprint(l.Days), "day", l.Price.String()
+	b.Quantity, b.Unit, b.Price = counted(r.s, l)
+	if l.Kind() != tariff.ByUse {
 		return b
 	}
-	b.Register, b.Quantity, b.Unit = r.s.Register, perUnit(r.s, l.Quantity), r.s.PerUnit
-	if l.Band != tariff.LineSeries {
-		b.Price = l.Price.String()
-	}
-	spans := r.spans(l.Band)
+	b.Register = r.s.Register
+	spans := r.spans(l)
 	if len(spans) == 0 {
 		return b // the band did not occur in the period
 	}
@@ -223,27 +220,46 @@ func (r *lineRenderer) line(l *tariff.Line) BilledLine {
 	return b
 }
 
+// counted returns a line's quantity, its unit and the price of one.
+func counted(s *tariff.InvoiceSupply, l *tariff.Line) (quantity, unit, price string) {
+	price = l.Price.String()
+	switch l.Kind() {
+	case tariff.ByDay:
+		return fmt.Sprint(l.Days), "day", price
+	case tariff.ByMinute:
+		return fmt.Sprint(l.Minutes), "minute", price
+	case tariff.ByPeak:
+		return perUnit(s, l.Quantity), s.PerUnit + "/h", price
+	case tariff.Once:
+		return "1", "", price
+	}
+	if l.Band == tariff.LineSeries {
+		price = ""
+	}
+	return perUnit(s, l.Quantity), s.PerUnit, price
+}
+
 // Intervals lists the intervals in which the price of a line held: their registers make its quantity. The line is named by its
 // place among those of the invoice, and that by its place in the statement.
 func (s *Statement) Intervals(invoice, line int) (all []Interval) {
 	inv := s.invoices[invoice]
 	i, l := findLine(inv, s.Invoices[invoice].Lines[line].N)
-	if l.Band == tariff.LineStanding {
+	if l.Kind() != tariff.ByUse {
 		return nil
 	}
 	r := lineRenderer{s: &inv.Supplies[i], t: inv.Tariffs[i]}
-	for _, span := range r.spans(l.Band) {
+	for _, span := range r.spans(l) {
 		all = append(all, r.interval(span))
 	}
 	return all
 }
 
 // spans returns the first and last edge of each stretch of time in which a line's price held.
-func (r *lineRenderer) spans(band string) (spans [][2]*tariff.Edge) {
+func (r *lineRenderer) spans(l *tariff.Line) (spans [][2]*tariff.Edge) {
 	going := false
 	for j := 1; j < len(r.s.Edges); j++ {
 		a, b := &r.s.Edges[j-1], &r.s.Edges[j]
-		held := bandAt(r.t, a.Time) == band
+		held := holds(r.t, l, a.Time)
 		switch {
 		case held && going && r.t.Series == nil:
 			spans[len(spans)-1][1] = b

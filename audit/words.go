@@ -47,13 +47,40 @@ func plural(n int, what string) string {
 
 // lineText says in plain words what a line charges.
 func lineText(s *tariff.InvoiceSupply, l *tariff.Line, currency string) string {
+	quantity, price := perUnit(s, l.Quantity)+" "+s.PerUnit, l.Price.String()+" "+currency
+	switch name := lineName(l); l.Kind() {
+	case tariff.ByDay:
+		return fmt.Sprintf("%s: %s at %s per day", name, days(l.Days), price)
+	case tariff.ByPeak:
+		return fmt.Sprintf("%s: %s an hour in the highest quarter hour, for %s at %s per day", name, quantity, days(l.Days), price)
+	case tariff.ByMinute:
+		return fmt.Sprintf("%s: %s at %s per minute", name, plural(int(l.Minutes), "minute"), price)
+	case tariff.Once:
+		return fmt.Sprintf("%s: %s", name, price)
+	default:
+		if l.Band == tariff.LineSeries {
+			return quantity + ", each interval at its own price"
+		}
+		return fmt.Sprintf("%s: %s at %s per %s", name, quantity, price, s.PerUnit)
+	}
+}
+
+// lineName names a line: a band or levy by its own name.
+func lineName(l *tariff.Line) string {
 	switch l.Band {
 	case tariff.LineStanding:
-		return fmt.Sprintf("standing charge: %s at %s %s per day", days(l.Days), l.Price, currency)
-	case tariff.LineSeries:
-		return fmt.Sprintf("%s %s, each interval at its own price", perUnit(s, l.Quantity), s.PerUnit)
+		return "standing charge"
+	case tariff.LineMinimum:
+		return "to the minimum of"
+	case tariff.LineMaximum:
+		return "over the maximum of"
+	case tariff.LineTime:
+		return "use of the device"
 	}
-	return fmt.Sprintf("%s: %s %s at %s %s per %s", l.Band, perUnit(s, l.Quantity), s.PerUnit, l.Price, currency, s.PerUnit)
+	if l.Block > 0 {
+		return fmt.Sprintf("%s, block %d", l.Band, l.Block)
+	}
+	return l.Band
 }
 
 // tariffWords says in plain words what a tariff's terms are.
@@ -67,9 +94,7 @@ func tariffWords(t *tariff.Tariff) string {
 		parts = append(parts, fmt.Sprintf("%s %02d:%02d-%02d:%02d %s at %s %s per %s", b.Name, b.FromMin/60, b.FromMin%60,
 			b.ToMin/60, b.ToMin%60, daysOfWeek(b.Days), b.Price, t.Currency, t.PerUnit))
 	}
-	if t.Standing != 0 {
-		parts = append(parts, fmt.Sprintf("standing charge %s %s per day", t.Standing, t.Currency))
-	}
+	parts = append(parts, otherTerms(t)...)
 	rounding := "half up"
 	if t.Rounding == tariff.RoundHalfEven {
 		rounding = "half to even"
@@ -77,6 +102,49 @@ func tariffWords(t *tariff.Tariff) string {
 	parts = append(parts, "tax "+taxRate(t.Tax.Category, t.Tax.BasisPoints), "each line rounded "+rounding, "on the clock of "+t.Zone.Name)
 	return strings.Join(parts, "; ")
 }
+
+// otherTerms are those beside bands and series.
+func otherTerms(t *tariff.Tariff) (parts []string) {
+	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
+	for i := range t.Blocks {
+		switch x := &t.Blocks[i]; {
+		case x.To.Mantissa == 0:
+			add("the rest at %s %s per %s", x.Price, t.Currency, t.PerUnit)
+		default:
+			add("up to %s %s%s at %s %s", x.To, t.PerUnit, blockRule[t.BlockRule], x.Price, t.Currency)
+		}
+	}
+	for i := range t.Levies {
+		l := &t.Levies[i]
+		price, per := l.Price, t.PerUnit
+		if l.Day != 0 {
+			price, per = l.Day, "day"
+		}
+		until := ""
+		if l.To != 0 {
+			until = " until " + stamp(t.Zone, l.To)
+		}
+		add("%s %s %s per %s from %s%s", l.Name, price, t.Currency, per, stamp(t.Zone, l.From), until)
+	}
+	for _, x := range [...]struct {
+		price lamppost.Micro
+		words string
+	}{{t.Peak, "%s %s per day for each " + t.PerUnit + " an hour of the highest quarter hour"}, {t.Standing, "standing charge %s %s per day"},
+		{t.Minimum, "at least %s %s"}, {t.Maximum, "at most %s %s"}} {
+		if x.price != 0 {
+			add(x.words, x.price, t.Currency)
+		}
+	}
+	if s := t.Session; s != nil {
+		add("a session %s %s, %s per minute, and %s per minute after %s without use", s.Start, t.Currency, s.Minute, s.Idle, plural(int(s.Grace), "minute"))
+		if s.MaxMin != 0 {
+			add("for at most %s of that", plural(int(s.MaxMin), "minute"))
+		}
+	}
+	return parts
+}
+
+var blockRule = map[string]string{tariff.BlockDay: " a day", tariff.BlockReached: " in all"}
 
 func taxRate(category string, basisPoints uint16) string {
 	return category + " " + lamppost.Dec(int64(basisPoints), -2).String() + " %"

@@ -40,7 +40,7 @@ func (t *Tariff) checkBand(i int) error {
 	if err := checkText("band", b.Name, lamppost.MaxNameBytes); err != nil {
 		return err
 	}
-	if b.Name == LineSeries || b.Name == LineStanding {
+	if reserved(b.Name) {
 		return fmt.Errorf("band %q: the name is taken by a line of that kind, choose another", b.Name)
 	}
 	if b.FromMin >= b.ToMin || b.ToMin > dayMin || b.FromMin%slotMin != 0 || b.ToMin%slotMin != 0 {
@@ -91,8 +91,10 @@ type stretch struct {
 }
 
 // stretch returns what holds at a time inside the validity of a valid tariff, and until when, at the latest at limit.
-// Bands of one name that follow each other are one stretch; every step of a series is its own.
+// Bands of one name that follow each other are one stretch; every step of a series is its own. A levy that begins or ends cuts
+// it, and a price of the peak at every quarter hour.
 func (t *Tariff) stretch(at, limit lamppost.TimeMS) stretch {
+	limit = t.cut(at, limit)
 	if t.Series != nil {
 		return t.step(at, limit)
 	}

@@ -9,6 +9,10 @@ const (
 	MaxSeriesPrices = int(MaxPeriodMS / lamppost.EdgeMS) // prices of a series: 400 days of quarter hours
 	MaxScale        = 9                                  // decimal digits between the priced and the register's unit
 	MaxPrice        = 1_000_000_000 * lamppost.MicroUnit // a price per unit or a standing charge per day, either sign
+	MaxBlockEnd     = 1_000_000_000_000                  // the digits of a block's end
+	MaxBlocks       = 16                                 // blocks of a tariff
+	MaxLevies       = 16                                 // levies of a tariff
+	MaxSessionMS    = 31 * dayMS                         // from the start of a session to its stop
 	MaxSupplies     = 1024                               // supplies on an invoice
 	MaxNumberBytes  = lamppost.MaxNameBytes + 20         // an invoice number: the seller, a hyphen, a count
 

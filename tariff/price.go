@@ -10,68 +10,90 @@ import (
 // A Line is one row of an invoice: a quantity at a price. Its amount is rounded once, to the currency's minor unit.
 type Line struct {
 	N    uint32 `cbor:"1,keyasint" json:"n"`    // 1, 2, … through the invoice; 0 from [Price]
-	Band string `cbor:"2,keyasint" json:"band"` // the band's name, [LineSeries] or [LineStanding]
-	// Quantity is in register units: the sum of the register's differences while the band held.
+	Band string `cbor:"2,keyasint" json:"band"` // the name of a band or levy, [LineSeries], [LineStanding] …
+	// Quantity is in register units: the sum of the register's differences while the band held. Of a peak it is what an hour
+	// like the highest quarter hour would have.
 	Quantity lamppost.Decimal `cbor:"3,keyasint" json:"quantity"`
-	Days     uint32           `cbor:"4,keyasint,omitempty" json:"days,omitempty"` // of a standing charge
-	Price    lamppost.Micro   `cbor:"5,keyasint" json:"price"`                    // per PerUnit or day; 0 of a series, which has many
+	Days     uint32           `cbor:"4,keyasint,omitempty" json:"days,omitempty"` // of a charge per day
+	Price    lamppost.Micro   `cbor:"5,keyasint" json:"price"`                    // per PerUnit, day or minute; 0 of a series, which has many
 	Amount   lamppost.Micro   `cbor:"6,keyasint" json:"amount"`
 	// Estimated: a reading under the line was estimated, substituted or interpolated. The line is provisional.
-	Estimated bool `cbor:"7,keyasint,omitempty" json:"estimated,omitempty"`
+	Estimated bool   `cbor:"7,keyasint,omitempty" json:"estimated,omitempty"`
+	Block     uint32 `cbor:"8,keyasint,omitempty" json:"block,omitempty"`   // from 1, of a tariff with blocks
+	Minutes   uint32 `cbor:"9,keyasint,omitempty" json:"minutes,omitempty"` // begun, of a session
 }
 
 // Price returns what the period from the first to the last edge costs: a line for each band name in the order of the
-// bands, used or not, or one line for the series; then the standing charge, if there is one. Edges must be at least those
-// of [Tariff.Edges], with rising times on UTC quarter hours inside the tariff's validity; more are fine. A register that
-// went back, a missing edge or an amount beyond 63 bits is an error: a bill never guesses.
-func Price(t *Tariff, edges []Edge) ([]Line, error) {
+// bands, used or not, or one for each block, or one for the series; then the peak, the levies that held, the standing
+// charge, and what the minimum or maximum asks for. Edges must be at least those of [Tariff.Edges], with rising times on
+// UTC quarter hours inside the tariff's validity; more are fine. A register that went back, a missing edge or an amount
+// beyond 63 bits is an error: a bill never guesses.
+func Price(t *Tariff, edges []Edge) ([]Line, error) { return priceOnce(t, edges, false) }
+
+// PriceSession returns what a session from the first to the last edge costs, which need not lie on quarter hours, with those
+// of [Tariff.Edges] in between. There are no charges per day, and in their place those of [SessionTerms].
+func PriceSession(t *Tariff, edges []Edge) ([]Line, error) { return priceOnce(t, edges, true) }
+
+func priceOnce(t *Tariff, edges []Edge, session bool) ([]Line, error) {
 	if err := t.Validate(); err != nil {
 		return nil, err
 	}
-	lines, err := price(t, edges)
+	lines, err := price(t, edges, session)
 	if err != nil {
 		return nil, fmt.Errorf("pricing by tariff %q version %d: %v", t.ID, t.Version, err)
 	}
 	return lines, nil
 }
 
-func price(t *Tariff, edges []Edge) ([]Line, error) {
-	if err := checkEdges(t, edges); err != nil {
+func price(t *Tariff, edges []Edge, session bool) ([]Line, error) {
+	if err := checkEdges(t, edges, session); err != nil {
 		return nil, err
 	}
-	uses := newUses(t, finest(edges))
+	m := meter{t: t, bands: newUses(t, finest(edges)), levies: newLevies(t, finest(edges))}
 	for i := 1; i < len(edges); i++ {
-		if err := addInterval(t, uses, &edges[i-1], &edges[i]); err != nil {
+		if err := m.interval(&edges[i-1], &edges[i]); err != nil {
 			return nil, err
 		}
 	}
-	var lines []Line
-	for i := range uses {
-		if uses[i].band == "" {
-			continue // not the first band of its name
+	c, from, to := charges{t: t}, edges[0].Time, edges[len(edges)-1].Time
+	switch {
+	case len(t.Blocks) > 0:
+		c.blocks(&m.bands[0], t.Zone.Midnights(from, to))
+	default:
+		for i := range m.bands {
+			if m.bands[i].name != "" { // not the first band of its name
+				c.use(&m.bands[i])
+			}
 		}
-		line, err := uses[i].line(t)
-		if err != nil {
-			return nil, err
-		}
-		lines = append(lines, line)
 	}
-	return addStanding(t, lines, edges[0].Time, edges[len(edges)-1].Time)
+	c.levies(m.levies, from, to, session)
+	if session {
+		c.session(edges)
+	} else {
+		c.peak(&m.peak, from, to)
+		c.daily(LineStanding, t.Standing, from, to)
+	}
+	c.bound()
+	return c.lines, c.err
 }
 
-func checkEdges(t *Tariff, edges []Edge) error {
+func checkEdges(t *Tariff, edges []Edge, session bool) error {
 	if len(edges) < 2 {
 		return fmt.Errorf("%d register readings, not at least the opening and the closing one", len(edges))
 	}
 	first, last := edges[0].Time, edges[len(edges)-1].Time
-	if err := checkPeriod(first, last); err != nil {
+	if session {
+		if first < 0 || last > maxTimeMS || last-first > MaxSessionMS {
+			return fmt.Errorf("a session from %s to %s is longer than 31 days", stamp(first), stamp(last))
+		}
+	} else if err := checkPeriod(first, last); err != nil {
 		return err
 	}
 	if from, to := t.clamp(first, last); from != first || to != last {
 		return fmt.Errorf("the period %s to %s is not inside the tariff's validity from %s", stamp(first), stamp(last), t.validity())
 	}
 	for i := range edges {
-		if err := checkEdge(&edges[i]); err != nil {
+		if err := checkEdge(&edges[i], session); err != nil {
 			return err
 		}
 		if i > 0 && edges[i-1].Time >= edges[i].Time {
@@ -88,12 +110,15 @@ func (t *Tariff) validity() string {
 	return stamp(t.From) + " to " + stamp(t.To)
 }
 
-func checkEdge(e *Edge) error {
+func checkEdge(e *Edge, session bool) error {
 	if e.Quality >= lamppost.Faulty {
 		return fmt.Errorf("the reading at %s is faulty: it cannot be billed", stamp(e.Time))
 	}
 	if e.Value.Exponent < lamppost.MinExponent || e.Value.Exponent > 0 {
 		return fmt.Errorf("the reading at %s has exponent %d, not %d to 0", stamp(e.Time), e.Value.Exponent, lamppost.MinExponent)
+	}
+	if session {
+		return nil
 	}
 	return checkGrid("a reading", e.Time)
 }
@@ -123,17 +148,23 @@ func finest(edges []Edge) int8 {
 
 // A use sums up what a line is made of.
 type use struct {
-	band      string
+	name      string
 	price     lamppost.Micro
 	quantity  lamppost.Decimal
 	value     big.Int // Σ mantissa × price, both at fixed scales
-	a, b, ab  big.Int // scratch of addProduct: a series has an interval every hour
+	a, b, ab  big.Int // scratch of add: a series has an interval every hour
 	estimated bool
 }
 
-func (u *use) addProduct(a, b int64) {
-	u.ab.Mul(u.a.SetInt64(a), u.b.SetInt64(b))
+// add counts a difference at a price; it has the exponent of the quantity at most.
+func (u *use) add(diff lamppost.Decimal, price lamppost.Micro, estimated bool) bool {
+	sum, fits := u.quantity.Add(diff)
+	m, whole := diff.At(u.quantity.Exponent)
+	u.quantity = sum
+	u.ab.Mul(u.a.SetInt64(m), u.b.SetInt64(int64(price)))
 	u.value.Add(&u.value, &u.ab)
+	u.estimated = u.estimated || estimated
+	return fits && whole
 }
 
 // newUses returns a use for every band, of which the first of each name gets that name, or one for a series.
@@ -143,20 +174,35 @@ func newUses(t *Tariff, exp int8) []use {
 		uses[i].quantity.Exponent = exp
 	}
 	if t.Series != nil {
-		uses[0].band = LineSeries
+		uses[0].name = LineSeries
 		return uses
 	}
 	for i := range t.Bands {
 		if t.line(i) == i {
-			uses[i].band, uses[i].price = t.Bands[i].Name, t.Bands[i].Price
+			uses[i].name, uses[i].price = t.Bands[i].Name, t.Bands[i].Price
 		}
 	}
 	return uses
 }
 
-// addInterval gives the register's difference between two edges to the line whose price holds there.
-func addInterval(t *Tariff, uses []use, a, b *Edge) error {
-	s := t.stretch(a.Time, b.Time)
+func newLevies(t *Tariff, exp int8) []use {
+	uses := make([]use, len(t.Levies))
+	for i := range uses {
+		uses[i].name, uses[i].price, uses[i].quantity.Exponent = t.Levies[i].Name, t.Levies[i].Price, exp
+	}
+	return uses
+}
+
+// A meter gives what was used to the lines.
+type meter struct {
+	t             *Tariff
+	bands, levies []use
+	peak          peak
+}
+
+// interval gives the register's difference between two edges to the lines whose prices hold there.
+func (m *meter) interval(a, b *Edge) error {
+	s := m.t.stretch(a.Time, b.Time)
 	if s.end < b.Time {
 		return fmt.Errorf("no register reading at %s, where the price changes", stamp(s.end))
 	}
@@ -164,38 +210,18 @@ func addInterval(t *Tariff, uses []use, a, b *Edge) error {
 	if ok && diff.Mantissa < 0 {
 		return fmt.Errorf("the register went back from %s at %s to %s at %s", a.Value, stamp(a.Time), b.Value, stamp(b.Time))
 	}
-	u := &uses[s.line]
-	sum, fits := u.quantity.Add(diff)
-	m, whole := diff.At(u.quantity.Exponent)
-	if !ok || !fits || !whole {
+	rough := a.rough() || b.rough()
+	ok = ok && m.bands[s.line].add(diff, s.price, rough)
+	for i := range m.levies {
+		if l := &m.t.Levies[i]; l.Holds(a.Time) {
+			ok = ok && m.levies[i].add(diff, l.Price, rough)
+		}
+	}
+	if !ok {
 		return fmt.Errorf("the quantity from %s at %s to %s at %s has too many digits", a.Value, stamp(a.Time), b.Value, stamp(b.Time))
 	}
-	u.quantity = sum
-	u.addProduct(m, int64(s.price))
-	u.estimated = u.estimated || a.rough() || b.rough()
+	m.peak.see(diff, rough)
 	return nil
-}
-
-// line rounds a use. Its value is in 10^exponent register units × Micro per 10^Scale register units.
-func (u *use) line(t *Tariff) (Line, error) {
-	amount, ok := roundTo(t.Currency, t.Rounding, &u.value, int(t.Scale)-int(u.quantity.Exponent))
-	if !ok {
-		return Line{}, fmt.Errorf("the amount of %s %s in %q does not fit 63 bits", u.quantity, t.RegisterUnit, u.band)
-	}
-	return Line{Band: u.band, Quantity: u.quantity, Price: u.price, Amount: amount, Estimated: u.estimated}, nil
-}
-
-func addStanding(t *Tariff, lines []Line, from, to lamppost.TimeMS) ([]Line, error) {
-	if t.Standing == 0 {
-		return lines, nil
-	}
-	days := t.Zone.Midnights(from, to)
-	value := new(big.Int).Mul(big.NewInt(days), big.NewInt(int64(t.Standing)))
-	amount, ok := roundTo(t.Currency, t.Rounding, value, 0)
-	if !ok {
-		return nil, fmt.Errorf("the standing charge of %d days does not fit 63 bits", days)
-	}
-	return append(lines, Line{Band: LineStanding, Days: uint32(days), Price: t.Standing, Amount: amount}), nil
 }
 
 // roundTo returns value × 10^-shift Micro rounded to the currency's minor unit, or false where that does not fit.

@@ -43,6 +43,39 @@ type Tariff struct {
 	Standing lamppost.Micro `cbor:"13,keyasint,omitempty" json:"standing"`
 	Rounding string         `cbor:"14,keyasint" json:"rounding"` // [RoundHalfUp] or [RoundHalfEven]
 	Tax      Tax            `cbor:"15,keyasint" json:"tax"`
+
+	// Blocks cut what a supply counts into parts with prices of their own, in place of the bands' price, which is then 0.
+	Blocks    []Block        `cbor:"16,keyasint,omitempty" json:"blocks,omitempty"`
+	BlockRule string         `cbor:"17,keyasint,omitempty" json:"block_rule,omitempty"` // [BlockPeriod], [BlockDay] or [BlockReached]
+	Peak      lamppost.Micro `cbor:"18,keyasint,omitempty" json:"peak,omitempty"`       // per day, for each PerUnit an hour of the highest quarter hour
+	Levies    []Levy         `cbor:"19,keyasint,omitempty" json:"levies,omitempty"`
+	Minimum   lamppost.Micro `cbor:"20,keyasint,omitempty" json:"minimum,omitempty"` // of the lines of one supply, or session; 0: none
+	Maximum   lamppost.Micro `cbor:"21,keyasint,omitempty" json:"maximum,omitempty"`
+	Session   *SessionTerms  `cbor:"22,keyasint,omitempty" json:"session,omitempty"` // what sessions cost beside what they use
+}
+
+// A Block is a part of what a supply counts in a period or session.
+type Block struct {
+	To    lamppost.Decimal `cbor:"1,keyasint" json:"to"` // the end, in PerUnit; 0 of the last block: no end
+	Price lamppost.Micro   `cbor:"2,keyasint" json:"price"`
+}
+
+// A Levy is a charge that a third party set and that has dates of its own. It is per PerUnit, or per local day.
+type Levy struct {
+	Name  string          `cbor:"1,keyasint" json:"name"`
+	Price lamppost.Micro  `cbor:"2,keyasint,omitempty" json:"price,omitempty"` // per PerUnit
+	Day   lamppost.Micro  `cbor:"3,keyasint,omitempty" json:"day,omitempty"`   // per local day that begins; none in a session
+	From  lamppost.TimeMS `cbor:"4,keyasint,omitempty" json:"from_ms"`         // on UTC quarter hours
+	To    lamppost.TimeMS `cbor:"5,keyasint,omitempty" json:"to_ms,omitempty"` // not included; 0: until further notice
+}
+
+// SessionTerms price a session. Minutes are begun ones.
+type SessionTerms struct {
+	Start  lamppost.Micro `cbor:"1,keyasint,omitempty" json:"start,omitempty"`   // once
+	Minute lamppost.Micro `cbor:"2,keyasint,omitempty" json:"minute,omitempty"`  // from start to stop
+	Idle   lamppost.Micro `cbor:"3,keyasint,omitempty" json:"idle,omitempty"`    // per minute after Grace without use, to the stop
+	Grace  uint32         `cbor:"4,keyasint,omitempty" json:"grace,omitempty"`   // minutes
+	MaxMin uint32         `cbor:"5,keyasint,omitempty" json:"max_min,omitempty"` // idle minutes that are charged at most; 0: all
 }
 
 // A Band is the price of some hours of some days of the local week. A band over midnight is written as two of one name.
@@ -80,11 +113,32 @@ const (
 	RoundHalfEven = "half_even"
 )
 
-// Names of lines that are not a band's; a band cannot have them.
+// How blocks count.
+const (
+	BlockPeriod  = ""        // each part at its block's price; a block's end is per supply, or session
+	BlockDay     = "day"     // likewise; ends are per local day that begins in the supply
+	BlockReached = "reached" // everything at the price of the block that the whole comes to
+)
+
+// Names of lines that are not a band's or a levy's, which cannot have them.
 const (
 	LineSeries   = "series"
 	LineStanding = "standing"
+	LinePeak     = "peak"
+	LineStart    = "start"
+	LineTime     = "time"
+	LineIdle     = "idle"
+	LineMinimum  = "minimum"
+	LineMaximum  = "maximum"
 )
+
+func reserved(name string) bool {
+	switch name {
+	case LineSeries, LineStanding, LinePeak, LineStart, LineTime, LineIdle, LineMinimum, LineMaximum:
+		return true
+	}
+	return false
+}
 
 // Minor returns how many digits after the point amounts of a currency have (ISO 4217), or false for a currency that the
 // rules do not know. Adding one is a change of the rules version.
@@ -107,6 +161,7 @@ func Minor(currency string) (digits uint8, ok bool) {
 func (t *Tariff) Validate() error {
 	checks := [...]func() error{
 		t.checkNames, t.checkValidity, t.checkUnits, t.checkZone, t.checkPrices, t.checkMoney, t.Tax.check,
+		t.checkBlocks, t.checkLevies, t.checkBounds, t.checkSession,
 	}
 	for _, check := range checks {
 		if err := check(); err != nil {

@@ -96,6 +96,9 @@ func (d *desk) answer(question string) (said string) {
 	case "price":
 		p := d.tariffs[args[0]]
 		return showLines(tariff.Price(&p, edgesOf(lines)))
+	case "session":
+		p := d.tariffs[args[0]]
+		return showLines(tariff.PriceSession(&p, edgesOf(lines)))
 	case "meter":
 		return d.meter(args, lines)
 	case "bill":
@@ -162,6 +165,23 @@ func (d *desk) term(p *tariff.Tariff, word string, args []string) {
 		}
 	case "standing":
 		p.Standing = micro(args[0])
+	case "block":
+		to, err := lamppost.ParseDecimal(args[0])
+		must(err)
+		p.Blocks = append(p.Blocks, tariff.Block{To: to, Price: micro(args[1])})
+	case "blocks":
+		p.BlockRule = args[0]
+	case "levy":
+		p.Levies = append(p.Levies, levy(args))
+	case "peak":
+		p.Peak = micro(args[0])
+	case "minimum":
+		p.Minimum = micro(args[0])
+	case "maximum":
+		p.Maximum = micro(args[0])
+	case "session": // start, minute, idle, grace, most idle minutes
+		p.Session = &tariff.SessionTerms{Start: micro(args[0]), Minute: micro(args[1]), Idle: micro(args[2]),
+			Grace: uint32(number(args[3])), MaxMin: uint32(number(args[4]))}
 	case "rounding":
 		p.Rounding = args[0]
 	case "tax":
@@ -169,6 +189,20 @@ func (d *desk) term(p *tariff.Tariff, word string, args []string) {
 	default:
 		panic("unknown term " + word)
 	}
+}
+
+// levy reads "tax unit|day 0.02 FROM [TO]".
+func levy(args []string) tariff.Levy {
+	l := tariff.Levy{Name: args[0], From: at(args[3])}
+	if args[1] == "day" {
+		l.Day = micro(args[2])
+	} else {
+		l.Price = micro(args[2])
+	}
+	if len(args) > 4 {
+		l.To = at(args[4])
+	}
+	return l
 }
 
 // band reads "day 0b0011111 06:00-22:00 0.30"; days 0 is every day.
@@ -292,8 +326,15 @@ func showLines(lines []tariff.Line, err error) string {
 	var out strings.Builder
 	for _, l := range lines {
 		quantity := l.Quantity.String()
-		if l.Band == tariff.LineStanding {
+		switch {
+		case l.Band == tariff.LinePeak:
+			quantity += fmt.Sprint(" × ", l.Days, " days")
+		case l.Band == tariff.LineStanding || l.Days > 0:
 			quantity = fmt.Sprint(l.Days, " days")
+		case l.Minutes > 0:
+			quantity = fmt.Sprint(l.Minutes, " minutes")
+		case l.Block > 0:
+			quantity = fmt.Sprint("block ", l.Block, ": ", quantity)
 		}
 		fmt.Fprintf(&out, "%d %s %s × %s = %s", l.N, l.Band, quantity, l.Price, l.Amount)
 		if l.Estimated {

@@ -170,14 +170,30 @@ func addLine(t *table, s *tariff.InvoiceSupply, l *tariff.Line, currency string)
 	if l.Estimated {
 		note += " estimated"
 	}
-	if l.Band == tariff.LineStanding {
-		t.add(strconv.Itoa(int(l.N)), where, string(s.Device), "standing charge", "", "", strconv.Itoa(int(l.Days)), "days", l.Price.String(), l.Amount.String(), note)
-		return
+	opening, closing, quantity, unit := "", "", "", ""
+	switch l.Kind() {
+	case tariff.ByDay:
+		quantity, unit = strconv.Itoa(int(l.Days)), "days"
+	case tariff.ByMinute:
+		quantity, unit = strconv.Itoa(int(l.Minutes)), "minutes"
+	case tariff.ByPeak:
+		quantity, unit = perUnit(s, l.Quantity), s.PerUnit+"/h"
+	case tariff.ByUse:
+		opening, closing = s.Edges[0].Value.String(), s.Edges[len(s.Edges)-1].Value.String()
+		quantity, unit = perUnit(s, l.Quantity), s.PerUnit
 	}
-	quantity := l.Quantity
+	name := l.Band
+	if l.Band == tariff.LineStanding {
+		name = "standing charge"
+	} else if l.Block > 0 {
+		name += " " + strconv.Itoa(int(l.Block))
+	}
+	t.add(strconv.Itoa(int(l.N)), where, string(s.Device), name, opening, closing, quantity, unit, l.Price.String(), l.Amount.String(), note)
+}
+
+func perUnit(s *tariff.InvoiceSupply, quantity lamppost.Decimal) string {
 	quantity.Exponent -= int8(s.Scale)
-	t.add(strconv.Itoa(int(l.N)), where, string(s.Device), l.Band, s.Edges[0].Value.String(), s.Edges[len(s.Edges)-1].Value.String(),
-		quantity.String(), s.PerUnit, l.Price.String(), l.Amount.String(), note)
+	return quantity.String()
 }
 
 func named(id lamppost.PartyID, name string) string {
