@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/lamppost/lamppost/sig"
@@ -41,12 +42,20 @@ const (
 
 	TxNetwork TxType = 18 // NetworkBody: who the members are and by which rules they go
 
+	TxReading TxType = 19 // ReadingBody: a register's value that somebody entered by hand
+	TxCorrect TxType = 20 // CorrectBody; its outcome holds the tariff.Invoice that replaces another
+	TxDispute TxType = 21 // DisputeBody
+	TxSession TxType = 22 // SessionBody: one use of a device begins, with money held for it
+	TxSettle  TxType = 23 // SettleBody: it has ended; its outcome holds the tariff.Session
+	TxConvert TxType = 24 // ConvertBody
+
 	TxUnreadable TxType = 255 // in the leaf of what is no transaction
 )
 
 var txTypeNames = [...]string{"block", "genesis", "segment", "party", "device", "point", "tariff", "agreement", "invoice", "transfer",
 	"gateway", "revoke", "fraud", "retention", "hold", "erase", "erased",
-	"snapshot", "network"}
+	"snapshot", "network",
+	"reading", "correct", "dispute", "session", "settle", "convert"}
 
 // String returns the type's name in messages and the API.
 func (t TxType) String() string {
@@ -169,16 +178,35 @@ func (c SafetyClass) String() string {
 	return "essential"
 }
 
-// PointBody opens a metering point: the place where use is measured, whichever meter hangs there.
+// PointBody opens a metering point: the place where use is measured, whichever meter hangs there; or hangs another meter there, or
+// begins to count the same one anew, from From on. What the registers showed then is a signed reading's, or Closing and Opening.
 type PointBody struct {
 	ID       string   `cbor:"1,keyasint" json:"id"`
 	Device   DeviceID `cbor:"2,keyasint" json:"device"`
 	Register string   `cbor:"3,keyasint" json:"register"` // the reading's name
 	Unit     string   `cbor:"4,keyasint" json:"unit"`     // SenML unit of the register, e.g. "Wh"
 	Place    string   `cbor:"5,keyasint,omitempty" json:"place,omitempty"`
+
+	Mount   uint32   `cbor:"6,keyasint,omitempty" json:"mount,omitempty"`     // 0 of the first meter, and counting up
+	From    TimeMS   `cbor:"7,keyasint,omitempty" json:"from_ms,omitempty"`   // a UTC quarter hour; 0 of the first
+	Closing *Decimal `cbor:"8,keyasint,omitempty" json:"closing,omitempty"`   // of the meter before
+	Opening *Decimal `cbor:"9,keyasint,omitempty" json:"opening,omitempty"`   // of this one
+	RollsAt *Decimal `cbor:"10,keyasint,omitempty" json:"rolls_at,omitempty"` // the register counts from 0 again instead of showing this
+	Main    string   `cbor:"11,keyasint,omitempty" json:"main,omitempty"`     // the point whose meter counts this one's use, too
+	// Sessions: billing reports are kept at their very times, as sessions need them.
+	Sessions bool `cbor:"12,keyasint,omitempty" json:"sessions,omitempty"`
 }
 
-// AgreementBody binds a buyer to a seller's tariff at a metering point for [From, To); To 0 means until further notice.
+// Mounted returns when the meter was there: in [from, to), where a later one may hang from next on, or nil.
+func (b *PointBody) Mounted(next *PointBody) (from, to TimeMS) {
+	if next == nil {
+		return b.From, math.MaxInt64
+	}
+	return b.From, next.From
+}
+
+// AgreementBody binds a buyer to a seller's tariff at a metering point for [From, To); To 0 means until further notice. The same
+// with another To ends it, or lets it go on.
 type AgreementBody struct {
 	ID     string  `cbor:"1,keyasint" json:"id"`
 	Seller PartyID `cbor:"2,keyasint" json:"seller"`
@@ -187,6 +215,10 @@ type AgreementBody struct {
 	Tariff string  `cbor:"5,keyasint" json:"tariff"`
 	From   TimeMS  `cbor:"6,keyasint" json:"from_ms"`
 	To     TimeMS  `cbor:"7,keyasint,omitempty" json:"to_ms,omitempty"`
+	// TaxCategory stands in place of the tariff's where this buyer pays no tax: of EN 16931, such as "E" or "AE" (reverse
+	// charge). TaxReason says why.
+	TaxCategory string `cbor:"8,keyasint,omitempty" json:"tax_category,omitempty"`
+	TaxReason   string `cbor:"9,keyasint,omitempty" json:"tax_reason,omitempty"`
 }
 
 // InvoiceBody asks for the invoice of everything one seller supplied to one buyer in [From, To), in one currency.

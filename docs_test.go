@@ -149,6 +149,9 @@ func TestFieldsDocumented(t *testing.T) {
 		"### fraud":  {"fraud.go", "FraudBody"}, "| key | correction field |": {"fraud.go", "Correction"},
 		"| key | evidence field |": {"block.go", "Evidence"},
 		"### snapshot":             {"body.go", "SnapshotBody"},
+		"### reading":              {"commerce.go", "ReadingBody"}, "### correct\n": {"commerce.go", "CorrectBody"},
+		"### dispute": {"commerce.go", "DisputeBody"}, "### session\n": {"commerce.go", "SessionBody"},
+		"### settle": {"commerce.go", "SettleBody"}, "### convert": {"commerce.go", "ConvertBody"},
 	} {
 		if got, want := tableFields(doc, heading), structFields(t, place[0], place[1]); got != want || want == "" {
 			t.Errorf("docs/formats.md, %s: fields\n%s\nthe code has\n%s", heading, got, want)

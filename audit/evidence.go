@@ -29,7 +29,14 @@ type Evidence struct {
 	bodies    map[bodyKey][]int     // transactions that say something of a name, in log order
 	places    map[tariff.Source]int // reports by where they stand, the record being 0
 	edges     map[register][]edge   // by time
+	moments   map[register][]edge   // at their very times, of registers that sessions rest on
 	sources   map[tariff.Source]*edge
+	numbers   map[billNumber]*Tx // invoices that were computed again
+}
+
+type billNumber struct {
+	seller lamppost.PartyID
+	number string
 }
 
 // Members returns whose signatures counted, with their keys.
@@ -229,7 +236,7 @@ func (e *Evidence) checkGenesis(t *Tx, s *lamppost.Signed) error {
 type bodyKey struct {
 	kind    lamppost.TxType
 	id      string
-	version uint32 // of a tariff; 0 for any version
+	version uint32 // of a tariff, or one more than a point's mount; 0 for any
 }
 
 // remember reads the body of a transaction that took effect. One that cannot be read is only missing from the lookups:
@@ -264,7 +271,19 @@ func (e *Evidence) remember(i int) {
 		}
 	case lamppost.TxPoint:
 		if b, ok := decode[lamppost.PointBody](raw); ok {
+			keep(b, bodyKey{t.Type, b.ID, b.Mount + 1})
+		}
+	case lamppost.TxReading:
+		if b, ok := decode[lamppost.ReadingBody](raw); ok {
+			keep(b)
+		}
+	case lamppost.TxSession:
+		if b, ok := decode[lamppost.SessionBody](raw); ok {
 			keep(b, bodyKey{kind: t.Type, id: b.ID})
+		}
+	case lamppost.TxSettle:
+		if b, ok := decode[lamppost.SettleBody](raw); ok {
+			keep(b, bodyKey{kind: t.Type, id: b.Session})
 		}
 	case lamppost.TxAgreement:
 		if b, ok := decode[lamppost.AgreementBody](raw); ok {
@@ -299,9 +318,9 @@ func (e *Evidence) Party(id lamppost.PartyID, before int64) *lamppost.PartyBody 
 	return latest[lamppost.PartyBody](e, bodyKey{kind: lamppost.TxParty, id: string(id)}, before)
 }
 
-// Point returns a metering point, see [Evidence.Party].
-func (e *Evidence) Point(id string, before int64) *lamppost.PointBody {
-	return latest[lamppost.PointBody](e, bodyKey{kind: lamppost.TxPoint, id: id}, before)
+// Point returns a meter of a metering point, see [Evidence.Party].
+func (e *Evidence) Point(id string, mount uint32, before int64) *lamppost.PointBody {
+	return latest[lamppost.PointBody](e, bodyKey{lamppost.TxPoint, id, mount + 1}, before)
 }
 
 // Agreement returns an agreement, see [Evidence.Party].
@@ -335,11 +354,11 @@ func (e *Evidence) Time(h lamppost.Height) (lamppost.TimeMS, bool) {
 	return e.blocks[i].Time, true
 }
 
-// invoices returns the transactions that made an invoice.
+// invoices returns the transactions that made an invoice, or corrected one.
 func (e *Evidence) invoices() []*Tx {
 	var found []*Tx
 	for i := range e.Txs {
-		if t := &e.Txs[i]; t.Type == lamppost.TxInvoice && t.Outcome.Code == lamppost.CodeOK {
+		if t := &e.Txs[i]; (t.Type == lamppost.TxInvoice || t.Type == lamppost.TxCorrect) && t.Outcome.Code == lamppost.CodeOK {
 			found = append(found, t)
 		}
 	}

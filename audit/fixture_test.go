@@ -268,7 +268,7 @@ func (w *world) billAs(body lamppost.InvoiceBody, number string, supplies []tari
 		slices.SortFunc(have, func(a, b tariff.Edge) int { return cmp.Compare(a.Time, b.Time) })
 		var err error
 		from, to := max(body.From, s.Agreement.From), body.To
-		s.Edges, err = tariff.FillEdges(s.Tariff.Edges(from, to), have)
+		s.Edges, err = tariff.FillEdges(s.Tariff.Edges(from, to), have, nil)
 		must(w.t, err)
 		finish(s)
 	}

@@ -39,6 +39,7 @@ func (e *LineError) Unwrap() error { return e.Err }
 // them, registers from signed reports, amounts from [tariff.Bill]. The result must be what the proof shows of the logged
 // invoice, which is all but its registers. That these are the logged ones shows in the log. Errors are [*LineError]s.
 func (e *Evidence) checkInvoices() error {
+	e.numbers = make(map[billNumber]*Tx)
 	for _, t := range e.invoices() {
 		if err := e.checkInvoice(t); err != nil {
 			return err
@@ -54,7 +55,9 @@ func (e *Evidence) checkInvoice(t *Tx) error {
 	if err != nil && !errors.As(err, &line) {
 		return &LineError{Invoice: c.number(), Err: err}
 	}
-	t.Invoice = inv
+	if t.Invoice = inv; err == nil {
+		e.numbers[billNumber{inv.Seller, inv.Number}] = t
+	}
 	return err
 }
 
@@ -91,7 +94,7 @@ func (c *invoiceCheck) read() error {
 	if err := lamppost.Unmarshal(c.tx.Outcome.Data, &c.logged); err != nil {
 		return fmt.Errorf("the logged invoice: %w", err)
 	}
-	if err := lamppost.Unmarshal(c.tx.Order.Body, &c.order.InvoiceBody); err != nil {
+	if err := c.readOrder(); err != nil {
 		return fmt.Errorf("the order: %w", err)
 	}
 	if n := len(c.logged.Supplies); n > tariff.MaxSupplies {
@@ -107,6 +110,25 @@ func (c *invoiceCheck) read() error {
 		return fmt.Errorf("the time of block %d is not in the proof", c.tx.Height)
 	}
 	c.order.Number, c.order.IssuedMS = c.logged.Number, issued
+	return nil
+}
+
+// readOrder reads what was ordered: an invoice, or the same as another again.
+func (c *invoiceCheck) readOrder() error {
+	if c.tx.Type == lamppost.TxInvoice {
+		return lamppost.Unmarshal(c.tx.Order.Body, &c.order.InvoiceBody)
+	}
+	var b lamppost.CorrectBody
+	if err := lamppost.Unmarshal(c.tx.Order.Body, &b); err != nil {
+		return err
+	}
+	t := c.e.numbers[billNumber{b.Seller, b.Number}]
+	if t == nil {
+		return fmt.Errorf("it corrects invoice %q, which is not in the proof before it", b.Number)
+	}
+	was := t.Invoice
+	c.order.InvoiceBody = lamppost.InvoiceBody{Seller: was.Seller, Buyer: was.Buyer, Currency: was.Currency, From: was.From, To: was.To}
+	c.order.Corrects = &tariff.Correction{Number: b.Number, Cause: b.Cause, Net: was.Net, Tax: was.Tax, Total: was.Total}
 	return nil
 }
 
@@ -131,7 +153,7 @@ func (c *invoiceCheck) compute() (*Invoice, error) {
 func (c *invoiceCheck) checkComplete() error {
 	for i := range c.e.Txs {
 		a, ok := c.e.Txs[i].body.(*lamppost.AgreementBody)
-		if !ok || c.e.Txs[i].Leaf >= c.tx.Leaf || a.Seller != c.order.Seller || a.Buyer != c.order.Buyer {
+		if !ok || c.tx.Type == lamppost.TxCorrect || a != c.e.Agreement(a.ID, c.tx.Leaf) || a.Seller != c.order.Seller || a.Buyer != c.order.Buyer {
 			continue
 		}
 		from, to := c.order.Period(a)
@@ -147,41 +169,108 @@ func (c *invoiceCheck) checkComplete() error {
 	return nil
 }
 
-// derive makes supply i from what was signed. The logged invoice only says which agreement, version and period to look at;
-// [tariff.Bill] checks that these fit together.
+// derive makes supply i from what was signed. The logged invoice only says which agreement or session, version, meter and period to look
+// at; [tariff.Bill] checks that these fit together.
 func (c *invoiceCheck) derive(i int, s *tariff.Supply) error {
 	logged := &c.logged.Supplies[i]
-	agreement := c.e.Agreement(logged.Agreement, c.tx.Leaf)
-	if agreement == nil {
-		return c.supplyError(i, "agreement %q is not in the proof", logged.Agreement)
+	point, err := c.agreed(i, logged, s)
+	if err != nil {
+		return err
 	}
-	point := c.e.Point(agreement.Point, c.tx.Leaf)
-	if point == nil {
-		return c.supplyError(i, "metering point %q is not in the proof", agreement.Point)
+	meter := c.e.Point(point, logged.Mount, c.tx.Leaf)
+	if meter == nil {
+		return c.supplyError(i, "metering point %q is not in the proof", point)
 	}
-	terms := c.e.Tariff(agreement.Tariff, logged.Version, c.tx.Leaf)
-	if terms == nil {
-		return c.supplyError(i, "tariff %q version %d is not in the proof", agreement.Tariff, logged.Version)
-	}
-	if later := c.laterTerms(agreement.Tariff, logged); later != nil {
-		return c.supplyError(i, "tariff %q version %d holds from %s, the invoice bills version %d until %s", later.ID, later.Version,
-			stamp(later.Zone, later.From), logged.Version, stamp(later.Zone, logged.To))
-	}
-	if point.Device != logged.Device || point.Register != logged.Register {
+	if meter.Device != logged.Device || meter.Register != logged.Register {
 		return c.supplyError(i, "metering point %q has register %q of device %q, the invoice bills %q of %q",
-			point.ID, point.Register, point.Device, logged.Register, logged.Device)
+			meter.ID, meter.Register, meter.Device, logged.Register, logged.Device)
 	}
-	*s = tariff.Supply{Agreement: *agreement, Device: point.Device, Register: point.Register, Unit: point.Unit,
-		Place: point.Place, Tariff: *terms}
-	want := terms.Edges(logged.From, logged.To)
-	if len(want) == 0 {
-		return c.supplyError(i, "tariff %q version %d asks for no register reading from %d to %d", terms.ID, terms.Version, logged.From, logged.To)
+	s.Device, s.Register, s.Unit, s.Place, s.Mount, s.RollsAt = meter.Device, meter.Register, meter.Unit, meter.Place, meter.Mount, meter.RollsAt
+	if s.Session != nil {
+		err = c.useEdges(s)
+	} else {
+		err = c.supplyEdges(logged, s, meter)
 	}
-	var err error
-	if s.Edges, err = tariff.FillEdges(want, c.readings(s)); err != nil {
+	if err != nil {
 		return c.supplyError(i, "device %s: %v", s.Device, err)
 	}
 	return c.checkUnits(i, s)
+}
+
+// agreed finds the terms of a supply, and returns its metering point.
+func (c *invoiceCheck) agreed(i int, logged *tariff.InvoiceSupply, s *tariff.Supply) (point string, err error) {
+	id := ""
+	if logged.Session != "" {
+		s.Session = latest[lamppost.SessionBody](c.e, bodyKey{kind: lamppost.TxSession, id: logged.Session}, c.tx.Leaf)
+		if s.Session == nil {
+			return "", c.supplyError(i, "session %q is not in the proof", logged.Session)
+		}
+		point, id = s.Session.Point, s.Session.Tariff
+	} else {
+		agreement := c.e.Agreement(logged.Agreement, c.tx.Leaf)
+		if agreement == nil {
+			return "", c.supplyError(i, "agreement %q is not in the proof", logged.Agreement)
+		}
+		s.Agreement, point, id = *agreement, agreement.Point, agreement.Tariff
+	}
+	terms := c.e.Tariff(id, logged.Version, c.tx.Leaf)
+	if terms == nil {
+		return "", c.supplyError(i, "tariff %q version %d is not in the proof", id, logged.Version)
+	}
+	if later := c.laterTerms(id, logged); later != nil && s.Session == nil {
+		return "", c.supplyError(i, "tariff %q version %d holds from %s, the invoice bills version %d until %s", later.ID, later.Version,
+			stamp(later.Zone, later.From), logged.Version, stamp(later.Zone, logged.To))
+	}
+	s.Tariff = *terms
+	return point, nil
+}
+
+// supplyEdges derives the registers of a supply under an agreement.
+func (c *invoiceCheck) supplyEdges(logged *tariff.InvoiceSupply, s *tariff.Supply, meter *lamppost.PointBody) error {
+	next := c.e.Point(meter.ID, meter.Mount+1, c.tx.Leaf)
+	hung, taken := meter.Mounted(next)
+	if logged.From < hung || logged.To > taken {
+		return fmt.Errorf("mount %d hung at %q only from %d to %d ms", meter.Mount, meter.ID, hung, taken)
+	}
+	want := s.Tariff.Edges(logged.From, logged.To)
+	if len(want) == 0 {
+		return fmt.Errorf("tariff %q version %d asks for no register reading from %d to %d", s.Tariff.ID, s.Tariff.Version, logged.From, logged.To)
+	}
+	have, err := tariff.Declared(known(c.e.edges[register{s.Device, s.Register}], c.tx.Leaf, hung, taken), meter, next, c.pointAt)
+	if err != nil {
+		return err
+	}
+	s.Edges, err = tariff.FillEdges(want, have, s.RollsAt)
+	return err
+}
+
+// pointAt says where a point's order stands.
+func (c *invoiceCheck) pointAt(p *lamppost.PointBody) (tariff.Source, error) {
+	for _, i := range c.e.bodies[bodyKey{lamppost.TxPoint, p.ID, p.Mount + 1}] {
+		if t := &c.e.Txs[i]; t.body == p {
+			return tariff.Source{Height: t.Height, Tx: t.Index}, nil
+		}
+	}
+	return tariff.Source{}, fmt.Errorf("metering point %q, mount %d, is not in the proof", p.ID, p.Mount)
+}
+
+// useEdges derives the registers of a session.
+func (c *invoiceCheck) useEdges(s *tariff.Supply) error {
+	settled := latest[lamppost.SettleBody](c.e, bodyKey{kind: lamppost.TxSettle, id: s.Session.ID}, c.tx.Leaf)
+	if settled == nil || settled.Void != "" {
+		return fmt.Errorf("that session %q was settled is not in the proof", s.Session.ID)
+	}
+	of := register{s.Device, s.Register}
+	var have []tariff.Edge
+	for _, x := range known(c.e.edges[of], c.tx.Leaf, s.Session.From, settled.Stop) {
+		if x.Manual { // what a device signed stands at its very time
+			have = append(have, x)
+		}
+	}
+	have = tariff.Moments(append(have, known(c.e.moments[of], c.tx.Leaf, s.Session.From, settled.Stop)...))
+	var err error
+	s.Edges, err = tariff.SessionEdges(&s.Tariff, have, s.Session.From, settled.Stop, s.RollsAt)
+	return err
 }
 
 // laterTerms returns a version of a tariff that was logged before the invoice and takes over inside a supply: a version
@@ -202,17 +291,6 @@ func (c *invoiceCheck) supplyError(i int, format string, args ...any) error {
 		e.Line = lines[0].N
 	}
 	return e
-}
-
-// readings returns the signed values of a supply's register that the ledger had when it made the invoice.
-func (c *invoiceCheck) readings(s *tariff.Supply) []tariff.Edge {
-	var have []tariff.Edge
-	for _, x := range c.e.edges[register{s.Device, s.Register}] {
-		if x.leaf < c.tx.Leaf {
-			have = append(have, x.Edge)
-		}
-	}
-	return have
 }
 
 // checkUnits refuses registers that were not signed in the unit that the metering point counts.

@@ -192,31 +192,34 @@ type register struct {
 	name   string
 }
 
-// An edge is a signed register value at a quarter hour.
+// An edge is a register's value at a quarter hour, or in a session at any moment: signed, or entered by hand.
 type edge struct {
 	tariff.Edge
 	of   register
 	unit string
-	leaf int64 // of its segment
+	leaf int64 // of its transaction
 }
 
-// keepEdges gathers the register values that bills may rest on, as the ledger does: from billing reports committed as
-// new, within [lamppost.EdgeToleranceMS] of a quarter hour, of each quarter hour the first value that is not faulty.
+// keepEdges gathers the register values that bills may rest on, as the ledger does: from billing reports committed as new, within
+// [lamppost.EdgeToleranceMS] of a quarter hour or at their very times, and what was entered by hand.
 func (e *Evidence) keepEdges() {
-	e.edges = make(map[register][]edge)
+	e.edges, e.moments, e.sources = make(map[register][]edge), make(map[register][]edge), make(map[tariff.Source]*edge)
 	for i := range e.Reports {
 		if r := &e.Reports[i]; r.Outcome.Code == lamppost.CodeOK && r.Signed.Billing() {
 			e.keepEdgesOf(r)
 		}
 	}
-	for k, edges := range e.edges {
-		slices.SortFunc(edges, func(a, b edge) int { return cmp.Or(cmp.Compare(a.Time, b.Time), compareSources(a.Source, b.Source)) })
-		e.edges[k] = slices.CompactFunc(edges, func(a, b edge) bool { return a.Time == b.Time })
+	for i := range e.Txs {
+		if b, ok := e.Txs[i].body.(*lamppost.ReadingBody); ok {
+			e.keepReading(&e.Txs[i], b)
+		}
 	}
-	e.sources = make(map[tariff.Source]*edge)
-	for _, edges := range e.edges {
-		for i := range edges {
-			e.sources[edges[i].Source] = &edges[i]
+	for _, all := range [...]map[register][]edge{e.edges, e.moments} {
+		for _, edges := range all {
+			slices.SortFunc(edges, func(a, b edge) int { return cmp.Or(cmp.Compare(a.Time, b.Time), a.Source.Compare(b.Source)) })
+			for i := range edges {
+				e.sources[edges[i].Source] = &edges[i]
+			}
 		}
 	}
 }
@@ -224,16 +227,36 @@ func (e *Evidence) keepEdges() {
 func (e *Evidence) keepEdgesOf(r *Report) {
 	for j := range r.Signed.Readings {
 		x := &r.Signed.Readings[j]
-		at, near := lamppost.SnapToEdge(x.Time)
-		if !near || x.Kind != lamppost.Register || x.IsFloat || x.Quality >= lamppost.Faulty {
+		if x.Kind != lamppost.Register || x.IsFloat || x.Quality >= lamppost.Faulty {
 			continue
 		}
 		k := register{r.Signed.Device, x.Name}
 		source := tariff.Source{Height: r.Tx.Height, Tx: r.Tx.Index, Report: r.Index, Record: uint32(j)}
-		e.edges[k] = append(e.edges[k], edge{tariff.Edge{Time: at, Value: x.Value, Quality: x.Quality, Source: source}, k, x.Unit, r.Tx.Leaf})
+		v := edge{tariff.Edge{Time: x.Time, Value: x.Value, Quality: x.Quality, Source: source}, k, x.Unit, r.Tx.Leaf}
+		e.moments[k] = append(e.moments[k], v)
+		if at, near := lamppost.SnapToEdge(x.Time); near {
+			v.Time = at
+			e.edges[k] = append(e.edges[k], v)
+		}
 	}
 }
 
-func compareSources(a, b tariff.Source) int {
-	return cmp.Or(cmp.Compare(a.Height, b.Height), cmp.Compare(a.Tx, b.Tx), cmp.Compare(a.Report, b.Report), cmp.Compare(a.Record, b.Record))
+func (e *Evidence) keepReading(t *Tx, b *lamppost.ReadingBody) {
+	k, all := register{b.Device, b.Register}, e.edges
+	if b.Time%lamppost.EdgeMS != 0 {
+		all = e.moments
+	}
+	all[k] = append(all[k], edge{tariff.Edge{Time: b.Time, Value: b.Value, Quality: b.Quality, Manual: true,
+		Source: tariff.Source{Height: t.Height, Tx: t.Index}}, k, b.Unit, t.Leaf})
+}
+
+// known returns what counted of a register's values, ascending in time, when the ledger made a leaf, of those from a time to another.
+func known(all []edge, before int64, from, to lamppost.TimeMS) []tariff.Edge {
+	var have []tariff.Edge
+	for _, x := range all {
+		if x.leaf < before && from <= x.Time && x.Time <= to {
+			have = append(have, x.Edge)
+		}
+	}
+	return tariff.Moments(have)
 }

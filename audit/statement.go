@@ -285,6 +285,9 @@ func (r *lineRenderer) value(x *tariff.Edge) *Value {
 	if report := r.e.Report(x.Source); report != nil {
 		v.Assurance = report.Device.Assurance.String()
 	}
+	if x.Manual {
+		v.Assurance = "entered by hand"
+	}
 	return v
 }
 

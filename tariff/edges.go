@@ -18,6 +18,100 @@ type Edge struct {
 	Estimated bool   `cbor:"4,keyasint,omitempty" json:"estimated,omitempty"`
 	Source    Source `cbor:"5,keyasint" json:"source"`                 // the reading; of an estimated edge the one before
 	Next      Source `cbor:"6,keyasint,omitzero" json:"next,omitzero"` // of an estimated edge the reading after
+	// Manual: somebody entered the value by hand; Source is the order.
+	Manual bool `cbor:"7,keyasint,omitempty" json:"manual,omitempty"`
+}
+
+// YieldsTo reports whether a value that is known for an instant is replaced by one that comes later. The first that a device signed
+// stays, unless somebody substitutes it; what somebody estimated stays until a device signs one.
+func (e *Edge) YieldsTo(next *Edge) bool {
+	if next.Manual {
+		return next.Quality == lamppost.Substituted
+	}
+	return e.Manual && e.Quality == lamppost.Estimated
+}
+
+// Declared returns a meter's readings with what was declared of its register when it was hung and when the next one was, which counts
+// instead of what was signed then. where says where a point's order stands.
+func Declared(have []Edge, p, next *lamppost.PointBody, where func(*lamppost.PointBody) (Source, error)) ([]Edge, error) {
+	declare := func(at lamppost.TimeMS, value *lamppost.Decimal, of *lamppost.PointBody) error {
+		source, err := where(of)
+		if err != nil {
+			return err
+		}
+		e := Edge{Time: at, Value: *value, Quality: lamppost.Substituted, Source: source, Manual: true}
+		i, there := slices.BinarySearchFunc(have, at, func(e Edge, at lamppost.TimeMS) int { return cmp.Compare(e.Time, at) })
+		if have = slices.Clone(have); there {
+			have[i] = e
+		} else {
+			have = slices.Insert(have, i, e)
+		}
+		return nil
+	}
+	if p.Opening != nil {
+		if err := declare(p.From, p.Opening, p); err != nil {
+			return nil, err
+		}
+	}
+	if next != nil && next.Closing != nil {
+		if err := declare(next.From, next.Closing, next); err != nil {
+			return nil, err
+		}
+	}
+	return have, nil
+}
+
+// Moments sorts values of a register, of which those of one time were known in the order of their sources, and keeps of each time the
+// one that counts, see [Edge.YieldsTo].
+func Moments(all []Edge) []Edge {
+	slices.SortFunc(all, func(a, b Edge) int { return cmp.Or(cmp.Compare(a.Time, b.Time), a.Source.Compare(b.Source)) })
+	kept := all[:0]
+	for i := range all {
+		switch n := len(kept); {
+		case n == 0 || kept[n-1].Time != all[i].Time:
+			kept = append(kept, all[i])
+		case kept[n-1].YieldsTo(&all[i]):
+			kept[n-1] = all[i]
+		}
+	}
+	return kept
+}
+
+// rolled returns by how much later a register's value is raised where it began at 0 again after an earlier one: by rollsAt, or 0. A fall
+// of less than half of that is no such beginning, and is left for [Price] to refuse.
+func rolled(earlier, later lamppost.Decimal, rollsAt *lamppost.Decimal) lamppost.Decimal {
+	if rollsAt == nil {
+		return lamppost.Decimal{}
+	}
+	fall, ok := earlier.Sub(later)
+	twice, ok2 := fall.Add(fall)
+	if ok && ok2 && twice.Cmp(*rollsAt) > 0 {
+		return *rollsAt
+	}
+	return lamppost.Decimal{}
+}
+
+// unroll makes a register that begins at 0 again instead of showing rollsAt go on.
+func unroll(edges []Edge, rollsAt *lamppost.Decimal) error {
+	var turns lamppost.Decimal
+	for i := range edges {
+		if rollsAt == nil {
+			return nil
+		}
+		raised, ok := edges[i].Value.Add(turns)
+		if i > 0 && ok {
+			more := rolled(edges[i-1].Value, raised, rollsAt)
+			var ok1, ok2 bool
+			turns, ok1 = turns.Add(more)
+			raised, ok2 = raised.Add(more)
+			ok = ok1 && ok2
+		}
+		if !ok {
+			return fmt.Errorf("the register at %s began at 0 again too often", stamp(edges[i].Time))
+		}
+		edges[i].Value = raised
+	}
+	return nil
 }
 
 // A Source says where a signed reading stands in the ledger.
@@ -26,6 +120,11 @@ type Source struct {
 	Tx     uint32          `cbor:"2,keyasint" json:"tx"`     // transaction in the block
 	Report uint32          `cbor:"3,keyasint" json:"report"` // report in the segment
 	Record uint32          `cbor:"4,keyasint" json:"record"` // reading in the report
+}
+
+// Compare puts sources into the order of the ledger.
+func (s Source) Compare(o Source) int {
+	return cmp.Or(cmp.Compare(s.Height, o.Height), cmp.Compare(s.Tx, o.Tx), cmp.Compare(s.Report, o.Report), cmp.Compare(s.Record, o.Record))
 }
 
 // rough edges make a line provisional.
@@ -62,19 +161,20 @@ func clamp(from, to, lo, hi lamppost.TimeMS) (lamppost.TimeMS, lamppost.TimeMS) 
 
 // FillEdges returns the register at every wanted time: the reading that stands there, or a value on the straight line
 // between the readings around it, rounded towards the earlier one and marked Estimated. Readings must ascend in time;
-// those of quality [lamppost.Faulty] are passed over. A time with no reading on one of its sides is an error that names it.
-func FillEdges(want []lamppost.TimeMS, have []Edge) ([]Edge, error) {
+// those of quality [lamppost.Faulty] are passed over. A time with no reading on one of its sides is an error that names it. Where the
+// register begins at 0 again instead of showing rollsAt, it goes on in the values returned; nil: it never does.
+func FillEdges(want []lamppost.TimeMS, have []Edge, rollsAt *lamppost.Decimal) ([]Edge, error) {
 	usable, err := usableReadings(have)
 	if err != nil {
 		return nil, err
 	}
 	edges := make([]Edge, len(want))
 	for i, at := range want {
-		if edges[i], err = edgeAt(at, usable); err != nil {
+		if edges[i], err = edgeAt(at, usable, rollsAt); err != nil {
 			return nil, err
 		}
 	}
-	return edges, nil
+	return edges, unroll(edges, rollsAt)
 }
 
 func usableReadings(have []Edge) ([]Edge, error) {
@@ -90,7 +190,7 @@ func usableReadings(have []Edge) ([]Edge, error) {
 	return slices.DeleteFunc(slices.Clone(have), faulty), nil
 }
 
-func edgeAt(at lamppost.TimeMS, have []Edge) (Edge, error) {
+func edgeAt(at lamppost.TimeMS, have []Edge, rollsAt *lamppost.Decimal) (Edge, error) {
 	i, found := slices.BinarySearchFunc(have, at, func(e Edge, at lamppost.TimeMS) int {
 		return cmp.Compare(e.Time, at)
 	})
@@ -102,13 +202,14 @@ func edgeAt(at lamppost.TimeMS, have []Edge) (Edge, error) {
 	case i == len(have):
 		return Edge{}, fmt.Errorf("no register reading at %s or after", stamp(at))
 	}
-	return between(&have[i-1], &have[i], at)
+	return between(&have[i-1], &have[i], at, rollsAt)
 }
 
 // between returns a + (b-a) × (at-a.Time) / (b.Time-a.Time) for a.Time < at < b.Time.
-func between(a, b *Edge, at lamppost.TimeMS) (Edge, error) {
+func between(a, b *Edge, at lamppost.TimeMS, rollsAt *lamppost.Decimal) (Edge, error) {
 	diff, ok := b.Value.Sub(a.Value)
-	if !ok {
+	diff, ok2 := diff.Add(rolled(a.Value, b.Value, rollsAt))
+	if !ok || !ok2 {
 		return Edge{}, fmt.Errorf("estimating the register at %s: the difference from %s to %s has too many digits", stamp(at), a.Value, b.Value)
 	}
 	size := uint64(diff.Mantissa)

@@ -14,6 +14,16 @@ type InvoiceOrder struct {
 	Number string // 1 to 40 bytes of UTF-8 without control characters
 	lamppost.InvoiceBody
 	IssuedMS lamppost.TimeMS // the block's time
+	Corrects *Correction     // nil: it is the first for its period
+}
+
+// A Correction says what an invoice replaces, and what that came to.
+type Correction struct {
+	Number string         `cbor:"1,keyasint" json:"number"`
+	Cause  lamppost.Cause `cbor:"2,keyasint" json:"cause"`
+	Net    lamppost.Micro `cbor:"3,keyasint" json:"net"`
+	Tax    []TaxSum       `cbor:"4,keyasint" json:"tax"`
+	Total  lamppost.Micro `cbor:"5,keyasint" json:"total"`
 }
 
 // A Supply is what one register delivered under one agreement and one version of its tariff. An agreement whose tariff
@@ -26,6 +36,32 @@ type Supply struct {
 	Place     string
 	Tariff    Tariff
 	Edges     []Edge // at the times of [Tariff.Edges], see [FillEdges]
+	Mount     uint32 // which meter of the point
+	RollsAt   *lamppost.Decimal
+	Session   *lamppost.SessionBody // what it was used for, in place of an agreement
+}
+
+// id sorts supplies: by agreement, or session.
+func (s *Supply) id() string {
+	if s.Session != nil {
+		return s.Session.ID
+	}
+	return s.Agreement.ID
+}
+
+func (s *Supply) price() ([]Line, error) {
+	if s.Session != nil {
+		return PriceSession(&s.Tariff, s.Edges, s.Session.Limit)
+	}
+	return Price(&s.Tariff, s.Edges)
+}
+
+// tax is the tariff's, or the agreement's exception.
+func (s *Supply) tax() Tax {
+	if c := s.Agreement.TaxCategory; c != "" {
+		return Tax{Category: c}
+	}
+	return s.Tariff.Tax
 }
 
 // Period returns the part of the order's period in which an agreement holds; it is empty where from ≥ to.
@@ -47,6 +83,15 @@ type Invoice struct {
 	Net      lamppost.Micro   `cbor:"9,keyasint" json:"net"`      // the sum of the lines
 	Tax      []TaxSum         `cbor:"10,keyasint" json:"tax"`     // by category, then rate
 	Total    lamppost.Micro   `cbor:"11,keyasint" json:"total"`   // net and taxes
+	Corrects *Correction      `cbor:"12,keyasint,omitempty" json:"corrects,omitempty"`
+}
+
+// Due is what the invoice claims: its total, less that of the one it replaces.
+func (inv *Invoice) Due() lamppost.Micro {
+	if inv.Corrects == nil {
+		return inv.Total
+	}
+	return inv.Total - inv.Corrects.Total
 }
 
 // An InvoiceSupply is a supply as it stands on an invoice.
@@ -66,6 +111,9 @@ type InvoiceSupply struct {
 	To        lamppost.TimeMS   `cbor:"13,keyasint" json:"to_ms"`
 	Edges     []Edge            `cbor:"14,keyasint" json:"edges"`
 	Lines     []Line            `cbor:"15,keyasint" json:"lines"`
+	Mount     uint32            `cbor:"16,keyasint,omitempty" json:"mount,omitempty"`      // which meter of the point
+	TaxReason string            `cbor:"17,keyasint,omitempty" json:"tax_reason,omitempty"` // why its tax is not the tariff's
+	Session   string            `cbor:"18,keyasint,omitempty" json:"session,omitempty"`    // in place of an agreement
 }
 
 // WithoutEdges returns an encoded invoice without its supplies' edges, as it stands in a proof: they follow from the
@@ -107,7 +155,7 @@ func bill(order *InvoiceOrder, supplies []Supply) (Invoice, error) {
 	}
 	inv := Invoice{
 		Number: order.Number, Seller: order.Seller, Buyer: order.Buyer, Currency: order.Currency,
-		From: order.From, To: order.To, Issued: order.IssuedMS,
+		From: order.From, To: order.To, Issued: order.IssuedMS, Corrects: order.Corrects,
 	}
 	sorted, err := inOrder(supplies)
 	if err != nil {
@@ -115,23 +163,24 @@ func bill(order *InvoiceOrder, supplies []Supply) (Invoice, error) {
 	}
 	for i, s := range sorted {
 		if err := checkSupply(order, sorted, i); err != nil {
-			return Invoice{}, fmt.Errorf("agreement %q: %v", clip(s.Agreement.ID), err)
+			return Invoice{}, fmt.Errorf("%s: %v", s.what(), err)
 		}
 		if err := inv.add(s); err != nil {
-			return Invoice{}, fmt.Errorf("agreement %q: %v", s.Agreement.ID, err)
+			return Invoice{}, fmt.Errorf("%s: %v", s.what(), err)
 		}
 	}
-	if err := inv.sum(sorted[0].Tariff.Rounding); err != nil {
-		return Invoice{}, err
+	rounding := RoundHalfUp
+	if len(sorted) > 0 {
+		rounding = sorted[0].Tariff.Rounding
 	}
-	return inv, nil
+	return inv, inv.sum(rounding)
 }
 
 func (o *InvoiceOrder) check(supplies int) error {
 	if err := checkText("number", o.Number, MaxNumberBytes); err != nil {
 		return err
 	}
-	if supplies == 0 || supplies > MaxSupplies {
+	if supplies == 0 && o.Corrects == nil || supplies > MaxSupplies {
 		return fmt.Errorf("%d supplies, not 1 to %d", supplies, MaxSupplies)
 	}
 	return checkPeriod(o.From, o.To)
@@ -143,13 +192,21 @@ func inOrder(supplies []Supply) ([]*Supply, error) {
 	for i := range supplies {
 		sorted[i] = &supplies[i]
 		if len(supplies[i].Edges) == 0 {
-			return nil, fmt.Errorf("agreement %q: no register readings", clip(supplies[i].Agreement.ID))
+			return nil, fmt.Errorf("%s: no register readings", supplies[i].what())
 		}
 	}
 	slices.SortStableFunc(sorted, func(a, b *Supply) int {
-		return cmp.Or(cmp.Compare(a.Agreement.ID, b.Agreement.ID), cmp.Compare(a.from(), b.from()))
+		return cmp.Or(cmp.Compare(a.id(), b.id()), cmp.Compare(a.from(), b.from()))
 	})
 	return sorted, nil
+}
+
+// what names a supply in messages.
+func (s *Supply) what() string {
+	if s.Session != nil {
+		return fmt.Sprintf("session %q", clip(s.Session.ID))
+	}
+	return fmt.Sprintf("agreement %q", clip(s.Agreement.ID))
 }
 
 // from and to need edges.
@@ -165,11 +222,14 @@ func checkSupply(order *InvoiceOrder, sorted []*Supply, i int) error {
 	if first := sorted[0].Tariff.Rounding; s.Tariff.Rounding != first {
 		return fmt.Errorf("tariff %q rounds %q, others on the invoice %q", clip(s.Tariff.ID), clip(s.Tariff.Rounding), clip(first))
 	}
+	if s.Session != nil {
+		return s.checkSession(order, i > 0 && sorted[i-1].Session != nil && sorted[i-1].Session.ID == s.Session.ID)
+	}
 	from, to := order.Period(&s.Agreement)
 	if from >= to {
 		return fmt.Errorf("it does not hold between %s and %s", stamp(order.From), stamp(order.To))
 	}
-	if i > 0 && sorted[i-1].Agreement.ID == s.Agreement.ID {
+	if i > 0 && sorted[i-1].id() == s.id() {
 		from = sorted[i-1].to()
 		if err := s.checkFollows(sorted[i-1]); err != nil {
 			return err
@@ -178,15 +238,32 @@ func checkSupply(order *InvoiceOrder, sorted []*Supply, i int) error {
 	if s.from() != from {
 		return fmt.Errorf("the registers begin at %s, the supply at %s", stamp(s.from()), stamp(from))
 	}
-	if last := i+1 == len(sorted) || sorted[i+1].Agreement.ID != s.Agreement.ID; last && s.to() != to {
+	if last := i+1 == len(sorted) || sorted[i+1].id() != s.id(); last && s.to() != to {
 		return fmt.Errorf("the registers end at %s, the supply at %s", stamp(s.to()), stamp(to))
+	}
+	return nil
+}
+
+// checkSession refuses a session that does not belong on the invoice.
+func (s *Supply) checkSession(order *InvoiceOrder, twice bool) error {
+	x := s.Session
+	switch {
+	case twice:
+		return fmt.Errorf("it is there twice")
+	case x.Version != s.Tariff.Version:
+		return fmt.Errorf("it was agreed under version %d of the tariff, not %d", x.Version, s.Tariff.Version)
+	case s.from() < x.From || s.to() > x.Until || s.to() > order.To:
+		return fmt.Errorf("its registers are from %s to %s: not all in it, or after the invoice's period", stamp(s.from()), stamp(s.to()))
 	}
 	return nil
 }
 
 // checkTerms compares what the order, the agreement, the register and the tariff say about each other.
 func (s *Supply) checkTerms(order *InvoiceOrder) error {
-	a, t := &s.Agreement, &s.Tariff
+	a, t := s.Agreement, &s.Tariff
+	if x := s.Session; x != nil {
+		a = lamppost.AgreementBody{Seller: order.Seller, Buyer: x.Buyer, Tariff: x.Tariff}
+	}
 	pairs := [...]struct{ what, got, want string }{
 		{"the agreement's seller", string(a.Seller), string(order.Seller)},
 		{"the tariff's seller", string(t.Seller), string(order.Seller)},
@@ -209,16 +286,29 @@ func (s *Supply) checkFollows(before *Supply) error {
 		return fmt.Errorf("two supplies under it disagree about its terms")
 	}
 	closing, opening := &before.Edges[len(before.Edges)-1], &s.Edges[0]
-	sameMeter := s.Device == before.Device && s.Register == before.Register
-	if sameMeter && closing.Value.Cmp(opening.Value) != 0 {
+	sameMeter := s.Mount == before.Mount && s.Device == before.Device && s.Register == before.Register
+	if sameMeter && !sameValue(closing.Value, opening.Value, s.RollsAt) {
 		return fmt.Errorf("register %q closes with %s at %s and opens with %s", clip(s.Register), closing.Value,
 			stamp(closing.Time), opening.Value)
 	}
 	return nil
 }
 
+// sameValue compares a register's closing and opening value; it may have begun anew in between, and often.
+func sameValue(a, b lamppost.Decimal, rollsAt *lamppost.Decimal) bool {
+	if rollsAt != nil {
+		exp := min(a.Exponent, rollsAt.Exponent)
+		m, ok1 := a.At(exp)
+		n, ok2 := rollsAt.At(exp)
+		if ok1 && ok2 && n > 0 && m >= 0 {
+			a = lamppost.Dec(m%n, exp)
+		}
+	}
+	return a.Cmp(b) == 0
+}
+
 func (inv *Invoice) add(s *Supply) error {
-	lines, err := Price(&s.Tariff, s.Edges)
+	lines, err := s.price()
 	if err != nil {
 		return err
 	}
@@ -230,11 +320,14 @@ func (inv *Invoice) add(s *Supply) error {
 	for i := range lines {
 		lines[i].N = n + uint32(i) + 1
 	}
-	a, t := &s.Agreement, &s.Tariff
+	a, t, session := s.Agreement, &s.Tariff, ""
+	if s.Session != nil {
+		a.Point, session = s.Session.Point, s.Session.ID
+	}
 	inv.Supplies = append(inv.Supplies, InvoiceSupply{
-		Agreement: a.ID, Point: a.Point, Place: s.Place, Device: s.Device, Register: s.Register, Unit: s.Unit,
-		PerUnit: t.PerUnit, Scale: t.Scale, Tariff: t.ID, Version: t.Version, Tax: t.Tax,
-		From: s.from(), To: s.to(), Edges: s.Edges, Lines: lines,
+		Agreement: a.ID, Session: session, Point: a.Point, Place: s.Place, Device: s.Device, Register: s.Register, Unit: s.Unit,
+		PerUnit: t.PerUnit, Scale: t.Scale, Tariff: t.ID, Version: t.Version, Tax: s.tax(),
+		From: s.from(), To: s.to(), Edges: s.Edges, Lines: lines, Mount: s.Mount, TaxReason: a.TaxReason,
 	})
 	return nil
 }

@@ -3,6 +3,8 @@ package tariff
 import (
 	"fmt"
 	"math/big"
+	"slices"
+	"sort"
 
 	"github.com/lamppost/lamppost"
 )
@@ -31,8 +33,43 @@ type Line struct {
 func Price(t *Tariff, edges []Edge) ([]Line, error) { return priceOnce(t, edges, false) }
 
 // PriceSession returns what a session from the first to the last edge costs, which need not lie on quarter hours, with those
-// of [Tariff.Edges] in between. There are no charges per day, and in their place those of [SessionTerms].
-func PriceSession(t *Tariff, edges []Edge) ([]Line, error) { return priceOnce(t, edges, true) }
+// of [Tariff.Edges] in between. There are no charges per day, and in their place those of [SessionTerms]. The lines come to no more
+// than limit.
+func PriceSession(t *Tariff, edges []Edge, limit lamppost.Micro) ([]Line, error) {
+	within := *t
+	if t.Maximum == 0 || limit < t.Maximum {
+		within.Maximum = limit
+	}
+	if limit <= 0 || within.Maximum < t.Minimum {
+		return nil, fmt.Errorf("a limit of %s is under the minimum of %s, or nothing", limit, t.Minimum)
+	}
+	return priceOnce(&within, edges, true)
+}
+
+// SessionEdges returns the values that a session is priced by, out of readings in ascending order: the first and the last of those
+// from a time to another, those where the price changes, and the first that shows the last value, after which it only idled.
+func SessionEdges(t *Tariff, have []Edge, from, to lamppost.TimeMS, rollsAt *lamppost.Decimal) ([]Edge, error) {
+	usable, err := usableReadings(have)
+	if err != nil {
+		return nil, err
+	}
+	lo := sort.Search(len(usable), func(i int) bool { return usable[i].Time >= from })
+	hi := sort.Search(len(usable), func(i int) bool { return usable[i].Time > to })
+	if hi-lo < 2 {
+		return nil, fmt.Errorf("%d readings from %s to %s, not at least one at its begin and one at its end", hi-lo, stamp(from), stamp(to))
+	}
+	inside := usable[lo:hi]
+	last := inside[len(inside)-1]
+	idle := len(inside) - 1
+	for idle > 0 && inside[idle-1].Value.Cmp(last.Value) == 0 {
+		idle--
+	}
+	want := t.Edges(inside[0].Time, last.Time)
+	if i, there := slices.BinarySearch(want, inside[idle].Time); !there {
+		want = slices.Insert(want, i, inside[idle].Time)
+	}
+	return FillEdges(want, inside, rollsAt)
+}
 
 func priceOnce(t *Tariff, edges []Edge, session bool) ([]Line, error) {
 	if err := t.Validate(); err != nil {
@@ -222,6 +259,18 @@ func (m *meter) interval(a, b *Edge) error {
 	}
 	m.peak.see(diff, rough)
 	return nil
+}
+
+// Convert returns an amount in another currency at a rate, rounded half up to its minor unit, or false where that does not fit.
+func Convert(amount lamppost.Micro, rate lamppost.Decimal, to string) (lamppost.Micro, bool) {
+	return roundTo(to, RoundHalfUp, product(int64(amount), rate.Mantissa), -int(rate.Exponent))
+}
+
+// WithTax returns an amount with its tax, rounded.
+func WithTax(amount lamppost.Micro, x Tax, currency, rounding string) (lamppost.Micro, bool) {
+	tax, ok := roundTo(currency, rounding, product(int64(amount), int64(x.BasisPoints)), 4)
+	sum, fits := amount.Add(tax)
+	return sum, ok && fits
 }
 
 // roundTo returns value × 10^-shift Micro rounded to the currency's minor unit, or false where that does not fit.

@@ -347,7 +347,7 @@ func TestEstimatesStayBetween(t *testing.T) {
 		lost := rapid.IntRange(0, len(have)-1).Draw(t, "lost")
 		inside := 0 < lost && lost < len(have)-1
 		rest := append(append([]tariff.Edge{}, have[:lost]...), have[lost+1:]...)
-		got, err := tariff.FillEdges(want, rest)
+		got, err := tariff.FillEdges(want, rest, nil)
 		if (err == nil) != inside {
 			t.Fatalf("edge %d of %d lost: %v", lost, len(have), err)
 		}

@@ -160,7 +160,7 @@ func Minor(currency string) (digits uint8, ok bool) {
 // change. [Price] and [Bill] check again, because an auditor trusts nobody.
 func (t *Tariff) Validate() error {
 	checks := [...]func() error{
-		t.checkNames, t.checkValidity, t.checkUnits, t.checkZone, t.checkPrices, t.checkMoney, t.Tax.check,
+		t.checkNames, t.checkValidity, t.checkUnits, t.checkZone, t.checkPrices, t.checkMoney, t.Tax.Check,
 		t.checkBlocks, t.checkLevies, t.checkBounds, t.checkSession,
 	}
 	for _, check := range checks {
@@ -259,8 +259,8 @@ func (t *Tariff) checkMoney() error {
 	return checkPrice("charge", LineStanding, t.Standing)
 }
 
-// check follows EN 16931: the standard rate is above zero (BR-S-5), and what is not taxed has none (BR-Z-5, BR-E-5, …).
-func (x Tax) check() error {
+// Check follows EN 16931: the standard rate is above zero (BR-S-5), and what is not taxed has none (BR-Z-5, BR-E-5, …).
+func (x Tax) Check() error {
 	switch x.Category {
 	case "S":
 		if x.BasisPoints == 0 {

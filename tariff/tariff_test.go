@@ -228,7 +228,7 @@ func FuzzPrice(f *testing.F) {
 		if err == nil && lines[0].Quantity.Mantissa < 0 {
 			t.Fatalf("%v cost %+v", edges, lines)
 		}
-		filled, err := tariff.FillEdges([]lamppost.TimeMS{first, first + 1, mid}, edges)
+		filled, err := tariff.FillEdges([]lamppost.TimeMS{first, first + 1, mid}, edges, nil)
 		if err == nil && len(filled) != 3 {
 			t.Fatalf("%d of 3 edges", len(filled))
 		}

@@ -98,7 +98,11 @@ func (d *desk) answer(question string) (said string) {
 		return showLines(tariff.Price(&p, edgesOf(lines)))
 	case "session":
 		p := d.tariffs[args[0]]
-		return showLines(tariff.PriceSession(&p, edgesOf(lines)))
+		limit := lamppost.Micro(1_000_000_000)
+		if len(args) > 1 {
+			limit = micro(args[1])
+		}
+		return showLines(tariff.PriceSession(&p, edgesOf(lines), limit))
 	case "meter":
 		return d.meter(args, lines)
 	case "bill":
@@ -241,14 +245,14 @@ func (d *desk) fill(args []string, lines [][]string) string {
 	for _, a := range args {
 		want = append(want, at(a))
 	}
-	edges, err := tariff.FillEdges(want, edgesOf(lines))
+	edges, err := tariff.FillEdges(want, edgesOf(lines), nil)
 	return showEdges(edges, err)
 }
 
 // meter prices a period from readings as they came.
 func (d *desk) meter(args []string, lines [][]string) string {
 	p := d.tariffs[args[0]]
-	edges, err := tariff.FillEdges(p.Edges(at(args[1]), at(args[2])), edgesOf(lines))
+	edges, err := tariff.FillEdges(p.Edges(at(args[1]), at(args[2])), edgesOf(lines), nil)
 	if err != nil {
 		return "error: " + err.Error()
 	}

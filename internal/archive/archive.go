@@ -29,6 +29,11 @@ type Record struct {
 	Thin *lamppost.ThinSegment
 }
 
+// IsSegment reports whether the record is of a segment, thinned or not.
+func (r *Record) IsSegment() bool {
+	return r.Thin != nil || lamppost.ReadTransaction(r.Raw).Type == lamppost.TxSegment
+}
+
 // Segment returns the record of a segment, thinned or not, in the form that proves its reports.
 func (r *Record) Segment() (*lamppost.ThinSegment, error) {
 	if r.Thin != nil {

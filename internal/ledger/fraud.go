@@ -390,27 +390,38 @@ func (s *State) edgesFrom(r *lamppost.Report, at tariff.Source) (gone [][]byte, 
 	}
 	for i := range r.Readings {
 		x := &r.Readings[i]
-		edge, near := lamppost.SnapToEdge(x.Time)
-		if !near || x.Kind != lamppost.Register || strings.IndexByte(x.Name, 0) >= 0 {
+		if x.Kind != lamppost.Register || strings.IndexByte(x.Name, 0) >= 0 {
 			continue
 		}
-		k := edgeKey(r.Device, x.Name, edge)
-		raw, err := s.get(k)
-		if errors.Is(err, kv.ErrNotFound) {
-			continue
+		keys := [][]byte{momentKey(r.Device, x.Name, x.Time)}
+		if edge, near := lamppost.SnapToEdge(x.Time); near {
+			keys = append(keys, edgeKey(r.Device, x.Name, edge))
 		}
-		var e tariff.Edge
-		if err == nil {
-			err = lamppost.Unmarshal(raw, &e)
-		}
-		if err != nil {
-			return nil, err
-		}
-		if e.Source.Record = 0; e.Source == at && !slices.ContainsFunc(gone, func(g []byte) bool { return string(g) == string(k) }) {
-			gone = append(gone, k)
+		for _, k := range keys {
+			from, err := s.isFrom(k, at)
+			if err != nil {
+				return nil, err
+			}
+			if from && !slices.ContainsFunc(gone, func(g []byte) bool { return string(g) == string(k) }) {
+				gone = append(gone, k)
+			}
 		}
 	}
 	return gone, nil
+}
+
+// isFrom reports whether a value of a register came from a report.
+func (s *State) isFrom(key []byte, at tariff.Source) (bool, error) {
+	raw, err := s.get(key)
+	if errors.Is(err, kv.ErrNotFound) {
+		return false, nil
+	}
+	var e tariff.Edge
+	if err == nil {
+		err = lamppost.Unmarshal(raw, &e)
+	}
+	e.Source.Record = 0
+	return e.Source == at && !e.Manual, err
 }
 
 // forget drops what is remembered of a report under its number, which another may use now.

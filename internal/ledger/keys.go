@@ -16,13 +16,18 @@ import (
 //	sP <party>                          PartyBody          sD <device> 0 <key epoch>   Key[DeviceBody]
 //	sQ <device>                         sequence state     sI <device> 0 <slot>        id of a recent report
 //	sF <device>                         why quarantined    sE <device> 0 <reg> 0 <t>   edge: register at a quarter hour
-//	sO <point>                          PointBody          sT <tariff> 0 <version>     tariff.Tariff
-//	sG <agreement>                      AgreementBody      sB <agreement>              billed until
+//	sO <point> 0 <mount>                PointBody          sT <tariff> 0 <version>     tariff.Tariff
+//	sG <agreement> 0 <n>                AgreementBody      sB <agreement>              billed until
 //	sA <party> 0 <currency>             balance            sC <seller>                 last invoice number
 //	sW <gateway> 0 <key epoch>          Key[GatewayBody]   sR <device> 0 <key epoch>   RevokeBody
 //	sK <gateway> 0 <key epoch>          RevokeBody
 //	sS <height> <index>                 segmentRecord      sS <height> <index> <report>  reportRecord
 //	sV <buyer> 0 <seller> 0 <number>    where its transaction stands
+//	sJ <seller> 0 <number>              billed: what an invoice came to
+//	sU <dispute>                        DisputeBody        sL <session>                use
+//	sH <party> 0 <currency>             held               sZ <device> 0 <reg>         seat: what session it serves
+//	sM <device> 0 <reg> 0 <t>           a register at a moment, where there are sessions
+//	sl <seller> 0 <buyer> 0 <session>   settled and not billed yet
 //	sY <id>                             where a transaction was decided whose id is still remembered
 //	sX <expiry> <id>                    the same ids by when they may be forgotten
 //
@@ -64,6 +69,11 @@ func edgeKey(id lamppost.DeviceID, register string, t lamppost.TimeMS) []byte {
 func tariffKey(id string, version uint32) []byte {
 	return binary.BigEndian.AppendUint32(append(key('T', id), 0), version)
 }
+
+func pointKey(id string, mount uint32) []byte { return epochKey('O', id, mount) }
+
+// agreementKey is of an agreement's order n, counted from 0: the last says how it stands.
+func agreementKey(id string, n uint32) []byte { return epochKey('G', id, n) }
 
 func txKey(expiry lamppost.TimeMS, id lamppost.TxID) []byte {
 	return append(binary.BigEndian.AppendUint64(key('X'), uint64(expiry)), id[:]...)

@@ -8,7 +8,8 @@
 //
 // Start reading at [State.Apply]. reports.go has the rule for a device's reports, sequence.go the sequence rule,
 // rotation.go devices and keys that follow each other, gateways.go gateways, fraud.go what becomes of their lies,
-// registry.go parties and agreements, money.go accounts and invoices, keys.go the layout of the state.
+// registry.go parties and agreements, money.go accounts and invoices, bills.go corrections and disputes, sessions.go sessions,
+// keys.go the layout of the state.
 package ledger
 
 import (
@@ -38,10 +39,12 @@ type State struct {
 	gateways   map[lamppost.MemberID]*gateway
 	parties    map[lamppost.PartyID]lamppost.PartyBody
 	devices    map[lamppost.DeviceID]*device
-	points     map[string]lamppost.PointBody
-	metered    map[lamppost.DeviceID]bool // devices of the points
-	tariffs    map[string][]tariff.Tariff // by version
+	points     map[string][]lamppost.PointBody // by mount
+	metered    map[lamppost.DeviceID]bool      // devices of the points
+	serving    map[lamppost.DeviceID][]string  // their registers at points that have sessions
+	tariffs    map[string][]tariff.Tariff      // by version
 	agreements map[string]lamppost.AgreementBody
+	changed    map[string]uint32  // how often an agreement's end was changed
 	bySide     map[sides][]string // agreement ids in the order they were made
 
 	// The block being applied.
@@ -70,10 +73,12 @@ func Open(store kv.Reader) (*State, error) {
 		gateways:   map[lamppost.MemberID]*gateway{},
 		parties:    map[lamppost.PartyID]lamppost.PartyBody{},
 		devices:    map[lamppost.DeviceID]*device{},
-		points:     map[string]lamppost.PointBody{},
+		points:     map[string][]lamppost.PointBody{},
 		metered:    map[lamppost.DeviceID]bool{},
+		serving:    map[lamppost.DeviceID][]string{},
 		tariffs:    map[string][]tariff.Tariff{},
 		agreements: map[string]lamppost.AgreementBody{},
+		changed:    map[string]uint32{},
 		bySide:     map[sides][]string{},
 		newest:     Rules,
 		overlay:    newOverlay(),
@@ -215,10 +220,28 @@ func (s *State) dispatch(tx *lamppost.Transaction) (out lamppost.Outcome, err er
 		err = body(o, s.point)
 	case lamppost.TxTariff:
 		err = body(o, s.tariff)
+	case lamppost.TxReading:
+		err = body(o, s.reading)
 	case lamppost.TxAgreement:
 		err = body(o, s.agreement)
 	case lamppost.TxTransfer:
 		err = body(o, s.transfer)
+	case lamppost.TxConvert:
+		err = body(o, s.convert)
+	case lamppost.TxSession:
+		err = body(o, s.open)
+	case lamppost.TxSettle:
+		err = body(o, func(b lamppost.SettleBody) (err error) {
+			out.Data, err = s.settle(b)
+			return err
+		})
+	case lamppost.TxDispute:
+		err = body(o, s.changeDispute)
+	case lamppost.TxCorrect:
+		err = body(o, func(b lamppost.CorrectBody) (err error) {
+			out.Data, err = s.correct(b)
+			return err
+		})
 	case lamppost.TxInvoice:
 		err = body(o, func(b lamppost.InvoiceBody) (err error) {
 			out.Data, err = s.invoice(b)

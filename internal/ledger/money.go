@@ -87,13 +87,8 @@ func (s *State) transfer(b lamppost.TransferBody) error {
 			return lamppost.Refuse(lamppost.CodeUnknown, "no party or device %q", p)
 		}
 	}
-	before, err := s.balance(b.From, b.Currency)
-	if err != nil {
+	if err := s.covers(b.From, b.Currency, b.Amount); err != nil {
 		return err
-	}
-	after, ok := before.Add(-b.Amount)
-	if limit := s.parties[b.From].CreditLimit; !ok || after < -limit {
-		return lamppost.Refuse(lamppost.CodeNoFunds, "%q has %s %s and may go to -%s", b.From, before, b.Currency, limit)
 	}
 	return s.post(b.Currency, []posting{{b.From, -b.Amount}, {b.To, b.Amount}})
 }
@@ -103,36 +98,31 @@ func (s *State) hasAccount(p lamppost.PartyID) bool {
 	return party || s.devices[lamppost.DeviceID(p)] != nil
 }
 
-// invoice bills everything a seller supplied to a buyer in a period, books the claim and returns the tariff.Invoice as
-// CBOR. Number and period leave no gap: numbers count up per seller, and an agreement is billed on from where it was.
+// invoice bills everything a seller supplied to a buyer in a period, and all sessions that ended before its end and are not billed
+// yet. It books the claim and returns the tariff.Invoice as CBOR. Number and period leave no gap: numbers count up per seller, and an
+// agreement is billed on from where it was.
 func (s *State) invoice(b lamppost.InvoiceBody) ([]byte, error) {
 	supplies, err := s.supplies(&b)
 	if err != nil {
 		return nil, err
 	}
-	counter := key('C', string(b.Seller))
-	last, err := s.number(counter)
+	supplies, sessions, err := s.addSessions(&b, supplies)
 	if err != nil {
 		return nil, err
 	}
-	number := invoiceNumber(b.Seller, last+1)
-	inv, err := tariff.Bill(tariff.InvoiceOrder{Number: number, InvoiceBody: b, IssuedMS: s.time}, supplies)
-	if err != nil {
-		return nil, lamppost.Refuse(lamppost.CodeNotReady, "%v", err)
+	if len(supplies) == 0 {
+		return nil, lamppost.Refuse(lamppost.CodeNotReady, "%q supplied nothing to %q in this period and currency", b.Seller, b.Buyer)
 	}
-	postings, err := s.postings(&inv)
+	inv, err := s.issue(tariff.InvoiceOrder{InvoiceBody: b}, supplies, nil)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.post(b.Currency, postings); err != nil {
-		return nil, err
-	}
-	s.put(counter, binary.BigEndian.AppendUint64(nil, uint64(last+1)))
 	for i := range inv.Supplies {
-		s.put(key('B', inv.Supplies[i].Agreement), binary.BigEndian.AppendUint64(nil, uint64(inv.Supplies[i].To)))
+		if x := &inv.Supplies[i]; x.Session == "" {
+			s.put(key('B', x.Agreement), binary.BigEndian.AppendUint64(nil, uint64(x.To)))
+		}
 	}
-	s.put(key('V', string(b.Buyer), string(b.Seller), number), Place{s.height, s.index}.append(nil))
-	return lamppost.Marshal(inv), s.rests(&inv)
+	return lamppost.Marshal(inv), s.bill(sessions, inv.Number)
 }
 
 // invoiceNumber is the seller's id and a count, "acme-000042". A long id is cut so that the number stays one itself.
@@ -165,49 +155,56 @@ func (s *State) supplies(b *lamppost.InvoiceBody) ([]tariff.Supply, error) {
 			return nil, err
 		}
 	}
-	if len(all) == 0 {
-		return nil, lamppost.Refuse(lamppost.CodeNotReady, "%q supplied nothing to %q in this period and currency", b.Seller, b.Buyer)
+	return all, nil
+}
+
+// supply appends one supply per version of the agreement's tariff and meter of its point that hold in [from, to).
+func (s *State) supply(all []tariff.Supply, a lamppost.AgreementBody, from, to lamppost.TimeMS) ([]tariff.Supply, error) {
+	mounts, versions := s.points[a.Point], s.tariffs[a.Tariff]
+	for i := range versions {
+		start, stop := max(from, versions[i].From), to
+		if i+1 < len(versions) {
+			stop = min(stop, versions[i+1].From)
+		}
+		for j := range mounts {
+			lo, hi := mounts[j].Mounted(after(mounts, j))
+			if lo, hi = max(start, lo), min(stop, hi); lo >= hi {
+				continue
+			}
+			x := tariff.Supply{Agreement: a, Device: mounts[j].Device, Register: mounts[j].Register, Unit: mounts[j].Unit, Place: mounts[j].Place,
+				Tariff: versions[i], Mount: mounts[j].Mount, RollsAt: mounts[j].RollsAt}
+			have, err := registers(View{reader{s}}, &mounts[j], after(mounts, j), lo, hi)
+			if err != nil {
+				return nil, err
+			}
+			if x.Edges, err = tariff.FillEdges(versions[i].Edges(lo, hi), have, x.RollsAt); err != nil {
+				return nil, lamppost.Refuse(lamppost.CodeNotReady, "agreement %q, meter %q, register %q: %v", a.ID, x.Device, x.Register, err)
+			}
+			all = append(all, x)
+		}
 	}
 	return all, nil
 }
 
-// supply appends one supply per version of the agreement's tariff that holds in [from, to).
-func (s *State) supply(all []tariff.Supply, a lamppost.AgreementBody, from, to lamppost.TimeMS) ([]tariff.Supply, error) {
-	p := s.points[a.Point]
-	versions := s.tariffs[a.Tariff]
-	for i := range versions {
-		t := versions[i]
-		start, stop := max(from, t.From), to
-		if i+1 < len(versions) {
-			stop = min(stop, versions[i+1].From)
-		}
-		if start >= stop {
-			continue
-		}
-		want := t.Edges(start, stop)
-		have, err := s.readings(p.Device, p.Register, start, stop)
-		if err != nil {
-			return nil, err
-		}
-		edges, err := tariff.FillEdges(want, have)
-		if err != nil {
-			return nil, lamppost.Refuse(lamppost.CodeNotReady, "agreement %q, meter %q, register %q: %v", a.ID, p.Device, p.Register, err)
-		}
-		all = append(all, tariff.Supply{Agreement: a, Device: p.Device, Register: p.Register, Unit: p.Unit, Place: p.Place,
-			Tariff: t, Edges: edges})
+// after returns the meter that followed at a point, or nil.
+func after(mounts []lamppost.PointBody, i int) *lamppost.PointBody {
+	if i+1 < len(mounts) {
+		return &mounts[i+1]
 	}
-	return all, nil
+	return nil
 }
 
 // neighbourMS is how far outside a period a reading may lie from which a missing edge is interpolated.
 const neighbourMS = 24 * 3600 * 1000
 
-// readings returns the edges known of a register in a period and a day around it.
-func (s *State) readings(d lamppost.DeviceID, register string, from, to lamppost.TimeMS) ([]tariff.Edge, error) {
+// registers returns the values known of a meter in a period and a day around it, while it hung there, and what was declared of its
+// register when it came and when the next one did.
+func registers(v View, p, next *lamppost.PointBody, from, to lamppost.TimeMS) ([]tariff.Edge, error) {
 	var edges []tariff.Edge
-	lo := edgeKey(d, register, max(0, from-neighbourMS))
-	hi := edgeKey(d, register, to+neighbourMS+1)
-	err := s.scan(lo, hi, func(_, val []byte) error {
+	hung, taken := p.Mounted(next)
+	lo := edgeKey(p.Device, p.Register, max(hung, from-neighbourMS))
+	hi := edgeKey(p.Device, p.Register, min(taken, to+neighbourMS)+1)
+	err := v.Scan(lo, hi, func(_, val []byte) error {
 		var e tariff.Edge
 		if err := lamppost.Unmarshal(val, &e); err != nil {
 			return err
@@ -215,34 +212,11 @@ func (s *State) readings(d lamppost.DeviceID, register string, from, to lamppost
 		edges = append(edges, e)
 		return nil
 	})
-	return edges, err
-}
-
-// postings turns an invoice into claims. A device is a profit centre: what a line earns or costs is booked to the
-// device's own account where the device belongs to that side, and to the party otherwise. Taxes are between the parties.
-func (s *State) postings(inv *tariff.Invoice) ([]posting, error) {
-	var ps []posting
-	var tax lamppost.Micro
-	for i := range inv.Supplies {
-		sup := &inv.Supplies[i]
-		seller, buyer := s.centre(inv.Seller, sup.Device), s.centre(inv.Buyer, sup.Device)
-		for j := range sup.Lines {
-			ps = append(ps, posting{buyer, -sup.Lines[j].Amount}, posting{seller, sup.Lines[j].Amount})
-		}
+	if err != nil {
+		return nil, err
 	}
-	for i := range inv.Tax {
-		tax += inv.Tax[i].Amount
-	}
-	if tax != inv.Total-inv.Net {
-		return nil, lamppost.Refuse(lamppost.CodeBadTx, "invoice %q: taxes do not add up", inv.Number)
-	}
-	return append(ps, posting{inv.Buyer, -tax}, posting{inv.Seller, tax}), nil
-}
-
-// centre is the account that a party's dealings with a device's lines go to.
-func (s *State) centre(p lamppost.PartyID, d lamppost.DeviceID) lamppost.PartyID {
-	if s.devices[d].Body.Owner == p {
-		return lamppost.PartyID(d)
-	}
-	return p
+	return tariff.Declared(edges, p, next, func(p *lamppost.PointBody) (tariff.Source, error) {
+		at, err := v.Where(lamppost.TxPoint, p.ID, p.Mount)
+		return tariff.Source{Height: at.Height, Tx: at.Index}, err
+	})
 }

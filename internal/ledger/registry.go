@@ -53,8 +53,9 @@ func (s *State) point(b lamppost.PointBody) error {
 	if err := lamppost.CheckName("metering point", b.ID); err != nil {
 		return lamppost.Refuse(lamppost.CodeBadTx, "%v", err)
 	}
-	if _, taken := s.points[b.ID]; taken {
-		return lamppost.Refuse(lamppost.CodeExists, "metering point %q exists", b.ID)
+	mounts := s.points[b.ID]
+	if b.Mount < uint32(len(mounts)) {
+		return lamppost.Refuse(lamppost.CodeExists, "metering point %q exists with %d meters; the next is mount %d", b.ID, len(mounts), len(mounts))
 	}
 	if s.devices[b.Device] == nil {
 		return lamppost.Refuse(lamppost.CodeUnknown, "no device %q to measure at %q", b.Device, b.ID)
@@ -65,14 +66,58 @@ func (s *State) point(b lamppost.PointBody) error {
 	if err := checkText(b.Place, b.Register, b.Unit); err != nil {
 		return err
 	}
+	if err := s.checkMount(&b, mounts); err != nil {
+		return err
+	}
 	s.addPoint(b)
-	s.putBody(key('O', b.ID), b)
+	s.putBody(pointKey(b.ID, b.Mount), b)
 	return nil
 }
 
+// maxMounts bounds what is kept of one point, and how often an agreement's end changes.
+const maxMounts = 256
+
+// checkMount checks what is new where another meter is hung, or the same one begins to count anew.
+func (s *State) checkMount(b *lamppost.PointBody, mounts []lamppost.PointBody) error {
+	bad := func(format string, args ...any) error {
+		return lamppost.Refuse(lamppost.CodeBadTx, "metering point %q: "+format, append([]any{b.ID}, args...)...)
+	}
+	for _, v := range [...]*lamppost.Decimal{b.Closing, b.Opening, b.RollsAt} {
+		if v != nil && (v.Exponent > 0 || v.Exponent < lamppost.MinExponent || v.Mantissa < 0) {
+			return bad("a register shows %s, which it cannot", v)
+		}
+	}
+	if b.RollsAt != nil && b.RollsAt.Cmp(lamppost.Dec(minRollsAt, 0)) < 0 {
+		return bad("a register of so few digits begins at 0 again too often to tell")
+	}
+	if _, ok := s.points[b.Main]; b.Main != "" && (!ok || b.Main == b.ID) {
+		return lamppost.Refuse(lamppost.CodeUnknown, "no metering point %q over %q", b.Main, b.ID)
+	}
+	n := len(mounts)
+	switch {
+	case n == 0 && (b.Mount != 0 || b.From != 0 || b.Opening != nil || b.Closing != nil):
+		return bad("its first meter is mount 0 and counts from its first reading")
+	case n == 0:
+		return nil
+	case n == maxMounts || int(b.Mount) != n:
+		return bad("%d meters hung there, of at most %d; this is mount %d", n, maxMounts, b.Mount)
+	case b.Unit != mounts[0].Unit:
+		return bad("it counts in %q, not %q", mounts[0].Unit, b.Unit)
+	case b.From%lamppost.EdgeMS != 0 || b.From <= mounts[n-1].From || b.From > s.time+lamppost.MaxAheadMS:
+		return bad("another meter hangs there from a UTC quarter hour on, after the one before, and not later than tomorrow")
+	}
+	return nil
+}
+
+// minRollsAt is the least value that a register can begin at 0 again instead of showing.
+const minRollsAt = 1000
+
 func (s *State) addPoint(b lamppost.PointBody) {
-	s.points[b.ID] = b
+	s.points[b.ID] = append(s.points[b.ID], b)
 	s.metered[b.Device] = true
+	if b.Sessions && !slices.Contains(s.serving[b.Device], b.Register) {
+		s.serving[b.Device] = append(s.serving[b.Device], b.Register)
+	}
 }
 
 // tariff adds a version. Versions count up from 1 and begin one after the other; what was agreed under an earlier one
@@ -106,37 +151,58 @@ func (s *State) agreement(b lamppost.AgreementBody) error {
 	if err := lamppost.CheckName("agreement", b.ID); err != nil {
 		return lamppost.Refuse(lamppost.CodeBadTx, "%v", err)
 	}
-	if _, taken := s.agreements[b.ID]; taken {
-		return lamppost.Refuse(lamppost.CodeExists, "agreement %q exists", b.ID)
+	old, taken := s.agreements[b.ID]
+	if same := old; taken {
+		if same.To = b.To; same != b || old.To == b.To || s.changed[b.ID] == maxMounts {
+			return lamppost.Refuse(lamppost.CodeExists, "agreement %q exists; only its end can be changed", b.ID)
+		}
 	}
 	if _, ok := s.parties[b.Buyer]; !ok {
 		return lamppost.Refuse(lamppost.CodeUnknown, "no party %q to buy", b.Buyer)
 	}
-	point, ok := s.points[b.Point]
-	if !ok {
+	point := s.points[b.Point]
+	if len(point) == 0 {
 		return lamppost.Refuse(lamppost.CodeUnknown, "no metering point %q", b.Point)
 	}
 	versions := s.tariffs[b.Tariff]
 	if len(versions) == 0 {
 		return lamppost.Refuse(lamppost.CodeUnknown, "no tariff %q", b.Tariff)
 	}
-	if versions[0].Seller != b.Seller || versions[0].RegisterUnit != point.Unit {
+	if versions[0].Seller != b.Seller || versions[0].RegisterUnit != point[0].Unit {
 		return lamppost.Refuse(lamppost.CodeBadTx, "tariff %q is sold by %q for registers in %q; agreement %q says %q and %q",
-			b.Tariff, versions[0].Seller, versions[0].RegisterUnit, b.ID, b.Seller, point.Unit)
+			b.Tariff, versions[0].Seller, versions[0].RegisterUnit, b.ID, b.Seller, point[0].Unit)
+	}
+	if err := s.checkExemption(&b); err != nil {
+		return err
 	}
 	if b.From%lamppost.EdgeMS != 0 || b.To%lamppost.EdgeMS != 0 || b.From < versions[0].From || b.To != 0 && b.To <= b.From {
 		return lamppost.Refuse(lamppost.CodeBadTx, "agreement %q begins and ends on UTC quarter hours, within its tariff's validity", b.ID)
 	}
 	s.addAgreement(b)
-	s.putBody(key('G', b.ID), b)
+	s.putBody(agreementKey(b.ID, s.changed[b.ID]), b)
 	return nil
 }
 
+// checkExemption checks why a buyer pays another tax than the tariff's, which is none.
+func (s *State) checkExemption(b *lamppost.AgreementBody) error {
+	if b.TaxCategory == "" && b.TaxReason == "" {
+		return nil
+	}
+	if err := (tariff.Tax{Category: b.TaxCategory}).Check(); err != nil || b.TaxReason == "" {
+		return lamppost.Refuse(lamppost.CodeBadTx, "agreement %q: a buyer who pays no tax has a category of EN 16931 and a reason", b.ID)
+	}
+	return checkText(b.TaxReason)
+}
+
 func (s *State) addAgreement(b lamppost.AgreementBody) {
+	if _, again := s.agreements[b.ID]; again {
+		s.changed[b.ID]++
+	}
 	s.agreements[b.ID] = b
 	pair := sides{b.Seller, b.Buyer}
-	at, _ := slices.BinarySearch(s.bySide[pair], b.ID)
-	s.bySide[pair] = slices.Insert(s.bySide[pair], at, b.ID)
+	if at, there := slices.BinarySearch(s.bySide[pair], b.ID); !there {
+		s.bySide[pair] = slices.Insert(s.bySide[pair], at, b.ID)
+	}
 }
 
 // forgetExpired drops a few ids whose expiry has passed, so that the state does not grow with time.

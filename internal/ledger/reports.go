@@ -253,6 +253,9 @@ func (s *State) applyReport(tx *lamppost.Transaction, i int) (lamppost.Outcome, 
 		return outcome(lamppost.CodeAhead, "a synchronised clock more than a day ahead of the ledger"), nil
 	}
 	s.take(d, r, &tx.Items[i], recent{seq: r.Seq, id: short, height: s.height, tx: s.index, report: uint32(i)})
+	if err := s.keepMoments(d, r, uint32(i)); err != nil {
+		return lamppost.Outcome{}, err
+	}
 	return lamppost.Outcome{}, s.edges(d, r, uint32(i))
 }
 
@@ -382,7 +385,7 @@ func (s *State) touch(d *device) {
 	}
 }
 
-// edges keeps the registers of a billing report. The first value of an edge that is not faulty stays.
+// edges keeps the registers of a billing report, see [tariff.Edge.YieldsTo].
 func (s *State) edges(d *device, r *lamppost.Report, report uint32) error {
 	if !r.Billing() {
 		return nil
@@ -393,17 +396,58 @@ func (s *State) edges(d *device, r *lamppost.Report, report uint32) error {
 		if !ok || x.Kind != lamppost.Register || x.Quality >= lamppost.Faulty || strings.IndexByte(x.Name, 0) >= 0 {
 			continue // a zero byte would end the name's part of the key
 		}
-		k := edgeKey(d.Body.ID, x.Name, at)
-		if _, err := s.get(k); err == nil {
-			continue
-		} else if !errors.Is(err, kv.ErrNotFound) {
-			return err
-		}
 		e := tariff.Edge{Time: at, Value: x.Value, Quality: x.Quality,
 			Source: tariff.Source{Height: s.height, Tx: s.index, Report: report, Record: uint32(i)}}
-		s.put(k, lamppost.Marshal(e))
+		if _, err := s.putEdge(edgeKey(d.Body.ID, x.Name, at), &e); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// putEdge keeps a value unless what is known for its time stays.
+func (s *State) putEdge(k []byte, e *tariff.Edge) (kept bool, err error) {
+	raw, err := s.get(k)
+	if err == nil {
+		var known tariff.Edge
+		if err := lamppost.Unmarshal(raw, &known); err != nil || !known.YieldsTo(e) {
+			return false, err
+		}
+	} else if !errors.Is(err, kv.ErrNotFound) {
+		return false, err
+	}
+	s.put(k, lamppost.Marshal(e))
+	return true, nil
+}
+
+// reading keeps a value that somebody entered by hand.
+func (s *State) reading(b lamppost.ReadingBody) error {
+	if s.devices[b.Device] == nil {
+		return lamppost.Refuse(lamppost.CodeUnknown, "no device %q whose register could be entered", b.Device)
+	}
+	if err := checkText(b.Reason, b.Register, b.Unit); err != nil {
+		return err
+	}
+	k, grid := edgeKey(b.Device, b.Register, b.Time), b.Time%lamppost.EdgeMS == 0
+	if !grid {
+		k = momentKey(b.Device, b.Register, b.Time)
+	}
+	switch {
+	case b.Register == "" || len(b.Register) > lamppost.MaxReadingNameBytes || strings.IndexByte(b.Register, 0) >= 0 || b.Unit == "" || len(b.Unit) > lamppost.MaxUnitBytes:
+		return lamppost.Refuse(lamppost.CodeBadTx, "a value entered by hand needs its register's name and unit")
+	case b.Time <= 0 || b.Time > s.time || !grid && !slices.Contains(s.serving[b.Device], b.Register):
+		return lamppost.Refuse(lamppost.CodeBadTx, "a value entered by hand is of a UTC quarter hour in the past, or of any moment where there are sessions")
+	case b.Quality != lamppost.Estimated && b.Quality != lamppost.Substituted || b.Reason == "":
+		return lamppost.Refuse(lamppost.CodeBadTx, "a value entered by hand is estimated or substituted, and has a reason")
+	case b.Value.Exponent > 0 || b.Value.Exponent < lamppost.MinExponent:
+		return lamppost.Refuse(lamppost.CodeBadTx, "%s has an exponent that no reading has", b.Value)
+	}
+	e := tariff.Edge{Time: b.Time, Value: b.Value, Quality: b.Quality, Manual: true, Source: tariff.Source{Height: s.height, Tx: s.index}}
+	kept, err := s.putEdge(k, &e)
+	if err == nil && !kept {
+		err = lamppost.Refuse(lamppost.CodeExists, "register %q of %q is known at that time: a substituted value would replace it", b.Register, b.Device)
+	}
+	return err
 }
 
 // writeDevices encodes what the segment changed, each device once, in the order they were first touched.

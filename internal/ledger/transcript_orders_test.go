@@ -11,6 +11,7 @@ import (
 	"github.com/lamppost/lamppost/internal/ledger"
 	"github.com/lamppost/lamppost/internal/ledger/ledgertest"
 	"github.com/lamppost/lamppost/sig"
+	"github.com/lamppost/lamppost/tariff"
 )
 
 // What the lines of a transcript order and report.
@@ -60,10 +61,35 @@ func (d *desk) body(w words) (lamppost.TxType, any) {
 	case "revoke":
 		return lamppost.TxRevoke, lamppost.RevokeBody{Device: lamppost.DeviceID(w.arg(0)), KeyEpoch: uint32(number(w.arg(1))), Reason: w.or("reason", "")}
 	case "point":
-		return lamppost.TxPoint, lamppost.PointBody{ID: w.arg(0), Device: lamppost.DeviceID(w.arg(1)), Register: w.arg(2), Unit: w.or("unit", "Wh")}
+		return lamppost.TxPoint, d.point(w)
+	case "reading":
+		return lamppost.TxReading, lamppost.ReadingBody{Device: lamppost.DeviceID(w.arg(0)), Register: w.arg(1), Unit: w.or("unit", "Wh"), Time: d.time(w.arg(2)),
+			Value: *decimal(w.arg(3)), Quality: map[string]lamppost.Quality{"estimated": 1, "substituted": 2}[w.arg(4)], Reason: w.or("reason", "")}
+	case "correct":
+		return lamppost.TxCorrect, lamppost.CorrectBody{Seller: party(0), Number: w.arg(1), Cause: lamppost.Cause(number(w.or("cause", "1"))),
+			Dispute: w.or("dispute", ""), Reason: w.or("reason", "")}
+	case "dispute":
+		b := lamppost.DisputeBody{ID: w.arg(0), Seller: party(1), Invoice: w.arg(2), State: lamppost.DisputeState(number(w.or("state", "1"))),
+			Line: uint32(number(w.or("line", "0"))), Reason: w.or("reason", "")}
+		if until, ok := w.opts["until"]; ok {
+			b.Until = d.time(until)
+		}
+		return lamppost.TxDispute, b
+	case "session":
+		return lamppost.TxSession, lamppost.SessionBody{ID: w.arg(0), Buyer: party(1), Point: w.arg(2), Tariff: w.arg(3), Version: uint32(number(w.or("version", "1"))),
+			Limit: money(w.arg(4)), From: d.time(w.arg(5)), Until: d.time(w.arg(6))}
+	case "settle":
+		return lamppost.TxSettle, lamppost.SettleBody{Session: w.arg(0), Stop: d.time(w.arg(1)), Void: w.or("void", "")}
+	case "convert":
+		return lamppost.TxConvert, lamppost.ConvertBody{Party: party(0), With: party(1), From: w.arg(2), To: w.arg(3), Amount: money(w.arg(4)), Rate: *decimal(w.arg(5)),
+			RateTime: d.time(w.arg(6)), Source: w.or("source", "")}
 	case "tariff":
 		t := ledgertest.Tariff(w.arg(0), uint32(number(w.arg(1))), party(2), d.time(w.arg(4)), money(w.arg(3)))
 		t.Currency, t.RegisterUnit = w.or("currency", "EUR"), w.or("unit", "Wh")
+		if minute, ok := w.opts["minute"]; ok {
+			t.Session = &tariff.SessionTerms{Minute: money(minute)}
+		}
+		t.Minimum = money(w.or("minimum", "0"))
 		if until, ok := w.opts["to"]; ok {
 			t.To = d.time(until)
 		}
@@ -73,6 +99,7 @@ func (d *desk) body(w words) (lamppost.TxType, any) {
 		if until, ok := w.opts["to"]; ok {
 			a.To = d.time(until)
 		}
+		a.TaxCategory, a.TaxReason = w.or("tax", ""), w.or("why", "")
 		return lamppost.TxAgreement, a
 	case "transfer":
 		return lamppost.TxTransfer, lamppost.TransferBody{From: party(0), To: party(1), Amount: money(w.arg(2)),
@@ -86,6 +113,26 @@ func (d *desk) body(w words) (lamppost.TxType, any) {
 		return lamppost.TxType(number(w.arg(0))), body
 	}
 	return d.forgetting(w)
+}
+
+func (d *desk) point(w words) lamppost.PointBody {
+	b := lamppost.PointBody{ID: w.arg(0), Device: lamppost.DeviceID(w.arg(1)), Register: w.arg(2), Unit: w.or("unit", "Wh"),
+		Mount: uint32(number(w.or("mount", "0"))), Main: w.or("main", ""), Sessions: w.has("sessions")}
+	if from, ok := w.opts["from"]; ok {
+		b.From = d.time(from)
+	}
+	for name, field := range map[string]**lamppost.Decimal{"closing": &b.Closing, "opening": &b.Opening, "rolls": &b.RollsAt} {
+		if v, ok := w.opts[name]; ok {
+			*field = decimal(v)
+		}
+	}
+	return b
+}
+
+func decimal(s string) *lamppost.Decimal {
+	v, err := lamppost.ParseDecimal(s)
+	must(err)
+	return &v
 }
 
 // fraud accuses a gateway of report N in transaction TX of block HEIGHT, and says something else where the line wants a lie.

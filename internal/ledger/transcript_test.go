@@ -34,8 +34,13 @@ var rewrite = flag.Bool("rewrite", false, "write what the ledger says into testd
 //	party ID [limit=N] [name=TEXT]              device ID OWNER [key=NAME] [epoch=N] [suite=S] [salt=N] [safety=N] [raw=HEX] [assurance=A] [gateway=ID]
 //	gateway ID [member=ID] [key=NAME] [epoch=N] [raw=HEX]
 //	revoke DEVICE EPOCH [reason=TEXT]           revoke-gateway GATEWAY EPOCH [reason=TEXT]
-//	point ID DEVICE REGISTER [unit=U]           tariff ID VERSION SELLER PRICE FROM [currency=C] [unit=U]
-//	agreement ID SELLER BUYER POINT TARIFF FROM [to=TIME]
+//	point ID DEVICE REGISTER [unit=U] [mount=N from=TIME] [closing=V] [opening=V] [rolls=V] [main=POINT] [sessions]
+//	tariff ID VERSION SELLER PRICE FROM [currency=C] [unit=U] [minute=PRICE] [minimum=AMOUNT]
+//	agreement ID SELLER BUYER POINT TARIFF FROM [to=TIME] [tax=CATEGORY why=TEXT]
+//	reading DEVICE REGISTER TIME VALUE estimated|substituted [reason=TEXT] [unit=U]
+//	correct SELLER NUMBER [cause=N] [dispute=ID]   dispute ID SELLER NUMBER [state=N] [line=N] [until=TIME] [reason=TEXT]
+//	session ID BUYER POINT TARIFF LIMIT FROM UNTIL [version=N]      settle ID STOP [void=TEXT]
+//	convert PARTY WITH FROM TO AMOUNT RATE TIME [source=TEXT]
 //	transfer FROM TO AMOUNT [currency=C]        invoice SELLER BUYER FROM TO [currency=C]
 //	report DEVICE NUMBER [epoch=N] [synced] [billing] [as=NAME] [key=NAME [suite=S]] [keyepoch=N] [net=ID] [via=GATEWAY [viakey=NAME]] [wrapped=KEY]
 //	       [cold [half[=KEY]]] [READING@TIME=VALUE …]
@@ -245,7 +250,15 @@ func say(t lamppost.TxType, o lamppost.Outcome) string {
 		return fmt.Sprintf("duplicate of block %d", binary.BigEndian.Uint64(o.Data))
 	case t == lamppost.TxFraud && o.Code == lamppost.CodeOK:
 		return sayCorrection(o)
-	case t == lamppost.TxInvoice && o.Code == lamppost.CodeOK:
+	case t == lamppost.TxSettle && o.Code == lamppost.CodeOK && len(o.Data) > 0:
+		var lines []tariff.Line
+		must(lamppost.Unmarshal(o.Data, &lines))
+		s := "ok:"
+		for _, l := range lines {
+			s += fmt.Sprintf(" %s %s = %s,", l.Band, l.Quantity, l.Amount)
+		}
+		return s
+	case (t == lamppost.TxInvoice || t == lamppost.TxCorrect) && o.Code == lamppost.CodeOK:
 		var inv tariff.Invoice
 		if err := lamppost.Unmarshal(o.Data, &inv); err != nil {
 			return err.Error()
@@ -253,8 +266,14 @@ func say(t lamppost.TxType, o lamppost.Outcome) string {
 		s := inv.Number + ":"
 		for _, sup := range inv.Supplies {
 			for _, l := range sup.Lines {
-				s += fmt.Sprintf(" %s v%d %s = %s,", sup.Agreement, sup.Version, l.Quantity, l.Amount)
+				s += fmt.Sprintf(" %s v%d %s = %s,", sup.Agreement+sup.Session, sup.Version, l.Quantity, l.Amount)
+				if l.Estimated {
+					s += " estimated,"
+				}
 			}
+		}
+		if c := inv.Corrects; c != nil {
+			s += fmt.Sprintf(" corrects %s, cause %q, which came to %s: %s due,", c.Number, c.Cause, c.Total, inv.Due())
 		}
 		return fmt.Sprintf("%s net %s, total %s %s", s, inv.Net, inv.Total, inv.Currency)
 	case t == lamppost.TxNetwork && o.Code == lamppost.CodeOK:
@@ -384,7 +403,23 @@ func (d *desk) show(w words) (out []string) {
 		accounts, err := v.Accounts()
 		must(err)
 		for _, a := range accounts {
-			out = append(out, fmt.Sprintf("%s %s %s", a.Party, a.Balance, a.Currency))
+			held := ""
+			if a.Held != 0 {
+				held = fmt.Sprintf(", %s held", a.Held)
+			}
+			out = append(out, fmt.Sprintf("%s %s %s%s", a.Party, a.Balance, a.Currency, held))
+		}
+	case "sessions":
+		sessions, err := v.Sessions()
+		must(err)
+		for _, s := range sessions {
+			out = append(out, fmt.Sprintf("%s of %s: %s, %s held, invoice %q", s.ID, s.Buyer, s.State(), s.Held, s.Invoice))
+		}
+	case "disputes":
+		disputes, err := v.Disputes()
+		must(err)
+		for _, b := range disputes {
+			out = append(out, fmt.Sprintf("%s about line %d of %s: %s (%s)", b.ID, b.Line, b.Invoice, b.State, b.Reason))
 		}
 	case "seq":
 		high, missing, lost, err := v.Sequence(lamppost.DeviceID(w.arg(1)))

@@ -107,12 +107,16 @@ func (v View) revocations(kind byte, id string) (all []Revocation, err error) {
 	return all, err
 }
 
-// Points returns all metering points by id.
+// Points returns all metering points by id, with every meter that hung there, by mount.
 func (v View) Points() ([]lamppost.PointBody, error) { return readAll[lamppost.PointBody](v, 'O') }
 
-// Point returns a metering point, or kv.ErrNotFound.
-func (v View) Point(id string) (lamppost.PointBody, error) {
-	return read[lamppost.PointBody](v, key('O', id))
+// Point returns the meters that hung at a metering point, by mount, or kv.ErrNotFound.
+func (v View) Point(id string) ([]lamppost.PointBody, error) {
+	mounts, err := readRange[lamppost.PointBody](v, append(key('O', id), 0))
+	if err == nil && len(mounts) == 0 {
+		err = kv.ErrNotFound
+	}
+	return mounts, err
 }
 
 // Tariffs returns all tariffs by id and version.
@@ -120,7 +124,15 @@ func (v View) Tariffs() ([]tariff.Tariff, error) { return readAll[tariff.Tariff]
 
 // Agreements returns all agreements by id.
 func (v View) Agreements() ([]lamppost.AgreementBody, error) {
-	return readAll[lamppost.AgreementBody](v, 'G')
+	all, err := readAll[lamppost.AgreementBody](v, 'G')
+	var last []lamppost.AgreementBody
+	for _, b := range all {
+		if n := len(last); n > 0 && last[n-1].ID == b.ID {
+			last = last[:n-1]
+		}
+		last = append(last, b)
+	}
+	return last, err
 }
 
 // An Account is a party's or device's claims in one currency.
@@ -128,6 +140,7 @@ type Account struct {
 	Party    lamppost.PartyID `json:"party"`
 	Currency string           `json:"currency"`
 	Balance  lamppost.Micro   `json:"balance"`
+	Held     lamppost.Micro   `json:"held,omitempty"` // for sessions, out of the balance and the credit
 }
 
 // Accounts returns all accounts that were ever used, by party and currency.
@@ -139,7 +152,14 @@ func (v View) Accounts() ([]Account, error) {
 		if i < 0 || len(val) != 8 {
 			return fmt.Errorf("account %q is damaged", k)
 		}
-		all = append(all, Account{lamppost.PartyID(k[2:i]), string(k[i+1:]), lamppost.Micro(binary.BigEndian.Uint64(val))})
+		a := Account{Party: lamppost.PartyID(k[2:i]), Currency: string(k[i+1:]), Balance: lamppost.Micro(binary.BigEndian.Uint64(val))}
+		held, err := v.Get(heldKey(a.Party, a.Currency))
+		if err == nil && len(held) == 8 {
+			a.Held = lamppost.Micro(binary.BigEndian.Uint64(held))
+		} else if !errors.Is(err, kv.ErrNotFound) {
+			return fmt.Errorf("what is held of account %q is damaged: %w", k, err)
+		}
+		all = append(all, a)
 		return nil
 	})
 	return all, err
@@ -181,9 +201,9 @@ func (v View) Where(t lamppost.TxType, id string, version uint32) (Place, error)
 	case lamppost.TxParty:
 		k = key('P', id)
 	case lamppost.TxPoint:
-		k = key('O', id)
+		k = pointKey(id, version)
 	case lamppost.TxAgreement:
-		k = key('G', id)
+		k = agreementKey(id, version)
 	case lamppost.TxTariff:
 		k = tariffKey(id, version)
 	case lamppost.TxGateway:

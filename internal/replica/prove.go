@@ -116,8 +116,8 @@ func (p *prover) addTx(at ledger.Place, wanted []tariff.Source) error {
 		return lamppost.Refuse(lamppost.CodeNotReady, "block %d is committed but not published yet: ask again in a second", at.Height)
 	}
 	tp := lamppost.TxProof{Leaf: leaf, Height: at.Height, Index: at.Index}
-	if tx := lamppost.ReadTransaction(rec.Raw); rec.Thin == nil && tx.Type != lamppost.TxSegment && len(wanted) == 0 {
-		tp.Order, err = openOrder(tx, rec)
+	if !rec.IsSegment() { // an order, perhaps wanted for a value that somebody entered in it
+		tp.Order, err = openOrder(lamppost.ReadTransaction(rec.Raw), rec)
 	} else {
 		tp.Segment, err = openSegment(&rec, wanted)
 	}
@@ -132,7 +132,7 @@ func (p *prover) addTx(at ledger.Place, wanted []tariff.Source) error {
 // openOrder shows an order and its outcome. The registers of an invoice stand in its reports.
 func openOrder(tx *lamppost.Transaction, rec archive.Record) (*lamppost.OrderProof, error) {
 	outcome := rec.Outcomes[0]
-	if tx.Type == lamppost.TxInvoice && outcome.Code == lamppost.CodeOK {
+	if (tx.Type == lamppost.TxInvoice || tx.Type == lamppost.TxCorrect) && outcome.Code == lamppost.CodeOK {
 		var err error
 		if outcome.Data, err = tariff.WithoutEdges(outcome.Data); err != nil {
 			return nil, err

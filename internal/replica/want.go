@@ -1,7 +1,9 @@
 package replica
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/lamppost/lamppost"
@@ -37,7 +39,7 @@ func WantStatement(r archive.View, buyer lamppost.PartyID) (Want, error) {
 		}
 		w.Txs = append(w.Txs, at)
 		w.Blocks = append(w.Blocks, at.Height) // when it was issued
-		if err := w.addInvoice(r, inv); err != nil {
+		if err := w.addInvoice(r, inv, at); err != nil {
 			return w, err
 		}
 	}
@@ -57,7 +59,7 @@ func Invoice(r archive.View, at ledger.Place) (*tariff.Invoice, error) {
 	return inv, lamppost.Unmarshal(rec.Outcomes[0].Data, inv)
 }
 
-func (w *Want) addInvoice(r archive.View, inv *tariff.Invoice) error {
+func (w *Want) addInvoice(r archive.View, inv *tariff.Invoice, at ledger.Place) error {
 	if err := w.add(r, lamppost.TxParty, string(inv.Seller), 0); err != nil {
 		return err
 	}
@@ -65,24 +67,57 @@ func (w *Want) addInvoice(r archive.View, inv *tariff.Invoice) error {
 		return err
 	}
 	for i := range inv.Supplies {
-		s := &inv.Supplies[i]
-		if err := w.add(r, lamppost.TxAgreement, s.Agreement, 0); err != nil {
+		if err := w.addSupply(r, &inv.Supplies[i], at); err != nil {
 			return err
-		}
-		if err := w.add(r, lamppost.TxPoint, s.Point, 0); err != nil {
-			return err
-		}
-		if err := w.add(r, lamppost.TxTariff, s.Tariff, s.Version); err != nil {
-			return err
-		}
-		for j := range s.Edges {
-			w.Reports = append(w.Reports, s.Edges[j].Source)
-			if s.Edges[j].Estimated {
-				w.Reports = append(w.Reports, s.Edges[j].Next)
-			}
 		}
 	}
 	return nil
+}
+
+// addSupply adds the terms of a supply as they stood when it was billed at a place, and its registers.
+func (w *Want) addSupply(r archive.View, s *tariff.InvoiceSupply, at ledger.Place) error {
+	if s.Session != "" {
+		session, err := ledger.View{Reader: r}.Session(s.Session)
+		if err != nil {
+			return fmt.Errorf("session %q: %w", s.Session, err)
+		}
+		w.Txs = append(w.Txs, session.Opened, session.Settled)
+	} else if err := w.addUntil(r, lamppost.TxAgreement, s.Agreement, at, 0, math.MaxUint32); err != nil {
+		return err
+	}
+	// the next meter says until when this one hung, and perhaps what it showed
+	if err := w.addUntil(r, lamppost.TxPoint, s.Point, at, s.Mount, s.Mount+1); err != nil {
+		return err
+	}
+	if err := w.add(r, lamppost.TxTariff, s.Tariff, s.Version); err != nil {
+		return err
+	}
+	for j := range s.Edges {
+		w.Reports = append(w.Reports, s.Edges[j].Source)
+		if s.Edges[j].Estimated {
+			w.Reports = append(w.Reports, s.Edges[j].Next)
+		}
+	}
+	return nil
+}
+
+// addUntil adds the versions of something, from the first to the last wanted, that stood before a place; the first must be there.
+func (w *Want) addUntil(r archive.View, t lamppost.TxType, id string, before ledger.Place, first, last uint32) error {
+	for v := first; ; v++ {
+		at, err := ledger.View{Reader: r}.Where(t, id, v)
+		if v > first && errors.Is(err, kv.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("%s %q: %w", t, id, err)
+		}
+		if v > first && comparePlaces(at, before) > 0 {
+			return nil
+		}
+		if w.Txs = append(w.Txs, at); v == last {
+			return nil
+		}
+	}
 }
 
 func (w *Want) add(r archive.View, t lamppost.TxType, id string, version uint32) error {
@@ -163,6 +198,9 @@ func (w *Want) addSegment(r archive.View, network string, at ledger.Place, repor
 	rec, err := r.Tx(at.Height, at.Index)
 	if err != nil {
 		return err
+	}
+	if !rec.IsSegment() {
+		return nil // entered by hand, and signed by a member
 	}
 	seg, err := rec.Segment()
 	if err != nil {
