@@ -62,6 +62,15 @@ type BilledInvoice struct {
 	Taxes    []BilledTax    `json:"taxes"`
 	Total    string         `json:"total"`
 	Tariffs  []BilledTariff `json:"tariffs"`
+	Corrects *Corrected     `json:"corrects,omitempty"`
+}
+
+// Corrected says which invoice another one replaces, why, what that came to, and the difference that is due.
+type Corrected struct {
+	Number string `json:"number"`
+	Cause  string `json:"cause"`
+	Total  string `json:"total"`
+	Due    string `json:"due"`
 }
 
 // A BilledLine is a line of an invoice. A standing charge has no registers.
@@ -69,6 +78,7 @@ type BilledLine struct {
 	N         uint32 `json:"n"`
 	Text      string `json:"text"`
 	Place     string `json:"place,omitempty"`
+	Session   string `json:"session,omitempty"`
 	Device    string `json:"device"`
 	Register  string `json:"register,omitempty"`
 	Band      string `json:"band"`
@@ -185,6 +195,9 @@ func (e *Evidence) billed(inv *Invoice) BilledInvoice {
 			b.Tariffs = append(b.Tariffs, t)
 		}
 	}
+	if c := inv.Corrects; c != nil {
+		b.Corrects = &Corrected{c.Number, c.Cause.String(), c.Total.String(), inv.Due().String()}
+	}
 	for _, x := range inv.Tax {
 		b.Taxes = append(b.Taxes, BilledTax{taxRate(x.Category, x.BasisPoints), x.Base.String(), x.Amount.String()})
 	}
@@ -201,7 +214,7 @@ type lineRenderer struct {
 
 func (r *lineRenderer) line(l *tariff.Line) BilledLine {
 	b := BilledLine{
-		N: l.N, Text: lineText(r.s, l, r.currency), Place: r.s.Place, Device: string(r.s.Device), Band: l.Band,
+		N: l.N, Text: lineText(r.s, l, r.currency), Place: r.s.Place, Session: r.s.Session, Device: string(r.s.Device), Band: l.Band,
 		From: stamp(r.t.Zone, r.s.From), To: stamp(r.t.Zone, r.s.To), Amount: l.Amount.String(), Estimated: l.Estimated,
 	}
 	b.Quantity, b.Unit, b.Price = counted(r.s, l)
@@ -314,6 +327,9 @@ func (s *Statement) finding() *Finding {
 			inv.Currency, plural(readings, "register value"))
 		if rough > 0 {
 			words += fmt.Sprintf(", %d of them estimated", rough)
+		}
+		if c := inv.Corrects; c != nil {
+			words += fmt.Sprintf("; it replaces %s (%s), so %s are due", c.Number, c.Cause, inv.Due())
 		}
 		f.add("%s", words)
 	}

@@ -19,6 +19,13 @@ import (
 func WantReport(r archive.View, s tariff.Source) (Want, error) {
 	// the genesis names the members
 	w := Want{Txs: []ledger.Place{{Height: 1}}, Reports: []tariff.Source{s}, Blocks: []lamppost.Height{s.Height}}
+	rec, err := r.Tx(s.Height, s.Tx)
+	if err == nil && !rec.IsSegment() {
+		err = fmt.Errorf("transaction %d of block %d has no reports", s.Tx, s.Height)
+	}
+	if err != nil {
+		return w, err
+	}
 	return w, w.addSigners(r)
 }
 

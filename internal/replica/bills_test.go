@@ -1,0 +1,127 @@
+package replica_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/audit"
+	"github.com/lamppost/lamppost/internal/archive"
+	"github.com/lamppost/lamppost/internal/kv"
+	"github.com/lamppost/lamppost/internal/ledger/ledgertest"
+	"github.com/lamppost/lamppost/internal/replica"
+	"github.com/lamppost/lamppost/internal/tilelog"
+	"github.com/lamppost/lamppost/sig"
+	"github.com/lamppost/lamppost/tariff"
+)
+
+// everything is a network whose invoices rest on all that there is: a meter that was exchanged, another that begins at 0 again, values
+// entered by hand, an agreement that ended, a session, and corrections of two of them.
+func everything(t *testing.T) (*ledgertest.Network, *kv.Mem) {
+	t.Helper()
+	const start, hour, minute = ledgertest.Start, ledgertest.Hour, ledgertest.Hour / 60
+	net, store := ledgertest.New("net"), kv.NewMem()
+	r := open(t, store)
+	now := start
+	run := func(txs ...*lamppost.Transaction) {
+		t.Helper()
+		now++
+		res := apply(t, r, block(r.Last().Height+1, now, txs...))
+		commit(t, r)
+		for i, outcomes := range res.Outcomes {
+			for j, o := range outcomes {
+				if o.Code != lamppost.CodeOK {
+					t.Fatalf("transaction %d of block %d, %d: %+v", i, res.Height, j, o)
+				}
+			}
+		}
+	}
+	order := func(typ lamppost.TxType, body any) *lamppost.Transaction { return net.Order(now+hour, typ, body) }
+	dec := func(n int64) *lamppost.Decimal { d := lamppost.Dec(n, 0); return &d }
+	old, fresh, car := net.NewDevice("old", sig.EdDSA), net.NewDevice("fresh", sig.EdDSA), net.NewDevice("car", sig.EdDSA)
+	fast := ledgertest.Tariff("fast", 1, "acme", start, 400_000)
+	fast.Session = &tariff.SessionTerms{Start: 500_000, Minute: 10_000, Idle: 100_000, Grace: 5}
+	run(net.Genesis(), order(lamppost.TxParty, lamppost.PartyBody{ID: "acme", Name: "Acme"}),
+		order(lamppost.TxParty, lamppost.PartyBody{ID: "bob", Name: "Bob", CreditLimit: 100_000_000}),
+		order(lamppost.TxDevice, old.Body("acme")), order(lamppost.TxDevice, fresh.Body("acme")), order(lamppost.TxDevice, car.Body("acme")),
+		order(lamppost.TxPoint, lamppost.PointBody{ID: "p", Device: "old", Register: "energy", Unit: "Wh", Place: "cellar"}),
+		order(lamppost.TxPoint, lamppost.PointBody{ID: "c", Device: "car", Register: "energy", Unit: "Wh", Place: "yard", Sessions: true}),
+		order(lamppost.TxTariff, ledgertest.Tariff("home", 1, "acme", start, 300_000)), order(lamppost.TxTariff, fast),
+		order(lamppost.TxAgreement, lamppost.AgreementBody{ID: "a", Seller: "acme", Buyer: "bob", Point: "p", Tariff: "home", From: start, TaxCategory: "AE", TaxReason: "reverse charge"}))
+	run(net.Segment(now, old.Billing(1, ledgertest.Energy(start, 9000))))
+	now = start + 4*hour
+	run(order(lamppost.TxPoint, lamppost.PointBody{ID: "p", Device: "fresh", Register: "energy", Unit: "Wh", Place: "cellar", Mount: 1, From: start + hour,
+		Closing: dec(9600), Opening: dec(9900), RollsAt: dec(10_000)}))
+	run(net.Segment(now, fresh.Billing(1, ledgertest.Energy(start+2*hour, 150), ledgertest.Energy(start+4*hour, 1150))),
+		order(lamppost.TxReading, lamppost.ReadingBody{Device: "fresh", Register: "energy", Unit: "Wh", Time: start + 3*hour, Value: *dec(500), Quality: lamppost.Estimated, Reason: "silent"}))
+	run(order(lamppost.TxSession, lamppost.SessionBody{ID: "s", Buyer: "bob", Point: "c", Tariff: "fast", Version: 1, Limit: 20_000_000, From: start + 2*hour, Until: start + 4*hour}),
+		net.Segment(now, car.Billing(1, ledgertest.Energy(start+2*hour+7*minute, 100), ledgertest.Energy(start+2*hour+20*minute, 5100),
+			ledgertest.Energy(start+2*hour+40*minute, 12_100), ledgertest.Energy(start+2*hour+55*minute, 12_100))))
+	run(order(lamppost.TxSettle, lamppost.SettleBody{Session: "s", Stop: start + 3*hour}))
+	run(order(lamppost.TxInvoice, lamppost.InvoiceBody{Seller: "acme", Buyer: "bob", Currency: "EUR", From: start, To: start + 3*hour}))
+	run(net.Segment(now, fresh.Billing(2, ledgertest.Energy(start+3*hour, 700))),
+		order(lamppost.TxAgreement, lamppost.AgreementBody{ID: "a", Seller: "acme", Buyer: "bob", Point: "p", Tariff: "home", From: start, To: start + 4*hour, TaxCategory: "AE", TaxReason: "reverse charge"}))
+	run(order(lamppost.TxCorrect, lamppost.CorrectBody{Seller: "acme", Number: "acme-000001", Cause: lamppost.CauseLate}))
+	run(order(lamppost.TxReading, lamppost.ReadingBody{Device: "car", Register: "energy", Unit: "Wh", Time: start + 2*hour + 55*minute, Value: *dec(13_100), Quality: lamppost.Substituted, Reason: "defect"}))
+	run(order(lamppost.TxDispute, lamppost.DisputeBody{ID: "d", Seller: "acme", Invoice: "acme-000002", State: lamppost.DisputeOpen, Reason: "too little"}))
+	run(order(lamppost.TxCorrect, lamppost.CorrectBody{Seller: "acme", Number: "acme-000002", Cause: lamppost.CauseDispute, Dispute: "d"}))
+	run(order(lamppost.TxInvoice, lamppost.InvoiceBody{Seller: "acme", Buyer: "bob", Currency: "EUR", From: start + 3*hour, To: start + 5*hour - hour}))
+	return net, store
+}
+
+// proofOf proves all invoices of a buyer.
+func proofOf(t *testing.T, net *ledgertest.Network, store *kv.Mem, buyer lamppost.PartyID) *lamppost.Proof {
+	t.Helper()
+	signed, tree := publish(t, net, store, new(tilelog.MemStorage))
+	v := archive.View{Reader: store}
+	want, err := replica.WantStatement(v, buyer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proof, err := replica.Prove(v, net.ID, []string{signed}, tree, want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return proof
+}
+
+// Invoices that rest on exchanged meters, values entered by hand, sessions and corrections are computed again by an auditor with
+// nothing but the pin, amount by amount.
+func TestEverythingRoundTrip(t *testing.T) {
+	t.Parallel()
+	net, store := everything(t)
+	parsed, err := lamppost.ParseProof(proofOf(t, net, store, "bob").Append(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	statement, err := audit.NewStatement(parsed, pin(net), "bob")
+	if err != nil {
+		t.Fatalf("the auditor says %v", err)
+	}
+	// (600 + 600) Wh at 0.30 without tax; 12 kWh at 0.40, the start, 48 minutes, 10 of them idle, 19 %
+	for i, want := range []string{"8.43", "8.49", "7.77", "0.14"} {
+		if got := statement.Invoices[i].Total; got != want {
+			t.Errorf("invoice %s comes to %s, want %s: %+v", statement.Invoices[i].Number, got, want, statement.Invoices[i].Lines)
+		}
+	}
+	if _, err := audit.Verify(statement.Encode(), pin(net)); err != nil {
+		t.Error(err)
+	}
+}
+
+// Whatever order or segment is left out of a proof, the auditor refuses it.
+func TestEverythingIsNeeded(t *testing.T) {
+	t.Parallel()
+	net, store := everything(t)
+	whole := proofOf(t, net, store, "bob")
+	for i := range whole.Txs {
+		less := *whole
+		less.Txs = append(append([]lamppost.TxProof{}, whole.Txs[:i]...), whole.Txs[i+1:]...)
+		_, err := audit.NewStatement(&less, pin(net), "bob")
+		if err == nil {
+			t.Errorf("without transaction %d of block %d nothing is missing", whole.Txs[i].Index, whole.Txs[i].Height)
+		} else {
+			t.Logf("without %d/%d: %s", whole.Txs[i].Height, whole.Txs[i].Index, strings.SplitN(err.Error(), "\n", 2)[0])
+		}
+	}
+}
