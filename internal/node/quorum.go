@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -106,8 +107,7 @@ func (n *Node) agreeOn(ctx context.Context, c api.Cosigned) error {
 	members := n.members()
 	need := n.quorum(members) - 1
 	if need == 0 {
-		n.agreed.Store(&c)
-		return nil
+		return n.publishAgreed(c)
 	}
 	ctx, cancel := context.WithTimeout(ctx, agreeTimeout)
 	defer cancel()
@@ -140,8 +140,25 @@ func (n *Node) agreeOn(ctx context.Context, c api.Cosigned) error {
 	if len(c.Others) < need {
 		return errors.Join(errs...)
 	}
+	return errors.Join(append(errs, n.publishAgreed(c))...)
+}
+
+// publishAgreed puts what a quorum has signed where everybody finds it, and then lets proofs rest on it.
+func (n *Node) publishAgreed(c api.Cosigned) error {
+	n.printing.Lock()
+	defer n.printing.Unlock()
+	if n.conflict.Load() != nil {
+		return nil
+	}
+	old, err := n.files.Get(tilelog.AgreedPath)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := n.publisher.Storage.PutCheckpoint(tilelog.AgreedPath, old, []byte(lamppost.JoinNotes(c.Notes()))); err != nil {
+		return fmt.Errorf("publishing the checkpoint that a quorum signed: %w", err)
+	}
 	n.agreed.Store(&c)
-	return errors.Join(errs...)
+	return nil
 }
 
 // A signedBy is a member's checkpoint.
