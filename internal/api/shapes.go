@@ -42,10 +42,12 @@ type MemberState struct {
 	ID     lamppost.MemberID `json:"id"`
 	Role   string            `json:"role"`
 	Height lamppost.Height   `json:"height"`
-	Size   int64             `json:"size"`    // of its published log
-	URL    string            `json:"url"`     // where it was asked; empty: the ledger has no address
-	Seen   lamppost.TimeMS   `json:"seen_ms"` // when it answered last; 0: not since the start
-	Error  string            `json:"error"`   // why it did not answer when it was asked last
+	Size   int64             `json:"size"` // of its published log
+	// Certificate is when the certificate of its doors ends; 0: they have none
+	Certificate lamppost.TimeMS `json:"certificate_ends_ms"`
+	URL         string          `json:"url"`     // where it was asked; empty: the ledger has no address
+	Seen        lamppost.TimeMS `json:"seen_ms"` // when it answered last; 0: not since the start
+	Error       string          `json:"error"`   // why it did not answer when it was asked last
 }
 
 // A Broker is how the node stands with the MQTT broker that it has joined.

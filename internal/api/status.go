@@ -109,7 +109,11 @@ func (s *Server) status() Status {
 // getMember is what the other members ask for.
 func (s *Server) getMember(w http.ResponseWriter, _ *http.Request) error {
 	e := s.cfg.Status()
-	return writeJSON(w, http.StatusOK, MemberState{ID: s.cfg.Member, Role: e.Role, Height: e.Height, Size: s.head().Size, Seen: s.cfg.Now()})
+	m := MemberState{ID: s.cfg.Member, Role: e.Role, Height: e.Height, Size: s.head().Size, Seen: s.cfg.Now()}
+	if s.cfg.Certificate != nil {
+		m.Certificate = s.cfg.Certificate()
+	}
+	return writeJSON(w, http.StatusOK, m)
 }
 
 // head is the latest published checkpoint, or nothing before the first.

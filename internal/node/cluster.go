@@ -93,6 +93,7 @@ func (n *Node) openEngine() (consensus.Engine, error) {
 		return nil, err
 	}
 	n.liars = is.Engine == lamppost.Comet
+	n.openLinks()
 	switch is.Engine {
 	case lamppost.Solo:
 		return solo.New(solo.Config{App: n.rep, View: n.rep, Member: n.cfg.Member, Now: n.now}), nil
@@ -117,7 +118,6 @@ func (n *Node) openRaft(is *lamppost.Network) (consensus.Engine, error) {
 	if cfg.Listen, err = n.memberListen(); err != nil {
 		return nil, err
 	}
-	n.links = &network.TLS{ID: n.cfg.Member, Key: ed25519.NewKeyFromSeed(n.key.Seed()), Members: n.members}
 	cfg.TLS = func() (*tls.Config, error) { return n.links.Config() }
 	return raft.New(cfg, standby{n.rep, n}, n.rep)
 }

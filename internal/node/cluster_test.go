@@ -27,6 +27,7 @@ type seat struct {
 	dir  string
 	card network.Member
 	key  *sig.PrivateKey
+	door func(*node.Config) // nil: on loopback
 }
 
 func newSeat(t testing.TB, id lamppost.MemberID) seat {
@@ -74,6 +75,9 @@ func (s seat) run(t testing.TB, forget time.Duration) *member {
 	t.Helper()
 	m := &member{t: t, cfg: config(s.dir)}
 	m.cfg.MQTT, m.cfg.Keep, m.cfg.ForgetEvery, m.cfg.NoFsync = "off", 50*time.Millisecond, forget, false
+	if s.door != nil {
+		s.door(&m.cfg)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	n, err := node.Open(m.cfg)
 	must(t, err)

@@ -52,7 +52,7 @@ func (n *Node) openFrontDoors() (err error) {
 			return err
 		}
 	}
-	if n.httpL, err = listen("HTTP", "--http", n.cfg.HTTP, cert); err != nil {
+	if n.httpL, err = listen("HTTP", "--http", n.cfg.HTTP, n.forMembers(cert)); err != nil {
 		return err
 	}
 	if n.cfg.MQTT != "off" {
@@ -103,7 +103,7 @@ func (n *Node) openWeb() error {
 		cfg.Agreed = n.Agreed
 	}
 	if n.file != nil {
-		cfg.Members = n.otherMembers
+		cfg.Members, cfg.FromMember = n.otherMembers, n.fromMember
 	}
 	server, err := api.New(cfg)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/api"
 )
 
 // A Part is one of the parts that RunStages runs.
@@ -29,6 +30,9 @@ func (n *Node) Height() lamppost.Height { return n.rep.Last().Height }
 
 // Members are those of the last block.
 func (n *Node) Members() []lamppost.Member { return n.rep.Last().Members }
+
+// OtherMembers is how they did when they were asked last.
+func (n *Node) OtherMembers() []api.MemberState { return n.otherMembers() }
 
 // Forgotten says whether the engine's files hold nothing that is in the ledger now.
 func (n *Node) Forgotten() bool { return n.forgetter.Forgotten() >= n.rep.Last().Cursor }

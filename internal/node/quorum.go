@@ -2,18 +2,15 @@ package node
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -106,8 +103,7 @@ func (n *Node) agreeOn(ctx context.Context, c api.Cosigned) error {
 	members := n.members()
 	need := n.quorum(members) - 1
 	if need == 0 {
-		n.agreed.Store(&c)
-		return nil
+		return n.publishAgreed(c)
 	}
 	ctx, cancel := context.WithTimeout(ctx, agreeTimeout)
 	defer cancel()
@@ -140,8 +136,25 @@ func (n *Node) agreeOn(ctx context.Context, c api.Cosigned) error {
 	if len(c.Others) < need {
 		return errors.Join(errs...)
 	}
+	return errors.Join(append(errs, n.publishAgreed(c))...)
+}
+
+// publishAgreed puts what a quorum has signed where everybody finds it, and then lets proofs rest on it.
+func (n *Node) publishAgreed(c api.Cosigned) error {
+	n.printing.Lock()
+	defer n.printing.Unlock()
+	if n.conflict.Load() != nil {
+		return nil
+	}
+	old, err := n.files.Get(tilelog.AgreedPath)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := n.publisher.Storage.PutCheckpoint(tilelog.AgreedPath, old, []byte(lamppost.JoinNotes(c.Notes()))); err != nil {
+		return fmt.Errorf("publishing the checkpoint that a quorum signed: %w", err)
+	}
 	n.agreed.Store(&c)
-	return errors.Join(errs...)
+	return nil
 }
 
 // A signedBy is a member's checkpoint.
@@ -177,7 +190,7 @@ func (n *Node) askCheckpoint(ctx context.Context, m lamppost.Member, c api.Cosig
 		return failed("the key of %q: %w", m.ID, err)
 	}
 	for {
-		text, status, err := n.get(ctx, strings.TrimRight(m.URL, "/")+"/api/checkpoints/"+strconv.FormatInt(c.Size, 10))
+		text, status, err := n.askMember(ctx, m.ID, m.URL, "/api/checkpoints/"+strconv.FormatInt(c.Size, 10))
 		switch {
 		case err != nil:
 			return failed("asking %q: %w", m.ID, err)
@@ -231,7 +244,8 @@ func (n *Node) watchMembers(ctx context.Context) error {
 func (n *Node) lookAt(ctx context.Context, m *api.MemberState) {
 	if old := n.others.Load(); old != nil {
 		if i := slices.IndexFunc(*old, func(o api.MemberState) bool { return o.ID == m.ID }); i >= 0 {
-			m.Role, m.Height, m.Size, m.Seen = (*old)[i].Role, (*old)[i].Height, (*old)[i].Size, (*old)[i].Seen
+			was := (*old)[i]
+			m.Role, m.Height, m.Size, m.Certificate, m.Seen = was.Role, was.Height, was.Size, was.Certificate, was.Seen
 		}
 	}
 	if m.URL == "" {
@@ -240,7 +254,7 @@ func (n *Node) lookAt(ctx context.Context, m *api.MemberState) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, watchEvery)
 	defer cancel()
-	text, status, err := n.get(ctx, strings.TrimRight(m.URL, "/")+"/api/member")
+	text, status, err := n.askMember(ctx, m.ID, m.URL, "/api/member")
 	var said api.MemberState
 	if err == nil && (status != http.StatusOK || json.Unmarshal([]byte(text), &said) != nil || said.ID != m.ID) {
 		err = fmt.Errorf("somebody else answers there, with status %d", status)
@@ -249,7 +263,7 @@ func (n *Node) lookAt(ctx context.Context, m *api.MemberState) {
 		m.Error = err.Error()
 		return
 	}
-	m.Role, m.Height, m.Size, m.Seen = said.Role, said.Height, said.Size, n.now()
+	m.Role, m.Height, m.Size, m.Certificate, m.Seen = said.Role, said.Height, said.Size, said.Certificate, n.now()
 }
 
 // otherMembers is how they did when they were asked last.
@@ -258,36 +272,4 @@ func (n *Node) otherMembers() []api.MemberState {
 		return slices.Clone(*list)
 	}
 	return []api.MemberState{}
-}
-
-func (n *Node) get(ctx context.Context, url string) (text string, status int, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return "", 0, err
-	}
-	resp, err := n.asks.Do(req)
-	if err != nil {
-		return "", 0, err
-	}
-	defer resp.Body.Close()
-	raw, err := io.ReadAll(io.LimitReader(resp.Body, lamppost.MaxCheckpointBytes))
-	return string(raw), resp.StatusCode, err
-}
-
-// openAsking makes the client for the other members' HTTP doors.
-func (n *Node) openAsking() error {
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	if n.cfg.MemberCA != "" {
-		pem, err := os.ReadFile(n.cfg.MemberCA)
-		if err != nil {
-			return fmt.Errorf("member_ca: %w", err)
-		}
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(pem) {
-			return fmt.Errorf("member_ca: %q holds no certificate in PEM", n.cfg.MemberCA)
-		}
-		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
-	}
-	n.asks = &http.Client{Transport: transport}
-	return nil
 }

@@ -55,7 +55,7 @@ export const qualityName = (q) => (typeof q === 'number' ? qualities[q] : q) || 
 const types = {
   genesis: 'Network founded', segment: 'Readings', party: 'Party', device: 'Device', point: 'Metering point',
   tariff: 'Tariff', agreement: 'Agreement', invoice: 'Bill', transfer: 'Payment', block: 'Block', gateway: 'Gateway', revoke: 'Key revoked', fraud: 'Correction',
-  retention: 'How long reports stay', hold: 'Hold', erase: 'Erasure', erased: 'Forgotten', snapshot: 'State vouched for',
+  retention: 'How long reports stay', hold: 'Hold', erase: 'Erasure', erased: 'Forgotten', snapshot: 'State vouched for', network: 'Members',
 };
 
 export const typeName = (t) => types[t] ?? String(t);
