@@ -210,7 +210,7 @@ func (n *Node) archive() archive.View { return archive.View{Reader: n.store, Pac
 func (n *Node) openReplica() (err error) {
 	n.live = api.NewLive(n.cfg.Speed)
 	n.rep, err = replica.Open(replica.Config{Store: n.store, Packs: n.packs, Committed: n.committed, Files: n.files,
-		Checked: func(id lamppost.TxID) bool { return n.in != nil && n.in.Checked(id) }})
+		Checked: func(id lamppost.TxID, raw []byte) bool { return n.in != nil && n.in.Checked(id, raw) }})
 	if err != nil {
 		return fmt.Errorf("opening the chain in %q: %w", n.cfg.Data, err)
 	}
