@@ -38,6 +38,8 @@ type Config struct {
 	Certificate func() lamppost.TimeMS
 	// Members tells how the other members do. Nil: there are none.
 	Members func() []MemberState
+	// Evidence is what proves that members lied, oldest first. Nil: there are no other members.
+	Evidence func() []Evidence
 	// Sign returns the checkpoint of a size of the published log, signed by this member.
 	Sign func(size int64) (string, error)
 

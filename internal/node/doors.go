@@ -103,7 +103,7 @@ func (n *Node) openWeb() error {
 		cfg.Agreed = n.Agreed
 	}
 	if n.file != nil {
-		cfg.Members = n.otherMembers
+		cfg.Members, cfg.Evidence = n.otherMembers, n.Evidence
 	}
 	server, err := api.New(cfg)
 	if err != nil {

@@ -80,6 +80,7 @@ type Node struct {
 	agreed  atomic.Pointer[api.Cosigned]
 	asks    *http.Client // of other members' HTTP doors
 	others  atomic.Pointer[[]api.MemberState]
+	accused evidence
 
 	broker   *brokerd.Client // nil: none is configured
 	policy   lamppost.Policy
@@ -140,7 +141,7 @@ func Open(cfg Config) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, registry: prometheus.NewRegistry(), erase: make(chan struct{}, 1), cosignatures: make(chan api.Cosigned, 2),
 		grown: make(chan struct{}, 1), introduced: make(chan struct{})}
-	for _, step := range []func() error{n.openStore, n.openKeys, n.openNetwork, n.openAsking, n.openArchive, n.openFiles, n.openReplica, n.openLog, n.openSnapshots, n.openBackups, n.openScrub, n.openFrontDoors} {
+	for _, step := range []func() error{n.openStore, n.openKeys, n.openNetwork, n.openAsking, n.openArchive, n.openFiles, n.openReplica, n.openEvidence, n.openLog, n.openSnapshots, n.openBackups, n.openScrub, n.openFrontDoors} {
 		if err := step(); err != nil {
 			n.close()
 			return nil, err
