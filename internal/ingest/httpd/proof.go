@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
+	"strings"
 
 	"github.com/lamppost/lamppost"
 )
@@ -21,7 +23,11 @@ func (d *door) proof(w http.ResponseWriter, r *http.Request) {
 	}
 	seqs := make([]lamppost.Seq, len(asked))
 	for i, text := range asked {
-		if n, err := fmt.Sscanf(text, "%d/%d", &seqs[i].Epoch, &seqs[i].N); n != 2 || err != nil {
+		epoch, n, _ := strings.Cut(text, "/")
+		e, err1 := strconv.ParseUint(epoch, 10, 32)
+		var err2 error
+		seqs[i].Epoch = uint32(e)
+		if seqs[i].N, err2 = strconv.ParseUint(n, 10, 64); err1 != nil || err2 != nil {
 			d.refuse(w, lamppost.CodeBadTx, fmt.Sprintf("%.40q is not <epoch>/<number> of a report", text))
 			return
 		}
