@@ -206,7 +206,7 @@ func TestReplays(t *testing.T) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		for i := 0; ctx.Err() == nil; i++ {
+		for i := 0; i < 40 && ctx.Err() == nil; i++ {
 			liar.app.mu.Lock()
 			var tx []byte
 			if n := len(liar.app.blocks); n > 0 {
