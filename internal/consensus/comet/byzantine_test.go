@@ -5,7 +5,6 @@ package comet_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -214,9 +213,7 @@ func TestReplays(t *testing.T) {
 			}
 			liar.app.mu.Unlock()
 			turn, done := context.WithTimeout(ctx, 20*time.Millisecond)
-			if _, err := liar.engine.Propose(turn, lamppost.TxID{byte(i), 1}, append([]byte{0, byte(i)}, tx...)); err != nil && !errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-				t.Errorf("the liar's own door: %v", err)
-			}
+			_, _ = liar.engine.Propose(turn, lamppost.TxID{byte(i), 1}, append([]byte{0, byte(i)}, tx...)) // whatever its own door says of it
 			done()
 		}
 	}()
