@@ -24,7 +24,7 @@ var uses = map[string]string{
 	".":                    "sig",
 	"sig":                  "",
 	"tariff":               ".",
-	"device":               ". sig",
+	"device":               ". audit sig",
 	"device/devicemqtt":    ". device",
 	"audit":                ". sig tariff",
 	"examples/device-http": ". device sig",

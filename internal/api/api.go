@@ -40,6 +40,8 @@ type Config struct {
 	Members func() []MemberState
 	// FromMember reports whether a request is another member's. Nil: none is.
 	FromMember func(*http.Request) bool
+	// Evidence is what proves that members lied, oldest first. Nil: there are no other members.
+	Evidence func() []Evidence
 	// Sign returns the checkpoint of a size of the published log, signed by this member.
 	Sign func(size int64) (string, error)
 

@@ -28,7 +28,7 @@ var shapes = map[string]reflect.Type{
 	"Invoice": reflect.TypeFor[tariff.Invoice](), "InvoiceDetail": reflect.TypeFor[api.Invoice](),
 	"Source": reflect.TypeFor[tariff.Source](), "Done": reflect.TypeFor[api.Done](), "NewDevice": reflect.TypeFor[api.NewDevice](),
 	"DeviceToken": reflect.TypeFor[api.DeviceToken](), "Block": reflect.TypeFor[api.Block](),
-	"MemberState": reflect.TypeFor[api.MemberState](), "Network": reflect.TypeFor[api.Network](), "NetworkChange": reflect.TypeFor[lamppost.NetworkBody](),
+	"MemberState": reflect.TypeFor[api.MemberState](), "Evidence": reflect.TypeFor[api.Evidence](), "Network": reflect.TypeFor[api.Network](), "NetworkChange": reflect.TypeFor[lamppost.NetworkBody](),
 	"Keeping": reflect.TypeFor[api.Keeping](), "Retention": reflect.TypeFor[lamppost.RetentionBody](),
 	"Hold": reflect.TypeFor[lamppost.HoldBody](), "Erasure": reflect.TypeFor[lamppost.EraseBody](),
 	"Backup": reflect.TypeFor[api.Backup](), "BackupList": reflect.TypeFor[api.BackupList](), "NewBackup": reflect.TypeFor[api.NewBackup](),

@@ -34,7 +34,19 @@ type Status struct {
 	Witnesses []WitnessState `json:"witnesses"`      // as configured
 	Quorum    int            `json:"witness_quorum"` // how many of them are enough; 0: there are none
 	Conflict  *Conflict      `json:"conflict"`
-	Members   []MemberState  `json:"members"` // the others, as this one sees them
+	Members   []MemberState  `json:"members"`  // the others, as this one sees them
+	Evidence  []Evidence     `json:"evidence"` // that members lied, oldest first
+}
+
+// An Evidence is something that proves that a member lied. What proves it stands in a file of the folder "evidence", in a block, or both.
+type Evidence struct {
+	Member lamppost.MemberID `json:"member"`
+	Kind   string            `json:"kind"`     // double_vote, false_chain or other_log
+	Found  lamppost.TimeMS   `json:"found_ms"` // in a block: its time
+	Height lamppost.Height   `json:"height"`   // of the block that says so; 0: two checkpoints do
+	Size   int64             `json:"size"`     // entries of the log under these
+	Text   string            `json:"text"`
+	File   string            `json:"file"` // in the folder "evidence"
 }
 
 // A MemberState is how another member does. A member tells its own at GET /api/member.

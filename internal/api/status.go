@@ -77,12 +77,15 @@ func (s *Server) getStatus(w http.ResponseWriter, _ *http.Request) error {
 func (s *Server) status() Status {
 	now := s.cfg.Now()
 	out := Status{Network: s.cfg.Network, Member: s.cfg.Member, Engine: s.cfg.Status(), Log: s.head(), Totals: s.cfg.Live.summary(now),
-		Verify: s.cfg.Verify(), Now: now, Speed: s.cfg.Speed, Version: s.cfg.Version, Witnesses: []WitnessState{}, Conflict: s.cfg.Conflict(), Members: []MemberState{}}
+		Verify: s.cfg.Verify(), Now: now, Speed: s.cfg.Speed, Version: s.cfg.Version, Witnesses: []WitnessState{}, Conflict: s.cfg.Conflict(), Members: []MemberState{}, Evidence: []Evidence{}}
 	if s.cfg.Certificate != nil {
 		out.Certificate = s.cfg.Certificate()
 	}
 	if s.cfg.Members != nil {
 		out.Members = s.cfg.Members()
+	}
+	if s.cfg.Evidence != nil {
+		out.Evidence = s.cfg.Evidence()
 	}
 	if w := s.cfg.Witnesses; w != nil {
 		out.Witnesses, out.Quorum = w.States(), w.Quorum

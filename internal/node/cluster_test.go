@@ -43,16 +43,22 @@ func newSeat(t testing.TB, id lamppost.MemberID) seat {
 }
 
 // founded makes the folders of so many members who order by raft, and one of who may join them.
-func founded(t testing.TB, n int) (seats []seat) {
+func founded(t testing.TB, n int) (seats []seat) { return foundedBy(t, lamppost.Raft, n, begin, nil) }
+
+// foundedBy makes them for any engine; door says where the others find a member's HTTP door.
+func foundedBy(t testing.TB, engine lamppost.Engine, n int, at time.Time, door func(i int) string) (seats []seat) {
 	t.Helper()
-	f := network.File{Network: "house", Engine: "raft", Verify: "full"}
+	f := network.File{Network: "house", Engine: engine.String(), Verify: "full"}
 	for i := range n + 1 {
 		seats = append(seats, newSeat(t, lamppost.MemberID(fmt.Sprint("m", i+1))))
+		if door != nil {
+			seats[i].card.URL = door(i)
+		}
 		if i < n {
 			f.Members = append(f.Members, seats[i].card)
 		}
 	}
-	must(t, f.Found(seats[0].key, begin))
+	must(t, f.Found(seats[0].key, at))
 	for _, s := range seats {
 		must(t, os.WriteFile(filepath.Join(s.dir, folder.Network), f.Bytes(), 0o600))
 	}
@@ -73,8 +79,15 @@ type member struct {
 
 func (s seat) run(t testing.TB, forget time.Duration) *member {
 	t.Helper()
+	return s.runWith(t, func(c *node.Config) {
+		c.MQTT, c.Keep, c.ForgetEvery, c.NoFsync = "off", 50*time.Millisecond, forget, false
+	})
+}
+
+func (s seat) runWith(t testing.TB, change func(*node.Config)) *member {
+	t.Helper()
 	m := &member{t: t, cfg: config(s.dir)}
-	m.cfg.MQTT, m.cfg.Keep, m.cfg.ForgetEvery, m.cfg.NoFsync = "off", 50*time.Millisecond, forget, false
+	change(&m.cfg)
 	if s.door != nil {
 		s.door(&m.cfg)
 	}

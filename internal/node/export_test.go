@@ -28,6 +28,23 @@ func (n *Node) SnapshotDue() bool { return n.snapshotDue() }
 // Height is that of the last block.
 func (n *Node) Height() lamppost.Height { return n.rep.Last().Height }
 
+// Propose puts a transaction before the engine as a member that lies would: whatever it is, under whatever id.
+func (n *Node) Propose(ctx context.Context, id lamppost.TxID, raw []byte) error {
+	_, err := n.engine.Propose(ctx, id, raw)
+	return err
+}
+
+// Raw returns the transactions of a block.
+func (n *Node) Raw(h lamppost.Height) (txs [][]byte) {
+	for i := uint32(0); ; i++ {
+		rec, err := n.archive().Tx(h, i)
+		if err != nil {
+			return txs
+		}
+		txs = append(txs, rec.Raw)
+	}
+}
+
 // Members are those of the last block.
 func (n *Node) Members() []lamppost.Member { return n.rep.Last().Members }
 

@@ -25,6 +25,7 @@ func (n *Node) committed(ev *replica.Event) {
 			n.wake()
 		}
 	}
+	n.caught(ev.Block.Height, ev.Block.Time, ev.Block.Evidence)
 	if ev.Result.Members != nil {
 		n.moved(ev.Result.Members)
 	}

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"sync"
@@ -20,7 +18,6 @@ import (
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/audit"
 	"github.com/lamppost/lamppost/internal/api"
-	"github.com/lamppost/lamppost/internal/folder"
 	"github.com/lamppost/lamppost/internal/tilelog"
 )
 
@@ -126,10 +123,11 @@ func (n *Node) agreeOn(ctx context.Context, c api.Cosigned) error {
 			c.Others = append(c.Others, a.note)
 		default:
 			against[a.Root]++
-			text := fmt.Sprintf("member %q signed another log: of %d entries its root is %s, here it is %s", a.member, c.Size, a.Root, c.Root)
-			errs = append(errs, errors.New(text), n.keepEvidence(a, c, text))
+			n.differs(a, c.Note)
+			errs = append(errs, fmt.Errorf("member %q signed another log", a.member))
 			if against[a.Root] > need {
-				n.stop(api.Conflict{Text: text + ", and more members say so than may lie", Ours: c.Note, Theirs: a.note}, true)
+				n.stop(api.Conflict{Text: fmt.Sprintf("of %d entries the root of member %q is %s, here it is %s, and more members say so than may lie",
+					c.Size, a.member, a.Root, c.Root), Ours: c.Note, Theirs: a.note}, true)
 			}
 		}
 	}
@@ -165,22 +163,8 @@ type signedBy struct {
 	err    error
 }
 
-// keepEvidence keeps two checkpoints of one size with different roots, which prove to everybody that one of the two members signed what
-// is not the network's log.
-func (n *Node) keepEvidence(a signedBy, c api.Cosigned, text string) error {
-	dir := filepath.Join(n.cfg.Data, folder.Evidence)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	raw, err := json.MarshalIndent(api.Conflict{Found: n.now(), Text: text, Ours: c.Note, Theirs: a.note}, "", "  ")
-	if err != nil {
-		return err
-	}
-	n.cfg.Log.Error("a member signed another log; both checkpoints are kept", "member", a.member, "size", c.Size, "folder", dir)
-	return folder.WriteDurably(filepath.Join(dir, fmt.Sprintf("%s-%d.json", a.member, c.Size)), string(raw)+"\n", 0o600)
-}
-
-// askCheckpoint asks a member until it has published as much, and reads what it signed.
+// askCheckpoint asks a member until it has published as much, and reads what it signed. What else the note says is left out: with a
+// line that nobody can check no receipt made of it would hold.
 func (n *Node) askCheckpoint(ctx context.Context, m lamppost.Member, c api.Cosigned) signedBy {
 	failed := func(format string, args ...any) signedBy {
 		return signedBy{member: m.ID, err: fmt.Errorf(format, args...)}
@@ -195,11 +179,15 @@ func (n *Node) askCheckpoint(ctx context.Context, m lamppost.Member, c api.Cosig
 		case err != nil:
 			return failed("asking %q: %w", m.ID, err)
 		case status == http.StatusOK:
-			theirs, _, err := lamppost.OpenCheckpoint([]byte(text), note.VerifierList(v))
-			if err != nil || theirs.Size != c.Size {
-				return failed("what %q signed is no checkpoint of %d entries: %w", m.ID, c.Size, err)
+			theirs, sigs, err := lamppost.OpenCheckpoint([]byte(text), note.VerifierList(v))
+			if err != nil {
+				return failed("what %q signed is no checkpoint: %w", m.ID, err)
 			}
-			return signedBy{theirs, m.ID, text, nil}
+			if theirs.Size != c.Size {
+				return failed("%q was asked for %d entries and signed %d", m.ID, c.Size, theirs.Size)
+			}
+			own, err := lamppost.SignedNote(theirs.Text(), sigs...)
+			return signedBy{theirs, m.ID, string(own), err}
 		case status != http.StatusServiceUnavailable && status != http.StatusConflict:
 			return failed("asking %q: status %d", m.ID, status)
 		}
@@ -214,21 +202,20 @@ func (n *Node) askCheckpoint(ctx context.Context, m lamppost.Member, c api.Cosig
 // watchEvery is how often the other members are asked how they do.
 const watchEvery = 2 * time.Second
 
-// watchMembers asks the other members how they do, for people to see.
+// watchMembers asks the other members how they do, for people to see, and where one may lie, whether its log is this one's: the quorum
+// of a checkpoint does not need them all.
 func (n *Node) watchMembers(ctx context.Context) error {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	for {
 		var wg sync.WaitGroup
 		var list []api.MemberState
-		for _, m := range n.members() {
-			if m.ID == n.cfg.Member {
-				continue
-			}
+		others := slices.DeleteFunc(slices.Clone(n.members()), func(m lamppost.Member) bool { return m.ID == n.cfg.Member })
+		for _, m := range others {
 			list = append(list, api.MemberState{ID: m.ID, URL: m.URL})
 		}
 		for i := range list {
-			wg.Go(func() { n.lookAt(ctx, &list[i]) })
+			wg.Go(func() { n.lookAt(ctx, &list[i]); n.compare(ctx, others[i], list[i].Size) })
 		}
 		wg.Wait()
 		n.others.Store(&list)
@@ -237,6 +224,19 @@ func (n *Node) watchMembers(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
+	}
+}
+
+// compare asks a member for its signature on the latest checkpoint of a quorum, if it has published as much.
+func (n *Node) compare(ctx context.Context, m lamppost.Member, size int64) {
+	c := n.agreed.Load()
+	if !n.liars || c == nil || size < c.Size {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, watchEvery)
+	defer cancel()
+	if a := n.askCheckpoint(ctx, m, *c); a.err == nil && a.Root != c.Root {
+		n.differs(a, c.Note)
 	}
 }
 

@@ -15,10 +15,16 @@ import (
 
 // WantReport lists what proves one report: itself, the enrolments up to the key it is signed with, its gateway, and its
 // block's time.
-func WantReport(r archive.View, s tariff.Source) (Want, error) {
-	w := Want{Reports: []tariff.Source{s}, Blocks: []lamppost.Height{s.Height}}
+func WantReport(r archive.View, s tariff.Source) (Want, error) { return WantReports(r, s) }
+
+// WantReports lists what proves several.
+func WantReports(r archive.View, all ...tariff.Source) (Want, error) {
+	w := Want{Reports: all}
 	if err := w.addMembers(r); err != nil {
 		return w, err
+	}
+	for _, s := range all {
+		w.Blocks = append(w.Blocks, s.Height)
 	}
 	return w, w.addSigners(r)
 }

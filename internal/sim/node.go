@@ -50,7 +50,7 @@ type flight struct {
 func openNode(w *world) *node {
 	n := &node{checked: map[lamppost.TxID]bool{}}
 	var err error
-	n.rep, err = replica.Open(replica.Config{Store: w.disk, Checked: func(id lamppost.TxID) bool {
+	n.rep, err = replica.Open(replica.Config{Store: w.disk, Checked: func(id lamppost.TxID, _ []byte) bool {
 		was := n.checked[id]
 		delete(n.checked, id)
 		return was

@@ -163,7 +163,11 @@ func (s *proposals) committed(blocks []decided, height lamppost.Height, now lamp
 				continue
 			}
 			d, ok := s.view.Decided(id)
-			if !ok {
+			switch {
+			case ok:
+			case !sameTx(p.raw, b.raw[i]):
+				continue // somebody put other bytes behind this id, and what became of them is no answer: ours are still to come
+			default:
 				d = consensus.Decision{Height: b.height, Index: uint32(i), Outcomes: b.outcomes[i]}
 			}
 			if !bytes.Equal(p.raw, b.raw[i]) {
@@ -172,6 +176,13 @@ func (s *proposals) committed(blocks []decided, height lamppost.Height, now lamp
 			s.answerLocked(p, d, nil)
 		}
 	}
+}
+
+// sameTx reports whether two attempts are of one transaction.
+func sameTx(a, b []byte) bool {
+	x, _ := strip(a)
+	y, _ := strip(b)
+	return bytes.Equal(x, y)
 }
 
 // spent reports whether a transaction is of a proposal that the last block answered by another of its id.
