@@ -47,6 +47,7 @@ type IngestResult struct {
 	Suite               string  `json:"suite"`
 	Devices             int     `json:"devices"`
 	ReadingsPerReport   int     `json:"readings_per_report"`
+	ReportBytes         int     `json:"report_bytes"` // on average, signature included
 	OfferedPerS         int     `json:"offered_per_s"` // 0: as fast as acknowledged
 	Seconds             float64 `json:"seconds"`
 	Reports             int64   `json:"reports"`
@@ -119,7 +120,7 @@ func (t *target) ingest(ctx context.Context, o IngestOptions) (*IngestResult, er
 	elapsed := time.Since(start).Seconds()
 	stopProfile()
 	res := &IngestResult{Transport: o.Transport, Engine: o.Engine, Members: len(t.members), Suite: o.Suite.String(), Devices: o.Devices, ReadingsPerReport: o.Readings,
-		OfferedPerS: o.Rate, Seconds: elapsed, Fsync: true, Cores: runtime.GOMAXPROCS(0), CPUSeconds: t.cpuSeconds() - before, Blocks: -height}
+		ReportBytes: clients[0].reportBytes(), OfferedPerS: o.Rate, Seconds: elapsed, Fsync: true, Cores: runtime.GOMAXPROCS(0), CPUSeconds: t.cpuSeconds() - before, Blocks: -height}
 	if height, err = t.height(ctx); err != nil {
 		return nil, err
 	}

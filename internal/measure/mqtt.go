@@ -54,6 +54,22 @@ func (c *client) sign(network string, count, readings int) error {
 	return nil
 }
 
+// reportBytes is how long the middle report is, which stands for them all.
+func (c *client) reportBytes() int {
+	i := len(c.ends) / 2
+	from := 0
+	if i > 0 {
+		from = c.ends[i-1]
+	}
+	topic := 2 + len("lp/"+c.id+"/report")
+	packet := c.packets[from:c.ends[i]]
+	head := 1
+	for packet[head]&128 != 0 {
+		head++
+	}
+	return len(packet) - head - 1 - topic - 2
+}
+
 func appendPublish(b []byte, topic string, id uint16, payload []byte) []byte {
 	b = appendLength(append(b, 0x32), 2+len(topic)+2+len(payload))
 	b = appendString(b, topic)
