@@ -47,7 +47,7 @@ type IngestResult struct {
 	Suite               string  `json:"suite"`
 	Devices             int     `json:"devices"`
 	ReadingsPerReport   int     `json:"readings_per_report"`
-	ReportBytes         int     `json:"report_bytes"` // on average, signature included
+	ReportBytes         int     `json:"report_bytes"`  // on average, signature included
 	OfferedPerS         int     `json:"offered_per_s"` // 0: as fast as acknowledged
 	Seconds             float64 `json:"seconds"`
 	Reports             int64   `json:"reports"`
