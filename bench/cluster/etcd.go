@@ -20,14 +20,14 @@ import (
 	"go.etcd.io/etcd/server/v3/embed"
 )
 
-// Etcd is a cluster of three, each a process. Clients put values at the leader, each under a key of its own.
+// Etcd is a cluster of three, each a process. Clients put values at the leader, each under a key of its own. It refuses more than 5,000
+// on their way.
 func Etcd() Peer {
 	return Peer{Name: "etcd", Run: runEtcd, Settings: []Setting{
 		{Name: "256 puts on their way over 8 connections to the leader", Window: 256, Conns: 8},
 		{Name: "1,024 puts on their way over 8 connections to the leader", Window: 1024, Conns: 8},
 		{Name: "1,024 puts on their way over 32 connections to the leader", Window: 1024, Conns: 32},
 		{Name: "4,096 puts on their way over 16 connections to the leader", Window: 4096, Conns: 16},
-		{Name: "8,192 puts on their way over 16 connections to the leader", Window: 8192, Conns: 16},
 	}}
 }
 
