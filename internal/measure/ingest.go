@@ -47,7 +47,7 @@ type IngestResult struct {
 	Suite               string  `json:"suite"`
 	Devices             int     `json:"devices"`
 	ReadingsPerReport   int     `json:"readings_per_report"`
-	ReportBytes         int     `json:"report_bytes"`  // on average, signature included
+	ReportBytes         int     `json:"report_bytes"`  // of one in the middle, signature included
 	OfferedPerS         int     `json:"offered_per_s"` // 0: as fast as acknowledged
 	Seconds             float64 `json:"seconds"`
 	Reports             int64   `json:"reports"`
@@ -137,7 +137,10 @@ func (t *target) ingest(ctx context.Context, o IngestOptions) (*IngestResult, er
 	if res.Reports > 0 {
 		res.DiskBytesPerReading = float64(diskBytes(t.dir)-diskBefore) / float64(res.Reports*int64(o.Readings))
 	}
-	return res, ctx.Err()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return res, t.check(ctx, res.Reports)
 }
 
 // enrol registers the devices as an operator would, with keys made here.

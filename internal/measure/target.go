@@ -226,6 +226,27 @@ func (t *target) height(ctx context.Context) (int64, error) {
 	return s.Engine.Height, err
 }
 
+// check holds what was acknowledged against the first member's own count: an MQTT 3.1.1 acknowledgement does not tell a refusal.
+func (t *target) check(ctx context.Context, acked int64) error {
+	var s struct {
+		Totals struct {
+			Reports int64
+			Refused map[string]int64
+		}
+	}
+	for end := time.Now().Add(askTimeout); ; time.Sleep(50 * time.Millisecond) { // it may be a block behind the others
+		if err := t.members[0].ask(ctx, http.MethodGet, "/api/status", nil, &s); err != nil {
+			return err
+		}
+		if len(s.Totals.Refused) == 0 && s.Totals.Reports >= acked {
+			return nil
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("%d reports were acknowledged, %d are in the ledger, refused are %v", acked, s.Totals.Reports, s.Totals.Refused)
+		}
+	}
+}
+
 // cpuSeconds is what this process and the members' have used, in user and kernel.
 func (t *target) cpuSeconds() float64 {
 	sum := cpuSeconds()
