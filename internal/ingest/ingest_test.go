@@ -690,6 +690,16 @@ func TestLinger(t *testing.T) {
 			t.Errorf("at %v/s, %d queued for %v: %v, %v; want %v, %v", c.rate, c.queued, c.age, take, after, c.take, c.after)
 		}
 	}
+	slow := ingest.NewLinger(25*ms, 1000, 1e9)
+	for range 100 {
+		slow.Decided(40 * ms)
+	}
+	if take, _ := slow.Due(9*ms, 1); take {
+		t.Error("where segments take 40 ms a busy node waits less than 9 ms, want a quarter")
+	}
+	if take, _ := slow.Due(10*ms, 1); !take {
+		t.Error("where segments take 40 ms a busy node waits more than 10 ms, want a quarter")
+	}
 	l := ingest.NewLinger(25*ms, 1000, 0)
 	l.Took(5, 0) // two workers at one instant say nothing of the rate
 	rate := 0.0

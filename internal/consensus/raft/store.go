@@ -38,7 +38,7 @@ func (e *Engine) openStore() (s *store, err error) {
 	}
 	s = &store{dir: dir, meta: &metadb.BoltMetaDB{}, fail: e.fail, logger: hclog.New(&hclog.LoggerOptions{Name: "raft", Level: hclog.Info,
 		DisableTime: true, Output: &lines{log: e.cfg.Log}})}
-	if s.log, err = wal.Open(dir, wal.WithMetaStore(s.meta), wal.WithSegmentSize(segmentSize), wal.WithLogger(s.logger)); err != nil {
+	if s.log, err = wal.Open(dir, wal.WithMetaStore(s.meta), wal.WithSegmentSize(e.cfg.LogFile), wal.WithLogger(s.logger)); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the log in %q: %w", dir, err), s.meta.Close())
 	}
 	if err := removeHalf(filepath.Join(e.cfg.Dir, "snapshots")); err != nil {

@@ -39,7 +39,7 @@ func (a *snapApp) Restore(r io.Reader, want lamppost.Hash) error {
 }
 
 func alone(dir string) Config {
-	return Config{Network: "net", Member: "m", Dir: dir, Founders: []lamppost.MemberID{"m"}, Listen: "127.0.0.1:0", Timeout: 20 * time.Millisecond,
+	return Config{Network: "net", Member: "m", Dir: dir, Founders: []lamppost.MemberID{"m"}, Listen: "127.0.0.1:0", Timeout: 20 * time.Millisecond, LogFile: 64 << 10,
 		Address: func(lamppost.MemberID) string { return "" }, Now: func() lamppost.TimeMS { return 1 }}
 }
 
