@@ -24,6 +24,7 @@ var uses = map[string]string{
 	".":                    "sig",
 	"sig":                  "",
 	"tariff":               ".",
+	"ocmf":                 ".",
 	"device":               ". sig",
 	"device/devicemqtt":    ". device",
 	"audit":                ". sig tariff",
@@ -131,6 +132,7 @@ var never = map[string]struct{ std, except string }{
 	".":                       {std: "time net os math/rand crypto/rand"},
 	"sig":                     {std: "time net os math/rand"},
 	"tariff":                  {std: "time net os math/rand crypto/rand", except: "zoneof.go"}, // makes a zone's data, before it is signed
+	"ocmf":                    {std: "time net os math/rand crypto/rand"},
 	"internal/ledger":         {std: "time net os math/rand crypto/rand"},
 	"internal/archive":        {std: "time net os math/rand crypto/rand"},
 	"internal/consensus":      {std: "time net os math/rand"},
