@@ -13,14 +13,16 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/lamppost/lamppost"
 )
 
 // Limits; what is over them is refused before it is read.
 const (
-	MaxRecordBytes    = 8 << 10 // a record with its signature
-	MaxRecordReadings = 128     // its readings
-	MaxSessionRecords = 1024    // records of a session
-	MaxKeyBytes       = 256     // a public key
+	MaxRecordBytes    = lamppost.MaxMeterRecordBytes // a record with its signature
+	MaxRecordReadings = 128                          // its readings
+	MaxSessionRecords = 1024                         // records of a session
+	MaxKeyBytes       = 256                          // a public key
 
 	maxDepth = 4 // of nested JSON values; the format needs 3
 )
