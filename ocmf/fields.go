@@ -59,8 +59,10 @@ func checkNames(d *json.Decoder, depth int) error {
 			return err
 		}
 	}
-	_, err = d.Token()
-	return err
+	if _, err := d.Token(); err != nil {
+		return refuse(RuleForm, "it is not JSON: %v", err)
+	}
+	return nil
 }
 
 func (f *fields) fail(rule Rule, format string, args ...any) {

@@ -11,23 +11,23 @@ import (
 // A Payload is what the meter, or the gateway beside it, signed (tables 1 to 7 of the format). Texts are empty where the
 // record has none.
 type Payload struct {
-	Version         string // FV
-	Gateway         Unit   // GI, GS, GV: what made the signature
-	Page            Page   // PG
-	Meter           Unit   // MM, MS, MF
-	MeterVendor     string // MV
-	User            User   // IS, IL, IF, IT, ID
-	TariffText      string // TT
-	PointType       string // CT
-	PointID         string // CI
-	ControllerVer   string // CCV
-	Readings        []Reading
-	hasUser         bool
-	compensatesLoss bool // LC: RV has the losses of the cable taken off
+	Version           string    // FV
+	Gateway           Component // GI, GS, GV: what made the signature
+	Page              Page      // PG
+	Meter             Component // MM, MS, MF
+	MeterVendor       string    // MV
+	User              User      // IS, IL, IF, IT, ID
+	TariffText        string    // TT
+	PointType         string    // CT
+	PointID           string    // CI
+	ControllerVersion string    // CCV
+	Readings          []Reading
+	hasUser           bool
+	compensatesLoss   bool // LC: RV has the losses of the cable taken off
 }
 
-// A Unit is a gateway or a meter.
-type Unit struct{ Model, Serial, Firmware string }
+// A Component is a gateway or a meter.
+type Component struct{ Model, Serial, Firmware string }
 
 // A Page is a record's place among those of its context.
 type Page struct {
@@ -92,13 +92,13 @@ func (x *Reading) Billable() bool {
 func (p *Payload) read(text string) error {
 	f := readObject(text)
 	p.Version = f.text("FV")
-	p.Gateway = Unit{f.text("GI"), f.text("GS"), f.text("GV")}
+	p.Gateway = Component{f.text("GI"), f.text("GS"), f.text("GV")}
 	p.Page = parsePage(&f)
 	p.MeterVendor = f.text("MV")
-	p.Meter = Unit{f.text("MM"), f.text("MS"), f.text("MF")}
+	p.Meter = Component{f.text("MM"), f.text("MS"), f.text("MF")}
 	p.hasUser = f.has("IS")
 	p.User = User{f.bool("IS"), f.text("IL"), f.texts("IF", 4), f.text("IT"), f.text("ID")}
-	p.TariffText, p.ControllerVer = f.text("TT"), f.text("CCV")
+	p.TariffText, p.ControllerVersion = f.text("TT"), f.text("CCV")
 	p.PointType, p.PointID = f.text("CT"), f.text("CI")
 	p.compensatesLoss = f.has("LC")
 	// Table 3 demands MS; meters whose gateway signs leave it out, as "Relation of Serial Numbers" allows.
