@@ -24,9 +24,10 @@ var uses = map[string]string{
 	".":                    "sig",
 	"sig":                  "",
 	"tariff":               ".",
+	"ocmf":                 ".",
 	"device":               ". audit sig",
 	"device/devicemqtt":    ". device",
-	"audit":                ". sig tariff",
+	"audit":                ". ocmf sig tariff",
 	"examples/device-http": ". device sig",
 	"examples/device-mqtt": ". device device/devicemqtt sig",
 
@@ -36,8 +37,8 @@ var uses = map[string]string{
 	"internal/archive":                 ". internal/kv",
 	"internal/archive/dir":             "",
 	"internal/tilelog":                 ". internal/kv",
-	"internal/ledger":                  ". sig tariff internal/kv",
-	"internal/ledger/ledgertest":       ". sig tariff",
+	"internal/ledger":                  ". ocmf sig tariff internal/kv",
+	"internal/ledger/ledgertest":       ". ocmf sig tariff",
 	"internal/consensus":               ".",
 	"internal/consensus/consensustest": ". internal/consensus",
 	"internal/consensus/solo":          ". internal/consensus",
@@ -63,7 +64,7 @@ var uses = map[string]string{
 	"internal/ingest/mapping":            ". internal/ingest",
 	"internal/ingest/mqttd":              ". internal/ingest",
 	"internal/ingest/httpd":              ". sig internal/ingest",
-	"internal/api": ". audit sig tariff internal/archive internal/consensus internal/export internal/kv internal/ledger internal/replica " +
+	"internal/api": ". audit ocmf sig tariff internal/archive internal/consensus internal/export internal/kv internal/ledger internal/replica " +
 		"internal/snapshot/dir internal/tilelog",
 	"internal/dashboard":             "",
 	"internal/dashboard/browsertest": "",
@@ -131,6 +132,7 @@ var never = map[string]struct{ std, except string }{
 	".":                       {std: "time net os math/rand crypto/rand"},
 	"sig":                     {std: "time net os math/rand"},
 	"tariff":                  {std: "time net os math/rand crypto/rand", except: "zoneof.go"}, // makes a zone's data, before it is signed
+	"ocmf":                    {std: "time net os math/rand crypto/rand"},
 	"internal/ledger":         {std: "time net os math/rand crypto/rand"},
 	"internal/archive":        {std: "time net os math/rand crypto/rand"},
 	"internal/consensus":      {std: "time net os math/rand"},

@@ -45,6 +45,7 @@ type world struct {
 	// witnesses cosign every checkpoint, in the order in which their keys stand in a proof.
 	witnesses []*lamppost.Cosigner
 	epochs    map[lamppost.DeviceID]uint32 // of the keys
+	meters    map[lamppost.DeviceID]*meter // that sign by themselves
 }
 
 type seat struct {
@@ -230,7 +231,8 @@ func (w *world) rotate(id lamppost.DeviceID, consent bool) (former func()) {
 	must(w.t, err)
 	w.keys[id] = next
 	salt := w.salt()
-	b := lamppost.DeviceBody{ID: id, Owner: "stadtwerk", Suite: next.Suite(), Key: next.Public().Bytes(), KeyEpoch: w.epochs[id], Salt: salt[:]}
+	b := lamppost.DeviceBody{ID: id, Owner: "stadtwerk", Suite: next.Suite(), Key: next.Public().Bytes(), KeyEpoch: w.epochs[id], Salt: salt[:],
+		MeterKey: w.meters[id].public()}
 	if consent {
 		c := lamppost.KeyChange{ID: string(id), Epoch: epoch, Next: b.KeyEpoch, Suite: b.Suite, Key: b.Key}
 		b.Consent, err = c.Sign(w.network, lamppost.PurposeDeviceKey, key)
@@ -245,7 +247,7 @@ func (w *world) sign(id lamppost.DeviceID, readings ...lamppost.Reading) []byte 
 	w.t.Helper()
 	w.numbers[id]++
 	r := lamppost.Report{Device: id, KeyEpoch: w.epochs[id], Seq: lamppost.Seq{N: w.numbers[id]}, Flags: lamppost.FlagBilling | w.flags[id],
-		TimeQuality: lamppost.TimeSynchronised, Readings: readings}
+		TimeQuality: lamppost.TimeSynchronised, Readings: readings, Meter: w.meters[id].records(readings)}
 	raw, err := lamppost.SignReport(&r, w.network, w.keys[id])
 	must(w.t, err)
 	return raw
@@ -260,10 +262,11 @@ func (w *world) segment(raws ...[]byte) {
 		var r lamppost.Report
 		must(w.t, r.Decode(raw))
 		readings += len(r.Readings)
+		given := w.meters[r.Device].gives(&r)
 		for j, x := range r.Readings {
 			at, _ := lamppost.SnapToEdge(x.Time)
 			k := reg{r.Device, x.Name}
-			w.signed[k] = append(w.signed[k], tariff.Edge{Time: at, Value: x.Value, Quality: x.Quality,
+			w.signed[k] = append(w.signed[k], tariff.Edge{Time: at, Value: x.Value, Quality: x.Quality, MeterSigned: given != nil && given[j],
 				Source: tariff.Source{Height: w.height + 1, Report: uint32(i), Record: uint32(j)}})
 		}
 	}

@@ -317,8 +317,21 @@ func (d *Device) Report(readings ...lamppost.Reading) (lamppost.Seq, error) {
 	return seq, d.enqueue(seq, raw, d.cfg.Durability == SyncEvery)
 }
 
+// ReportMetered is Report for registers that a meter signed by itself, with its records in the Open Charge Metering Format as they
+// came: a billing report, in the queue durably. Each record gives at least one of the readings, with the record's own
+// time and value; see docs/devices.md.
+func (d *Device) ReportMetered(records []lamppost.MeterRecord, readings ...lamppost.Reading) (lamppost.Seq, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	seq, raw, err := d.sign(lamppost.FlagBilling, readings, records...)
+	if err != nil {
+		return lamppost.Seq{}, err
+	}
+	return seq, d.enqueue(seq, raw, true)
+}
+
 // sign makes a report with the next number. The caller holds d.mu.
-func (d *Device) sign(flags uint32, readings []lamppost.Reading) (lamppost.Seq, []byte, error) {
+func (d *Device) sign(flags uint32, readings []lamppost.Reading, meter ...lamppost.MeterRecord) (lamppost.Seq, []byte, error) {
 	if err := d.usable(); err != nil {
 		return lamppost.Seq{}, nil, err
 	}
@@ -331,7 +344,7 @@ func (d *Device) sign(flags uint32, readings []lamppost.Reading) (lamppost.Seq, 
 	}
 	raw, err := lamppost.SignReport(&lamppost.Report{
 		Device: d.cfg.ID, KeyEpoch: d.epoch, Seq: seq, Flags: flags, TimeQuality: d.cfg.TimeQuality(),
-		BootID: d.numbers.boot, MonoMS: uint64(max(0, d.cfg.Now().Sub(d.opened).Milliseconds())), Readings: readings,
+		BootID: d.numbers.boot, MonoMS: uint64(max(0, d.cfg.Now().Sub(d.opened).Milliseconds())), Readings: readings, Meter: meter,
 	}, d.cfg.Network, d.key)
 	if err != nil {
 		return seq, nil, err // nothing has left this function, so the number is still unused

@@ -18,6 +18,8 @@ type Edge struct {
 	Estimated bool   `cbor:"4,keyasint,omitempty" json:"estimated,omitempty"`
 	Source    Source `cbor:"5,keyasint" json:"source"`                 // the reading; of an estimated edge the one before
 	Next      Source `cbor:"6,keyasint,omitzero" json:"next,omitzero"` // of an estimated edge the reading after
+	// MeterSigned: a record that the meter itself signed gives the same value at the reading's time.
+	MeterSigned bool `cbor:"7,keyasint,omitempty" json:"meter_signed,omitempty"`
 }
 
 // A Source says where a signed reading stands in the ledger.

@@ -119,7 +119,8 @@ type Device struct {
 	Safety      string                    `json:"safety"`
 	Suite       string                    `json:"suite"`
 	Assurance   string                    `json:"assurance"`
-	Last        lamppost.TimeMS           `json:"last_ms"` // when its last report came; 0: none yet
+	MeterKey    []byte                    `json:"meter_key,omitempty"` // of a meter that signs by itself
+	Last        lamppost.TimeMS           `json:"last_ms"`             // when its last report came; 0: none yet
 	Online      bool                      `json:"online"`
 	Quarantined string                    `json:"quarantined"` // why; empty: it is not
 	Balance     map[string]lamppost.Micro `json:"balance"`     // by currency
@@ -286,6 +287,13 @@ type NewDevice struct {
 	Name   string            `json:"name"`
 	Site   string            `json:"site"`
 	Safety string            `json:"safety"` // life, public, essential or ordinary; empty: essential
+	// MeterKey is the public key of a meter that signs by itself, as [ocmf.ParsePublicKeyText] reads it; mostly empty.
+	MeterKey string `json:"meter_key,omitempty"`
+}
+
+// NewToken may be sent with POST /api/devices/{id}/token.
+type NewToken struct {
+	MeterKey string `json:"meter_key,omitempty"` // of another meter; empty: as before
 }
 
 // A DeviceToken answers POST /api/devices and /api/devices/{id}/token. The token is shown this once.

@@ -252,8 +252,12 @@ func (s *State) applyReport(tx *lamppost.Transaction, i int) (lamppost.Outcome, 
 	if ahead(r, s.time) {
 		return outcome(lamppost.CodeAhead, "a synchronised clock more than a day ahead of the ledger"), nil
 	}
+	given, err := d.meterGives(r, s.time)
+	if err != nil {
+		return outcome(lamppost.CodeBadEvidence, err.Error()), nil
+	}
 	s.take(d, r, &tx.Items[i], recent{seq: r.Seq, id: short, height: s.height, tx: s.index, report: uint32(i)})
-	return lamppost.Outcome{}, s.edges(d, r, uint32(i))
+	return lamppost.Outcome{}, s.edges(d, r, uint32(i), given)
 }
 
 // notTogether says why a report of a half-aggregate is not taken.
@@ -382,8 +386,9 @@ func (s *State) touch(d *device) {
 	}
 }
 
-// edges keeps the registers of a billing report. The first value of an edge that is not faulty stays.
-func (s *State) edges(d *device, r *lamppost.Report, report uint32) error {
+// edges keeps the registers of a billing report. The first value of an edge that is not faulty stays. given marks the readings
+// that the device's meter signed too; it may be nil.
+func (s *State) edges(d *device, r *lamppost.Report, report uint32, given []bool) error {
 	if !r.Billing() {
 		return nil
 	}
@@ -399,7 +404,7 @@ func (s *State) edges(d *device, r *lamppost.Report, report uint32) error {
 		} else if !errors.Is(err, kv.ErrNotFound) {
 			return err
 		}
-		e := tariff.Edge{Time: at, Value: x.Value, Quality: x.Quality,
+		e := tariff.Edge{Time: at, Value: x.Value, Quality: x.Quality, MeterSigned: given != nil && given[i],
 			Source: tariff.Source{Height: s.height, Tx: s.index, Report: report, Record: uint32(i)}}
 		s.put(k, lamppost.Marshal(e))
 	}

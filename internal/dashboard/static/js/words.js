@@ -8,6 +8,7 @@ const codes = {
   too_old: 'too old', clock_ahead: 'clock ahead', float_billed: 'inexact meter value', quarantined: 'in quarantine',
   forbidden: 'not allowed', bad_transaction: 'unreadable order', expired: 'came too late', exists: 'already there',
   no_funds: 'over the credit limit', not_ready: 'not ready yet', busy: 'too busy, sent again later',
+  bad_evidence: 'not what the meter signed',
 };
 
 export const codeWords = (code) => codes[code] ?? String(code).replaceAll('_', ' ');
