@@ -121,7 +121,7 @@ func (s checkedSnapshot) Scan(from, to []byte, fn func(key, val []byte) error) e
 // Apply implements kv.Store.
 func (d *disk) Apply(b *kv.Batch) error {
 	d.keep()
-	fault := d.next
+	fault, tried := d.next, d.Applies()
 	err := d.Faulty.Apply(b)
 	if errors.Is(err, kv.ErrInjected) {
 		d.w.result.Faults++
@@ -132,7 +132,9 @@ func (d *disk) Apply(b *kv.Batch) error {
 			d.tear(b)
 		}
 	}
-	d.heal(b)
+	if fault != kv.Fails && d.Applies() > tried {
+		d.heal(b)
+	}
 	return err
 }
 

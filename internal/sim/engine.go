@@ -15,7 +15,7 @@ import (
 const (
 	maxInFlight = 3  // blocks of a leader that are not applied yet, where members do not look at a block before they vote
 	maxWire     = 96 // messages between members under way; then the oldest is lost
-	patience    = 8  // ticks without a word from a leader until a member would lead, and up to as many more
+	patience    = 5  // ticks without a word from a leader until a member would lead, and up to as many more
 	lease       = 12 // ticks without a word from enough members until a leader ends
 )
 

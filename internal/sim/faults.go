@@ -15,10 +15,10 @@ func (w *world) together() {
 			}
 		}
 	}
-	for range 3 + w.rng.IntN(4) {
+	for range 6 + w.rng.IntN(6) {
 		w.engines()
 	}
-	if w.chance(30) {
+	if w.chance(20) {
 		w.partition()
 	}
 }

@@ -29,7 +29,7 @@ type Options struct {
 	Seed    uint64
 	Members int             // 0: 1
 	Engine  lamppost.Engine // what several members order by
-	Steps   int             // things that happen before the world calms down; 0: 600 with one member, 300 with several
+	Steps   int             // things that happen before the world calms down; 0: 300 with one member, 150 with several
 
 	// Broken makes the members break a rule, to see that the checks notice.
 	Broken Rule
@@ -61,19 +61,36 @@ var RuleNames = [...]string{"none", "ack-after-commit", "atomic-writes", "durabl
 
 // A Result is what happened in a run that kept every rule.
 type Result struct {
-	Blocks, Reports, Resent, Refused, PutOff, Halved, Orders, Invoices, Rotated, Revoked, Crashes, Faults, Checkpoints int
+	Blocks      int `json:"blocks"` // at each member
+	Reports     int `json:"reports"`
+	Resent      int `json:"resent"`
+	Refused     int `json:"refused"`
+	PutOff      int `json:"put_off"`
+	Halved      int `json:"halved"`
+	Orders      int `json:"orders"`
+	Invoices    int `json:"invoices"`
+	Rotated     int `json:"rotated"`
+	Revoked     int `json:"revoked"`
+	Crashes     int `json:"crashes"`
+	Faults      int `json:"faults"` // writes that failed
+	Checkpoints int `json:"checkpoints"`
 
-	// Of several members: packets that arrived, elections won, partitions, snapshots taken and restored, times a disk had lied
-	// or an engine's log could not be read, stores that began anew.
-	Packets, Leaders, Partitions, Snapshots, Restored, Lost, Emptied int
+	// Of several members.
+	Packets    int `json:"packets"` // that arrived
+	Leaders    int `json:"leaders"` // elections won
+	Partitions int `json:"partitions"`
+	Snapshots  int `json:"snapshots"`
+	Restored   int `json:"restored"`
+	Lost       int `json:"lost"`    // times a disk had lied, or an engine's log could not be read
+	Emptied    int `json:"emptied"` // stores that began anew
 
-	Root  lamppost.Hash
-	Trace lamppost.Hash // over all that happened, in its order
+	Root  lamppost.Hash `json:"root,omitzero"`
+	Trace lamppost.Hash `json:"trace,omitzero"` // over all that happened, in its order
 }
 
 const (
-	aloneSteps   = 600
-	togetherStep = 300
+	aloneSteps   = 300
+	togetherStep = 150
 	calmSteps    = 2_000 // within which a world without faults must have finished its work
 	unhurried    = 8     // rounds of these that several members have for an answer
 	traceLines   = 60

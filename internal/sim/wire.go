@@ -177,7 +177,7 @@ func (e *engine) append(p *packet) error {
 // votesFor says whether this member votes for a block: always under raft, under comet once all before it is applied and the App
 // takes it.
 func (e *engine) votesFor(p *packet, i uint64, in *entry) (bool, error) {
-	if !e.w.accepts() || len(in.Txs) == 0 || i <= p.commit {
+	if !e.w.accepts() || len(in.Txs) == 0 || i <= max(p.commit, uint64(e.last.Cursor)) {
 		return true, nil
 	}
 	e.commit = max(e.commit, min(p.commit, i-1))
