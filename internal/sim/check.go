@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/lamppost/lamppost"
@@ -77,6 +78,11 @@ type fact struct {
 	body lamppost.Hash // of transactions and outcomes
 }
 
+// String is for the error.
+func (f fact) String() string {
+	return fmt.Sprintf("at %d with root %v and body %v", f.time, f.root, f.body)
+}
+
 // A watched App remembers what was applied, which shows in the store even if the process dies before it is told so.
 type watched struct {
 	*replica.Replica
@@ -115,7 +121,7 @@ func (w *world) committed(m *member, h lamppost.Height) {
 	switch {
 	case int(h) <= len(w.chain.facts):
 		if had := w.chain.facts[h-1]; had != b.fact {
-			w.violate("block %d is %+v at %s; elsewhere it was %+v", h, b.fact, m.id, had)
+			w.violate("block %d of %s is %v; elsewhere it is %v", h, m.id, b.fact, had)
 		}
 	case int(h) > len(w.chain.facts)+1 || b.res == nil:
 		w.violate("%s committed block %d, and nobody block %d", m.id, h, len(w.chain.facts)+1)

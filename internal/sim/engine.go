@@ -116,7 +116,7 @@ func (e *engine) rest() { e.wait = patience + e.w.rng.IntN(patience) }
 func (e *engine) leads() bool { return e.leader == e.m.i }
 
 func (e *engine) quorum() int {
-	if e.w.o.Broken == Majority && !e.w.accepts() {
+	if e.w.o.Broken == Majority {
 		return 1
 	}
 	return e.w.o.Engine.Consent(len(e.w.members))

@@ -80,10 +80,12 @@ func (m *member) empty() {
 
 // renew gives a member another id for its engine, with an empty log. Its store may stay: it is of what was committed.
 func (m *member) renew() {
-	if m.w.o.Broken == LossNoticed && !m.wal.found {
+	if m.wal.found || m.w.o.Broken != LossNoticed {
+		m.wal.set(kv.NewMem())
+	}
+	if m.w.o.Broken == LossNoticed {
 		return
 	}
-	m.wal.set(kv.NewMem())
 	m.seat++
 	m.lost = true
 	if m.w.chance(2) {

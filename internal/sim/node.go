@@ -1,8 +1,6 @@
 package sim
 
 import (
-	"fmt"
-
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/consensus"
 	"github.com/lamppost/lamppost/internal/consensus/solo"
@@ -224,6 +222,3 @@ func (n *node) land(w *world, f flight) {
 		f.core.Reply(d)
 	}
 }
-
-// String names the member.
-func (n *node) String() string { return fmt.Sprint(n.m.id) }
