@@ -22,9 +22,9 @@ var regressions = []struct {
 	sim.Options
 }{
 	{"a key changed while a checked segment was under way", sim.Options{Seed: 2, Steps: 600}},
-	{"a member that lagged refused reports under a key it had not heard of", sim.Options{Seed: 2, Members: 3, Engine: lamppost.Raft, Steps: 400}},
+	{"a member that lagged refused reports under a key it had not heard of", sim.Options{Seed: 156, Members: 3, Engine: lamppost.Raft, Steps: 150}},
 	{"a block was durable and the write that made it so had failed", sim.Options{Seed: 1, Steps: 600}},
-	{"a store that began anew published an empty log", sim.Options{Seed: 15, Members: 4, Engine: lamppost.Comet, Steps: 400}},
+	{"a store that began anew published an empty log", sim.Options{Seed: 171, Members: 4, Engine: lamppost.Comet, Steps: 150}},
 	{"a failed write was thought to have replaced what rotted", sim.Options{Seed: 109, Members: 4, Engine: lamppost.Comet, Steps: 150}},
 	{"a member with a new log was asked about a block it had applied", sim.Options{Seed: 175, Members: 4, Engine: lamppost.Comet, Steps: 150}},
 }
