@@ -32,6 +32,7 @@ type hand struct {
 	events  chan event
 	states  chan takenState
 	wrote   chan *given
+	find    func(p2p.ID) p2p.Peer // who is connected; nil: it is not
 
 	wanted    atomic.Int64 // the block after which the App's state shall be taken; 0: none
 	giving    atomic.Bool  // a file here holds this member's state
@@ -117,6 +118,7 @@ type given struct {
 func newHand(n *node, m *machine) *hand {
 	h := &hand{cfg: n.cfg, node: n, machine: m, events: make(chan event, handEvents), states: make(chan takenState, 1), wrote: make(chan *given, 1),
 		askers: map[p2p.ID]int64{}}
+	h.find = func(id p2p.ID) p2p.Peer { return h.Switch.Peers().Get(id) }
 	h.BaseReactor = *p2p.NewBaseReactor("Handover", h)
 	return h
 }
@@ -247,7 +249,7 @@ func (h *hand) asked(e event) {
 // tell tells all who asked that the state after a block is being written down.
 func (h *hand) tell(height int64) {
 	for id, at := range h.askers {
-		if p := h.Switch.Peers().Get(id); p != nil && at == height {
+		if p := h.find(id); p != nil && at == height {
 			say(p, message{Kind: sayTaking, Height: height})
 		}
 	}
@@ -255,7 +257,7 @@ func (h *hand) tell(height int64) {
 
 func (h *hand) askedFor(height int64) bool {
 	for id, at := range h.askers {
-		if at == height && h.Switch.Peers().Has(id) {
+		if at == height && h.find(id) != nil {
 			return true
 		}
 	}
@@ -293,7 +295,7 @@ func (h *hand) written(g *given) {
 	}
 	h.cfg.Log.Info("wrote the state for a member that is far behind", "block", g.height, "bytes", g.size)
 	for id, at := range h.askers {
-		if p := h.Switch.Peers().Get(id); p != nil && at == g.height {
+		if p := h.find(id); p != nil && at == g.height {
 			h.offer(p)
 		}
 	}

@@ -57,7 +57,7 @@ func (h *hand) trusted() (peers map[p2p.ID]p2p.Peer, need int) {
 	members := h.node.roster.members()
 	peers = map[p2p.ID]p2p.Peer{}
 	for _, m := range members {
-		if p := h.Switch.Peers().Get(nodeID(m.Key)); p != nil && m.ID != h.cfg.Member {
+		if p := h.find(nodeID(m.Key)); p != nil && m.ID != h.cfg.Member {
 			peers[p.ID()] = p
 		}
 	}
@@ -199,7 +199,7 @@ func (h *hand) open() {
 
 // more asks for parts, some before the former have come.
 func (h *hand) more() {
-	p := h.Switch.Peers().Get(h.from[0])
+	p := h.find(h.from[0])
 	for p != nil && h.sought < h.word.Size && h.sought < h.got+handAhead*handPartBytes {
 		if !say(p, message{Kind: askPart, Height: h.want, Offset: h.sought}) {
 			return
@@ -254,7 +254,7 @@ func (h *hand) accept() error {
 		}
 		h.file, h.done = nil, true
 		for id := range h.words {
-			if p := h.Switch.Peers().Get(id); p != nil {
+			if p := h.find(id); p != nil {
 				say(p, message{Kind: sayThanks, Height: h.want})
 			}
 		}
