@@ -2,11 +2,11 @@
 
 // Package comet is the engine of several members of whom fewer than a third may lie: CometBFT v0.38 in this process. It
 // joins comet's parts into a node, translates between ABCI and the port, and keeps what comet does not: an answer for
-// everybody who proposes, one error for whatever goes wrong, and an end with nothing left over. Comet decides the order and
-// the time; what a transaction means, and snapshots for members far behind, are others' business.
+// everybody who proposes, members who come and go, the others' state for one that is far behind, one error for whatever goes
+// wrong, and an end with nothing left over. Comet decides the order and the time; what a transaction means is others' business.
 //
-// Start reading at [Engine.Run], then at machine, which is the App in comet's eyes, and at proposals, which is whoever
-// proposes. docs/decisions/0010-comet.md has the reasons of every setting. A folder belongs to one engine at a time.
+// Start reading at [Engine.Run], then at machine, which is the App in comet's eyes, at proposals, which is whoever
+// proposes, and at hand, which gives and takes states. docs/decisions/0010-comet.md has the reasons of every setting. A folder belongs to one engine at a time.
 package comet
 
 import (

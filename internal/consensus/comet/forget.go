@@ -56,7 +56,7 @@ func (e *Engine) forget(n *node) error {
 	if e.settled = e.settled || n.settled(); !e.settled {
 		return nil
 	}
-	first, err := n.trimLog(base)
+	first, err := n.trimLog(base, n.disk.blocks.Height())
 	e.gone = max(e.gone, min(e.pruned, first)-1)
 	return err
 }
@@ -82,9 +82,10 @@ func (n *node) settled() bool {
 	return len(journals) == 1
 }
 
-// trimLog removes files of comet's log of messages that are about heights before base alone, and returns the first height that
-// what is left is about, 0 if it is not known. The file being written goes on as another, so that it can go later.
-func (n *node) trimLog(base int64) (first int64, err error) {
+// trimLog removes files of comet's log of messages that come before those about the last block, which comet may need, and returns the first
+// height that what is left is about, 0 if it is not known. If that is before base, the file being written goes on as another, so that it
+// can go later.
+func (n *node) trimLog(base, last int64) (first int64, err error) {
 	files, err := logFiles(filepath.Join(n.cfg.Dir, walDir))
 	if err != nil {
 		return 0, err
@@ -94,7 +95,7 @@ func (n *node) trimLog(base int64) (first int64, err error) {
 		if err != nil {
 			return 0, err
 		}
-		if next == 0 || next > base {
+		if next == 0 || next > last {
 			break
 		}
 		if err := os.Remove(files[0]); err != nil {
