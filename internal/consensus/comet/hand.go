@@ -343,6 +343,9 @@ func (h *hand) end() {
 	select {
 	case s := <-h.states:
 		s.app.Close()
+	default:
+	}
+	select {
 	case h.given = <-h.wrote:
 	default:
 	}
