@@ -36,13 +36,8 @@ func found(t *testing.T, engine string, n int) *crew {
 	dir := t.TempDir()
 	var cards, doors []string
 	for i := range n {
-		id := fmt.Sprintf("m%d", i+1)
-		c := &crash{t: t, dir: filepath.Join(dir, id), acked: map[string]bool{}, paid: map[string]bool{}, http: consensustest.FreeAddress(t), mqtt: consensustest.FreeAddress(t)}
-		card := w.lamppost("init", "member", id, "--org", "coop", "--address", consensustest.FreeAddress(t), "--url", "http://"+c.http, "--data", c.dir)
-		cards = append(cards, filepath.Join(dir, id+".yaml"))
-		if err := os.WriteFile(cards[i], card, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		c, card := w.seat(dir, fmt.Sprintf("m%d", i+1))
+		cards = append(cards, card)
 		doors = append(doors, "mqtt://"+c.mqtt)
 		w.members = append(w.members, c)
 	}
@@ -60,6 +55,17 @@ func found(t *testing.T, engine string, n int) *crew {
 		c.start()
 	}
 	return w
+}
+
+// seat makes a member's folder, and the file with its card.
+func (w *crew) seat(dir, id string) (c *crash, card string) {
+	c = &crash{t: w.t, dir: filepath.Join(dir, id), acked: map[string]bool{}, paid: map[string]bool{}, http: consensustest.FreeAddress(w.t), mqtt: consensustest.FreeAddress(w.t)}
+	text := w.lamppost("init", "member", id, "--org", "coop", "--address", consensustest.FreeAddress(w.t), "--url", "http://"+c.http, "--data", c.dir)
+	card = filepath.Join(dir, id+".yaml")
+	if err := os.WriteFile(card, text, 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	return c, card
 }
 
 func (w *crew) lamppost(args ...string) []byte {
@@ -98,12 +104,7 @@ func clusterCrash(t *testing.T, engine string, n int) {
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 3))
 	w := found(t, engine, n)
-	first := w.members[0]
-	w.until("the network works", func() bool {
-		ok, code := first.ask("POST", "/api/parties", map[string]string{"id": "zoe", "name": "Zoe"}, nil)
-		return ok || strings.HasPrefix(code, "exists")
-	})
-	first.setUp()
+	first := w.works()
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	for _, id := range []lamppost.DeviceID{"meter-a", "meter-b", "meter-c"} {
@@ -163,6 +164,71 @@ func clusterCrash(t *testing.T, engine string, n int) {
 	t.Logf("%d kills, %d reports acknowledged, the longest time without an acknowledgement %v", *clusterKills, len(first.acked), first.silence)
 	if len(roots) != 1 || size < 10 {
 		t.Errorf("at size %d the members have different logs: %v", size, roots)
+	}
+}
+
+// works waits until the network works, and sets it up for devices.
+func (w *crew) works() (first *crash) {
+	first = w.members[0]
+	w.until("the network works", func() bool {
+		ok, code := first.ask("POST", "/api/parties", map[string]string{"id": "zoe", "name": "Zoe"}, nil)
+		return ok || strings.HasPrefix(code, "exists")
+	})
+	first.setUp()
+	return first
+}
+
+// TestMembersComeAndGo lets a fifth member into a comet network of four and takes one out, while devices report over MQTT. Nobody is
+// started anew. The fifth takes part: with one of the others gone, nothing is ordered without it.
+func TestMembersComeAndGo(t *testing.T) {
+	t.Parallel()
+	w := found(t, "comet", 4)
+	first := w.works()
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	for _, id := range []lamppost.DeviceID{"meter-a", "meter-b"} {
+		wg.Go(func() { first.device(ctx, id) })
+	}
+	goesOn := func() {
+		t.Helper()
+		before := first.count()
+		w.until("devices are acknowledged", func() bool { return first.count() > before+10 })
+	}
+	goesOn()
+	fifth, card := w.seat(filepath.Dir(first.dir), "m5")
+	text, err := os.ReadFile(filepath.Join(first.dir, "network.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(fifth.dir, "network.yaml"), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fifth.start()
+	w.members = append(w.members, fifth)
+	w.lamppost("member", "add", card, "--data", first.dir)
+	for _, c := range w.members[1:3] { // three of four must agree
+		w.lamppost("member", "agree", "--data", c.dir)
+	}
+	w.until("the fifth takes orders", func() bool {
+		ok, code := fifth.ask("POST", "/api/parties", map[string]string{"id": "yan", "name": "Yan"}, nil)
+		return ok || strings.HasPrefix(code, "exists")
+	})
+	goesOn()
+	w.lamppost("member", "remove", "m4", "--data", fifth.dir)
+	for _, c := range w.members[:3] { // four of five
+		w.lamppost("member", "agree", "--data", c.dir)
+	}
+	goesOn()
+	w.members[3].stop()
+	w.members[2].kill()
+	w.members = append(w.members[:2], fifth)
+	goesOn()
+	cancel()
+	wg.Wait()
+	for _, c := range w.members {
+		c.stop()
 	}
 }
 

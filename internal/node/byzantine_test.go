@@ -86,7 +86,7 @@ func house(t *testing.T) (honest []*member, liar *member, face *twoFaced, seats 
 		doors[i] = consensustest.FreeAddress(t)
 	}
 	face = &twoFaced{addr: doors[3], node: "http://" + consensustest.FreeAddress(t)}
-	seats = foundedBy(t, lamppost.Comet, 4, time.Now().Add(-time.Second), func(i int) string { return "http://" + doors[i] })
+	seats = foundedAt(t, lamppost.Comet.String(), 4, time.Now().Add(-time.Second), func(i int) string { return "http://" + doors[i] })
 	face.key = seats[3].key
 	var all []*member
 	for i, s := range seats[:4] {

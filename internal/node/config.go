@@ -89,7 +89,7 @@ type Config struct {
 	NoFsync bool             `yaml:"-"` // for tests that do not cut the power
 	Keep    time.Duration    `yaml:"-"` // how often the archive looks for something to do; default 5s
 
-	ForgetEvery time.Duration `yaml:"-"` // how often the raft engine takes a snapshot and forgets its log; default 1h
+	ForgetEvery time.Duration `yaml:"-"` // how often raft takes a snapshot and forgets its log, default 1h; how long comet keeps blocks, default 12h
 }
 
 // A Witness is asked for cosignatures (C2SP tlog-witness).

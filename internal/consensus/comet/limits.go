@@ -23,4 +23,10 @@ const (
 
 	peerBytesPerSecond = 100 << 20 // sent to, and taken from, each member
 	maxPrunedAtOnce    = 64        // blocks forgotten after one commit
+
+	maxHandoverBytes = 256 << 20 // of comet's part of a handover, of which a header with 100 members takes 25 KB
+	handPartBytes    = 512 << 10 // of a handover in a message
+	handMessageBytes = 1 << 20   // of a message about handovers
+	handAhead        = 8         // parts that are asked for and have not come
+	handEvents       = 1024      // messages that wait; more are dropped, and asked for again
 )

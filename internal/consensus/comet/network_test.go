@@ -168,7 +168,8 @@ type seat struct {
 // seats makes members "a", "b", … on loopback that are not started.
 func seats(t testing.TB, n int) (all []*seat) {
 	t.Helper()
-	var members []comet.Member
+	var members []lamppost.Member
+	addresses := map[lamppost.MemberID]string{}
 	founded := lamppost.TimeMS(time.Now().UnixMilli())
 	for i := range n {
 		dir := t.TempDir()
@@ -176,13 +177,14 @@ func seats(t testing.TB, n int) (all []*seat) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		members = append(members, comet.Member{ID: lamppost.MemberID(rune('a' + i)), Address: consensustest.FreeAddress(t), Key: key})
-		all = append(all, &seat{t: t, app: newApp(), cfg: comet.Config{Member: members[i].ID, Dir: dir, Listen: members[i].Address, Network: "net",
+		members = append(members, lamppost.Member{ID: lamppost.MemberID(rune('a' + i)), Key: key})
+		addresses[members[i].ID] = consensustest.FreeAddress(t)
+		all = append(all, &seat{t: t, app: newApp(), cfg: comet.Config{Member: members[i].ID, Dir: dir, Listen: addresses[members[i].ID], Network: "net",
 			Founded:        founded,
 			ProposeTimeout: 300 * time.Millisecond, VoteTimeout: 50 * time.Millisecond, Now: func() lamppost.TimeMS { return lamppost.TimeMS(time.Now().UnixMilli()) }, Log: quiet(t)}})
 	}
 	for _, s := range all {
-		s.cfg.Members = members
+		s.cfg.Founders, s.cfg.Address = members, func(to lamppost.MemberID) string { return addresses[to] }
 	}
 	return all
 }
@@ -242,11 +244,12 @@ func (s *seat) must(tx string) consensus.Decision {
 
 // moved tells a seat another address of a member.
 func (s *seat) moved(id lamppost.MemberID, address string) {
-	s.cfg.Members = slices.Clone(s.cfg.Members)
-	for i := range s.cfg.Members {
-		if s.cfg.Members[i].ID == id {
-			s.cfg.Members[i].Address = address
+	before := s.cfg.Address
+	s.cfg.Address = func(to lamppost.MemberID) string {
+		if to == id {
+			return address
 		}
+		return before(to)
 	}
 }
 
