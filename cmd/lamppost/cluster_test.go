@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -18,6 +19,7 @@ import (
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/consensus/consensustest"
 	"github.com/lamppost/lamppost/internal/kv/pebble"
+	"github.com/lamppost/lamppost/internal/ledger"
 	"github.com/lamppost/lamppost/internal/tilelog"
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -30,20 +32,35 @@ type crew struct {
 	members []*crash
 }
 
-// found founds a network of so many members and starts them.
-func found(t *testing.T, engine string, n int) *crew {
+// A place is where a member runs and is found.
+type place struct {
+	engine, http, mqtt string // host:port
+	inside, flags      []string
+	tls                *tls.Config
+}
+
+// loopback gives so many members places on this machine.
+func loopback(t *testing.T, n int) (all []place) {
+	for range n {
+		all = append(all, place{engine: consensustest.FreeAddress(t), http: consensustest.FreeAddress(t), mqtt: consensustest.FreeAddress(t)})
+	}
+	return all
+}
+
+// found founds a network of a member at each place and starts them.
+func found(t *testing.T, engine string, places []place) *crew {
 	w := &crew{t: t}
 	dir := t.TempDir()
 	var cards, doors []string
-	for i := range n {
+	for i, p := range places {
 		id := fmt.Sprintf("m%d", i+1)
-		c := &crash{t: t, dir: filepath.Join(dir, id), acked: map[string]bool{}, paid: map[string]bool{}, http: consensustest.FreeAddress(t), mqtt: consensustest.FreeAddress(t)}
-		card := w.lamppost("init", "member", id, "--org", "coop", "--address", consensustest.FreeAddress(t), "--url", "http://"+c.http, "--data", c.dir)
+		c := &crash{t: t, dir: filepath.Join(dir, id), acked: map[string]bool{}, paid: map[string]bool{}, http: p.http, mqtt: p.mqtt, inside: p.inside, flags: p.flags, tls: p.tls}
+		card := w.lamppost("init", "member", id, "--org", "coop", "--address", p.engine, "--url", c.url(), "--data", c.dir)
 		cards = append(cards, filepath.Join(dir, id+".yaml"))
 		if err := os.WriteFile(cards[i], card, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		doors = append(doors, "mqtt://"+c.mqtt)
+		doors = append(doors, strings.Replace(strings.Replace(c.url(), "http", "mqtt", 1), c.http, c.mqtt, 1))
 		w.members = append(w.members, c)
 	}
 	file := filepath.Join(dir, "network.yaml")
@@ -58,6 +75,11 @@ func found(t *testing.T, engine string, n int) *crew {
 			t.Fatal(err)
 		}
 		c.start()
+		t.Cleanup(func() {
+			if c.cmd.ProcessState == nil {
+				c.kill()
+			}
+		})
 	}
 	return w
 }
@@ -97,7 +119,7 @@ func clusterCrash(t *testing.T, engine string, n int) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 3))
-	w := found(t, engine, n)
+	w := found(t, engine, loopback(t, n))
 	first := w.members[0]
 	w.until("the network works", func() bool {
 		ok, code := first.ask("POST", "/api/parties", map[string]string{"id": "zoe", "name": "Zoe"}, nil)
@@ -150,7 +172,8 @@ func clusterCrash(t *testing.T, engine string, n int) {
 	for _, c := range w.members {
 		c.stop()
 		c.acked, c.paid = first.acked, first.paid
-		size = min(size, w.check(c))
+		one, _ := w.check(c)
+		size = min(size, one)
 	}
 	roots := map[tlog.Hash]bool{}
 	for _, c := range w.members {
@@ -160,7 +183,8 @@ func clusterCrash(t *testing.T, engine string, n int) {
 		}
 		roots[root] = true
 	}
-	t.Logf("%d kills, %d reports acknowledged, the longest time without an acknowledgement %v", *clusterKills, len(first.acked), first.silence)
+	silence, _ := first.silence(first.acks[0].at, first.acks[len(first.acks)-1].at)
+	t.Logf("%d kills, %d reports acknowledged, the longest time without an acknowledgement %v", *clusterKills, len(first.acked), silence)
 	if len(roots) != 1 || size < 10 {
 		t.Errorf("at size %d the members have different logs: %v", size, roots)
 	}
@@ -191,15 +215,15 @@ func (w *crew) until(what string, ok func() bool) {
 	}
 }
 
-// check reads the folder of a stopped member and returns the size of its log.
-func (w *crew) check(c *crash) int64 {
+// check reads the folder of a stopped member and returns the size of its log, and where transfers stand.
+func (w *crew) check(c *crash) (int64, map[string]ledger.Place) {
 	store, err := pebble.Open(filepath.Join(c.dir, "db"), pebble.Options{})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	defer store.Close()
-	c.checkArchive(store)
-	return c.published().Size()
+	places := c.checkArchive(store)
+	return c.published().Size(), places
 }
 
 // published is the log in a member's folder.
