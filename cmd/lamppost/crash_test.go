@@ -369,10 +369,14 @@ func bodies(t *testing.T, folder string, store kv.Store) archive.View {
 	return archive.View{Reader: store, Packs: packs}
 }
 
-// silence is the longest time in a span in which nobody was acknowledged anything, and in which some device was not.
+// silence is the longest time in a span in which nobody was acknowledged anything, and in which some device was not. What comes after
+// the last acknowledgement does not count.
 func (c *crash) silence(from, to time.Time) (all, one time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if end := c.acks[len(c.acks)-1].at; end.Before(to) {
+		to = end
+	}
 	last, each := from, map[lamppost.DeviceID]time.Time{}
 	for _, a := range c.acks {
 		each[a.id] = from
