@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -96,11 +97,18 @@ func (w *crew) lamppost(args ...string) []byte {
 
 // leader is the member that leads, or nil.
 func (w *crew) leader() *crash {
-	for _, c := range w.members {
-		var s struct{ Engine struct{ Role string } }
-		if ok, _ := c.ask("GET", "/api/status", nil, &s); ok && s.Engine.Role == "leader" {
-			return c
-		}
+	led := make([]bool, len(w.members))
+	var wg sync.WaitGroup
+	for i, c := range w.members {
+		wg.Go(func() {
+			var s struct{ Engine struct{ Role string } }
+			ok, _ := c.ask("GET", "/api/status", nil, &s)
+			led[i] = ok && s.Engine.Role == "leader"
+		})
+	}
+	wg.Wait()
+	if i := slices.Index(led, true); i >= 0 {
+		return w.members[i]
 	}
 	return nil
 }

@@ -259,7 +259,7 @@ func (l *lab) close() {
 	}
 }
 
-// sweepLabs removes namespaces that a test left which was killed. Their devices went with its process.
+// sweepLabs ends what runs in namespaces that a test left which was killed, and removes them. Their devices went with its process.
 func sweepLabs() {
 	out, err := exec.Command("ip", "netns", "list").Output()
 	if err != nil {
@@ -272,6 +272,12 @@ func sweepLabs() {
 			continue
 		}
 		if pid, err := strconv.ParseInt(rest[:len(rest)-2], 36, 32); err == nil && syscall.Kill(int(pid), 0) == syscall.ESRCH {
+			left, _ := exec.Command("ip", "netns", "pids", name).Output()
+			for _, word := range strings.Fields(string(left)) {
+				if pid, err := strconv.Atoi(word); err == nil {
+					syscall.Kill(pid, syscall.SIGKILL)
+				}
+			}
 			run("ip", "netns", "del", name)
 		}
 	}

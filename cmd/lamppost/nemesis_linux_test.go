@@ -60,22 +60,26 @@ func TestNemesis(t *testing.T) {
 func TestOneFault(t *testing.T) {
 	t.Parallel()
 	const waits = 15 * time.Second // a device's connection to a host that does not answer
+	type one struct {
+		kind string
+		by   time.Duration
+		most time.Duration
+	}
 	for _, c := range []struct {
 		engine  string
 		members int
-		faults  map[string]time.Duration
+		faults  []one
 	}{
-		{"raft", 3, map[string]time.Duration{"kill": 3 * time.Second, "isolated leader": 3 * time.Second}},
-		{"comet", 4, map[string]time.Duration{"kill": waits, "clock": waits}},
+		{"raft", 3, []one{{"kill", 0, 3 * time.Second}, {"isolated leader", 0, 3 * time.Second}, {"clock", 2 * time.Hour, 3 * time.Second}}},
+		{"comet", 4, []one{{"kill", 0, waits}, {"clock", -10 * time.Minute, waits}}},
 	} {
 		t.Run(c.engine, func(t *testing.T) {
 			t.Parallel()
 			x := summon(t, c.engine, c.members, 1)
 			for range *oneFaults {
-				for _, k := range kinds {
-					if most := c.faults[k.name]; most > 0 {
-						x.alone(k, most)
-					}
+				for _, o := range c.faults {
+					i := slices.IndexFunc(kinds, func(k kind) bool { return k.name == o.kind })
+					x.alone(&fault{kind: kinds[i], by: o.by, pick: x.rnd.IntN(1 << 20)}, o.most)
 				}
 			}
 			x.settled()
@@ -85,20 +89,19 @@ func TestOneFault(t *testing.T) {
 }
 
 // alone lets a fault last until devices are acknowledged again, and then a moment, and looks what it cost.
-func (x *nemesis) alone(k kind, most time.Duration) {
+func (x *nemesis) alone(f *fault, most time.Duration) {
 	x.until("all is well", x.more(200))
-	f := &fault{kind: k, by: -10 * time.Minute, pick: x.rnd.IntN(1 << 20)}
 	from := time.Now()
 	x.begin(f)
 	time.Sleep(4 * time.Second) // longer than it may cost
 	x.until("devices are acknowledged by the others", x.more(100))
 	all, one := x.members[0].silence(from, time.Now())
-	x.t.Logf("%s: the longest silence for all devices %.2f s, for one of them %.2f s", k.name, all.Seconds(), one.Seconds())
+	x.t.Logf("%s: the longest silence for all devices %.2f s, for one of them %.2f s", f.kind.name, all.Seconds(), one.Seconds())
 	if *oneFaults == 1 {
 		most *= 3 // other tests run on the same processors
 	}
 	if one > most {
-		x.t.Errorf("%s cost a device %v without an acknowledgement, more than %v", k.name, one, most)
+		x.t.Errorf("%s cost a device %v without an acknowledgement, more than %v", f.kind.name, one, most)
 	}
 	x.end(f)
 }
@@ -214,7 +217,7 @@ var kinds = []kind{
 	{name: "stop", leader: true, begin: func(x *nemesis, f *fault) { x.signal(f, syscall.SIGSTOP) }, end: func(x *nemesis, f *fault) { x.signal(f, syscall.SIGCONT) }},
 	{name: "slow disk", leader: true, begin: (*nemesis).slowDisk, end: (*nemesis).fastDisk},
 	{name: "clock", leader: true, begin: func(x *nemesis, f *fault) { x.setClock(f, f.by) }, end: func(x *nemesis, f *fault) { x.setClock(f, 0) }},
-	{name: "clock any", begin: func(x *nemesis, f *fault) { x.setClock(f, -f.by) }, end: func(x *nemesis, f *fault) { x.setClock(f, 0) }},
+	{name: "clock any", begin: func(x *nemesis, f *fault) { x.setClock(f, f.by) }, end: func(x *nemesis, f *fault) { x.setClock(f, 0) }},
 }
 
 // half divides the members, in raft a minority from a majority, in comet two from two.
@@ -261,7 +264,7 @@ func (x *nemesis) plan(whole time.Duration) (all []*fault) {
 			order = x.rnd.Perm(len(kinds))
 		}
 		f := &fault{kind: kinds[order[0]], at: at, ends: at + time.Duration(1500+x.rnd.IntN(3500))*time.Millisecond, pick: x.rnd.IntN(1 << 20)}
-		f.by = []time.Duration{2 * time.Second, time.Minute, 10 * time.Minute, -3 * time.Second, -2 * time.Minute}[x.rnd.IntN(5)]
+		f.by = []time.Duration{2 * time.Second, time.Minute, 2 * time.Hour, -3 * time.Second, -10 * time.Minute}[x.rnd.IntN(5)]
 		order = order[1:]
 		if f.ends > whole {
 			return all
@@ -274,26 +277,28 @@ func (x *nemesis) plan(whole time.Duration) (all []*fault) {
 	}
 }
 
-// rage does what was planned.
+// rage does what was planned. A fault lasts as long as it should, also if it begins late.
 func (x *nemesis) rage(plan []*fault) {
-	type step struct {
-		at time.Duration
-		do func()
-	}
-	var steps []step
-	for _, f := range plan {
-		steps = append(steps, step{f.at, func() { x.begin(f) }}, step{f.ends, func() { x.end(f) }})
-	}
-	slices.SortStableFunc(steps, func(a, b step) int { return cmp.Compare(a.at, b.at) })
-	for _, s := range steps {
-		time.Sleep(s.at - time.Since(x.begun)) // the moment is the test
-		s.do()
+	for len(plan)+len(x.active) > 0 {
+		first := func(a, b *fault) int { return cmp.Compare(a.ends, b.ends) }
+		if len(x.active) > 0 && (len(plan) == 0 || slices.MinFunc(x.active, first).ends <= plan[0].at) {
+			f := slices.MinFunc(x.active, first)
+			x.wait(f.ends)
+			x.end(f)
+			continue
+		}
+		x.wait(plan[0].at)
+		x.begin(plan[0])
+		plan = plan[1:]
 	}
 }
 
+func (x *nemesis) wait(until time.Duration) { time.Sleep(until - time.Since(x.begun)) } // the moment is the test
+
 func (x *nemesis) begin(f *fault) {
 	f.member = x.victim(f)
-	f.at = time.Since(x.begun)
+	lasts, now := f.ends-f.at, time.Since(x.begun)
+	f.at, f.ends = now, now+lasts
 	if f.kind.begin != nil {
 		f.kind.begin(x, f)
 	}

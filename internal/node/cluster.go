@@ -110,7 +110,7 @@ func (n *Node) openRaft(is *lamppost.Network) (consensus.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg := raft.Config{Network: n.cfg.Network, Member: n.cfg.Member, Dir: filepath.Join(n.cfg.Data, folder.Raft), Address: n.address, Now: n.now, Log: n.cfg.Log,
+	cfg := raft.Config{Network: n.cfg.Network, Member: n.cfg.Member, Dir: filepath.Join(n.cfg.Data, folder.Raft), Address: n.address, Now: n.clock, Log: n.cfg.Log,
 		SnapshotEvery: n.cfg.ForgetEvery}
 	for _, m := range founding.Members {
 		cfg.Founders = append(cfg.Founders, m.ID)

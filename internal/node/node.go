@@ -80,6 +80,7 @@ type Node struct {
 	agreed  atomic.Pointer[api.Cosigned]
 	asks    *http.Client // of other members' HTTP doors
 	others  atomic.Pointer[[]api.MemberState]
+	clocks  clocks
 
 	broker   *brokerd.Client // nil: none is configured
 	policy   lamppost.Policy
@@ -275,7 +276,7 @@ func (n *Node) expiry() lamppost.TimeMS {
 
 // sign makes a transaction of this member.
 func (n *Node) sign(t lamppost.TxType, body any) (*lamppost.Transaction, error) {
-	o := lamppost.Order{Type: t, ExpiryTime: n.now() + n.expiry(), Body: lamppost.Marshal(body)}
+	o := lamppost.Order{Type: t, ExpiryTime: n.clock() + n.expiry(), Body: lamppost.Marshal(body)}
 	var seed lamppost.Seed
 	rand.Read(o.Nonce[:]) // never fails
 	rand.Read(seed[:])

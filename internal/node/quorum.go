@@ -214,7 +214,7 @@ func (n *Node) askCheckpoint(ctx context.Context, m lamppost.Member, c api.Cosig
 // watchEvery is how often the other members are asked how they do.
 const watchEvery = 2 * time.Second
 
-// watchMembers asks the other members how they do, for people to see.
+// watchMembers asks the other members how they do, for people to see, and what time it is.
 func (n *Node) watchMembers(ctx context.Context) error {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
@@ -232,6 +232,7 @@ func (n *Node) watchMembers(ctx context.Context) error {
 		}
 		wg.Wait()
 		n.others.Store(&list)
+		n.tellClock()
 		select {
 		case <-ctx.Done():
 			return nil
@@ -264,6 +265,7 @@ func (n *Node) lookAt(ctx context.Context, m *api.MemberState) {
 		return
 	}
 	m.Role, m.Height, m.Size, m.Certificate, m.Seen = said.Role, said.Height, said.Size, said.Certificate, n.now()
+	n.clocks.hear(m.ID, said.Seen)
 }
 
 // otherMembers is how they did when they were asked last.
