@@ -327,7 +327,7 @@ func (l *lab) certify() error {
 	dir := l.t.TempDir()
 	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	l.config = filepath.Join(dir, "node.yaml")
-	text := fmt.Sprintf("tls_cert: %s/cert.pem\ntls_key: %s/key.pem\nmember_ca: %s/cert.pem\n", dir, dir, dir)
+	text := fmt.Sprintf("tls_cert: %s/cert.pem\ntls_key: %s/key.pem\n", dir, dir)
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(cert)
 	l.roots = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -242,6 +244,7 @@ func (x *nemesis) setClock(f *fault, by time.Duration) {
 func (x *nemesis) slowDisk(f *fault) {
 	f.strace = exec.Command("strace", "-f", "-p", fmt.Sprint(x.members[f.member].cmd.Process.Pid), "-o", "/dev/null", "-e", "trace=fsync,fdatasync",
 		"-e", "inject=fsync,fdatasync:delay_exit=200000") // microseconds
+	f.strace.Stderr = new(bytes.Buffer)
 	if f.skipped = f.strace.Start(); f.skipped != nil {
 		f.strace = nil
 	}
@@ -251,6 +254,9 @@ func (x *nemesis) fastDisk(f *fault) {
 	if f.strace != nil {
 		f.strace.Process.Signal(os.Interrupt)
 		f.strace.Wait()
+		if text := f.strace.Stderr.(*bytes.Buffer).String(); strings.Contains(text, "ptrace(") {
+			f.skipped = errors.New(strings.TrimSpace(text))
+		}
 	}
 }
 
