@@ -72,7 +72,7 @@ func TestOneFault(t *testing.T) {
 		members int
 		faults  []one
 	}{
-		{"raft", 3, []one{{"kill", 0, 3 * time.Second}, {"isolated leader", 0, 3 * time.Second}, {"clock", 2 * time.Hour, 3 * time.Second}}},
+		{"raft", 3, []one{{"kill", 0, 3 * time.Second}, {"isolated leader", 0, 3 * time.Second}, {"clock", 2 * time.Hour, 3 * time.Second}, {"unreachable", 0, waits}, {"stop", 0, waits}}},
 		{"comet", 4, []one{{"kill", 0, waits}, {"clock", -10 * time.Minute, waits}}},
 	} {
 		t.Run(c.engine, func(t *testing.T) {
@@ -90,13 +90,13 @@ func TestOneFault(t *testing.T) {
 	}
 }
 
-// alone lets a fault last until devices are acknowledged again, and then a moment, and looks what it cost.
+// alone lets a fault last until every device is acknowledged again, and looks what it cost.
 func (x *nemesis) alone(f *fault, most time.Duration) {
-	x.until("all is well", x.more(200))
+	x.until("all is well", x.served(time.Now()))
 	from := time.Now()
 	x.begin(f)
-	time.Sleep(4 * time.Second) // longer than it may cost
-	x.until("devices are acknowledged by the others", x.more(100))
+	time.Sleep(4 * time.Second) // longer than most faults may cost
+	x.until("every device is acknowledged by the others", x.served(time.Now()))
 	all, one := x.members[0].silence(from, time.Now())
 	x.t.Logf("%s: the longest silence for all devices %.2f s, for one of them %.2f s", f.kind.name, all.Seconds(), one.Seconds())
 	if *oneFaults == 1 {
@@ -106,6 +106,28 @@ func (x *nemesis) alone(f *fault, most time.Duration) {
 		x.t.Errorf("%s cost a device %v without an acknowledgement, more than %v", f.kind.name, one, most)
 	}
 	x.end(f)
+}
+
+// served tells when every device was acknowledged some reports after a moment.
+func (x *nemesis) served(from time.Time) func() bool {
+	return func() bool {
+		first := x.members[0]
+		first.mu.Lock()
+		defer first.mu.Unlock()
+		fresh := map[lamppost.DeviceID]int{}
+		for _, a := range slices.Backward(first.acks) {
+			if a.at.Before(from) {
+				break
+			}
+			fresh[a.id]++
+		}
+		for _, id := range meters {
+			if fresh[id] < 20 {
+				return false
+			}
+		}
+		return true
+	}
 }
 
 // A nemesis torments a crew.
@@ -130,6 +152,8 @@ func torment(t *testing.T, engine string, n int, seed uint64) {
 	x.tell()
 }
 
+var meters = []lamppost.DeviceID{"meter-a", "meter-b", "meter-c", "meter-d"}
+
 // summon founds a network in a lab and sets devices and people to work.
 func summon(t *testing.T, engine string, n int, seed uint64) *nemesis {
 	l := newLab(t, n, seed)
@@ -146,7 +170,7 @@ func summon(t *testing.T, engine string, n int, seed uint64) *nemesis {
 	}
 	t.Cleanup(x.rest)
 	first := x.members[0]
-	for _, id := range []lamppost.DeviceID{"meter-a", "meter-b", "meter-c", "meter-d"} {
+	for _, id := range meters {
 		x.work.Go(func() { first.device(ctx, id) })
 	}
 	for i := range 4 {
