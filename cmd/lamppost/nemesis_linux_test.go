@@ -433,6 +433,11 @@ func (x *nemesis) judge() {
 	if len(roots) != 1 || size < 10 {
 		t.Errorf("at size %d the members have different logs: %v", size, roots)
 	}
+	for _, c := range x.members {
+		if file := filepath.Join(t.ArtifactDir(), filepath.Base(c.dir)+".log"); t.Failed() { // since its last start
+			t.Logf("%s: %v", file, os.WriteFile(file, c.errs.Bytes(), 0o600))
+		}
+	}
 }
 
 // tell prints what came of it.

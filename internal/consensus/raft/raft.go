@@ -46,7 +46,7 @@ type Config struct {
 
 	// Now is the proposer's clock. What a leader says by it stays: the blocks' time never goes back.
 	Now func() lamppost.TimeMS
-	Log *slog.Logger           // nil: nothing is logged
+	Log *slog.Logger // nil: nothing is logged
 
 	Timeout       time.Duration // without a word from the leader, until another is elected; default 500 ms
 	SnapshotEvery time.Duration // while the App lets something be forgotten; default 1 h
