@@ -125,6 +125,8 @@ func (c *crash) start() {
 		}
 		ready <- false
 	}()
+	late := time.AfterFunc(2*time.Minute, func() { c.cmd.Process.Signal(syscall.SIGQUIT) }) // which prints its goroutines
+	defer late.Stop()
 	if !<-ready {
 		c.cmd.Wait()
 		c.t.Fatalf("the node did not start:\n%s", errs.String())

@@ -277,7 +277,9 @@ func (x *nemesis) slowDisk(f *fault) {
 func (x *nemesis) fastDisk(f *fault) {
 	if f.strace != nil {
 		f.strace.Process.Signal(os.Interrupt)
+		late := time.AfterFunc(5*time.Second, func() { f.strace.Process.Kill() }) // it waits for what stands still; the kernel lets go, too
 		f.strace.Wait()
+		late.Stop()
 		if text := f.strace.Stderr.(*bytes.Buffer).String(); strings.Contains(text, "ptrace(") {
 			f.skipped = errors.New(strings.TrimSpace(text))
 		}
