@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 	"testing"
@@ -41,6 +42,7 @@ type question struct {
 type answer struct {
 	verdict verdict
 	at      ledger.Place
+	rank    int // of the place among those of the history
 	funds   funds
 }
 
@@ -73,6 +75,7 @@ func comparePlaces(a, b ledger.Place) int {
 // A book is the ledger, as far as this test sees it.
 type book struct {
 	at    ledger.Place
+	rank  int
 	funds funds
 }
 
@@ -83,8 +86,11 @@ var bookModel = porcupine.Model{
 		if a.verdict == noFunds {
 			return b.funds[q.from]-q.amount < -creditLimit, b
 		}
+		if a.rank != b.rank+1 {
+			return false, b // the place of another comes before; without this, what comes after would be tried in all orders
+		}
 		order := comparePlaces(a.at, b.at)
-		b.at = a.at
+		b.at, b.rank = a.at, a.rank
 		if q.amount == 0 {
 			return order >= 0 && a.funds == b.funds, b
 		}
@@ -153,9 +159,13 @@ func checkMembers(t testing.TB, deeds []deed) {
 func squeeze(t testing.TB, deeds []deed) {
 	t.Helper()
 	slices.SortStableFunc(deeds, func(a, b deed) int { return comparePlaces(a.at, b.at) })
-	asked, last := int64(math.MinInt64), deed{}
+	asked, last, rank := int64(math.MinInt64), deed{}, 0
 	for i := range deeds {
 		d := &deeds[i]
+		if d.verdict == done {
+			rank++
+			d.rank = rank
+		}
 		switch {
 		case d.verdict == noFunds:
 			continue
@@ -213,24 +223,25 @@ func TestHistory(t *testing.T) {
 		deeds []deed
 		chain map[string]ledger.Place
 	}{
-		"one after the other":               {true, []deed{pay(1, 2, "a", 1, 5), pay(3, 4, "b", 2, 6), look(5, 6, 6, 0, 3)}, places(5, 6)},
-		"at once, in any order":             {true, []deed{pay(1, 9, "a", 1, 7), pay(2, 8, "b", 2, 6), look(3, 4, 6, 0, 2)}, places(7, 6)},
-		"an old answer":                     {true, []deed{pay(1, 2, "a", 1, 5), look(3, 4, 4, 1, 0), look(3, 4, 5, 0, 1)}, places(5)},
-		"no answer, done late":              {true, []deed{as(pay(1, 2, "a", 1, 0), unknown), look(3, 4, 5, 0, 0), look(5, 6, 8, 0, 1)}, places(8)},
-		"no answer, never done":             {true, []deed{as(pay(1, 2, "a", 1, 0), unknown), look(3, 4, 5, 0, 0)}, nil},
-		"refused for lack of funds":         {true, []deed{pay(1, 2, "a", 20, 5), as(pay(3, 4, "b", 1, 0), noFunds)}, places(5)},
-		"no answer, and its effect is gone": {false, []deed{as(pay(1, 2, "a", 1, 0), unknown), look(3, 4, 5, 0, 1)}, nil},
-		"a confirmed one is lost":           {false, []deed{pay(1, 2, "a", 1, 5)}, nil},
-		"a confirmed one stands elsewhere":  {false, []deed{pay(1, 2, "a", 1, 5)}, places(6)},
-		"later, and lower":                  {false, []deed{pay(1, 2, "a", 1, 6), pay(3, 4, "b", 1, 5)}, places(6, 5)},
-		"two in one place":                  {false, []deed{pay(1, 2, "a", 1, 5), pay(1, 2, "b", 1, 5)}, places(5, 5)},
-		"balances of no block":              {false, []deed{pay(1, 2, "a", 1, 5), look(3, 4, 5, 0, 2)}, places(5)},
-		"balances from before the block":    {false, []deed{pay(1, 2, "a", 1, 5), look(3, 4, 6, 0, 0)}, places(5)},
-		"balances from the future":          {false, []deed{look(1, 2, 5, 0, 1), pay(3, 4, "a", 1, 5)}, places(5)},
-		"a member forgets its own answer":   {false, []deed{pay(1, 2, "a", 1, 5), look(3, 4, 4, 0, 0)}, places(5)},
-		"over the limit":                    {false, []deed{pay(1, 2, "a", 21, 5)}, places(5)},
-		"refused with funds":                {false, []deed{as(pay(1, 2, "a", 1, 0), noFunds)}, nil},
-		"nothing was done, and it was":      {false, []deed{as(pay(1, 2, "a", 1, 0), undone)}, places(5)},
+		"one after the other":                           {true, []deed{pay(1, 2, "a", 1, 5), pay(3, 4, "b", 2, 6), look(5, 6, 6, 0, 3)}, places(5, 6)},
+		"at once, in any order":                         {true, []deed{pay(1, 9, "a", 1, 7), pay(2, 8, "b", 2, 6), look(3, 4, 6, 0, 2)}, places(7, 6)},
+		"an old answer":                                 {true, []deed{pay(1, 2, "a", 1, 5), look(3, 4, 4, 1, 0), look(3, 4, 5, 0, 1)}, places(5)},
+		"no answer, done late":                          {true, []deed{as(pay(1, 2, "a", 1, 0), unknown), look(3, 4, 5, 0, 0), look(5, 6, 8, 0, 1)}, places(8)},
+		"no answer, never done":                         {true, []deed{as(pay(1, 2, "a", 1, 0), unknown), look(3, 4, 5, 0, 0)}, nil},
+		"refused for lack of funds":                     {true, []deed{pay(1, 2, "a", 20, 5), as(pay(3, 4, "b", 1, 0), noFunds)}, places(5)},
+		"no answer, and its effect is gone":             {false, []deed{as(pay(1, 2, "a", 1, 0), unknown), look(3, 4, 5, 0, 1)}, nil},
+		"a confirmed one is lost":                       {false, []deed{pay(1, 2, "a", 1, 5)}, nil},
+		"a confirmed one stands elsewhere":              {false, []deed{pay(1, 2, "a", 1, 5)}, places(6)},
+		"later, and lower":                              {false, []deed{pay(1, 2, "a", 1, 6), pay(3, 4, "b", 1, 5)}, places(6, 5)},
+		"two in one place":                              {false, []deed{pay(1, 2, "a", 1, 5), pay(1, 2, "b", 1, 5)}, places(5, 5)},
+		"balances of no block":                          {false, []deed{pay(1, 2, "a", 1, 5), look(3, 4, 5, 0, 2)}, places(5)},
+		"balances from before the block":                {false, []deed{pay(1, 2, "a", 1, 5), look(3, 4, 6, 0, 0)}, places(5)},
+		"balances from the future":                      {false, []deed{look(1, 2, 5, 0, 1), pay(3, 4, "a", 1, 5)}, places(5)},
+		"a member forgets its own answer":               {false, []deed{pay(1, 2, "a", 1, 5), look(3, 4, 4, 0, 0)}, places(5)},
+		"over the limit":                                {false, []deed{pay(1, 2, "a", 21, 5)}, places(5)},
+		"refused with funds":                            {false, []deed{as(pay(1, 2, "a", 1, 0), noFunds)}, nil},
+		"nothing was done, and it was":                  {false, []deed{as(pay(1, 2, "a", 1, 0), undone)}, places(5)},
+		"many at once, and many answers from one block": {true, crowd(pay, look), crowdPlaces()},
 	} {
 		n := &tattle{TB: t}
 		checkHistory(n, c.deeds, c.chain)
@@ -238,4 +249,23 @@ func TestHistory(t *testing.T) {
 			t.Errorf("%s: %d errors, want none: %v", name, n.errs, c.ok)
 		}
 	}
+}
+
+// crowd are transfers that all were under way at once, the last one first, and balances after each.
+func crowd(pay func(int64, int64, string, lamppost.Micro, lamppost.Height) deed, look func(int64, int64, lamppost.Height, int, lamppost.Micro) deed) (all []deed) {
+	for h := lamppost.Height(15); h > 0; h-- {
+		all = append(all, pay(1, 1000, fmt.Sprint(h), 1, h))
+		for member := range 10 {
+			all = append(all, look(1, 1000, h, member, lamppost.Micro(h)))
+		}
+	}
+	return all
+}
+
+func crowdPlaces() map[string]ledger.Place {
+	m := map[string]ledger.Place{}
+	for h := lamppost.Height(15); h > 0; h-- {
+		m[fmt.Sprint(h)] = ledger.Place{Height: h}
+	}
+	return m
 }
