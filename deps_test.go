@@ -97,6 +97,7 @@ var testUses = map[string]string{
 var library = map[string]struct{ code, tests string }{
 	"filippo.io/edwards25519":                 {tests: "sig"},
 	"filippo.io/nistec":                       {code: "sig"},
+	"github.com/anishathalye/porcupine":       {tests: "cmd/lamppost"},
 	"github.com/chromedp/chromedp":            {code: "internal/dashboard/browsertest", tests: "internal/checkpage internal/dashboard"},
 	"github.com/chromedp/cdproto":             {code: "internal/dashboard/browsertest", tests: "internal/checkpage internal/dashboard"},
 	"github.com/cockroachdb/pebble/v2":        {code: "internal/kv/pebble"},

@@ -24,7 +24,7 @@ var shapes = map[string]reflect.Type{
 	"Party": reflect.TypeFor[lamppost.PartyBody](), "Point": reflect.TypeFor[lamppost.PointBody](),
 	"Tariff": reflect.TypeFor[tariff.Tariff](), "Agreement": reflect.TypeFor[lamppost.AgreementBody](),
 	"Transfer": reflect.TypeFor[lamppost.TransferBody](), "InvoiceOrder": reflect.TypeFor[lamppost.InvoiceBody](),
-	"Account": reflect.TypeFor[ledger.Account](), "InvoiceEntry": reflect.TypeFor[api.InvoiceEntry](),
+	"AccountList": reflect.TypeFor[api.AccountList](), "Account": reflect.TypeFor[ledger.Account](), "InvoiceEntry": reflect.TypeFor[api.InvoiceEntry](),
 	"Invoice": reflect.TypeFor[tariff.Invoice](), "InvoiceDetail": reflect.TypeFor[api.Invoice](),
 	"Source": reflect.TypeFor[tariff.Source](), "Done": reflect.TypeFor[api.Done](), "NewDevice": reflect.TypeFor[api.NewDevice](), "NewToken": reflect.TypeFor[api.NewToken](),
 	"DeviceToken": reflect.TypeFor[api.DeviceToken](), "Block": reflect.TypeFor[api.Block](),

@@ -235,6 +235,7 @@ type (
 		Agreements []lamppost.AgreementBody `json:"agreements"`
 	}
 	AccountList struct {
+		Height   lamppost.Height  `json:"height"`
 		Accounts []ledger.Account `json:"accounts"`
 	}
 	InvoiceList struct {

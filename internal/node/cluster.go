@@ -24,8 +24,10 @@ import (
 // A node of several members: how it begins with the same block as the others, which of them it is, and what it does while it cannot
 // commit.
 
-// patience is how long a node waits for the others before it sends its devices to them.
-const patience = 2 * time.Second
+// patience is how long a node waits for the others before it sends its devices to them: longer than most elections of raft take, and
+// short enough that a leader which lost the others costs its devices 3 s at most, the time until it knows and until they are
+// elsewhere included.
+const patience = 1500 * time.Millisecond
 
 // openNetwork reads the founding of several members, and which of them this folder is, if there is one.
 func (n *Node) openNetwork() (err error) {
@@ -108,7 +110,7 @@ func (n *Node) openRaft(is *lamppost.Network) (consensus.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg := raft.Config{Network: n.cfg.Network, Member: n.cfg.Member, Dir: filepath.Join(n.cfg.Data, folder.Raft), Address: n.address, Now: n.now, Log: n.cfg.Log,
+	cfg := raft.Config{Network: n.cfg.Network, Member: n.cfg.Member, Dir: filepath.Join(n.cfg.Data, folder.Raft), Address: n.address, Now: n.clock, Log: n.cfg.Log,
 		SnapshotEvery: n.cfg.ForgetEvery}
 	for _, m := range founding.Members {
 		cfg.Founders = append(cfg.Founders, m.ID)

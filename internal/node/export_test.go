@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"time"
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/api"
@@ -53,3 +54,13 @@ func (n *Node) OtherMembers() []api.MemberState { return n.otherMembers() }
 
 // Forgotten says whether the engine's files hold nothing that is in the ledger now.
 func (n *Node) Forgotten() bool { return n.forgetter.Forgotten() >= n.rep.Last().Cursor }
+
+// MiddleClock is the middle of this machine's clock and of those that were heard so long ago.
+func MiddleClock(own lamppost.TimeMS, heard map[lamppost.MemberID]lamppost.TimeMS, ago time.Duration) lamppost.TimeMS {
+	now := time.Now()
+	c := clocks{heard: map[lamppost.MemberID]reading{}}
+	for id, said := range heard {
+		c.heard[id] = reading{said, now.Add(-ago)}
+	}
+	return c.middle(own, now)
+}

@@ -81,6 +81,7 @@ type Node struct {
 	asks    *http.Client // of other members' HTTP doors
 	others  atomic.Pointer[[]api.MemberState]
 	accused evidence
+	clocks  clocks
 
 	broker   *brokerd.Client // nil: none is configured
 	policy   lamppost.Policy
@@ -276,7 +277,7 @@ func (n *Node) expiry() lamppost.TimeMS {
 
 // sign makes a transaction of this member.
 func (n *Node) sign(t lamppost.TxType, body any) (*lamppost.Transaction, error) {
-	o := lamppost.Order{Type: t, ExpiryTime: n.now() + n.expiry(), Body: lamppost.Marshal(body)}
+	o := lamppost.Order{Type: t, ExpiryTime: n.clock() + n.expiry(), Body: lamppost.Marshal(body)}
 	var seed lamppost.Seed
 	rand.Read(o.Nonce[:]) // never fails
 	rand.Read(seed[:])

@@ -202,8 +202,8 @@ func (n *Node) askCheckpoint(ctx context.Context, m lamppost.Member, c api.Cosig
 // watchEvery is how often the other members are asked how they do.
 const watchEvery = 2 * time.Second
 
-// watchMembers asks the other members how they do, for people to see, and where one may lie, whether its log is this one's: the quorum
-// of a checkpoint does not need them all.
+// watchMembers asks the other members how they do, for people to see, what time it is, and where one may lie, whether its log is this
+// one's: the quorum of a checkpoint does not need them all.
 func (n *Node) watchMembers(ctx context.Context) error {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
@@ -219,6 +219,7 @@ func (n *Node) watchMembers(ctx context.Context) error {
 		}
 		wg.Wait()
 		n.others.Store(&list)
+		n.tellClock()
 		select {
 		case <-ctx.Done():
 			return nil
@@ -264,6 +265,7 @@ func (n *Node) lookAt(ctx context.Context, m *api.MemberState) {
 		return
 	}
 	m.Role, m.Height, m.Size, m.Certificate, m.Seen = said.Role, said.Height, said.Size, said.Certificate, n.now()
+	n.clocks.hear(m.ID, said.Seen)
 }
 
 // otherMembers is how they did when they were asked last.

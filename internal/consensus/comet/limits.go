@@ -1,6 +1,10 @@
 package comet
 
-import "github.com/lamppost/lamppost"
+import (
+	"time"
+
+	"github.com/lamppost/lamppost"
+)
 
 // MaxQueued is how many calls of Propose may wait, those of the block at hand included; more are ErrBusy.
 const MaxQueued = 2048
@@ -20,6 +24,10 @@ const (
 	// What comet counts of a block beside its transactions' bytes: their nonces and lengths, evidence, votes, header.
 	maxEvidenceBytes = 64 << 10
 	maxBlockBytes    = lamppost.MaxBlockBytes + lamppost.MaxBlockTxs*(nonceBytes+8) + maxEvidenceBytes + 256<<10
+
+	// How far a member's clock may be behind the blocks, whose time the clocks of two thirds make; then comet ends. What it orders by such
+	// a clock has expired anyway.
+	clockTolerance = time.Hour
 
 	peerBytesPerSecond = 100 << 20 // sent to, and taken from, each member
 	maxPrunedAtOnce    = 64        // blocks forgotten after one commit

@@ -46,6 +46,7 @@ func settings(cfg *Config) *config.Config {
 	c.Consensus.TimeoutPrecommit = cfg.VoteTimeout
 	c.Consensus.TimeoutCommit = 0
 	c.Consensus.SkipTimeoutCommit = true
+	c.Consensus.BlockTimeTolerance = clockTolerance
 	c.Consensus.PeerGossipSleepDuration = 10 * time.Millisecond
 	c.Consensus.PeerQueryMaj23SleepDuration = 500 * time.Millisecond
 

@@ -44,8 +44,9 @@ type Config struct {
 	// ClientCAs, which must serve for nothing else, for the member's id as DNS name. Nil: no TLS, on loopback only.
 	TLS func() (*tls.Config, error)
 
-	Now func() lamppost.TimeMS // the proposer's clock
-	Log *slog.Logger           // nil: nothing is logged
+	// Now is the proposer's clock. What a leader says by it stays: the blocks' time never goes back.
+	Now func() lamppost.TimeMS
+	Log *slog.Logger // nil: nothing is logged
 
 	Timeout       time.Duration // without a word from the leader, until another is elected; default 500 ms
 	SnapshotEvery time.Duration // while the App lets something be forgotten; default 1 h

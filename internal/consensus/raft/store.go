@@ -100,6 +100,13 @@ func (e *Engine) restoreNewest(s *store) error {
 	return nil
 }
 
+// transport is how the library talks to other members. It does not pipeline: a pipeline whose other end has refused an entry, or is of a
+// newer term, while two more are on their way is waited on for ever in raft v1.8.0 (replication.go, pipelineDecode), by a leader that so
+// reaches the member no more, and by Shutdown.
+func (e *Engine) transport(s *store) *raft.NetworkTransport {
+	return raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: e.net, MaxPool: 3, MaxRPCsInFlight: 1, Timeout: rpcTimeout, Logger: s.logger})
+}
+
 // startRaft starts the library; a founder whose log is empty begins it with all founders.
 func (e *Engine) startRaft(s *store) error {
 	conf := raft.DefaultConfig()
@@ -111,7 +118,7 @@ func (e *Engine) startRaft(s *store) error {
 	conf.SnapshotThreshold, conf.SnapshotInterval = math.MaxUint64, 24*time.Hour // forget.go decides when
 	conf.NoSnapshotRestoreOnStart = true                                         // restoreNewest knows whether the App needs it
 	conf.NoLegacyTelemetry = true
-	trans := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: e.net, MaxPool: 3, Timeout: rpcTimeout, Logger: s.logger})
+	trans := e.transport(s)
 	if err := e.found(s, conf, trans); err != nil {
 		return errors.Join(err, trans.Close())
 	}
