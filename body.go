@@ -94,6 +94,9 @@ type DeviceBody struct {
 	Gateway   MemberID  `cbor:"11,keyasint,omitempty" json:"gateway,omitempty"` // a member's id or a gateway's
 	// Consent is a [KeyChange] by the device's former key. Without it a key that replaces another is the member's word alone.
 	Consent []byte `cbor:"12,keyasint,omitempty" json:"consent,omitempty"`
+	// MeterKey is the public key of the meter in or beside the device, where that signs by itself: a DER
+	// SubjectPublicKeyInfo (RFC 5480), see package ocmf. That it is the meter's is the word of who orders the enrolment.
+	MeterKey []byte `cbor:"13,keyasint,omitempty" json:"meter_key,omitempty"`
 }
 
 // An Assurance says how a device's reports are vouched for, from its enrolment to the last line of a bill. The numbers
@@ -103,7 +106,7 @@ type Assurance uint8
 // Assurances; the zero value is what the device's own key gives.
 const (
 	DeviceSigned         Assurance = iota // the device signs with a key that nobody else has
-	MeterSigned                           // reserved: evidence that a foreign meter signed, kept as it came
+	MeterSigned                           // of a register value, never of an enrolment: a record that the meter signed gives it too
 	GatewayVouched                        // an HMAC key shared with a gateway, which says that it checked
 	ChannelAuthenticated                  // no key; a gateway knew the device by its connection, and signed what it brought
 	Unsigned                              // no key, known by nothing but the name it gave; a gateway signed what came

@@ -69,6 +69,28 @@ func checkOrigin(origin string) error {
 	return CheckName("checkpoint: member", member)
 }
 
+// JoinNotes writes the checkpoints of several members into one file, an empty line between two; that of one is its note.
+func JoinNotes(notes []string) string { return strings.Join(notes, "\n") }
+
+// SplitNotes reads what JoinNotes writes, without checking the notes. No note has an empty line but the one above its signatures.
+func SplitNotes(text string) (notes []string, err error) {
+	if len(text) > MaxMembers*MaxCheckpointBytes {
+		return nil, fmt.Errorf("checkpoints of %d bytes are too long", len(text))
+	}
+	parts := strings.Split(text, "\n\n")
+	if len(parts)%2 != 0 || len(parts) > 2*MaxMembers {
+		return nil, errors.New("checkpoints: not signed notes with an empty line between two")
+	}
+	for i := 0; i < len(parts); i += 2 {
+		n := parts[i] + "\n\n" + parts[i+1]
+		if i+2 < len(parts) {
+			n += "\n"
+		}
+		notes = append(notes, n)
+	}
+	return notes, nil
+}
+
 // SignCheckpoint returns c as a signed note, a signature of each signer below it. The first signer must be the
 // member's own: its name is c.Origin. Ed25519 signers are deterministic, so signing again gives the same bytes.
 func SignCheckpoint(c Checkpoint, signers ...note.Signer) ([]byte, error) {

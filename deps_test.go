@@ -24,9 +24,10 @@ var uses = map[string]string{
 	".":                    "sig",
 	"sig":                  "",
 	"tariff":               ".",
-	"device":               ". sig",
+	"ocmf":                 ".",
+	"device":               ". audit sig",
 	"device/devicemqtt":    ". device",
-	"audit":                ". sig tariff",
+	"audit":                ". ocmf sig tariff",
 	"examples/device-http": ". device sig",
 	"examples/device-mqtt": ". device device/devicemqtt sig",
 
@@ -36,8 +37,8 @@ var uses = map[string]string{
 	"internal/archive":                 ". internal/kv",
 	"internal/archive/dir":             "",
 	"internal/tilelog":                 ". internal/kv",
-	"internal/ledger":                  ". sig tariff internal/kv",
-	"internal/ledger/ledgertest":       ". sig tariff",
+	"internal/ledger":                  ". ocmf sig tariff internal/kv",
+	"internal/ledger/ledgertest":       ". ocmf sig tariff",
 	"internal/consensus":               ".",
 	"internal/consensus/consensustest": ". internal/consensus",
 	"internal/consensus/solo":          ". internal/consensus",
@@ -63,7 +64,7 @@ var uses = map[string]string{
 	"internal/ingest/mapping":            ". internal/ingest",
 	"internal/ingest/mqttd":              ". internal/ingest",
 	"internal/ingest/httpd":              ". sig internal/ingest",
-	"internal/api": ". audit sig tariff internal/archive internal/consensus internal/export internal/kv internal/ledger internal/replica " +
+	"internal/api": ". audit ocmf sig tariff internal/archive internal/consensus internal/export internal/kv internal/ledger internal/replica " +
 		"internal/snapshot/dir internal/tilelog",
 	"internal/dashboard":             "",
 	"internal/dashboard/browsertest": "",
@@ -79,9 +80,9 @@ var uses = map[string]string{
 		"internal/ledger internal/ledger/ledgertest internal/replica internal/tilelog",
 	"internal/demo":          ". audit device device/devicemqtt sig tariff internal/api internal/consensus internal/node",
 	"internal/demo/data/gen": "",
-	"internal/measure":       ". audit sig internal/api internal/archive internal/archive/dir internal/export internal/kv internal/kv/pebble internal/node internal/replica internal/tilelog",
+	"internal/measure":       ". audit device sig internal/archive internal/archive/dir internal/export internal/folder internal/kv internal/kv/pebble internal/node internal/replica internal/tilelog",
 	"internal/cli": ". audit device sig tariff internal/api internal/archive internal/archive/dir internal/backup internal/checkpage internal/demo internal/export internal/folder internal/fsck internal/gateway " +
-		"internal/kv/pebble internal/measure internal/network internal/node internal/recheck internal/replica internal/restore internal/tilelog internal/witness",
+		"internal/kv/pebble internal/measure internal/network internal/node internal/recheck internal/replica internal/restore internal/sim internal/tilelog internal/witness",
 	"cmd/lamppost": "internal/cli",
 }
 
@@ -96,6 +97,7 @@ var testUses = map[string]string{
 var library = map[string]struct{ code, tests string }{
 	"filippo.io/edwards25519":                 {tests: "sig"},
 	"filippo.io/nistec":                       {code: "sig"},
+	"github.com/anishathalye/porcupine":       {tests: "cmd/lamppost"},
 	"github.com/chromedp/chromedp":            {code: "internal/dashboard/browsertest", tests: "internal/checkpage internal/dashboard"},
 	"github.com/chromedp/cdproto":             {code: "internal/dashboard/browsertest", tests: "internal/checkpage internal/dashboard"},
 	"github.com/cockroachdb/pebble/v2":        {code: "internal/kv/pebble"},
@@ -131,6 +133,7 @@ var never = map[string]struct{ std, except string }{
 	".":                       {std: "time net os math/rand crypto/rand"},
 	"sig":                     {std: "time net os math/rand"},
 	"tariff":                  {std: "time net os math/rand crypto/rand", except: "zoneof.go"}, // makes a zone's data, before it is signed
+	"ocmf":                    {std: "time net os math/rand crypto/rand"},
 	"internal/ledger":         {std: "time net os math/rand crypto/rand"},
 	"internal/archive":        {std: "time net os math/rand crypto/rand"},
 	"internal/consensus":      {std: "time net os math/rand"},

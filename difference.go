@@ -13,8 +13,8 @@ func appendReport(b, raw []byte) []byte {
 	if r.Decode(raw) != nil || !subtract(r.Readings) {
 		return appendBytes(b, raw)
 	}
-	pack := AppendPack(make([]byte, 0, len(r.env.payload)), r.Readings)
-	if _, err := decodePack(nil, pack); err != nil {
+	pack := AppendPack(make([]byte, 0, len(r.env.payload)), r.Readings, r.Meter...)
+	if _, _, err := decodePack(nil, nil, pack); err != nil {
 		return appendBytes(b, raw)
 	}
 	b = appendBytes(append(b, majArray|3), r.env.protected)
@@ -50,14 +50,14 @@ func (e *envelope) added() ([]byte, error) {
 			return nil, err
 		}
 	}
-	readings, err := decodePack(nil, e.payload)
+	readings, meter, err := decodePack(nil, nil, e.payload)
 	if err != nil {
 		return nil, err
 	}
 	if !add(readings) {
 		return nil, errors.New("the differences of a report add up to what is no reading")
 	}
-	pack := AppendPack(make([]byte, 0, 2*len(e.payload)), readings)
+	pack := AppendPack(make([]byte, 0, 2*len(e.payload)), readings, meter...)
 	raw := appendEnvelope(make([]byte, 0, len(e.protected)+len(pack)+len(e.signature)+16), e.suite, e.protected, pack, e.signature)
 	return raw, new(Report).Decode(raw)
 }

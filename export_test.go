@@ -4,12 +4,12 @@ package lamppost
 // encoding again from nothing but the fields that were decoded.
 
 // DecodePack reads a SenML pack.
-func DecodePack(b []byte) ([]Reading, error) { return decodePack(nil, b) }
+func DecodePack(b []byte) ([]Reading, []MeterRecord, error) { return decodePack(nil, nil, b) }
 
 // Reencode writes a decoded report from its fields.
 func (r *Report) Reencode() []byte {
 	protected := r.appendProtected(nil, r.env.suite)
-	return appendEnvelope(nil, r.env.suite, protected, AppendPack(nil, r.Readings), r.env.signature)
+	return appendEnvelope(nil, r.env.suite, protected, AppendPack(nil, r.Readings, r.Meter...), r.env.signature)
 }
 
 // Reencode writes a signed body from its fields.

@@ -76,18 +76,19 @@ func FuzzPack(f *testing.F) {
 	seedVectors(f, "pack")
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		var rs []lamppost.Reading
+		var meter []lamppost.MeterRecord
 		var err error
-		bounded(t, raw, 40, func() { rs, err = lamppost.DecodePack(raw) })
+		bounded(t, raw, 40, func() { rs, meter, err = lamppost.DecodePack(raw) })
 		if err != nil {
 			return
 		}
-		if again := lamppost.AppendPack(nil, rs); !bytes.Equal(again, raw) {
+		if again := lamppost.AppendPack(nil, rs, meter...); !bytes.Equal(again, raw) {
 			t.Errorf("accepted, but not what would be written:\n got %x\nread %x", again, raw)
 		}
 		if err := canonical(t, raw); err != nil {
 			t.Errorf("accepted, but %v", err)
 		}
-		if theirs := deterministic(t, packValue(rs)); !bytes.Equal(theirs, raw) {
+		if theirs := deterministic(t, packValue(rs, meter)); !bytes.Equal(theirs, raw) {
 			t.Errorf("accepted, but read as what a library writes as\n got %x\nread %x", theirs, raw)
 		}
 	})

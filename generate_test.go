@@ -105,14 +105,30 @@ func drawReadings(t *rapid.T) []lamppost.Reading {
 	return rs
 }
 
+// drawMeterRecords draws what a meter signed: in this package any text of any register.
+func drawMeterRecords(t *rapid.T, rs []lamppost.Reading) (meter []lamppost.MeterRecord) {
+	for range rapid.IntRange(0, lamppost.MaxMeterRecords).Draw(t, "records of the meter") {
+		m := lamppost.MeterRecord{Name: rs[0].Name, Text: rapid.StringN(1, 300, -1).Draw(t, "record")}
+		if rapid.Bool().Draw(t, "another register") {
+			m.Name = rapid.StringN(1, 20, 64).Draw(t, "register")
+		}
+		meter = append(meter, m)
+	}
+	return meter
+}
+
 func drawReport(t *rapid.T) *lamppost.Report {
-	return &lamppost.Report{
+	r := &lamppost.Report{
 		Device: lamppost.DeviceID(drawName(t, "device")), KeyEpoch: rapid.Uint32().Draw(t, "key epoch"),
 		Seq:   lamppost.Seq{Epoch: rapid.Uint32().Draw(t, "epoch"), N: rapid.Uint64Range(1, math.MaxInt64).Draw(t, "n")},
 		Flags: uint32(rapid.IntRange(0, 3).Draw(t, "flags")), TimeQuality: lamppost.TimeQuality(rapid.IntRange(0, 3).Draw(t, "time quality")),
 		BootID: rapid.Uint32().Draw(t, "boot id"), MonoMS: rapid.Uint64Range(0, math.MaxInt64).Draw(t, "mono"),
 		Readings: drawReadings(t),
 	}
+	if r.Billing() {
+		r.Meter = drawMeterRecords(t, r.Readings)
+	}
+	return r
 }
 
 func drawBytes(t *rapid.T, label string, minLen, maxLen int) []byte {

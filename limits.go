@@ -7,6 +7,8 @@ const (
 	MaxReadingNameBytes = 64       // SenML base name + name
 	MaxUnitBytes        = 16       // SenML unit
 	MaxReadings         = 512      // readings in a report
+	MaxMeterRecords     = 4        // records that a meter signed, in a report
+	MaxMeterRecordBytes = 8 << 10  // such a record
 	MaxReportBytes      = 16 << 10 // one report with its envelope
 	MaxSegmentReports   = 4096     // reports in a segment
 	MaxSegmentBytes     = 4 << 20  // a segment with its reports

@@ -103,6 +103,52 @@ func (n *Network) RulesAt(h Height) uint32 {
 	return n.Rules
 }
 
+// Next returns what the network is after a change that enough members ordered in a block, or says why it cannot be made: it does not
+// follow the last one, moves more than one member, gives a member another key or an id a second time, or skips rules.
+func (n *Network) Next(b *NetworkBody, h Height) (*Network, error) {
+	if b.After != n.Changed || h <= n.Changed {
+		return nil, fmt.Errorf("a change of block %d cannot follow that of block %d, if the last was of block %d", h, b.After, n.Changed)
+	}
+	if err := CheckMembers(n.Engine, b.Members); err != nil {
+		return nil, err
+	}
+	next := *n
+	next.Members, next.Changed, next.Former = b.Members, h, slices.Clone(n.Former)
+	find := func(list []Member, id MemberID) int {
+		return slices.IndexFunc(list, func(m Member) bool { return m.ID == id })
+	}
+	moved := 0
+	for _, m := range n.Members {
+		switch i := find(b.Members, m.ID); {
+		case i < 0:
+			moved++
+			next.Former = append(next.Former, m.ID)
+		case string(b.Members[i].Key) != string(m.Key):
+			return nil, fmt.Errorf("member %q keeps its key: one that lost it comes back under another id", m.ID)
+		}
+	}
+	for _, m := range b.Members {
+		switch {
+		case find(n.Members, m.ID) >= 0:
+			continue
+		case slices.Contains(n.Former, m.ID):
+			return nil, fmt.Errorf("%q was a member before: it comes back under another id", m.ID)
+		}
+		moved++
+	}
+	if moved > 1 {
+		return nil, fmt.Errorf("one member comes or goes in a change, not %d", moved)
+	}
+	switch {
+	case b.Rules == n.Rules && b.From == 0:
+		return &next, nil
+	case b.Rules != n.Rules+1 || b.From <= h || n.From > h:
+		return nil, fmt.Errorf("rules version %d from block %d: the next is %d, from a block to come, one at a time", b.Rules, b.From, n.Rules+1)
+	}
+	next.Before, next.Rules, next.From = n.Rules, b.Rules, b.From
+	return &next, nil
+}
+
 // CheckTrust says what forbids these members to order by this engine: under raft a single member can make everybody's ledger
 // say what it likes.
 func (g *GenesisBody) CheckTrust() error {

@@ -11,6 +11,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"math/big"
+	"slices"
 	"testing"
 
 	"github.com/fxamacker/cbor/v2"
@@ -61,8 +62,11 @@ func timeValue(ms lamppost.TimeMS) any {
 }
 
 // packValue builds the pack of readings from the rules in docs/formats.md, not from the code.
-func packValue(rs []lamppost.Reading) []map[any]any {
-	oneName, oneUnit := len(rs) > 1, len(rs) > 1
+func packValue(rs []lamppost.Reading, meter []lamppost.MeterRecord) []map[any]any {
+	oneName, oneUnit := len(rs)+len(meter) > 1, len(rs) > 1
+	for _, m := range meter {
+		oneName = oneName && m.Name == rs[0].Name
+	}
 	for _, r := range rs {
 		oneName, oneUnit = oneName && r.Name == rs[0].Name, oneUnit && r.Unit == rs[0].Unit
 	}
@@ -102,6 +106,13 @@ func packValue(rs []lamppost.Reading) []map[any]any {
 		}
 		pack[i] = m
 	}
+	for _, x := range meter {
+		m := map[any]any{3: x.Text}
+		if !oneName {
+			m[0] = x.Name
+		}
+		pack = append(pack, m)
+	}
 	return pack
 }
 
@@ -110,11 +121,15 @@ func TestPackAgainstLibrary(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		rs := drawReadings(t)
-		ours, theirs := lamppost.AppendPack(nil, rs), deterministic(t, packValue(rs))
+		meter := drawMeterRecords(t, rs)
+		ours, theirs := lamppost.AppendPack(nil, rs, meter...), deterministic(t, packValue(rs, meter))
 		if !bytes.Equal(ours, theirs) {
 			t.Fatalf("pack of %+v:\n ours %x\ntheirs %x", rs, ours, theirs)
 		}
-		back := want(lamppost.DecodePack(theirs))(t)
+		back, metered, err := lamppost.DecodePack(theirs)
+		if err != nil || !slices.Equal(metered, meter) {
+			t.Fatalf("pack %x:\n got %q %v\nwant %q", theirs, metered, err, meter)
+		}
 		for i := range rs {
 			if back[i] != rs[i] {
 				t.Fatalf("reading %d:\n got %+v\nwant %+v", i, back[i], rs[i])
@@ -179,7 +194,7 @@ func TestReportSignedElsewhere(t *testing.T) {
 		m := cose.NewSign1Message()
 		m.Headers.Protected = cose.ProtectedHeader{cose.HeaderLabelAlgorithm: cose.Algorithm(suite),
 			cose.HeaderLabelKeyID: []byte(fmt.Sprintf("%s/%d", in.Device, in.KeyEpoch)), int64(-65537): reportLabel(in)}
-		m.Payload = deterministic(t, packValue(in.Readings))
+		m.Payload = deterministic(t, packValue(in.Readings, in.Meter))
 		signer := want(cose.NewSigner(cose.Algorithm(suite), coseKey(t, suite, "lamp-17")))(t)
 		if err := m.Sign(rand.Reader, externalAAD(t, lamppost.PurposeReport), signer); err != nil {
 			t.Fatalf("%v", err)
@@ -224,7 +239,7 @@ func TestReportMac0(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := drawReport(t)
 		protected := deterministic(t, map[int]any{1: 5, 4: []byte(fmt.Sprintf("%s/%d", in.Device, in.KeyEpoch)), -65537: reportLabel(in)})
-		payload := deterministic(t, packValue(in.Readings))
+		payload := deterministic(t, packValue(in.Readings, in.Meter))
 		toMAC := deterministic(t, []any{"MAC0", protected, externalAAD(t, lamppost.PurposeReport), payload})
 		mac := hmac.New(sha256.New, seedOf(sig.HMAC256, "lamp-17"))
 		mac.Write(toMAC)

@@ -28,11 +28,12 @@ const (
 	CodeNoFunds      Code = 15 // the account would fall below its credit limit
 	CodeNotReady     Code = 16 // e.g. an invoice before the closing registers are in
 	CodeBusy         Code = 17 // try again: the queue is full (never logged)
+	CodeBadEvidence  Code = 18 // a meter's record that its key did not sign, or that says something else than the report
 )
 
 var codeNames = [...]string{"ok", "duplicate", "bad_report", "too_large", "bad_signature", "unknown", "number_reused",
 	"too_old", "clock_ahead", "float_billed", "quarantined", "forbidden", "bad_transaction", "expired", "exists",
-	"no_funds", "not_ready", "busy"}
+	"no_funds", "not_ready", "busy", "bad_evidence"}
 
 // CodeNames lists all codes' names by number.
 func CodeNames() []string { return append([]string(nil), codeNames[:]...) }

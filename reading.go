@@ -79,11 +79,19 @@ type Reading struct {
 	IsFloat bool
 }
 
+// A MeterRecord is what a meter signed by itself, in the Open Charge Metering Format: evidence beside the readings of a
+// billing report, kept as it came. Package ocmf reads it.
+type MeterRecord struct {
+	Name string // of the register that it speaks of
+	Text string
+}
+
 // SenML labels (RFC 8428 §6) and the two text labels this project adds, in the order deterministic CBOR sorts them.
 const (
 	labelName     = 0x00
 	labelUnit     = 0x01
 	labelValue    = 0x02
+	labelText     = 0x03
 	labelSum      = 0x05
 	labelTime     = 0x06
 	labelBaseName = 0x21 // -2
@@ -109,12 +117,16 @@ func (r *Reading) check() error {
 }
 
 // AppendPack writes readings as a SenML pack in its one canonical form: the first record carries the base time, and
-// where all of several readings share a name or unit, that name or unit once; the other records what differs.
-func AppendPack(b []byte, readings []Reading) []byte {
-	p := packShapeOf(readings)
-	b = appendHead(b, majArray, uint64(len(readings)))
+// where all of several records share a name or unit, that name or unit once; the other records what differs. The meter's
+// records come last; they have no unit.
+func AppendPack(b []byte, readings []Reading, meter ...MeterRecord) []byte {
+	p := packShapeOf(readings, meter)
+	b = appendHead(b, majArray, uint64(len(readings)+len(meter)))
 	for i := range readings {
 		b = p.appendRecord(b, &readings[i], i == 0)
+	}
+	for i := range meter {
+		b = p.appendMeterRecord(b, &meter[i])
 	}
 	return b
 }
@@ -125,16 +137,28 @@ type packShape struct {
 	baseTime           TimeMS
 }
 
-func packShapeOf(readings []Reading) packShape {
-	p := packShape{baseName: len(readings) > 1, baseUnit: len(readings) > 1}
+func packShapeOf(readings []Reading, meter []MeterRecord) packShape {
+	p := packShape{baseName: len(readings)+len(meter) > 1, baseUnit: len(readings) > 1}
 	for i := range readings {
 		p.baseName = p.baseName && readings[i].Name == readings[0].Name
 		p.baseUnit = p.baseUnit && readings[i].Unit == readings[0].Unit
+	}
+	for i := range meter {
+		p.baseName = p.baseName && meter[i].Name == readings[0].Name
 	}
 	if len(readings) > 0 {
 		p.baseTime = readings[0].Time
 	}
 	return p
+}
+
+func (p packShape) appendMeterRecord(b []byte, m *MeterRecord) []byte {
+	if p.baseName {
+		b = appendHead(b, majMap, 1)
+	} else {
+		b = appendText(append(appendHead(b, majMap, 2), labelName), m.Name)
+	}
+	return appendText(append(b, labelText), m.Text)
 }
 
 func (p packShape) appendRecord(b []byte, r *Reading, first bool) []byte {
@@ -186,25 +210,51 @@ func appendValue(b []byte, r *Reading) []byte {
 	}
 }
 
-// decodePack reads a canonical pack, appending to dst. Strings alias b.
-func decodePack(dst []Reading, b []byte) ([]Reading, error) {
+// decodePack reads a canonical pack, appending to dst and meter. Strings alias b.
+func decodePack(dst []Reading, meter []MeterRecord, b []byte) ([]Reading, []MeterRecord, error) {
 	w := wire{b: b}
 	n := w.arrayLen()
 	if n == 0 || n > MaxReadings {
 		w.fail(fmt.Errorf("a report has 1 to %d readings, not %d", MaxReadings, n))
 	}
 	var d packDecoder
-	start := len(dst)
+	start, metered := len(dst), len(meter)
 	for i := uint64(0); i < n && w.err == nil; i++ {
-		dst = append(dst, d.record(&w, i == 0))
+		switch {
+		case i > 0 && atMeterRecord(w):
+			meter = append(meter, d.meterRecord(&w))
+		case len(meter) > metered:
+			w.fail(fmt.Errorf("a meter's records come after the readings: %w", errCanonical))
+		default:
+			dst = append(dst, d.record(&w, i == 0))
+		}
+	}
+	if len(meter)-metered > MaxMeterRecords {
+		w.fail(fmt.Errorf("%d records of a meter are over the limit of %d", len(meter)-metered, MaxMeterRecords))
 	}
 	if err := w.end("SenML pack"); err != nil {
-		return dst, err
+		return dst, meter, err
 	}
-	if p := packShapeOf(dst[start:]); p.baseName != d.hasBaseName || p.baseUnit != d.hasBaseUnit {
-		return dst, fmt.Errorf("SenML pack: shared names and units stand once, in the first record: %w", errCanonical)
+	if p := packShapeOf(dst[start:], meter[metered:]); p.baseName != d.hasBaseName || p.baseUnit != d.hasBaseUnit {
+		return dst, meter, fmt.Errorf("SenML pack: shared names and units stand once, in the first record: %w", errCanonical)
 	}
-	return dst, nil
+	return dst, meter, nil
+}
+
+// atMeterRecord looks ahead in a copy: a map of a text, with or without a name before it.
+func atMeterRecord(w wire) bool {
+	switch w.mapLen() {
+	case 1:
+	case 2:
+		if w.peek() != labelName {
+			return false
+		}
+		w.off++
+		w.text(MaxReadingNameBytes)
+	default:
+		return false
+	}
+	return w.err == nil && w.peek() == labelText
 }
 
 type packDecoder struct {
@@ -259,6 +309,25 @@ func (d *packDecoder) record(w *wire, first bool) (r Reading) {
 	}
 	r.Time += d.baseTime
 	return r
+}
+
+// meterRecord reads a record that atMeterRecord has seen.
+func (d *packDecoder) meterRecord(w *wire) MeterRecord {
+	m := MeterRecord{Name: d.baseName}
+	fields := uint64(1)
+	if !d.hasBaseName {
+		fields = 2
+	}
+	w.exactly(w.mapLen(), fields, "fields of a meter's record")
+	if !d.hasBaseName {
+		w.constInt(labelName)
+		m.Name = w.text(MaxReadingNameBytes)
+	}
+	w.constInt(labelText)
+	if m.Text = w.text(MaxMeterRecordBytes); m.Name == "" || m.Text == "" {
+		w.fail(errors.New("a meter's record without a name or a text"))
+	}
+	return m
 }
 
 func (d *packDecoder) value(w *wire, r *Reading, has func(byte) bool) {

@@ -40,6 +40,7 @@ type Report struct {
 	BootID      uint32 // changes with every start of the device
 	MonoMS      uint64 // milliseconds since that start
 	Readings    []Reading
+	Meter       []MeterRecord // in billing reports
 
 	env envelope
 }
@@ -69,12 +70,12 @@ func (r *Report) Wrapped() bool { return r.Flags&FlagWrapped != 0 }
 // Cold reports whether the device lets its signature be half-aggregated.
 func (r *Report) Cold() bool { return r.Flags&FlagCold != 0 }
 
-// Decode reads one report, reusing r.Readings. It checks form and limits, not the signature.
+// Decode reads one report, reusing r.Readings and r.Meter. It checks form and limits, not the signature.
 func (r *Report) Decode(raw []byte) error {
 	if len(raw) > MaxReportBytes {
 		return &Refusal{CodeTooLarge, fmt.Sprintf("a report of %d bytes is over the limit of %d", len(raw), MaxReportBytes)}
 	}
-	*r = Report{Readings: r.Readings[:0]}
+	*r = Report{Readings: r.Readings[:0], Meter: r.Meter[:0]}
 	w := wire{b: raw}
 	r.env.decode(&w)
 	if err := w.end("report"); err != nil {
@@ -84,8 +85,16 @@ func (r *Report) Decode(raw []byte) error {
 		return &Refusal{CodeBadReport, err.Error()}
 	}
 	var err error
-	if r.Readings, err = decodePack(r.Readings, r.env.payload); err != nil {
+	if r.Readings, r.Meter, err = decodePack(r.Readings, r.Meter, r.env.payload); err != nil {
 		return packRefusal(err, r.env.payload)
+	}
+	return r.checkMeter()
+}
+
+// checkMeter refuses a meter's records where nothing is billed that they could be evidence of.
+func (r *Report) checkMeter() error {
+	if len(r.Meter) > 0 && !r.Billing() {
+		return &Refusal{CodeBadReport, "records of a meter stand in billing reports"}
 	}
 	return nil
 }
@@ -184,7 +193,7 @@ func SignReport(r *Report, network string, key *sig.PrivateKey) ([]byte, error) 
 	}
 	suite := key.Suite()
 	protected := r.appendProtected(make([]byte, 0, 96), suite)
-	payload := AppendPack(make([]byte, 0, 64*len(r.Readings)), r.Readings)
+	payload := AppendPack(make([]byte, 0, 64*len(r.Readings)), r.Readings, r.Meter...)
 	tbs := appendToBeSigned(make([]byte, 0, len(payload)+256), suite, protected, network, PurposeReport, payload)
 	signature, err := key.Sign(tbs)
 	if err != nil {

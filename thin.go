@@ -60,6 +60,9 @@ func (t *ThinSegment) Thin(keep func(*KeptReport) bool) *ThinSegment {
 		out.Writes, out.ReportNodes, out.OutcomeNodes = Hash{}, nil, nil
 		return &out
 	}
+	if len(out.Kept) == len(t.Kept) {
+		return &out // nothing was taken out, and the nodes are those there were
+	}
 	out.ReportNodes = t.reports().thin(stay)
 	out.OutcomeNodes = t.outcomes().thin(stay)
 	return &out

@@ -84,6 +84,15 @@ func TestThinSegment(t *testing.T) {
 	})
 }
 
+// BenchmarkThin goes over a full segment of which nothing is taken out, as packing does with every segment.
+func BenchmarkThin(b *testing.B) {
+	tx, outcomes, writes := committed(b, 1024)
+	for b.Loop() {
+		lamppost.Thin(tx, outcomes, writes, func(int) bool { return true })
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1024, "ns/report")
+}
+
 // What was taken out is gone: neither its bytes nor its salt nor the transaction's seed, from which all salts of digests come,
 // are in what is left.
 func TestThinSegmentForgets(t *testing.T) {

@@ -127,11 +127,28 @@ func buildPacks(testing.TB) (vs []vector) {
 		ok("name beyond ASCII", `81 a4 00 "`+"Zähler"+`" 01 "Wh" 05 01`+based),
 		ok("integer of 24", summed+`1818`+based),
 		ok("latest whole second", summed+`01 22 1b000007ffffffffff`),
+		ok("a meter's record of the register", `82 a4 01 "Wh" 05 01 21 "energy" 22 1a6b49d200 a1 03 "OCMF|{}|{}"`),
+		ok("a meter's record of another register", `82 a4 00 "energy" 01 "Wh" 05 01 22 1a6b49d200 a2 00 "in" 03 "OCMF|{}|{}"`),
+		ok("four records of meters", `85 a4 00 "energy" 01 "Wh" 05 01 22 1a6b49d200`+strings.Repeat(` a2 00 "in" 03 "x"`, 4)),
 	)
+	vs = append(vs, badMeterRecords()...)
 	vs = append(vs, badForm()...)
 	vs = append(vs, badValues()...)
 	vs = append(vs, badTimes()...)
 	return append(vs, badLabels()...)
+}
+
+func badMeterRecords() []vector {
+	return []vector{
+		bad("five records of meters", `86 a4 00 "energy" 01 "Wh" 05 01 22 1a6b49d200`+strings.Repeat(` a2 00 "in" 03 "x"`, 5), "over the limit of 4"),
+		bad("a meter's record before the readings", `82 a2 00 "energy" 03 "x" a4 00 "in" 01 "Wh" 05 01 22 1a6b49d200`, "a value (label 2)"),
+		bad("a reading after a meter's record", `83 a4 00 "in" 01 "Wh" 05 01 22 1a6b49d200 a2 00 "in" 03 "x" a3 00 "out" 01 "Wh" 05 01`, "come after"),
+		bad("a meter's record that repeats the shared name", `82 a4 01 "Wh" 05 01 21 "in" 22 1a6b49d200 a2 00 "in" 03 "x"`, "expected 1"),
+		bad("a meter's record with a name of its own that could be shared", `82 a4 00 "in" 01 "Wh" 05 01 22 1a6b49d200 a2 00 "in" 03 "x"`, "stand once"),
+		bad("a meter's record without text", `82 a4 01 "Wh" 05 01 21 "in" 22 1a6b49d200 a1 03 60`, "without a name or a text"),
+		bad("a meter's record with a time", `82 a4 01 "Wh" 05 01 21 "in" 22 1a6b49d200 a2 03 "x" 06 01`, "a value (label 2)"),
+		bad("a meter's record that is too long", `82 a4 01 "Wh" 05 01 21 "in" 22 1a6b49d200 a1 03 792001`, "over the limit of 8192"),
+	}
 }
 
 func badForm() []vector {
@@ -492,6 +509,7 @@ func badPayloads(t testing.TB) (vs []vector) {
 		{"a float in place of a register", `81 a4 00 "energy" 01 "Wh" 05 fb3fb999999999999a 22 1a6b49d200`, "float_billed"},
 		{"an interval that is NaN", `81 a5 00 "energy" 01 "Wh" 02 f97e00 22 1a6b49d200 "k" 01`, "bad_report"},
 		{"JSON", `5b5d`, "bad_report"},
+		{"a meter's record in a report that is not for billing", `82 a4 01 "Wh" 05 01 21 "energy" 22 1a6b49d200 a1 03 "OCMF|{}|{}"`, "bad_report"},
 		{"empty payload", ``, "bad_report"},
 	} {
 		raw := signRaw(t, sig.EdDSA, reportHeader(sig.EdDSA, "lamp-17/1", 0, 1, 0, 3, 0, 0), cborHex(c[1]))

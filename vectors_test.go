@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -290,7 +291,7 @@ func readReport(v *vector) ([]string, error) {
 	fields := []string{field("device", r.Device), field("key_epoch", r.KeyEpoch), field("epoch", r.Seq.Epoch), field("n", r.Seq.N),
 		field("flags", r.Flags), field("time_quality", uint8(r.TimeQuality)), field("boot_id", r.BootID), field("mono_ms", r.MonoMS),
 		fmt.Sprintf("signed: %x", signed), field("id", lamppost.Hash(sha256.Sum256(signed)))}
-	return append(fields, readingFields(r.Readings)...), same(nil, v.raw, r.Reencode())
+	return slices.Concat(fields, readingFields(r.Readings), meterFields(r.Meter)), same(nil, v.raw, r.Reencode())
 }
 
 func readingFields(rs []lamppost.Reading) (fields []string) {
@@ -306,12 +307,19 @@ func readingFields(rs []lamppost.Reading) (fields []string) {
 	return fields
 }
 
+func meterFields(meter []lamppost.MeterRecord) (fields []string) {
+	for _, m := range meter {
+		fields = append(fields, fmt.Sprintf("meter's record: %q %q", m.Name, m.Text))
+	}
+	return fields
+}
+
 func readPack(raw []byte) ([]string, error) {
-	rs, err := lamppost.DecodePack(raw)
+	rs, meter, err := lamppost.DecodePack(raw)
 	if err != nil {
 		return nil, err
 	}
-	return readingFields(rs), same(nil, raw, lamppost.AppendPack(nil, rs))
+	return append(readingFields(rs), meterFields(meter)...), same(nil, raw, lamppost.AppendPack(nil, rs, meter...))
 }
 
 func readSegmentHeader(v *vector) ([]string, error) {

@@ -44,8 +44,11 @@ func TestExamples(t *testing.T) {
 	t.Parallel()
 	h := billed(t, nil)
 	made := files(t, h)
+	changed, _ := moved(t)
+	changed.billMoved()
 	for name, data := range map[string][]byte{"statement.json": made["statement"], "receipt.json": made["receipt of a report"],
-		"report.json": made["report"], "network.pin": []byte(h.pin(1).String())} {
+		"report.json": made["report"], "network.pin": []byte(h.pin(1).String()),
+		"moved.json": changed.receipt(changed.reports[0].Tx), "moved.pin": []byte(changed.pin(3).String())} {
 		path := filepath.Join("testdata", name)
 		if *rewrite {
 			must(t, os.WriteFile(path, data, 0o644))

@@ -23,7 +23,8 @@ type Evidence struct {
 	Reports    []Report            // in the proof's order
 
 	proof     *lamppost.Proof
-	members   *roster
+	members   *roster // whose checkpoints count; nil without a pin until the transactions are read
+	terms     []term  // who the members were when, where the proof shows the founding
 	witnesses witnesses
 	blocks    []lamppost.BlockLeaf
 	bodies    map[bodyKey][]int     // transactions that say something of a name, in log order
@@ -117,7 +118,10 @@ func (e *Evidence) readTx(t *Tx) error {
 	if !t.Outcome.Code.Accepted() {
 		return nil // refused, perhaps for its signature
 	}
-	return e.claimed(t, &s, lamppost.PurposeTx)
+	if err := e.claimed(t, &s, lamppost.PurposeTx); err != nil || t.Type != lamppost.TxNetwork {
+		return err
+	}
+	return e.changeMembers(t)
 }
 
 func (e *Evidence) readSegment(t *Tx) error {
@@ -132,7 +136,7 @@ func (e *Evidence) readSegment(t *Tx) error {
 	}
 	t.ID = s.ID(e.Network, lamppost.PurposeSegment)
 	registered := e.registered(t.Signer, t.Leaf)
-	if t.key = e.members.keys[t.Signer]; t.key != nil || len(registered) == 0 {
+	if t.key = e.memberKey(t.Signer); t.key != nil || len(registered) == 0 {
 		return e.claimed(t, &s, lamppost.PurposeSegment)
 	}
 	for i := len(registered) - 1; i >= 0; i-- {
@@ -150,9 +154,9 @@ func (e *Evidence) readSegment(t *Tx) error {
 
 // claimed leaves a member's signature to be checked.
 func (e *Evidence) claimed(t *Tx, s *lamppost.Signed, p lamppost.Purpose) error {
-	key := e.members.keys[t.Signer]
+	key := e.memberKey(t.Signer)
 	if key == nil {
-		return fmt.Errorf("it is signed by %q, who is not a known member", t.Signer)
+		return e.noMember(t.Signer)
 	}
 	if t.claim = s.Item(e.Network, p, key); t.claim.Key == nil {
 		return t.unsigned()
@@ -202,32 +206,6 @@ func (e *Evidence) checkSignatures() error {
 		if r := &e.Reports[i]; r.Outcome.Code.Accepted() && !ok[i] && !r.vouched {
 			return &reportFault{i, r.Signed.Device, fmt.Sprintf("does not match the signature of %s", r.signer()), e.accusation(i)}
 		}
-	}
-	return nil
-}
-
-// checkGenesis checks the founding by its own members: those of the pin may be others by now.
-func (e *Evidence) checkGenesis(t *Tx, s *lamppost.Signed) error {
-	g, ok := decode[lamppost.GenesisBody](t.Order.Body)
-	if !ok {
-		return errors.New("its body cannot be read")
-	}
-	if t.Outcome.Code != lamppost.CodeOK {
-		return fmt.Errorf("it was refused (%s)", t.Outcome.Code)
-	}
-	if g.Network != e.Network || t.Leaf != 0 || t.Height != 1 || t.Index != 0 {
-		return fmt.Errorf("it founds network %q and is not the first entry of %q", g.Network, e.Network)
-	}
-	if len(g.Members) > MaxPinMembers {
-		return fmt.Errorf("%d members are over the limit of %d", len(g.Members), MaxPinMembers)
-	}
-	founders, err := newRoster(g.Network, g.Members)
-	if err != nil {
-		return err
-	}
-	key := founders.keys[t.Signer]
-	if key == nil || !s.Verify(e.Network, lamppost.PurposeTx, key) {
-		return fmt.Errorf("it is not signed by a member it names")
 	}
 	return nil
 }

@@ -37,11 +37,15 @@ type world struct {
 	signed  map[reg][]tariff.Edge
 	spoil   func(*lamppost.BlockLeaf) // of the blocks from now on
 	gateway *seat                     // who packs the segments from now on; nil: the first member
+	orderer *seat                     // who signs the orders from now on; nil: the first member
+	after   []seat                    // the members after the next block, where it changes them
+	changed lamppost.Height           // the block of the last change of the network
 	flags   map[lamppost.DeviceID]uint32
 	logged  tariff.Invoice // the last
 	// witnesses cosign every checkpoint, in the order in which their keys stand in a proof.
 	witnesses []*lamppost.Cosigner
 	epochs    map[lamppost.DeviceID]uint32 // of the keys
+	meters    map[lamppost.DeviceID]*meter // that sign by themselves
 }
 
 type seat struct {
@@ -73,14 +77,30 @@ func newWorld(t testing.TB, network string, members ...lamppost.MemberID) *world
 	t.Helper()
 	w := &world{t: t, network: network, now: ms(t, "2026-10-01T00:00:00Z"), keys: map[lamppost.DeviceID]*sig.PrivateKey{},
 		numbers: map[lamppost.DeviceID]uint64{}, flags: map[lamppost.DeviceID]uint32{}, epochs: map[lamppost.DeviceID]uint32{},
-		signed: map[reg][]tariff.Edge{}}
+		signed: map[reg][]tariff.Edge{}, changed: 1}
 	genesis := lamppost.GenesisBody{Network: network, Rules: 1}
+	if len(members) > 1 {
+		genesis.Engine = lamppost.Raft
+	}
 	for _, id := range members {
 		w.members = append(w.members, newSeat(t, network, id))
 		genesis.Members = append(genesis.Members, w.members[len(w.members)-1].member())
 	}
 	w.order(lamppost.TxGenesis, genesis)
 	return w
+}
+
+// membersHash is that of the members after the block.
+func (w *world) membersHash() lamppost.Hash {
+	var list []lamppost.Member
+	now := w.members
+	if w.after != nil {
+		now = w.after
+	}
+	for i := range now {
+		list = append(list, now[i].member())
+	}
+	return lamppost.HashMembers(list)
 }
 
 func newSeat(t testing.TB, network string, id lamppost.MemberID) seat {
@@ -155,7 +175,7 @@ func (w *world) block(tx *lamppost.Transaction, outcomes []lamppost.Outcome) {
 	p.Leaf = w.append(leaf.Append(nil))
 	w.txs = append(w.txs, p)
 	b := lamppost.BlockLeaf{Height: w.height, Index: 1, Time: w.now,
-		Block: sha256.Sum256(tx.SignedRaw)} // an auditor of single transactions never sees a whole block
+		Members: w.membersHash(), Block: sha256.Sum256(tx.SignedRaw)} // an auditor of single transactions never sees a whole block
 	if w.spoil != nil {
 		w.spoil(&b)
 	}
@@ -181,7 +201,11 @@ func (w *world) order(kind lamppost.TxType, body any) { w.decided(kind, body, la
 func (w *world) decided(kind lamppost.TxType, body any, out lamppost.Outcome) {
 	w.t.Helper()
 	o := lamppost.Order{Type: kind, ExpiryTime: w.now + 60_000, Nonce: w.salt(), Body: lamppost.Marshal(body)}
-	tx, err := lamppost.NewTx(w.network, o, w.members[0].id, w.members[0].key, w.salt())
+	by := &w.members[0]
+	if w.orderer != nil {
+		by = w.orderer
+	}
+	tx, err := lamppost.NewTx(w.network, o, by.id, by.key, w.salt())
 	must(w.t, err)
 	w.block(tx, []lamppost.Outcome{out})
 }
@@ -207,7 +231,8 @@ func (w *world) rotate(id lamppost.DeviceID, consent bool) (former func()) {
 	must(w.t, err)
 	w.keys[id] = next
 	salt := w.salt()
-	b := lamppost.DeviceBody{ID: id, Owner: "stadtwerk", Suite: next.Suite(), Key: next.Public().Bytes(), KeyEpoch: w.epochs[id], Salt: salt[:]}
+	b := lamppost.DeviceBody{ID: id, Owner: "stadtwerk", Suite: next.Suite(), Key: next.Public().Bytes(), KeyEpoch: w.epochs[id], Salt: salt[:],
+		MeterKey: w.meters[id].public()}
 	if consent {
 		c := lamppost.KeyChange{ID: string(id), Epoch: epoch, Next: b.KeyEpoch, Suite: b.Suite, Key: b.Key}
 		b.Consent, err = c.Sign(w.network, lamppost.PurposeDeviceKey, key)
@@ -222,7 +247,7 @@ func (w *world) sign(id lamppost.DeviceID, readings ...lamppost.Reading) []byte 
 	w.t.Helper()
 	w.numbers[id]++
 	r := lamppost.Report{Device: id, KeyEpoch: w.epochs[id], Seq: lamppost.Seq{N: w.numbers[id]}, Flags: lamppost.FlagBilling | w.flags[id],
-		TimeQuality: lamppost.TimeSynchronised, Readings: readings}
+		TimeQuality: lamppost.TimeSynchronised, Readings: readings, Meter: w.meters[id].records(readings)}
 	raw, err := lamppost.SignReport(&r, w.network, w.keys[id])
 	must(w.t, err)
 	return raw
@@ -237,10 +262,11 @@ func (w *world) segment(raws ...[]byte) {
 		var r lamppost.Report
 		must(w.t, r.Decode(raw))
 		readings += len(r.Readings)
+		given := w.meters[r.Device].gives(&r)
 		for j, x := range r.Readings {
 			at, _ := lamppost.SnapToEdge(x.Time)
 			k := reg{r.Device, x.Name}
-			w.signed[k] = append(w.signed[k], tariff.Edge{Time: at, Value: x.Value, Quality: x.Quality,
+			w.signed[k] = append(w.signed[k], tariff.Edge{Time: at, Value: x.Value, Quality: x.Quality, MeterSigned: given != nil && given[j],
 				Source: tariff.Source{Height: w.height + 1, Report: uint32(i), Record: uint32(j)}})
 		}
 	}

@@ -15,8 +15,9 @@ import (
 
 // A Log is a published log as a [Follower] reads it. Nothing it says is believed.
 type Log interface {
-	// Checkpoint returns the latest signed checkpoint, or the latest that the log's witnesses have cosigned.
-	Checkpoint(cosigned bool) ([]byte, error)
+	// Checkpoints returns the latest checkpoint as so many members signed it, each a note of its own, or as one did that the log's
+	// witnesses have cosigned.
+	Checkpoints(members int, cosigned bool) ([]string, error)
 	// Beginning returns the root of the first n leaves of the log under a checkpoint, and the consistency proof that leads from
 	// there to the checkpoint's root (RFC 6962 §2.1.2); 1 ≤ n < c.Size.
 	Beginning(c lamppost.Checkpoint, n int64) (lamppost.Hash, tlog.TreeProof, error)
@@ -32,9 +33,10 @@ type Follower struct {
 
 // A Head is a checkpoint that holds under a pin.
 type Head struct {
-	lamppost.Checkpoint
-	Note     string        // with the signatures of the pin's members and witnesses alone
-	Cosigned []Cosignature // by the pin's witnesses
+	lamppost.Checkpoint               // the first, all of which are equal but for their origin
+	Notes               []string      // one of each member, with the signatures of the pin's members and witnesses alone
+	Signers             []string      // origins of the notes
+	Cosigned            []Cosignature // by the pin's witnesses
 }
 
 // A RollbackError is returned for a log that is shorter than it was. That happens to a node that was restored from a backup, and
@@ -51,11 +53,11 @@ func (e *RollbackError) Error() string {
 // A log that is shorter than it was is a [*RollbackError], one that has another history a [*Fork]: what is remembered stays. Other errors are
 // checkpoints that do not hold under the pin, which wrap [ErrNotBelieved], and those of reading.
 func (f *Follower) Look(log Log) (grown bool, err error) {
-	text, err := log.Checkpoint(len(f.Pin.Witnesses) > 0)
+	notes, err := log.Checkpoints(f.Pin.Quorum, len(f.Pin.Witnesses) > 0)
 	if err != nil {
 		return false, fmt.Errorf("reading the log's checkpoint: %w", err)
 	}
-	next, err := f.Pin.OpenHead(text)
+	next, err := f.Pin.OpenHead(notes...)
 	if err != nil {
 		return false, err
 	}
@@ -89,7 +91,7 @@ func (f *Follower) Compare(found *Finding, log Log) error {
 		if err != nil {
 			return err
 		}
-		h := &Head{Checkpoint: c, Note: text}
+		h := &Head{Checkpoint: c, Notes: []string{text}, Signers: []string{c.Origin}}
 		if f.Head == nil || h.Size > f.Head.Size {
 			return fmt.Errorf("its checkpoint has %d entries: %w", h.Size, ErrNewer)
 		}
@@ -109,7 +111,7 @@ var ErrNotBelieved = errors.New("not as the pin asks")
 // oneHistory demands that the log under one checkpoint begins with that under a smaller one. It returns a [*Fork] that proves the
 // contrary, or the error of reading what would tell.
 func oneHistory(small, large *Head, log Log) error {
-	fork := &Fork{Smaller: small.Note, Larger: large.Note, small: small.Checkpoint, large: large.Checkpoint}
+	fork := forkOf(small, large)
 	switch {
 	case small.Size == large.Size && small.Root == large.Root, small.Size == 0:
 		return nil
@@ -133,14 +135,34 @@ func oneHistory(small, large *Head, log Log) error {
 	return fork
 }
 
-// OpenHead reads a signed checkpoint of the network and checks it as [CheckProof] does. Signatures of others under it are left out.
-func (p *Pin) OpenHead(signed []byte) (*Head, error) {
-	text, used := p.ownSignatures(signed)
-	e, err := CheckProof(&lamppost.Proof{Network: p.Network, Checkpoints: []string{text}, Witnesses: used}, p)
+// forkOf says what two heads would prove, by one member that signed both where there is one.
+func forkOf(small, large *Head) *Fork {
+	i, j := 0, 0
+	for at, origin := range small.Signers {
+		if same := slices.Index(large.Signers, origin); same >= 0 {
+			i, j = at, same
+			break
+		}
+	}
+	f := &Fork{Smaller: small.Notes[i], Larger: large.Notes[j], small: small.Checkpoint, large: large.Checkpoint}
+	f.small.Origin, f.large.Origin = small.Signers[i], large.Signers[j]
+	return f
+}
+
+// OpenHead reads a checkpoint of the network as members signed it and checks it as [CheckProof] does. Signatures of others are left out.
+func (p *Pin) OpenHead(notes ...string) (*Head, error) {
+	proof := &lamppost.Proof{Network: p.Network}
+	for _, n := range notes {
+		text, used := p.ownSignatures([]byte(n))
+		proof.Checkpoints, proof.Witnesses = append(proof.Checkpoints, text), append(proof.Witnesses, used...)
+	}
+	slices.Sort(proof.Witnesses)
+	proof.Witnesses = slices.Compact(proof.Witnesses)
+	e, err := CheckProof(proof, p)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotBelieved, err)
 	}
-	return &Head{e.Checkpoint, text, e.Cosigned}, nil
+	return &Head{e.Checkpoint, proof.Checkpoints, e.Signers, e.Cosigned}, nil
 }
 
 // ownSignatures keeps of a note what the pin's members and witnesses signed, and says which of the witnesses. A note that cannot be read so
@@ -185,7 +207,7 @@ type headFile struct {
 
 // Encode writes the head as a file, with the address or folder that the log is read from.
 func (h *Head) Encode(log string) []byte {
-	return encode(headFile{KindHead, log, h.Note}, 1)
+	return encode(headFile{KindHead, log, lamppost.JoinNotes(h.Notes)}, 1)
 }
 
 // ParseHead reads what Encode writes, and checks it under the pin again.
@@ -194,7 +216,11 @@ func (p *Pin) ParseHead(data []byte) (h *Head, log string, err error) {
 	if err := readFile(data, KindHead, &f, &f.Lamppost); err != nil {
 		return nil, "", err
 	}
-	h, err = p.OpenHead([]byte(f.Checkpoint))
+	notes, err := lamppost.SplitNotes(f.Checkpoint)
+	if err != nil {
+		return nil, "", err
+	}
+	h, err = p.OpenHead(notes...)
 	return h, f.Log, err
 }
 

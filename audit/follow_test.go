@@ -20,14 +20,18 @@ type shown struct {
 	note   string // instead of the true checkpoint
 	broken bool   // the proofs lead nowhere
 	asked  bool   // for the cosigned checkpoint
+	one    bool   // whatever is asked for, only the first member's is shown
 }
 
-func (s *shown) Checkpoint(cosigned bool) ([]byte, error) {
+func (s *shown) Checkpoints(members int, cosigned bool) (notes []string, err error) {
 	s.asked = cosigned
 	if s.note != "" {
-		return []byte(s.note), nil
+		return []string{s.note}, nil
 	}
-	return []byte(s.checkpoint(0)), nil
+	for i := 0; i < members && (i == 0 || !s.one); i++ {
+		notes = append(notes, s.checkpoint(i))
+	}
+	return notes, nil
 }
 
 func (s *shown) Beginning(c lamppost.Checkpoint, n int64) (lamppost.Hash, tlog.TreeProof, error) {
@@ -131,7 +135,7 @@ func TestFollowerAsksWitnesses(t *testing.T) {
 	f := &audit.Follower{Pin: h.witnessed(1, "w1.example")}
 	_, err := f.Look(s)
 	must(t, err)
-	if !s.asked || len(f.Head.Cosigned) != 1 || f.Head.Cosigned[0].Witness != "w1.example" || strings.Contains(f.Head.Note, "w2.example") {
+	if !s.asked || len(f.Head.Cosigned) != 1 || f.Head.Cosigned[0].Witness != "w1.example" || strings.Contains(f.Head.Notes[0], "w2.example") {
 		t.Errorf("asked for the cosigned one: %t; head %+v", s.asked, f.Head)
 	}
 	h.witnesses = h.witnesses[1:]
@@ -146,8 +150,63 @@ func TestFollowerAsksWitnesses(t *testing.T) {
 func TestFollowerAsksQuorum(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "riverside", "north", "south")
-	_, err := (&audit.Follower{Pin: w.pin(2)}).Look(&shown{world: w})
+	_, err := (&audit.Follower{Pin: w.pin(2)}).Look(&shown{world: w, one: true})
 	refused(t, err, "signed by 1 of the members")
+}
+
+// With a quorum, the checkpoints of all its members are remembered and read again. A fork names one member that signed both histories, where
+// there is one.
+func TestFollowerOfQuorum(t *testing.T) {
+	t.Parallel()
+	start := func(parties ...string) *world {
+		w := newWorld(t, "riverside", "north", "south", "west", "east")
+		for _, id := range parties {
+			w.party(id)
+		}
+		return w
+	}
+	w := start("a")
+	f := &audit.Follower{Pin: w.pin(2)}
+	_, err := f.Look(&shown{world: w})
+	must(t, err)
+	if len(f.Head.Notes) != 2 || fmt.Sprint(f.Head.Signers) != "[riverside/north riverside/south]" {
+		t.Errorf("remembered %q by %q", f.Head.Notes, f.Head.Signers)
+	}
+	h, _, err := w.pin(2).ParseHead(f.Head.Encode("log"))
+	must(t, err)
+	if fmt.Sprint(h) != fmt.Sprint(f.Head) {
+		t.Errorf("read again %+v, want %+v", h, f.Head)
+	}
+	grew, err := f.Look(&shown{world: start("a", "b")})
+	if err != nil || !grew {
+		t.Errorf("Look = %t, %v", grew, err)
+	}
+	other := start("a", "x")
+	other.members = other.members[1:] // south and west say so
+	_, err = f.Look(&shown{world: other})
+	var fork *audit.Fork
+	if !errors.As(err, &fork) || fork.Check(w.pin(2)) != nil || strings.Count(err.Error(), "riverside/south") != 2 {
+		t.Errorf("Look = %v, want a fork that south signed", err)
+	}
+}
+
+// What several members signed is one file, and nothing else is read as such.
+func TestNotes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "riverside", "north", "south", "west")
+	var notes []string
+	for i := range w.members {
+		notes = append(notes, w.checkpoint(i))
+		again, err := lamppost.SplitNotes(lamppost.JoinNotes(notes))
+		if err != nil || !slices.Equal(again, notes) {
+			t.Errorf("%d notes are read as %q, %v", i+1, again, err)
+		}
+	}
+	for _, bad := range []string{"", "a", "a\n\nb\n\nc", strings.Repeat("a\n\nb\n\n", 300) + "a\n\nb", strings.Repeat("a", 17<<20)} {
+		if n, err := lamppost.SplitNotes(bad); err == nil {
+			t.Errorf("%.20q is read as %d notes", bad, len(n))
+		}
+	}
 }
 
 // Files are of the history that is remembered, or prove that there are two.
@@ -188,15 +247,15 @@ func TestHeadFile(t *testing.T) {
 	must(t, err)
 	data := f.Head.Encode("https://node.example")
 	h, log, err := w.pin(1).ParseHead(data)
-	if err != nil || h.Note != f.Head.Note || h.Checkpoint != f.Head.Checkpoint || log != "https://node.example" {
+	if err != nil || h.Notes[0] != f.Head.Notes[0] || h.Checkpoint != f.Head.Checkpoint || log != "https://node.example" {
 		t.Errorf("ParseHead = %+v, %q, %v", h, log, err)
 	}
 	from, to := strings.Index(string(data), "riverside"), len(data)-4
 	for at := from; at < to; at++ {
 		bad := slices.Clone(data)
 		bad[at] ^= 1
-		if h, _, err := w.pin(1).ParseHead(bad); err == nil && h.Note != f.Head.Note {
-			t.Errorf("byte %d: accepted %q", at, h.Note)
+		if h, _, err := w.pin(1).ParseHead(bad); err == nil && h.Notes[0] != f.Head.Notes[0] {
+			t.Errorf("byte %d: accepted %q", at, h.Notes)
 		}
 	}
 	for _, bad := range []string{"", "{}", `{"lamppost":"head/2"}`, `{"lamppost":"head/1","more":1}`, strings.Repeat(" ", audit.MaxHeadBytes+1)} {
@@ -257,13 +316,13 @@ func TestForkFile(t *testing.T) {
 func FuzzFollowFiles(f *testing.F) {
 	w := newWorld(f, "riverside", "north")
 	pin := w.pin(1)
-	head, err := pin.OpenHead([]byte(w.checkpoint(0)))
+	head, err := pin.OpenHead(w.checkpoint(0))
 	must(f, err)
 	f.Add(head.Encode("node"))
-	f.Add((&audit.Fork{Smaller: head.Note, Larger: w.note(0, lamppost.Checkpoint{Size: head.Size, Root: lamppost.Hash{1}})}).Encode())
+	f.Add((&audit.Fork{Smaller: head.Notes[0], Larger: w.note(0, lamppost.Checkpoint{Size: head.Size, Root: lamppost.Hash{1}})}).Encode())
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if h, log, err := pin.ParseHead(data); err == nil {
-			if again, place, err := pin.ParseHead(h.Encode(log)); err != nil || again.Note != h.Note || !json.Valid(data) || place != log && !strings.Contains(log, "\ufffd") {
+			if again, place, err := pin.ParseHead(h.Encode(log)); err != nil || fmt.Sprint(again.Notes) != fmt.Sprint(h.Notes) || !json.Valid(data) || place != log && !strings.Contains(log, "\ufffd") {
 				t.Errorf("accepted, but not what is written: %q", data)
 			}
 		}

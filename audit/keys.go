@@ -77,6 +77,9 @@ func (e *Evidence) checkGateways() error {
 			continue
 		}
 		b := t.gateway.body.(*lamppost.GatewayBody)
+		if at := e.termAt(t.Leaf); at != nil && at.keys[b.Member] == nil {
+			return fmt.Errorf("%s: nobody answered for gateway %s: %s was no member any more", t, b.ID, b.Member)
+		}
 		if e.revoked(func(r *lamppost.RevokeBody) bool { return r.Gateway == b.ID && r.KeyEpoch >= b.KeyEpoch }, string(b.ID), t.Leaf) {
 			return fmt.Errorf("%s: it is signed with key %d of gateway %s, which was revoked before", t, b.KeyEpoch, b.ID)
 		}

@@ -7,9 +7,8 @@ const (
 	// MaxFileBytes is the longest file that [Verify] reads, its proof being compressed.
 	MaxFileBytes = lamppost.MaxProofBytes
 
-	MaxPinBytes   = 64 << 10  // a pin
-	MaxPinMembers = 256       // members of a pin
-	MaxHeadBytes  = 256 << 10 // what a Follower keeps, or a fork
+	MaxPinBytes  = 64 << 10  // a pin
+	MaxHeadBytes = 256 << 10 // what a Follower keeps, or a fork
 
 	maxFaults = 1000 // places that are named of a file that differs from its proof
 

@@ -139,8 +139,8 @@ func (p *Pin) check() error {
 		return errors.New("no network line")
 	case p.Quorum == 0:
 		return errors.New("no quorum line: it says how many members must agree")
-	case len(p.Members) > MaxPinMembers:
-		return fmt.Errorf("%d members are over the limit of %d", len(p.Members), MaxPinMembers)
+	case len(p.Members) > lamppost.MaxMembers:
+		return fmt.Errorf("%d members are over the limit of %d", len(p.Members), lamppost.MaxMembers)
 	case p.Quorum > len(p.Members):
 		return fmt.Errorf("a quorum of %d cannot come from %d members", p.Quorum, len(p.Members))
 	}

@@ -17,9 +17,10 @@ import (
 //
 //	reading ─ device's signature ─▶ report ─▶ segment ─ gateway's signature ─▶ leaf ─▶ root ─▶ checkpoints ─▶ members
 //
-// With a pin, the members are those of the pin and its quorum must have signed; each of these checkpoints must be
-// cosigned by as many of the pin's witnesses as it says. Without one they are those of the
-// network's first transaction, which the proof must then carry, and the evidence says so: anybody can found a network.
+// With a pin, the checkpoints are signed by members of the pin, as many as its quorum; each must be cosigned by as many of the
+// pin's witnesses as it says. Who was a member when, and so whose orders and segments count at which place, the log itself
+// says: by the founding and the changes since, which a proof carries. Without a pin the members are the last of these, and the
+// evidence says so: anybody can found a network.
 //
 // An invoice in the proof is computed again from its agreements, tariffs and readings.
 //
@@ -29,13 +30,13 @@ import (
 // Signatures are checked before hashes, though either would do: a signature says whose word was changed.
 func CheckProof(p *lamppost.Proof, pin *Pin) (*Evidence, error) {
 	e := &Evidence{Network: p.Network, Pinned: pin != nil, proof: p, bodies: make(map[bodyKey][]int)}
-	quorum, err := e.chooseMembers(pin)
+	quorum, err := e.readPin(pin)
 	if err != nil {
 		return nil, err
 	}
 	steps := [...]func() error{
-		func() error { return e.readWitnesses(pin) }, func() error { return e.checkCheckpoints(quorum) },
-		e.readTxs, e.readBlocks, e.checkConsents, e.checkGateways, e.readReports, e.checkSignatures, e.checkSegments, e.checkInvoices,
+		func() error { return e.readWitnesses(pin) }, e.readTxs, e.chooseSigners, func() error { return e.checkCheckpoints(quorum) },
+		e.readBlocks, e.checkConsents, e.checkGateways, e.readReports, e.checkSignatures, e.checkSegments, e.checkInvoices,
 		e.checkLog,
 	}
 	for _, step := range steps {
@@ -49,46 +50,21 @@ func CheckProof(p *lamppost.Proof, pin *Pin) (*Evidence, error) {
 // ErrUnknownMembers is returned without a pin for a proof that does not name the network's members either.
 var ErrUnknownMembers = errors.New("the proof does not carry the network's founding, so without a pin nobody's signature can be checked")
 
-func (e *Evidence) chooseMembers(pin *Pin) (quorum int, err error) {
-	network, members, quorum := e.Network, []lamppost.Member(nil), 1
-	if pin != nil {
-		network, members, quorum = pin.Network, pin.Members, pin.Quorum
-	} else if members, err = e.founders(); err != nil {
-		return 0, err
+// readPin takes the members whose checkpoints count from the pin, if there is one.
+func (e *Evidence) readPin(pin *Pin) (quorum int, err error) {
+	if err := lamppost.CheckName("network", e.Network); err != nil || pin == nil {
+		return 1, err
 	}
-	if network != e.Network {
-		return 0, fmt.Errorf("network: the proof is of network %q, the pin of %q", e.Network, network)
+	if pin.Network != e.Network {
+		return 0, fmt.Errorf("network: the proof is of network %q, the pin of %q", e.Network, pin.Network)
 	}
-	if err := lamppost.CheckName("network", network); err != nil {
-		return 0, err
+	if pin.Quorum < 1 || len(pin.Members) > lamppost.MaxMembers {
+		return 0, fmt.Errorf("members: a quorum of %d, %d members (at most %d)", pin.Quorum, len(pin.Members), lamppost.MaxMembers)
 	}
-	if quorum < 1 || len(members) > MaxPinMembers {
-		return 0, fmt.Errorf("members: a quorum of %d, %d members (at most %d)", quorum, len(members), MaxPinMembers)
-	}
-	if e.members, err = newRoster(network, members); err != nil {
+	if e.members, err = newRoster(pin.Network, pin.Members); err != nil {
 		return 0, fmt.Errorf("members: %w", err)
 	}
-	return quorum, nil
-}
-
-// founders reads the members off the genesis. Whether it is the network's is checked later, as any transaction is.
-func (e *Evidence) founders() ([]lamppost.Member, error) {
-	if len(e.proof.Txs) == 0 || e.proof.Txs[0].Order == nil {
-		return nil, ErrUnknownMembers
-	}
-	s, err := lamppost.ParseSigned(e.proof.Txs[0].Order.Signed)
-	if err != nil {
-		return nil, ErrUnknownMembers
-	}
-	o, err := lamppost.ParseOrder(s)
-	if err != nil || o.Type != lamppost.TxGenesis {
-		return nil, ErrUnknownMembers
-	}
-	var g lamppost.GenesisBody
-	if err := lamppost.Unmarshal(o.Body, &g); err != nil {
-		return nil, fmt.Errorf("genesis: %w", err)
-	}
-	return g.Members, nil
+	return pin.Quorum, nil
 }
 
 // A Disagreement is evidence that members of one network, or one member twice, signed different logs of one size. The
@@ -120,6 +96,9 @@ func (e *Evidence) checkCheckpoints(quorum int) error {
 		if err != nil {
 			return fmt.Errorf("checkpoint: %w", err)
 		}
+		if err := e.checkSigner(c.Origin); err != nil {
+			return fmt.Errorf("checkpoint: %w", err)
+		}
 		if i == 0 {
 			e.Checkpoint = c
 		}
@@ -149,7 +128,7 @@ func (e *Evidence) openCheckpoint(text string) (lamppost.Checkpoint, error) {
 	var unknown *note.UnverifiedNoteError
 	switch {
 	case errors.As(err, &unknown):
-		return c, fmt.Errorf("it is signed by %s: not by a member's key that is known here", signerNames(unknown.Note))
+		return c, fmt.Errorf("it is signed by %s: not by a member's key that is known here%s", signerNames(unknown.Note), e.newcomers(unknown.Note))
 	case err != nil:
 		return c, err
 	case !strings.HasPrefix(c.Origin, e.Network+"/"):
@@ -207,6 +186,9 @@ func (e *Evidence) readBlocks() error {
 		}
 		last = b.Leaf
 		e.blocks = append(e.blocks, leaf)
+		if err := e.checkMembers(b.Leaf, &leaf); err != nil {
+			return err
+		}
 		if err := e.checkPlaces(b.Leaf, &leaf); err != nil {
 			return err
 		}

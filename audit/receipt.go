@@ -231,7 +231,7 @@ func (e *Evidence) bareKeys(d *lamppost.DeviceBody) (keys []*sig.PublicKey, err 
 		key, err := ownKey(d)
 		return []*sig.PublicKey{key}, err
 	}
-	if key := e.members.keys[d.Gateway]; key != nil {
+	if key := e.memberKey(d.Gateway); key != nil {
 		return []*sig.PublicKey{key}, nil
 	}
 	for _, t := range e.registered(d.Gateway, maxLogSize) {

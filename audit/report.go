@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/ocmf"
 	"github.com/lamppost/lamppost/sig"
 	"github.com/lamppost/lamppost/tariff"
 )
@@ -23,6 +24,7 @@ type Report struct {
 	Signed lamppost.Report
 	Device *lamppost.DeviceBody // its enrolment, which says how the report is vouched for
 
+	given   []bool // by reading: a record that the meter signed gives it too; nil: none
 	kept    *lamppost.KeptReport
 	claim   sig.Item // a signature that is still to be checked, or none
 	vouched bool     // a MAC: that its gateway signed the segment is all there is
@@ -106,8 +108,22 @@ func (e *Evidence) readReport(r *Report) error {
 	}
 	message := r.Signed.AppendToBeSigned(nil, e.Network)
 	r.ID = sha256.Sum256(message)
+	if err := r.checkMeter(); err != nil {
+		return err
+	}
 	if !r.vouched && key.Suite() == r.Signed.Suite() { // else there is nothing to check, or it is by another algorithm than the enrolled one
 		r.claim = sig.Item{Key: key, Msg: message, Sig: r.Signed.Signature()}
+	}
+	return nil
+}
+
+// checkMeter checks what the device's meter signed by itself, as the ledger did when it took the report.
+func (r *Report) checkMeter() (err error) {
+	if len(r.Device.MeterKey) == 0 {
+		return nil
+	}
+	if r.given, err = ocmf.Match(r.Device.MeterKey, r.Signed.Readings, r.Signed.Meter); err != nil {
+		return fmt.Errorf("carries a record of its meter that does not hold: %v", err)
 	}
 	return nil
 }
@@ -232,7 +248,7 @@ func (e *Evidence) keepEdgesOf(r *Report) {
 		}
 		k := register{r.Signed.Device, x.Name}
 		source := tariff.Source{Height: r.Tx.Height, Tx: r.Tx.Index, Report: r.Index, Record: uint32(j)}
-		v := edge{tariff.Edge{Time: x.Time, Value: x.Value, Quality: x.Quality, Source: source}, k, x.Unit, r.Tx.Leaf}
+		v := edge{tariff.Edge{Time: x.Time, Value: x.Value, Quality: x.Quality, Source: source, MeterSigned: r.given != nil && r.given[j]}, k, x.Unit, r.Tx.Leaf}
 		e.moments[k] = append(e.moments[k], v)
 		if at, near := lamppost.SnapToEdge(x.Time); near {
 			v.Time = at

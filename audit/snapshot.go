@@ -26,8 +26,13 @@ func CheckSnapshot(p *lamppost.Proof, pin *Pin) (*Snapshot, error) {
 	}
 	s := &Snapshot{Checkpoint: e.Checkpoint}
 	for i := range e.Txs {
-		if err := s.add(&e.Txs[i]); err != nil {
-			return nil, fmt.Errorf("snapshot: %s: %w", &e.Txs[i], err)
+		t := &e.Txs[i]
+		err := s.add(t)
+		if err == nil && e.members.keys[t.Signer] == nil && t.Type == lamppost.TxSnapshot {
+			err = fmt.Errorf("%q is no member of the pin", t.Signer)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("snapshot: %s: %w", t, err)
 		}
 	}
 	quorum := 1
@@ -42,7 +47,7 @@ func CheckSnapshot(p *lamppost.Proof, pin *Pin) (*Snapshot, error) {
 
 // add takes a member's word.
 func (s *Snapshot) add(t *Tx) error {
-	if t.Type == lamppost.TxGenesis {
+	if t.Type == lamppost.TxGenesis || t.Type == lamppost.TxNetwork {
 		return nil
 	}
 	if t.Type != lamppost.TxSnapshot || t.Outcome.Code != lamppost.CodeOK {

@@ -3,6 +3,7 @@ package audit
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/lamppost/lamppost"
@@ -92,6 +93,7 @@ type BilledLine struct {
 	Price     string `json:"price,omitempty"`
 	Amount    string `json:"amount"`
 	Estimated bool   `json:"estimated"`
+	Assurance string `json:"assurance,omitempty"` // meter-signed, where all registers of the line are
 }
 
 // A Value is a register as it stood at an edge of a line, and how far to trust it.
@@ -226,6 +228,9 @@ func (r *lineRenderer) line(l *tariff.Line) BilledLine {
 	if len(spans) == 0 {
 		return b // the band did not occur in the period
 	}
+	if meterSigned(spans) {
+		b.Assurance = lamppost.MeterSigned.String()
+	}
 	b.Opening, b.Closing = r.value(spans[0][0]), r.value(spans[len(spans)-1][1])
 	if len(spans) > 1 {
 		b.Intervals = len(spans)
@@ -267,6 +272,11 @@ func (s *Statement) Intervals(invoice, line int) (all []Interval) {
 	return all
 }
 
+// meterSigned reports whether a line rests on nothing but what its meter signed.
+func meterSigned(spans [][2]*tariff.Edge) bool {
+	return !slices.ContainsFunc(spans, func(s [2]*tariff.Edge) bool { return !s[0].MeterSigned || !s[1].MeterSigned })
+}
+
 // spans returns the first and last edge of each stretch of time in which a line's price held.
 func (r *lineRenderer) spans(l *tariff.Line) (spans [][2]*tariff.Edge) {
 	going := false
@@ -298,8 +308,11 @@ func (r *lineRenderer) value(x *tariff.Edge) *Value {
 	if report := r.e.Report(x.Source); report != nil {
 		v.Assurance = report.Device.Assurance.String()
 	}
-	if x.Manual {
+	switch {
+	case x.Manual:
 		v.Assurance = "entered by hand"
+	case x.MeterSigned:
+		v.Assurance = lamppost.MeterSigned.String()
 	}
 	return v
 }
@@ -312,13 +325,16 @@ func (s *Statement) finding() *Finding {
 	f := s.evidence.finding(KindStatement)
 	f.Statement = s
 	for _, inv := range s.invoices {
-		n, readings, rough := 0, 0, 0
+		n, readings, rough, metered := 0, 0, 0, 0
 		for i := range inv.Supplies {
 			n += len(inv.Supplies[i].Lines)
 			for _, x := range inv.Supplies[i].Edges {
 				readings++
 				if x.Estimated || x.Quality != lamppost.Measured {
 					rough++
+				}
+				if x.MeterSigned {
+					metered++
 				}
 			}
 		}
@@ -327,6 +343,9 @@ func (s *Statement) finding() *Finding {
 			inv.Currency, plural(readings, "register value"))
 		if rough > 0 {
 			words += fmt.Sprintf(", %d of them estimated", rough)
+		}
+		if metered > 0 {
+			words += fmt.Sprintf(", %d of them meter-signed", metered)
 		}
 		if c := inv.Corrects; c != nil {
 			words += fmt.Sprintf("; it replaces %s (%s), so %s are due", c.Number, c.Cause, inv.Due())
@@ -383,6 +402,22 @@ func (e *Evidence) addAssurances(f *Finding) {
 	if len(words) > 0 {
 		f.add("reports by how they are vouched for: %s", strings.Join(words, ", "))
 	}
+	e.addMeters(f)
+}
+
+// addMeters says what was checked of the meters' own signatures.
+func (e *Evidence) addMeters(f *Finding) {
+	records := 0
+	for i := range e.Reports {
+		if r := &e.Reports[i]; r.given != nil {
+			records += len(r.Signed.Meter)
+		}
+	}
+	if records == 0 {
+		return
+	}
+	f.add("%s in the Open Charge Metering Format: the meters' signatures hold, and the reports say the same", plural(records, "record"))
+	f.DoesNotProve = append(f.DoesNotProve, "that a meter's key is the meter's: the member who ordered the device's enrolment says so")
 }
 
 // notProven says what is left open where a device does not sign itself.

@@ -74,8 +74,14 @@ func lineName(l *tariff.Line) string {
 		return "to the minimum of"
 	case tariff.LineMaximum:
 		return "over the maximum of"
+	case tariff.LineCapacity:
+		return "capacity"
+	case tariff.LineStart:
+		return "start of the session"
 	case tariff.LineTime:
-		return "use of the device"
+		return "time"
+	case tariff.LineIdle:
+		return "time without use"
 	}
 	if l.Block > 0 {
 		return fmt.Sprintf("%s, block %d", l.Band, l.Block)
@@ -129,7 +135,7 @@ func otherTerms(t *tariff.Tariff) (parts []string) {
 	for _, x := range [...]struct {
 		price lamppost.Micro
 		words string
-	}{{t.Peak, "%s %s per day for each " + t.PerUnit + " an hour of the highest quarter hour"}, {t.Standing, "standing charge %s %s per day"},
+	}{{t.Capacity, "%s %s per day for each " + t.PerUnit + " an hour of the highest quarter hour"}, {t.Standing, "standing charge %s %s per day"},
 		{t.Minimum, "at least %s %s"}, {t.Maximum, "at most %s %s"}} {
 		if x.price != 0 {
 			add(x.words, x.price, t.Currency)

@@ -15,14 +15,19 @@ import (
 
 	"k8s.io/klog/v2"
 
+	"github.com/lamppost/lamppost/bench/cluster"
 	"github.com/lamppost/lamppost/bench/log"
 )
 
 const usage = `usage: go -C bench run . mlav [--json] [--for 2s]
        go -C bench run . log  [--json] [--dir DIR] [--leaves 3000000] [--rounds 3]
+       go -C bench run . cft  [--json] [--dir DIR] [--for 10s] [--rounds 3]
+       go -C bench run . bft  [--json] [--dir DIR] [--for 10s] [--rounds 3]
 
   mlav   identity-based batch signatures on BLS12-381, one core; compare with "lamppost bench verify"
   log    durable, integrated, provable leaves a second: Lamppost's log and Tessera's on a POSIX file system
+  cft    signed readings a second: 3 members under raft, and etcd
+  bft    signed readings a second: 4 members under comet, all of which verify all, and CometBFT's kvstore
 
 See bench/method.md.
 `
@@ -39,7 +44,22 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
-	commands := map[string]func(context.Context, []string, io.Writer) error{"mlav": runMLAV, "log": runLog}
+	commands := map[string]func(context.Context, []string, io.Writer) error{"mlav": runMLAV, "log": runLog,
+		"cft": func(ctx context.Context, args []string, out io.Writer) error {
+			return runCluster(ctx, "cft", cluster.Etcd(), cluster.Load{Engine: "raft", Members: 3}, args, out)
+		},
+		"bft": func(ctx context.Context, args []string, out io.Writer) error {
+			return runCluster(ctx, "bft", cluster.Comet(), cluster.Load{Engine: "comet", Members: 4}, args, out)
+		},
+	}
+	if len(args) == 2 { // a member of a peer, started by this very program
+		switch args[0] {
+		case cluster.EtcdCommand:
+			return cluster.EtcdMember(args[1])
+		case cluster.CometCommand:
+			return cluster.CometMember(args[1])
+		}
+	}
 	if len(args) == 0 || commands[args[0]] == nil {
 		fmt.Fprint(os.Stderr, usage)
 		return flag.ErrHelp
@@ -102,6 +122,32 @@ func runLog(ctx context.Context, args []string, out io.Writer) error {
 	}
 	_, err = fmt.Fprintf(out, "Lamppost %.0f leaves/s %.0f\nTessera  %.0f leaves/s %.0f (%s)\nratio    %.2f\n",
 		c.Lamppost, c.LamppostRuns, c.Peer, c.PeerRuns, c.PeerSetting, c.Ratio)
+	return err
+}
+
+func runCluster(ctx context.Context, name string, peer cluster.Peer, load cluster.Load, args []string, out io.Writer) error {
+	flags, asJSON := newFlags(name)
+	parent := flags.String("dir", "", "an existing folder on the disk to measure; default the system's for temporary files")
+	flags.DurationVar(&load.For, "for", 10*time.Second, "how long a run sends")
+	flags.IntVar(&load.Rounds, "rounds", 3, "runs of each")
+	if err := parse(flags, args); err != nil {
+		return err
+	}
+	load.Readings, load.ValueBytes = 10, 200
+	dir, err := os.MkdirTemp(*parent, "bench-"+name)
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	c, err := cluster.Compare(ctx, dir, peer, load, func(format string, args ...any) { fmt.Fprintf(os.Stderr, format, args...) })
+	if err != nil {
+		return err
+	}
+	if *asJSON {
+		return printJSON(out, c)
+	}
+	_, err = fmt.Fprintf(out, "Lamppost %.0f readings/s %.0f\n%s %.0f/s %.0f (%s)\nratio %.1f (%.1f to %.1f)\n%s with whole segments as values: %.0f readings/s, ratio %.2f\n",
+		c.Lamppost, c.LamppostRuns, c.PeerName, c.Peer, c.PeerRuns, c.PeerSetting, c.Ratio, c.Ratios.Lowest, c.Ratios.Highest, c.PeerName, c.PeerBatched, c.RatioBatched)
 	return err
 }
 

@@ -3,11 +3,13 @@ package device_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/lamppost/lamppost"
@@ -51,6 +53,8 @@ type ledger struct {
 	answer  func(seq lamppost.Seq, n int) (device.Ack, error) // nil: commits; n counts the attempts at this number
 	tries   map[lamppost.Seq]int
 	order   []lamppost.Seq
+	at      int // which of three members is talked to; the first may lie
+	lies    bool
 }
 
 func newLedger() *ledger {
@@ -69,11 +73,39 @@ func (l *ledger) Send(_ context.Context, raw []byte) (device.Ack, error) {
 	if old := l.reports[r.Seq]; old != nil && !bytes.Equal(old, raw) {
 		l.reused = append(l.reused, r.Seq)
 	}
+	server := fmt.Sprint("member ", l.at)
+	if l.lies && l.at == 0 && r.Seq.N%2 == 1 { // acknowledges and drops
+		return device.Ack{Code: lamppost.CodeOK, Height: 7, Server: server}, nil
+	}
 	l.reports[r.Seq] = bytes.Clone(raw)
 	if l.answer != nil {
 		return l.answer(r.Seq, l.tries[r.Seq])
 	}
-	return device.Ack{Code: lamppost.CodeOK, ID: r.ID(network), Height: 7}, nil
+	return device.Ack{Code: lamppost.CodeOK, ID: r.ID(network), Height: 7, Server: server}, nil
+}
+
+func (l *ledger) Members() int { return 3 }
+
+func (l *ledger) Elsewhere(server string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if server == "" || server == fmt.Sprint("member ", l.at) {
+		l.at = (l.at + 1) % 3
+	}
+}
+
+// Prove shows what of some reports was committed.
+func (l *ledger) Prove(_ context.Context, seqs []lamppost.Seq) ([]byte, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var shown []string
+	for _, s := range seqs {
+		var r lamppost.Report
+		if raw := l.reports[s]; raw != nil && r.Decode(raw) == nil {
+			shown = append(shown, fmt.Sprintf("%d/%d/%s", s.Epoch, s.N, r.ID(network)))
+		}
+	}
+	return json.Marshal(shown)
 }
 
 // life runs a device on a disk until the power fails or all is done: it reports, bills, delivers half way and at the end.
@@ -140,7 +172,8 @@ func deliver(t *testing.T, d *device.Device) bool {
 // TestPowerLoss takes the power away at every single write, sync, truncation, rename and creation in a device's life, in
 // several ways each, lets it start again, and again takes the power away, and then lets it finish. Throughout, no number
 // may stand for two reports; in the end, the network has everything that Report returned for (SyncEvery), and a power
-// loss has skipped no more numbers than promised.
+// loss has skipped no more numbers than promised. In a network whose members may lie, one of them acknowledges every other report and
+// drops it, and all the same holds.
 func TestPowerLoss(t *testing.T) {
 	t.Parallel()
 	for _, durability := range []device.Durability{device.SyncEvery, device.SyncNumbers} {
@@ -149,11 +182,17 @@ func TestPowerLoss(t *testing.T) {
 				t.Parallel()
 				cfg := testConfig(t)
 				cfg.Durability = durability
-				for failAt := 0; ; failAt++ {
-					if powerLoss(t, cfg, way, failAt) {
-						return
-					}
+				for failAt := 0; !powerLoss(t, cfg, way, failAt); failAt++ {
 				}
+			})
+			t.Run(fmt.Sprintf("durability=%d way=%d liar", durability, way), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) { // on a clock that does not wait
+					cfg := device.Doubting(testConfig(t), readProof)
+					cfg.Durability = durability
+					for failAt := 0; !powerLoss(t, cfg, way, failAt); failAt++ {
+					}
+				})
 			})
 		}
 	}
@@ -163,6 +202,7 @@ func TestPowerLoss(t *testing.T) {
 func powerLoss(t *testing.T, cfg device.Config, way, failAt int) bool {
 	random := rand.New(rand.NewPCG(uint64(way), uint64(failAt)))
 	l, disk := newLedger(), newMemDisk()
+	l.lies = cfg.Pin != nil
 	disk.failAt = failAt
 	promised, alive := life(t, cfg, disk, l, 5)
 	for range 2 { // the second loss comes early in the next life, while things are mended

@@ -35,6 +35,7 @@ import (
 	"time"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/audit"
 	"github.com/lamppost/lamppost/sig"
 )
 
@@ -78,6 +79,13 @@ type Config struct {
 	// Announcer tells the network of keys that Rotate makes; default the Sender, if it can.
 	Announcer Announcer
 
+	// Pin says whose signatures count in the network. If its quorum is above 1 a single member may lie: then a report stays in the
+	// queue until a proof that so many signed shows it in the ledger, and is refused when so many members refuse it. The Sender
+	// must be a Roamer with as many addresses. Nil, or a quorum of 1: one member's answer will do.
+	Pin          *audit.Pin
+	Prover       Prover        // brings these proofs; default the Sender, if it can
+	ProveTimeout time.Duration // after which an acknowledged report that is not proven is sent elsewhere; default DefaultProveTimeout
+
 	// Cold says of all reports that they are neither billed nor personal, so that their signatures may be half-aggregated:
 	// lamppost.FlagCold. It needs an Ed25519 key, and there is no Billing.
 	Cold bool
@@ -96,7 +104,10 @@ type Config struct {
 	OnRefused func(Refused) // called by Run's goroutine after a report was refused for good; must not block
 	Log       *slog.Logger  // default: nothing is logged
 
-	compactQueue, compactEdges int64 // sizes below which files are not rewritten; only tests set them
+	// Only tests set these: sizes below which files are not rewritten; the pause before asking for a proof; what reads one.
+	compactQueue, compactEdges int64
+	proveAfter                 time.Duration
+	readProof                  func(raw []byte) (map[lamppost.Seq]inLedger, error)
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -109,21 +120,29 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Key == nil || c.Dir == "" {
 		return c, errors.New("a Key and a Dir are required")
 	}
+	if err := c.completeProofs(); err != nil {
+		return c, err
+	}
 	if c.Cold && c.Key.Suite() != sig.EdDSA {
 		return c, fmt.Errorf("cold reports are signed with ed25519, not %s", c.Key.Suite())
 	}
-	if c.MaxReports < 0 || c.MaxBytes < 0 || c.Window < 0 || c.Window > maxWindow || c.SendTimeout < 0 || c.MinBackoff < 0 || c.MaxBackoff < 0 {
+	if c.MaxReports < 0 || c.MaxBytes < 0 || c.Window < 0 || c.Window > maxWindow || c.SendTimeout < 0 || c.ProveTimeout < 0 || c.MinBackoff < 0 || c.MaxBackoff < 0 {
 		return c, fmt.Errorf("a limit is negative, or the window is over %d", maxWindow)
 	}
 	setDefault(&c.SeqEpoch, 1)
 	setDefault(&c.MaxReports, DefaultMaxReports)
 	setDefault(&c.MaxBytes, DefaultMaxBytes)
 	setDefault(&c.Window, DefaultWindow)
+	setDefault(&c.ProveTimeout, DefaultProveTimeout)
 	setDefault(&c.SendTimeout, DefaultSendTimeout)
 	setDefault(&c.MinBackoff, DefaultMinBackoff)
 	setDefault(&c.MaxBackoff, DefaultMaxBackoff)
 	setDefault(&c.compactQueue, compactBytes)
 	setDefault(&c.compactEdges, compactEdges)
+	setDefault(&c.proveAfter, proveAfter)
+	if c.readProof == nil {
+		c.readProof = c.check
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -180,10 +199,12 @@ type Stats struct {
 	Queued      int   // reports not acknowledged yet
 	QueuedBytes int64 // of them
 	UnderWay    int   // of them being sent now
-	Delivered   int64 // acknowledged as committed, duplicates included
+	Doubted     int   // of them acknowledged by one member and not proven yet; see Config.Pin
+	Delivered   int64 // acknowledged as committed and, where that is asked for, proven; duplicates included
 	Duplicates  int64
 	Refused     int64
 	Failures    int64           // attempts that have to be repeated
+	Unproven    int64           // acknowledgements that nothing proved in time: their reports were sent elsewhere
 	Height      lamppost.Height // the highest that an acknowledgement named
 	LastError   string          // of the last failed attempt
 	KeyEpoch    uint32          // of the key that signs
@@ -296,8 +317,21 @@ func (d *Device) Report(readings ...lamppost.Reading) (lamppost.Seq, error) {
 	return seq, d.enqueue(seq, raw, d.cfg.Durability == SyncEvery)
 }
 
+// ReportMetered is Report for registers that a meter signed by itself, with its records in the Open Charge Metering Format as they
+// came: a billing report, in the queue durably. Each record gives at least one of the readings, with the record's own
+// time and value; see docs/devices.md.
+func (d *Device) ReportMetered(records []lamppost.MeterRecord, readings ...lamppost.Reading) (lamppost.Seq, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	seq, raw, err := d.sign(lamppost.FlagBilling, readings, records...)
+	if err != nil {
+		return lamppost.Seq{}, err
+	}
+	return seq, d.enqueue(seq, raw, true)
+}
+
 // sign makes a report with the next number. The caller holds d.mu.
-func (d *Device) sign(flags uint32, readings []lamppost.Reading) (lamppost.Seq, []byte, error) {
+func (d *Device) sign(flags uint32, readings []lamppost.Reading, meter ...lamppost.MeterRecord) (lamppost.Seq, []byte, error) {
 	if err := d.usable(); err != nil {
 		return lamppost.Seq{}, nil, err
 	}
@@ -310,7 +344,7 @@ func (d *Device) sign(flags uint32, readings []lamppost.Reading) (lamppost.Seq, 
 	}
 	raw, err := lamppost.SignReport(&lamppost.Report{
 		Device: d.cfg.ID, KeyEpoch: d.epoch, Seq: seq, Flags: flags, TimeQuality: d.cfg.TimeQuality(),
-		BootID: d.numbers.boot, MonoMS: uint64(max(0, d.cfg.Now().Sub(d.opened).Milliseconds())), Readings: readings,
+		BootID: d.numbers.boot, MonoMS: uint64(max(0, d.cfg.Now().Sub(d.opened).Milliseconds())), Readings: readings, Meter: meter,
 	}, d.cfg.Network, d.key)
 	if err != nil {
 		return seq, nil, err // nothing has left this function, so the number is still unused
@@ -359,6 +393,11 @@ func (d *Device) Stats() Stats {
 	defer d.mu.Unlock()
 	s := d.stats
 	s.Queued, s.QueuedBytes = d.queue.waiting, d.queue.bytes
+	for i := range d.queue.entries {
+		if d.queue.entries[i].state == unproven {
+			s.Doubted++
+		}
+	}
 	s.KeyEpoch, s.Rotating = d.epoch, d.rotation.Next != nil
 	return s
 }

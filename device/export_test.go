@@ -1,5 +1,12 @@
 package device
 
+import (
+	"time"
+
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/audit"
+)
+
 // The disk layer, for the tests that take its power away.
 type (
 	Disk = disk
@@ -23,3 +30,21 @@ const (
 	CompactBytes    = compactBytes
 	MaxRefusedBytes = maxRefusedBytes
 )
+
+// Doubting makes a configuration one of a network of three members, any one of which may lie. Its proofs are what read says.
+func Doubting(cfg Config, read func(raw []byte) (map[lamppost.Seq]lamppost.ReportID, error)) Config {
+	cfg.Pin = &audit.Pin{Network: cfg.Network, Quorum: 2}
+	cfg.proveAfter = time.Millisecond
+	cfg.readProof = func(raw []byte) (map[lamppost.Seq]inLedger, error) {
+		ids, err := read(raw)
+		in := map[lamppost.Seq]inLedger{}
+		for seq, id := range ids {
+			in[seq] = inLedger{id, 7}
+		}
+		return in, err
+	}
+	return cfg
+}
+
+// MaxUnproven is how many reports may wait for a proof at once.
+const MaxUnproven = lamppost.RecentIDs - patience

@@ -18,11 +18,19 @@ const (
 	DefaultMaxReports = 1 << 17
 	DefaultMaxBytes   = 64 << 20
 
+	// DefaultProveTimeout is how long an acknowledged report waits for its proof before it is sent through another member.
+	DefaultProveTimeout = 30 * time.Second
+
 	// DefaultSendTimeout is how long one attempt may take, DefaultMinBackoff and DefaultMaxBackoff how long the pauses
 	// after failed ones are at least and at most.
 	DefaultSendTimeout = time.Minute
 	DefaultMinBackoff  = 500 * time.Millisecond
 	DefaultMaxBackoff  = time.Minute
+
+	proveAfter   = time.Second      // from the first acknowledgement to asking for a proof, and between two requests
+	proveTimeout = 10 * time.Second // of one request
+	proveBytes   = 256 << 10        // of the reports that one proof is asked for
+	maxProof     = 1 << 20          // bytes of one
 
 	maxWindow       = lamppost.RecentIDs // see run.limit
 	patience        = 4                  // failures of a report of its own until later ones stop waiting for it

@@ -38,6 +38,7 @@ type state uint8
 const (
 	waiting state = iota
 	underWay
+	unproven // acknowledged by one member; see prove.go
 	over
 )
 

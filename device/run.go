@@ -33,7 +33,9 @@ func (d *Device) Run(ctx context.Context) error {
 	d.running = me
 	d.mu.Unlock()
 
-	r := run{d: d, results: make(chan result, d.cfg.Window), started: time.Now(), link: newLink(d.cfg)}
+	r := run{d: d, results: make(chan result, d.cfg.Window), started: time.Now(), link: newLink(d.cfg),
+		doubts: doubts{acked: map[lamppost.Seq]acked{}, refusals: map[lamppost.Seq][]string{}, proofs: make(chan proven, 1)}}
+	d.resend()
 	var keys sync.WaitGroup
 	keys.Go(func() { d.goOn(ctx) })
 	err = r.loop(ctx)
@@ -76,6 +78,7 @@ type run struct {
 	started  time.Time
 	link     link
 	underWay int
+	doubts   doubts
 
 	oldest  lamppost.Seq // see limit
 	probes  uint64
@@ -100,17 +103,24 @@ func (r *run) loop(ctx context.Context) error {
 		if pause, err = r.start(ctx); err != nil {
 			break
 		}
-		timer.Reset(pause)
+		timer.Reset(min(pause, r.prove(ctx)))
 		select {
 		case <-ctx.Done():
 		case res := <-r.results:
 			err = r.settle(res)
+		case got := <-r.doubts.proofs:
+			err = r.settleProof(got)
 		case <-r.d.wake:
 		case <-timer.C:
 		}
 	}
 	for r.underWay > 0 { // each has ctx or a time limit, so this ends; what was acknowledged meanwhile counts
 		if settled := r.settle(<-r.results); err == nil {
+			err = settled
+		}
+	}
+	if r.doubts.asking { // likewise
+		if settled := r.settleProof(<-r.doubts.proofs); err == nil {
 			err = settled
 		}
 	}
@@ -219,10 +229,14 @@ func (r *run) settle(res result) error {
 		r.failed(res)
 	case res.ack.Code.Accepted():
 		r.succeeded(res)
-		err = d.delivered(res)
+		if !r.doubted(res) {
+			err = d.delivered(res.seq, res.ack.Height, res.ack.Code == lamppost.CodeDuplicate)
+		}
 	default:
 		r.succeeded(res)
-		refused, err = d.refuse(res)
+		if !r.disputed(res) {
+			refused, err = d.refuse(res)
+		}
 	}
 	d.mu.Unlock()
 	if refused != nil {
@@ -258,7 +272,11 @@ func (r *run) failed(res result) {
 	if errors.As(res.err, &wait) {
 		after = wait.After
 	}
+	round := r.link.round
 	if r.link.failed(res.mark, r.now(), after) {
+		if r.link.round > round && r.link.failures%patience == 0 {
+			r.elsewhere("")
+		}
 		if res.seq == r.oldest {
 			r.probes, r.suspect = min(r.probes+1, patience), true
 		}
@@ -268,18 +286,32 @@ func (r *run) failed(res result) {
 	if res.seq == r.oldest {
 		r.suspect = false // and convicted
 	}
+	if e.tries%patience == 0 {
+		r.elsewhere("") // it may be this member that does not want it
+	}
 	e.notBefore = r.now() + max(after, r.link.backoff(int(e.tries)))
 	d.cfg.Log.Debug("a report is to be sent again", "n", res.seq.N, "error", res.err)
 }
 
-// delivered records an acknowledgement. The caller holds d.mu.
-func (d *Device) delivered(res result) error {
+// delivered records that the ledger has a report. The caller holds d.mu.
+func (d *Device) delivered(seq lamppost.Seq, height lamppost.Height, again bool) error {
 	d.stats.Delivered++
-	if res.ack.Code == lamppost.CodeDuplicate {
+	if again {
 		d.stats.Duplicates++
 	}
-	d.stats.Height = max(d.stats.Height, res.ack.Height)
-	return d.finish(res.seq)
+	d.stats.Height = max(d.stats.Height, height)
+	return d.finish(seq)
+}
+
+// resend forgets what members acknowledged to a Run before this one and nobody proved.
+func (d *Device) resend() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i := range d.queue.entries {
+		if e := &d.queue.entries[i]; e.state == unproven {
+			e.state = waiting
+		}
+	}
 }
 
 // refuse records a refusal, first its reason and then that the report is over: if the power fails in between, the report

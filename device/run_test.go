@@ -658,3 +658,34 @@ func TestSpan(t *testing.T) {
 		}
 	})
 }
+
+// TestReportMetered: a meter's records go with their readings in one billing report, unchanged.
+func TestReportMetered(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := testConfig(t)
+		var sent []byte
+		cfg.Sender = senderFunc(func(_ context.Context, raw []byte) (device.Ack, error) {
+			sent = slices.Clone(raw)
+			return device.Ack{}, nil
+		})
+		d, err := device.OpenOn(cfg, newMemDisk())
+		if err != nil {
+			t.Fatal(err)
+		}
+		record := lamppost.MeterRecord{Name: "energy", Text: `OCMF|{"PG":"F1"}|{"SD":"00"}`}
+		if _, err := d.ReportMetered([]lamppost.MeterRecord{record}, energy(1)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.ReportMetered(make([]lamppost.MeterRecord, lamppost.MaxMeterRecords+1), energy(1)); err == nil {
+			t.Error("more records than a report holds were taken")
+		}
+		stop := start(t, d)
+		synctest.Wait()
+		stop()
+		var r lamppost.Report
+		if err := r.Decode(sent); err != nil || !r.Billing() || !slices.Equal(r.Meter, []lamppost.MeterRecord{record}) || len(r.Readings) != 1 {
+			t.Errorf("sent %+v, %v", r, err)
+		}
+	})
+}

@@ -25,6 +25,7 @@ type Ack struct {
 	ID     lamppost.ReportID // zero if the network did not name it; otherwise it must be that of the report sent
 	Height lamppost.Height   // of the first commit, if accepted
 	Text   string            // for people, of a refusal
+	Server string            // which member answered, of a Roamer
 }
 
 // A WaitError is a Send's error that asks for a pause of at least After: a rate limit, or a node that is starting.

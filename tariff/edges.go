@@ -18,8 +18,10 @@ type Edge struct {
 	Estimated bool   `cbor:"4,keyasint,omitempty" json:"estimated,omitempty"`
 	Source    Source `cbor:"5,keyasint" json:"source"`                 // the reading; of an estimated edge the one before
 	Next      Source `cbor:"6,keyasint,omitzero" json:"next,omitzero"` // of an estimated edge the reading after
+	// MeterSigned: a record that the meter itself signed gives the same value at the reading's time.
+	MeterSigned bool `cbor:"7,keyasint,omitempty" json:"meter_signed,omitempty"`
 	// Manual: somebody entered the value by hand; Source is the order.
-	Manual bool `cbor:"7,keyasint,omitempty" json:"manual,omitempty"`
+	Manual bool `cbor:"8,keyasint,omitempty" json:"manual,omitempty"`
 }
 
 // YieldsTo reports whether a value that is known for an instant is replaced by one that comes later. The first that a device signed

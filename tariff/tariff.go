@@ -47,7 +47,7 @@ type Tariff struct {
 	// Blocks cut what a supply counts into parts with prices of their own, in place of the bands' price, which is then 0.
 	Blocks    []Block        `cbor:"16,keyasint,omitempty" json:"blocks,omitempty"`
 	BlockRule string         `cbor:"17,keyasint,omitempty" json:"block_rule,omitempty"` // [BlockPeriod], [BlockDay] or [BlockReached]
-	Peak      lamppost.Micro `cbor:"18,keyasint,omitempty" json:"peak,omitempty"`       // per day, for each PerUnit an hour of the highest quarter hour
+	Capacity  lamppost.Micro `cbor:"18,keyasint,omitempty" json:"capacity,omitempty"`   // per day, for each PerUnit an hour of the highest quarter hour
 	Levies    []Levy         `cbor:"19,keyasint,omitempty" json:"levies,omitempty"`
 	Minimum   lamppost.Micro `cbor:"20,keyasint,omitempty" json:"minimum,omitempty"` // of the lines of one supply, or session; 0: none
 	Maximum   lamppost.Micro `cbor:"21,keyasint,omitempty" json:"maximum,omitempty"`
@@ -124,17 +124,17 @@ const (
 const (
 	LineSeries   = "series"
 	LineStanding = "standing"
-	LinePeak     = "peak"
-	LineStart    = "start"
-	LineTime     = "time"
-	LineIdle     = "idle"
+	LineCapacity = "capacity"
+	LineStart    = "session-start"
+	LineTime     = "session-time"
+	LineIdle     = "session-idle"
 	LineMinimum  = "minimum"
 	LineMaximum  = "maximum"
 )
 
 func reserved(name string) bool {
 	switch name {
-	case LineSeries, LineStanding, LinePeak, LineStart, LineTime, LineIdle, LineMinimum, LineMaximum:
+	case LineSeries, LineStanding, LineCapacity, LineStart, LineTime, LineIdle, LineMinimum, LineMaximum:
 		return true
 	}
 	return false

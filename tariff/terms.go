@@ -97,7 +97,7 @@ func (t *Tariff) checkBounds() error {
 	if t.Minimum < 0 || t.Maximum < 0 || t.Maximum != 0 && t.Maximum < t.Minimum {
 		return fmt.Errorf("a minimum of %s and a maximum of %s do not go together", t.Minimum, t.Maximum)
 	}
-	for name, p := range map[string]lamppost.Micro{LinePeak: t.Peak, LineMinimum: t.Minimum, LineMaximum: t.Maximum} {
+	for name, p := range map[string]lamppost.Micro{LineCapacity: t.Capacity, LineMinimum: t.Minimum, LineMaximum: t.Maximum} {
 		if err := checkPrice("charge", name, p); err != nil || p < 0 {
 			return fmt.Errorf("charge %s: %s is not from 0 to %s", name, p, MaxPrice)
 		}
@@ -123,7 +123,7 @@ func (t *Tariff) checkSession() error {
 
 // cut returns the first instant after a time at which something but bands and series ends, or limit.
 func (t *Tariff) cut(at, limit lamppost.TimeMS) lamppost.TimeMS {
-	if t.Peak != 0 {
+	if t.Capacity != 0 {
 		limit = min(limit, at-at%lamppost.EdgeMS+lamppost.EdgeMS)
 	}
 	for i := range t.Levies {
@@ -156,7 +156,7 @@ const (
 // Kind returns it.
 func (l *Line) Kind() LineKind {
 	switch {
-	case l.Band == LinePeak:
+	case l.Band == LineCapacity:
 		return ByPeak
 	case l.Band == LineStart || l.Band == LineMinimum || l.Band == LineMaximum:
 		return Once
@@ -266,7 +266,7 @@ func (c *charges) levies(uses []use, from, to lamppost.TimeMS, session bool) {
 
 // peak puts the charge for the highest quarter hour, whose quantity is what an hour like it would have.
 func (c *charges) peak(p *peak, from, to lamppost.TimeMS) {
-	if c.t.Peak == 0 || c.err != nil {
+	if c.t.Capacity == 0 || c.err != nil {
 		return
 	}
 	half, fits := p.most.Add(p.most)
@@ -276,8 +276,8 @@ func (c *charges) peak(p *peak, from, to lamppost.TimeMS) {
 		return
 	}
 	days := c.t.Zone.Midnights(from, to)
-	c.add(Line{Band: LinePeak, Quantity: hour, Days: uint32(days), Price: c.t.Peak, Estimated: p.estimated},
-		product(hour.Mantissa, days, int64(c.t.Peak)), c.shift(hour))
+	c.add(Line{Band: LineCapacity, Quantity: hour, Days: uint32(days), Price: c.t.Capacity, Estimated: p.estimated},
+		product(hour.Mantissa, days, int64(c.t.Capacity)), c.shift(hour))
 }
 
 // A peak is the most that a quarter hour used.

@@ -28,7 +28,7 @@ func anyTerms(t *rapid.T, p *tariff.Tariff) {
 		p.Levies = []tariff.Levy{{Name: "l0", Price: 70_000, To: cut}, {Name: "l0", Price: 90_001, From: cut}, {Name: "l1", Day: 333_333, From: cut}}
 	}
 	if rapid.Bool().Draw(t, "peak") {
-		p.Peak = max(1, anyPrice(t, "peak price"))
+		p.Capacity = max(1, anyPrice(t, "peak price"))
 	}
 	p.Minimum = max(0, anyPrice(t, "minimum"))
 	p.Maximum = p.Minimum + max(0, anyPrice(t, "maximum"))
@@ -87,7 +87,7 @@ func peakAmount(p *tariff.Tariff, edges []tariff.Edge, days int64) *big.Rat {
 			most = diff
 		}
 	}
-	return perUnitOf(p, most.Mul(most, big.NewRat(4*days, 1)), p.Peak)
+	return perUnitOf(p, most.Mul(most, big.NewRat(4*days, 1)), p.Capacity)
 }
 
 func levyAmount(p *tariff.Tariff, edges []tariff.Edge, price lamppost.Micro) *big.Rat {

@@ -177,8 +177,8 @@ func (d *desk) term(p *tariff.Tariff, word string, args []string) {
 		p.BlockRule = args[0]
 	case "levy":
 		p.Levies = append(p.Levies, levy(args))
-	case "peak":
-		p.Peak = micro(args[0])
+	case "capacity":
+		p.Capacity = micro(args[0])
 	case "minimum":
 		p.Minimum = micro(args[0])
 	case "maximum":
@@ -331,7 +331,7 @@ func showLines(lines []tariff.Line, err error) string {
 	for _, l := range lines {
 		quantity := l.Quantity.String()
 		switch {
-		case l.Band == tariff.LinePeak:
+		case l.Band == tariff.LineCapacity:
 			quantity += fmt.Sprint(" × ", l.Days, " days")
 		case l.Band == tariff.LineStanding || l.Days > 0:
 			quantity = fmt.Sprint(l.Days, " days")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -18,6 +20,7 @@ import (
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/consensus/consensustest"
 	"github.com/lamppost/lamppost/internal/kv/pebble"
+	"github.com/lamppost/lamppost/internal/ledger"
 	"github.com/lamppost/lamppost/internal/tilelog"
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -30,20 +33,30 @@ type crew struct {
 	members []*crash
 }
 
-// found founds a network of so many members and starts them.
-func found(t *testing.T, engine string, n int) *crew {
+// A place is where a member runs and is found.
+type place struct {
+	engine, http, mqtt string // host:port
+	inside, flags      []string
+	tls                *tls.Config
+}
+
+// loopback gives so many members places on this machine.
+func loopback(t *testing.T, n int) (all []place) {
+	for range n {
+		all = append(all, place{engine: consensustest.FreeAddress(t), http: consensustest.FreeAddress(t), mqtt: consensustest.FreeAddress(t)})
+	}
+	return all
+}
+
+// found founds a network of a member at each place and starts them.
+func found(t *testing.T, engine string, places []place) *crew {
 	w := &crew{t: t}
 	dir := t.TempDir()
 	var cards, doors []string
-	for i := range n {
-		id := fmt.Sprintf("m%d", i+1)
-		c := &crash{t: t, dir: filepath.Join(dir, id), acked: map[string]bool{}, paid: map[string]bool{}, http: consensustest.FreeAddress(t), mqtt: consensustest.FreeAddress(t)}
-		card := w.lamppost("init", "member", id, "--org", "coop", "--address", consensustest.FreeAddress(t), "--url", "http://"+c.http, "--data", c.dir)
-		cards = append(cards, filepath.Join(dir, id+".yaml"))
-		if err := os.WriteFile(cards[i], card, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		doors = append(doors, "mqtt://"+c.mqtt)
+	for i, p := range places {
+		c, card := w.seat(dir, fmt.Sprintf("m%d", i+1), p)
+		cards = append(cards, card)
+		doors = append(doors, strings.Replace(strings.Replace(c.url(), "http", "mqtt", 1), c.http, c.mqtt, 1))
 		w.members = append(w.members, c)
 	}
 	file := filepath.Join(dir, "network.yaml")
@@ -58,8 +71,24 @@ func found(t *testing.T, engine string, n int) *crew {
 			t.Fatal(err)
 		}
 		c.start()
+		t.Cleanup(func() {
+			if c.cmd.ProcessState == nil {
+				c.kill()
+			}
+		})
 	}
 	return w
+}
+
+// seat makes the folder of a member at a place, and the file with its card.
+func (w *crew) seat(dir, id string, p place) (c *crash, card string) {
+	c = &crash{t: w.t, dir: filepath.Join(dir, id), acked: map[string]bool{}, paid: map[string]bool{}, http: p.http, mqtt: p.mqtt, inside: p.inside, flags: p.flags, tls: p.tls}
+	text := w.lamppost("init", "member", id, "--org", "coop", "--address", p.engine, "--url", c.url(), "--data", c.dir)
+	card = filepath.Join(dir, id+".yaml")
+	if err := os.WriteFile(card, text, 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	return c, card
 }
 
 func (w *crew) lamppost(args ...string) []byte {
@@ -74,11 +103,18 @@ func (w *crew) lamppost(args ...string) []byte {
 
 // leader is the member that leads, or nil.
 func (w *crew) leader() *crash {
-	for _, c := range w.members {
-		var s struct{ Engine struct{ Role string } }
-		if ok, _ := c.ask("GET", "/api/status", nil, &s); ok && s.Engine.Role == "leader" {
-			return c
-		}
+	led := make([]bool, len(w.members))
+	var wg sync.WaitGroup
+	for i, c := range w.members {
+		wg.Go(func() {
+			var s struct{ Engine struct{ Role string } }
+			ok, _ := c.ask("GET", "/api/status", nil, &s)
+			led[i] = ok && s.Engine.Role == "leader"
+		})
+	}
+	wg.Wait()
+	if i := slices.Index(led, true); i >= 0 {
+		return w.members[i]
 	}
 	return nil
 }
@@ -97,13 +133,8 @@ func clusterCrash(t *testing.T, engine string, n int) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 3))
-	w := found(t, engine, n)
-	first := w.members[0]
-	w.until("the network works", func() bool {
-		ok, code := first.ask("POST", "/api/parties", map[string]string{"id": "zoe", "name": "Zoe"}, nil)
-		return ok || strings.HasPrefix(code, "exists")
-	})
-	first.setUp()
+	w := found(t, engine, loopback(t, n))
+	first := w.works()
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	for _, id := range []lamppost.DeviceID{"meter-a", "meter-b", "meter-c"} {
@@ -150,7 +181,8 @@ func clusterCrash(t *testing.T, engine string, n int) {
 	for _, c := range w.members {
 		c.stop()
 		c.acked, c.paid = first.acked, first.paid
-		size = min(size, w.check(c))
+		one, _ := w.check(c)
+		size = min(size, one)
 	}
 	roots := map[tlog.Hash]bool{}
 	for _, c := range w.members {
@@ -160,9 +192,75 @@ func clusterCrash(t *testing.T, engine string, n int) {
 		}
 		roots[root] = true
 	}
-	t.Logf("%d kills, %d reports acknowledged, the longest time without an acknowledgement %v", *clusterKills, len(first.acked), first.silence)
+	silence, _ := first.silence(first.acks[0].at, first.acks[len(first.acks)-1].at)
+	t.Logf("%d kills, %d reports acknowledged, the longest time without an acknowledgement %v", *clusterKills, len(first.acked), silence)
 	if len(roots) != 1 || size < 10 {
 		t.Errorf("at size %d the members have different logs: %v", size, roots)
+	}
+}
+
+// works waits until the network works, and sets it up for devices.
+func (w *crew) works() (first *crash) {
+	first = w.members[0]
+	w.until("the network works", func() bool {
+		ok, code := first.ask("POST", "/api/parties", map[string]string{"id": "zoe", "name": "Zoe"}, nil)
+		return ok || strings.HasPrefix(code, "exists")
+	})
+	first.setUp()
+	return first
+}
+
+// TestMembersComeAndGo lets a fifth member into a comet network of four and takes one out, while devices report over MQTT. Nobody is
+// started anew. The fifth takes part: with one of the others gone, nothing is ordered without it.
+func TestMembersComeAndGo(t *testing.T) {
+	t.Parallel()
+	w := found(t, "comet", loopback(t, 4))
+	first := w.works()
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	for _, id := range []lamppost.DeviceID{"meter-a", "meter-b"} {
+		wg.Go(func() { first.device(ctx, id) })
+	}
+	goesOn := func() {
+		t.Helper()
+		before := first.count()
+		w.until("devices are acknowledged", func() bool { return first.count() > before+10 })
+	}
+	goesOn()
+	fifth, card := w.seat(filepath.Dir(first.dir), "m5", loopback(t, 1)[0])
+	text, err := os.ReadFile(filepath.Join(first.dir, "network.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(fifth.dir, "network.yaml"), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fifth.start()
+	w.members = append(w.members, fifth)
+	w.lamppost("member", "add", card, "--data", first.dir)
+	for _, c := range w.members[1:3] { // three of four must agree
+		w.lamppost("member", "agree", "--data", c.dir)
+	}
+	w.until("the fifth takes orders", func() bool {
+		ok, code := fifth.ask("POST", "/api/parties", map[string]string{"id": "yan", "name": "Yan"}, nil)
+		return ok || strings.HasPrefix(code, "exists")
+	})
+	goesOn()
+	w.lamppost("member", "remove", "m4", "--data", fifth.dir)
+	for _, c := range w.members[:3] { // four of five
+		w.lamppost("member", "agree", "--data", c.dir)
+	}
+	goesOn()
+	w.members[3].stop()
+	w.members[2].kill()
+	w.members = append(w.members[:2], fifth)
+	goesOn()
+	cancel()
+	wg.Wait()
+	for _, c := range w.members {
+		c.stop()
 	}
 }
 
@@ -191,15 +289,15 @@ func (w *crew) until(what string, ok func() bool) {
 	}
 }
 
-// check reads the folder of a stopped member and returns the size of its log.
-func (w *crew) check(c *crash) int64 {
+// check reads the folder of a stopped member and returns the size of its log, and where transfers stand.
+func (w *crew) check(c *crash) (int64, map[string]ledger.Place) {
 	store, err := pebble.Open(filepath.Join(c.dir, "db"), pebble.Options{})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	defer store.Close()
-	c.checkArchive(store)
-	return c.published().Size()
+	places := c.checkArchive(store)
+	return c.published().Size(), places
 }
 
 // published is the log in a member's folder.

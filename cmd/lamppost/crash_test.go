@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -14,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -28,6 +30,7 @@ import (
 	"github.com/lamppost/lamppost/internal/consensus/consensustest"
 	"github.com/lamppost/lamppost/internal/kv"
 	"github.com/lamppost/lamppost/internal/kv/pebble"
+	"github.com/lamppost/lamppost/internal/ledger"
 	"github.com/lamppost/lamppost/internal/replica"
 	"github.com/lamppost/lamppost/internal/tilelog"
 	"github.com/lamppost/lamppost/sig"
@@ -75,8 +78,12 @@ type crash struct {
 	dir        string
 	rnd        *rand.Rand
 	http, mqtt string
-	flags      []string // further ones of serve
-	doors      string   // MQTT addresses of all members, for devices that log in by their keys; empty: this node's
+	inside     []string      // command that runs it somewhere else; empty: it runs here
+	flags      []string      // further ones of serve
+	tls        *tls.Config   // for who calls its doors; nil: they are open
+	people     *http.Client  // who calls them; nil: one with patience
+	doors      string        // MQTT addresses of all members, for devices that log in by their keys; empty: this node's
+	pace       time.Duration // between the reports of a device
 	token      string
 	cmd        *exec.Cmd
 	errs       *bytes.Buffer // what it says in its log, to be read when it has ended
@@ -85,15 +92,19 @@ type crash struct {
 	acked map[string]bool // report ids
 	paid  map[string]bool // memos of transfers
 	seen  []lamppost.Checkpoint
+	acks  []ackAt // in order
+}
 
-	last    time.Time     // when something was acknowledged last
-	silence time.Duration // the longest time without
+// An ackAt is when a device was acknowledged a report.
+type ackAt struct {
+	at time.Time
+	id lamppost.DeviceID
 }
 
 // start runs `lamppost serve` and waits until it answers.
 func (c *crash) start() {
-	c.cmd = exec.Command(os.Args[0], "serve", "--data", c.dir, "--http", c.http, "--mqtt", c.mqtt)
-	c.cmd.Args = append(c.cmd.Args, c.flags...)
+	args := slices.Concat(c.inside, []string{os.Args[0], "serve", "--data", c.dir, "--http", c.http, "--mqtt", c.mqtt}, c.flags)
+	c.cmd = exec.Command(args[0], args[1:]...)
 	c.cmd.Env = append(os.Environ(), asProgram+"=1")
 	out, err := c.cmd.StdoutPipe()
 	if err != nil {
@@ -114,6 +125,8 @@ func (c *crash) start() {
 		}
 		ready <- false
 	}()
+	late := time.AfterFunc(2*time.Minute, func() { c.cmd.Process.Signal(syscall.SIGQUIT) }) // which prints its goroutines
+	defer late.Stop()
 	if !<-ready {
 		c.cmd.Wait()
 		c.t.Fatalf("the node did not start:\n%s", errs.String())
@@ -141,6 +154,20 @@ func (c *crash) stop() {
 	}
 }
 
+func (c *crash) url() string {
+	if c.tls != nil {
+		return "https://" + c.http
+	}
+	return "http://" + c.http
+}
+
+func (c *crash) client() *http.Client {
+	if c.people == nil {
+		return &http.Client{Timeout: 20 * time.Second}
+	}
+	return c.people
+}
+
 // ask calls the API; ok is false where the node is down or busy.
 func (c *crash) ask(method, path string, body, answer any) (ok bool, code string) {
 	raw, err := json.Marshal(body)
@@ -148,14 +175,14 @@ func (c *crash) ask(method, path string, body, answer any) (ok bool, code string
 		c.t.Error(err)
 		return false, ""
 	}
-	req, err := http.NewRequest(method, "http://"+c.http+path, bytes.NewReader(raw))
+	req, err := http.NewRequest(method, c.url()+path, bytes.NewReader(raw))
 	if err != nil {
 		c.t.Error(err)
 		return false, ""
 	}
 	req.Header.Set("Authorization", "Bearer "+c.token)
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := (&http.Client{Timeout: 20 * time.Second, Transport: http.DefaultTransport}).Do(req)
+	resp, err := c.client().Do(req)
 	if err != nil {
 		return false, ""
 	}
@@ -203,7 +230,7 @@ func (c *crash) device(ctx context.Context, id lamppost.DeviceID) {
 	}
 	var who device.Enrolled
 	for {
-		if who, err = device.Enrol(ctx, device.Enrolment{URL: "http://" + c.http, Device: id, Token: added.Token, Key: key, Dir: dir}); err == nil {
+		if who, err = device.Enrol(ctx, device.Enrolment{URL: c.url(), Device: id, Token: added.Token, Key: key, Dir: dir, Client: c.client()}); err == nil {
 			break
 		}
 		if ctx.Err() != nil {
@@ -219,7 +246,7 @@ func (c *crash) device(ctx context.Context, id lamppost.DeviceID) {
 			return
 		}
 	}
-	sender, err := devicemqtt.Open(devicemqtt.Config{URL: doors, Device: id, Token: word,
+	sender, err := devicemqtt.Open(devicemqtt.Config{URL: doors, Device: id, Token: word, TLS: c.tls,
 		MinBackoff: 5 * time.Millisecond, MaxBackoff: 50 * time.Millisecond})
 	if err != nil {
 		c.t.Error(err)
@@ -227,7 +254,7 @@ func (c *crash) device(ctx context.Context, id lamppost.DeviceID) {
 	}
 	defer sender.Close()
 	d, err := device.Open(device.Config{Network: who.Network, ID: id, Key: key, KeyEpoch: who.KeyEpoch, Dir: dir,
-		Sender: &ackNoter{sender, c}, Durability: device.SyncNumbers, SendTimeout: 5 * time.Second, MinBackoff: 5 * time.Millisecond, MaxBackoff: 50 * time.Millisecond,
+		Sender: &ackNoter{sender, c, id}, Durability: device.SyncNumbers, SendTimeout: 5 * time.Second, MinBackoff: 5 * time.Millisecond, MaxBackoff: 50 * time.Millisecond,
 		OnRefused: func(r device.Refused) { c.t.Errorf("a good report of %q was refused: %+v", id, r) }})
 	if err != nil {
 		c.t.Error(err)
@@ -240,7 +267,7 @@ func (c *crash) device(ctx context.Context, id lamppost.DeviceID) {
 		if err != nil {
 			time.Sleep(5 * time.Millisecond) // the queue is full while the node is down
 		}
-		time.Sleep(time.Millisecond)
+		time.Sleep(max(c.pace, time.Millisecond))
 	}
 	wg.Wait()
 	d.Close()
@@ -249,7 +276,8 @@ func (c *crash) device(ctx context.Context, id lamppost.DeviceID) {
 // ackNoter notes what was acknowledged.
 type ackNoter struct {
 	device.Sender
-	c *crash
+	c  *crash
+	id lamppost.DeviceID
 }
 
 func (w *ackNoter) Send(ctx context.Context, report []byte) (device.Ack, error) {
@@ -261,11 +289,7 @@ func (w *ackNoter) Send(ctx context.Context, report []byte) (device.Ack, error) 
 		}
 		w.c.mu.Lock()
 		w.c.acked[r.ID(network).String()] = true
-		if now := time.Now(); !w.c.last.IsZero() {
-			w.c.silence, w.c.last = max(w.c.silence, now.Sub(w.c.last)), now
-		} else {
-			w.c.last = now
-		}
+		w.c.acks = append(w.c.acks, ackAt{time.Now(), w.id})
 		w.c.mu.Unlock()
 	}
 	return ack, err
@@ -347,9 +371,33 @@ func bodies(t *testing.T, folder string, store kv.Store) archive.View {
 	return archive.View{Reader: store, Packs: packs}
 }
 
-// checkArchive counts every report and transfer that was accepted.
-func (c *crash) checkArchive(store kv.Store) {
-	reports, memos := map[string]int{}, map[string]int{}
+// silence is the longest time in a span in which nobody was acknowledged anything, and in which some device was not. What comes after
+// the last acknowledgement does not count.
+func (c *crash) silence(from, to time.Time) (all, one time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if end := c.acks[len(c.acks)-1].at; end.Before(to) {
+		to = end
+	}
+	last, each := from, map[lamppost.DeviceID]time.Time{}
+	for _, a := range c.acks {
+		each[a.id] = from
+	}
+	for _, a := range c.acks {
+		if a.at.After(from) && a.at.Before(to) {
+			all, one = max(all, a.at.Sub(last)), max(one, a.at.Sub(each[a.id]))
+			last, each[a.id] = a.at, a.at
+		}
+	}
+	for _, at := range each {
+		one = max(one, to.Sub(at))
+	}
+	return max(all, to.Sub(last)), one
+}
+
+// checkArchive counts every report and transfer that was accepted, and returns where the transfers stand, by memo.
+func (c *crash) checkArchive(store kv.Store) map[string]ledger.Place {
+	reports, memos, places := map[string]int{}, map[string]int{}, map[string]ledger.Place{}
 	view := bodies(c.t, c.dir, store)
 	for h := lamppost.Height(1); ; h++ {
 		blk, err := view.Block(h)
@@ -380,11 +428,13 @@ func (c *crash) checkArchive(store kv.Store) {
 			var b lamppost.TransferBody
 			if tx.Type == lamppost.TxTransfer && rec.Outcomes[0].Code == lamppost.CodeOK && lamppost.Unmarshal(tx.Order.Body, &b) == nil {
 				memos[b.Memo]++
+				places[b.Memo] = ledger.Place{Height: h, Index: i}
 			}
 		}
 	}
 	c.compare("report", c.acked, reports)
 	c.compare("transfer", c.paid, memos)
+	return places
 }
 
 func (c *crash) compare(what string, promised map[string]bool, found map[string]int) {

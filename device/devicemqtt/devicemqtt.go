@@ -41,6 +41,7 @@ const (
 	DefaultKeepAlive  = 30 * time.Second // a dead connection is noticed after about one and a half
 	DefaultMinBackoff = 500 * time.Millisecond
 	DefaultMaxBackoff = time.Minute
+	DefaultAckTimeout = 20 * time.Second // far above what a network takes that can commit; device.DefaultSendTimeout where there is one server
 
 	connectTimeout = 20 * time.Second // for address, TLS, CONNECT and SUBSCRIBE together
 	ackTimeout     = 2 * time.Minute  // above device.DefaultSendTimeout, which normally decides
@@ -66,6 +67,10 @@ type Config struct {
 	OnDesired func(payload []byte)
 	OnRefused func(payload []byte)
 
+	// AckTimeout is how long a server may leave a report unanswered: then the connection is ended, and the next one goes to another
+	// server, if there are several. Default DefaultAckTimeout if there are, otherwise what the context of Send says.
+	AckTimeout time.Duration
+
 	KeepAlive              time.Duration // default DefaultKeepAlive
 	MinBackoff, MaxBackoff time.Duration // between attempts to connect; defaults DefaultMinBackoff, DefaultMaxBackoff
 	Rand                   *rand.Rand    // for the jitter of backoff; default randomly seeded
@@ -87,6 +92,7 @@ type Sender struct {
 
 // A connection is one MQTT connection, from CONNACK to its end.
 type connection struct {
+	host   string
 	conn   net.Conn
 	client *paho.Client
 	gone   context.Context // done once the client has stopped
@@ -107,14 +113,20 @@ func Open(cfg Config) (*Sender, error) {
 	if cfg.KeepAlive == 0 {
 		cfg.KeepAlive = DefaultKeepAlive
 	}
+	if cfg.AckTimeout == 0 {
+		cfg.AckTimeout = ackTimeout
+		if len(hosts) > 1 {
+			cfg.AckTimeout = DefaultAckTimeout
+		}
+	}
 	if cfg.MinBackoff == 0 {
 		cfg.MinBackoff = DefaultMinBackoff
 	}
 	if cfg.MaxBackoff == 0 {
 		cfg.MaxBackoff = DefaultMaxBackoff
 	}
-	if cfg.KeepAlive < time.Second || cfg.KeepAlive > maxKeepAlive || cfg.MinBackoff < 0 || cfg.MaxBackoff < cfg.MinBackoff {
-		return nil, fmt.Errorf("opening MQTT for %q: keep-alive %v or backoff %v to %v is out of range", cfg.Device, cfg.KeepAlive, cfg.MinBackoff, cfg.MaxBackoff)
+	if cfg.KeepAlive < time.Second || cfg.KeepAlive > maxKeepAlive || cfg.AckTimeout < 0 || cfg.MinBackoff < 0 || cfg.MaxBackoff < cfg.MinBackoff {
+		return nil, fmt.Errorf("opening MQTT for %q: keep-alive %v, acknowledgement %v or backoff %v to %v is out of range", cfg.Device, cfg.KeepAlive, cfg.AckTimeout, cfg.MinBackoff, cfg.MaxBackoff)
 	}
 	if cfg.Rand == nil {
 		cfg.Rand = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
@@ -184,6 +196,8 @@ func (s *Sender) Send(ctx context.Context, report []byte) (device.Ack, error) {
 	if err != nil {
 		return device.Ack{}, fmt.Errorf("sending a report: %w", err)
 	}
+	ctx, late := context.WithTimeout(ctx, s.cfg.AckTimeout)
+	defer late()
 	// A Publish that begins just as the connection ends waits for a PUBACK that nobody will bring; paho v0.23.0 does not
 	// notice (session/state: the connection is looked at before a packet identifier is taken, not after).
 	sending, cancel := context.WithCancelCause(ctx)
@@ -191,16 +205,34 @@ func (s *Sender) Send(ctx context.Context, report []byte) (device.Ack, error) {
 	defer context.AfterFunc(c.gone, func() { cancel(errLost) })()
 	resp, err := c.client.Publish(sending, &paho.Publish{Topic: topic(s.cfg.Device, "report"), QoS: 1, Payload: report})
 	if resp != nil { // the server has answered; an answer that is no success comes with an error too
-		return ackOf(resp)
+		ack, err := ackOf(resp)
+		if err == nil {
+			ack.Server = c.host
+		}
+		return ack, err
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		// A server that does not answer keeps a place of its Receive Maximum taken. Only a new connection frees it.
+		// A server that does not answer keeps a place of its Receive Maximum taken. Only a new connection frees it, and it goes to
+		// another server, where there is one: this one may not want to.
 		c.conn.Close()
 	}
 	if cause := context.Cause(sending); cause != nil {
 		err = cause
 	}
 	return device.Ack{}, fmt.Errorf("sending a report: %w", err)
+}
+
+// Members implements [device.Roamer].
+func (s *Sender) Members() int { return len(s.hosts) }
+
+// Elsewhere implements [device.Roamer]: it ends the connection, and the next server is tried.
+func (s *Sender) Elsewhere(server string) {
+	s.mu.Lock()
+	live := s.live
+	s.mu.Unlock()
+	if live != nil && (server == "" || server == live.host) {
+		live.conn.Close()
+	}
 }
 
 // connection returns the live connection, waiting for it.
@@ -338,7 +370,7 @@ func (s *Sender) connect(ctx context.Context, host string) (*connection, error) 
 		return nil, fmt.Errorf("connecting to %q: %w", host, err)
 	}
 	gone, leave := context.WithCancel(context.Background())
-	c := &connection{conn: conn, gone: gone, leave: leave, client: paho.NewClient(paho.ClientConfig{
+	c := &connection{host: host, conn: conn, gone: gone, leave: leave, client: paho.NewClient(paho.ClientConfig{
 		Conn: packets.NewThreadSafeConn(conn), PacketTimeout: ackTimeout,
 		OnPublishReceived:  []func(paho.PublishReceived) (bool, error){s.received},
 		OnServerDisconnect: func(d *paho.Disconnect) { s.cfg.Log.Warn("the server disconnects", "reason", d.ReasonCode) },

@@ -180,6 +180,10 @@ func TestReplies(t *testing.T) {
 		if in := <-got; in.topic != "lp/meter-1/report" || in.qos != 1 || string(in.payload) != "the report" {
 			t.Errorf("got %+v, want the report with QoS 1", in)
 		}
+		if err == nil && ack.Server != n.address {
+			t.Errorf("answered by %q, want %q", ack.Server, n.address)
+		}
+		ack.Server = ""
 		var busy *device.WaitError
 		if outcome := map[bool]string{err == nil: "", err != nil: again}[true]; c.err != outcome && (c.err != wait || !errors.As(err, &busy)) ||
 			ack != c.want {
@@ -276,6 +280,67 @@ func TestSilentServer(t *testing.T) {
 		if t.Context().Err() != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestSilentMember: a member that takes reports and never answers is left after AckTimeout, and one that is told to be left at once;
+// the next report goes to another.
+func TestSilentMember(t *testing.T) {
+	t.Parallel()
+	a, b := startNode(t, 10, "127.0.0.1:0", nil), startNode(t, 10, "127.0.0.1:0", nil)
+	s := openSender(t, devicemqtt.Config{URL: "mqtt://" + a.address + ",mqtt://" + b.address, AckTimeout: 50 * time.Millisecond})
+	if s.Members() != 2 {
+		t.Errorf("%d members", s.Members())
+	}
+	var mu sync.Mutex
+	silent := ""
+	stop := make(chan struct{})
+	t.Cleanup(func() { close(stop) })
+	for _, n := range []*node{a, b} {
+		go func() {
+			for {
+				select {
+				case in := <-n.reports:
+					mu.Lock()
+					if n.address != silent {
+						in.answer(0, "ok")
+					}
+					mu.Unlock()
+				case <-stop:
+					return
+				}
+			}
+		}()
+	}
+	next := func() string {
+		for {
+			ack, err := s.Send(t.Context(), []byte("report"))
+			if err == nil {
+				return ack.Server
+			}
+			if t.Context().Err() != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	first := next()
+	mu.Lock()
+	silent = first
+	mu.Unlock()
+	second := next()
+	if second == first {
+		t.Errorf("still at %q, which does not answer", first)
+	}
+	mu.Lock()
+	silent = ""
+	mu.Unlock()
+	s.Elsewhere(first)
+	if got := next(); got != second {
+		t.Errorf("at %q, though only %q was to be left", got, first)
+	}
+	s.Elsewhere(second)
+	if got := next(); got != first {
+		t.Errorf("at %q, want %q", got, first)
 	}
 }
 

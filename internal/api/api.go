@@ -38,6 +38,10 @@ type Config struct {
 	Certificate func() lamppost.TimeMS
 	// Members tells how the other members do. Nil: there are none.
 	Members func() []MemberState
+	// FromMember reports whether a request is another member's. Nil: none is.
+	FromMember func(*http.Request) bool
+	// Evidence is what proves that members lied, oldest first. Nil: there are no other members.
+	Evidence func() []Evidence
 	// Sign returns the checkpoint of a size of the published log, signed by this member.
 	Sign func(size int64) (string, error)
 
@@ -125,16 +129,24 @@ func New(cfg Config) (*Server, error) {
 // Close ends event streams and exports, so that an http.Server can shut down. Register it with RegisterOnShutdown.
 func (s *Server) Close() { s.once.Do(func() { close(s.closed) }) }
 
+// An access says who may ask besides the administrator.
+type access string
+
+const (
+	public  access = "public" // everybody
+	members access = "member" // the other members, by their keys
+	closed  access = "token"  // nobody
+)
+
 // A route is a line of the table: what is asked, who may ask, who answers.
 type route struct {
 	pattern string // as net/http.ServeMux takes it
-	public  bool   // without the administrator's token
+	who     access
 	handle  func(w http.ResponseWriter, r *http.Request) error
 }
 
 // routes is the whole interface. Whatever is not public is closed to all without the token.
 func (s *Server) routes() []route {
-	const public, closed = true, false
 	return []route{
 		{"GET /healthz", public, s.getHealth},
 		{"GET /readyz", public, s.getReady},
@@ -157,7 +169,7 @@ func (s *Server) routes() []route {
 		{"GET /api/gateways/{id}/keys", closed, s.getGatewayKeys},
 		{"POST /api/gateways/{id}/revoke", closed, s.postGatewayRevoke},
 		{"POST /api/fraud", public, s.postFraud},
-		{"GET /api/member", public, s.getMember},
+		{"GET /api/member", members, s.getMember},
 		{"GET /api/checkpoints/{size}", public, s.getCheckpoint},
 		{"GET /api/network", closed, s.getNetwork},
 		{"POST /api/network", closed, s.postNetwork},
@@ -201,13 +213,13 @@ func (s *Server) Handler() http.Handler {
 		mux.Handle(r.pattern, s.wrap(r))
 	}
 	if s.cfg.Metrics != nil {
-		mux.Handle("GET /metrics", s.wrap(route{handle: func(w http.ResponseWriter, r *http.Request) error {
+		mux.Handle("GET /metrics", s.wrap(route{who: closed, handle: func(w http.ResponseWriter, r *http.Request) error {
 			s.cfg.Metrics.ServeHTTP(w, r)
 			return nil
 		}}))
 	}
 	// What the table does not know: closed, and then not there. Without this, ServeMux would answer 405 to strangers.
-	mux.Handle("/api/", s.wrap(route{handle: func(_ http.ResponseWriter, r *http.Request) error {
+	mux.Handle("/api/", s.wrap(route{who: closed, handle: func(_ http.ResponseWriter, r *http.Request) error {
 		return notFound("no %s %s here: docs/api.md lists what there is", r.Method, r.URL.Path)
 	}}))
 	if s.cfg.Doors != nil {
@@ -225,7 +237,7 @@ func (s *Server) wrap(r route) http.Handler {
 	var h http.Handler = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
-		if !r.public && !s.gate.admits(req) {
+		if !s.admits(r.who, req) {
 			writeError(w, errUnauthorized)
 			return
 		}
@@ -235,10 +247,14 @@ func (s *Server) wrap(r route) http.Handler {
 			s.fail(w, req, err)
 		}
 	})
-	if !r.public {
+	if r.who != public {
 		h = sameOrigin(h)
 	}
 	return h
+}
+
+func (s *Server) admits(who access, req *http.Request) bool {
+	return who == public || s.gate.admits(req) || who == members && s.cfg.FromMember != nil && s.cfg.FromMember(req)
 }
 
 // hurry bounds how long a request may take to come in and its answer to go out, and returns what lifts that again. An event

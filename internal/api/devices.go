@@ -65,7 +65,7 @@ func balancesOf(view ledger.View) (map[lamppost.PartyID]map[string]lamppost.Micr
 // device joins what the ledger and the twin know of a device.
 func (s *Server) device(view ledger.View, b *lamppost.DeviceBody, balances map[lamppost.PartyID]map[string]lamppost.Micro) (Device, error) {
 	d := Device{ID: b.ID, Name: b.Name, Site: b.Site, Owner: b.Owner, Safety: b.Safety.String(), Suite: b.Suite.String(),
-		Assurance: b.Assurance.String(), Balance: balances[lamppost.PartyID(b.ID)]}
+		Assurance: b.Assurance.String(), MeterKey: b.MeterKey, Balance: balances[lamppost.PartyID(b.ID)]}
 	if b.Assurance.Wrapped() {
 		d.Suite = "" // it has no key
 	}
@@ -153,7 +153,13 @@ func (s *Server) postDevice(w http.ResponseWriter, r *http.Request) error {
 
 func (s *Server) postToken(w http.ResponseWriter, r *http.Request) error {
 	id := lamppost.DeviceID(r.PathValue("id"))
-	token, err := s.cfg.Devices.Reissue(id)
+	var n NewToken
+	if r.ContentLength != 0 {
+		if err := readJSON(r, &n); err != nil {
+			return err
+		}
+	}
+	token, err := s.cfg.Devices.Reissue(id, n)
 	if err != nil {
 		return err
 	}

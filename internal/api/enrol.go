@@ -18,6 +18,7 @@ import (
 	"github.com/lamppost/lamppost/internal/consensus"
 	"github.com/lamppost/lamppost/internal/kv"
 	"github.com/lamppost/lamppost/internal/ledger"
+	"github.com/lamppost/lamppost/ocmf"
 	"github.com/lamppost/lamppost/sig"
 )
 
@@ -84,6 +85,7 @@ type issued struct {
 	Name     string               `cbor:"4,keyasint,omitempty"`
 	Site     string               `cbor:"5,keyasint,omitempty"`
 	Safety   lamppost.SafetyClass `cbor:"6,keyasint"`
+	MeterKey []byte               `cbor:"7,keyasint,omitempty"`
 }
 
 // Keys of the node's own records begin with 'n'; those of tokens with "nT", of shared keys with "nK", followed by the
@@ -170,6 +172,10 @@ func (d *Devices) Announce(n NewDevice) (token string, err error) {
 	if err := lamppost.CheckName("device", string(n.ID)); err != nil {
 		return "", lamppost.Refuse(lamppost.CodeBadTx, "%v", err)
 	}
+	meter, err := meterKey(n.MeterKey)
+	if err != nil {
+		return "", err
+	}
 	if len(n.Name) > maxText || len(n.Site) > maxText {
 		return "", lamppost.Refuse(lamppost.CodeBadTx, "a name or site has at most %d bytes", maxText)
 	}
@@ -186,23 +192,47 @@ func (d *Devices) Announce(n NewDevice) (token string, err error) {
 	if d.known(n.ID) != nil || !errors.Is(errDevice, kv.ErrNotFound) || !errors.Is(errParty, kv.ErrNotFound) {
 		return "", lamppost.Refuse(lamppost.CodeExists, "%q is taken; for a new token of a device, POST /api/devices/%s/token", n.ID, n.ID)
 	}
-	return d.issue(n.ID, issued{KeyEpoch: 1, Owner: n.Owner, Name: n.Name, Site: n.Site, Safety: safety})
+	return d.issue(n.ID, issued{KeyEpoch: 1, Owner: n.Owner, Name: n.Name, Site: n.Site, Safety: safety, MeterKey: meter})
 }
 
-// Reissue gives a device another token, which also lets it enrol another key. The old one is void at once.
-func (d *Devices) Reissue(id lamppost.DeviceID) (token string, err error) {
+// meterKey reads the key of a meter that signs by itself, as its manufacturer prints it; there need be none.
+func meterKey(text string) ([]byte, error) {
+	if text == "" {
+		return nil, nil
+	}
+	key, err := ocmf.ParsePublicKeyText(text)
+	if err != nil {
+		return nil, lamppost.Refuse(lamppost.CodeBadTx, "the meter's key: %v; it is a DER SubjectPublicKeyInfo in hex or base64, or <curve>:<point>", err)
+	}
+	return key.DER(), nil
+}
+
+// Reissue gives a device another token, which also lets it enrol another key. The old one is void at once. Where the device got
+// another meter, the new enrolment has that one's key.
+func (d *Devices) Reissue(id lamppost.DeviceID, n NewToken) (token string, err error) {
+	meter, err := meterKey(n.MeterKey)
+	if err != nil {
+		return "", err
+	}
 	d.writing.Lock()
 	defer d.writing.Unlock()
 	body, err := ledger.View{Reader: d.store}.Device(id)
 	switch t := d.known(id); {
 	case err == nil:
-		return d.issue(id, issued{KeyEpoch: body.KeyEpoch + 1, Owner: body.Owner, Name: body.Name, Site: body.Site, Safety: body.Safety})
+		if meter == nil {
+			meter = body.MeterKey
+		}
+		return d.issue(id, issued{KeyEpoch: body.KeyEpoch + 1, Owner: body.Owner, Name: body.Name, Site: body.Site, Safety: body.Safety, MeterKey: meter})
 	case !errors.Is(err, kv.ErrNotFound):
 		return "", err
 	case t == nil:
 		return "", notFound("no device %q", clip(string(id)))
 	default:
-		return d.issue(id, *t)
+		again := *t
+		if meter != nil {
+			again.MeterKey = meter
+		}
+		return d.issue(id, again)
 	}
 }
 
@@ -278,7 +308,7 @@ func (d *Devices) Enrol(ctx context.Context, id lamppost.DeviceID, k NewKey) (ep
 // body is the enrolment that was announced, without its key.
 func (t *issued) body(id lamppost.DeviceID) lamppost.DeviceBody {
 	b := lamppost.DeviceBody{ID: id, Owner: t.Owner, KeyEpoch: t.KeyEpoch, Name: t.Name, Site: t.Site, Safety: t.Safety,
-		Salt: newSalt()}
+		Salt: newSalt(), MeterKey: t.MeterKey}
 	return b
 }
 

@@ -3,13 +3,13 @@ package api
 import "github.com/lamppost/lamppost"
 
 // Routes lists the table of routes for the tests that walk it.
-func (s *Server) Routes() (patterns []string, public map[string]bool) {
-	public = map[string]bool{}
+func (s *Server) Routes() (patterns []string, who map[string]string) {
+	who = map[string]string{}
 	for _, r := range s.routes() {
 		patterns = append(patterns, r.pattern)
-		public[r.pattern] = r.public
+		who[r.pattern] = string(r.who)
 	}
-	return patterns, public
+	return patterns, who
 }
 
 // Exported for tests of parts.

@@ -21,14 +21,14 @@ func (s *Server) getLogFile(w http.ResponseWriter, r *http.Request) error {
 	switch {
 	case err != nil:
 		return notFound("nothing is published yet")
-	case name == tilelog.CheckpointPath || name == tilelog.CosignedPath: // its signature says whether it is damaged
+	case name == tilelog.CheckpointPath || name == tilelog.CosignedPath || name == tilelog.AgreedPath: // its signature says whether it is damaged
 		keep, kind = "public, max-age=1", "text/plain; charset=utf-8"
 		data, err = s.cfg.Files.Get(name)
 	default:
 		data, err = s.tree(c).File(name)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return notFound("the log has no %q: there are /log/checkpoint, /log/checkpoint.cosigned and /log/tile/…, laid out as C2SP tlog-tiles says", path.Base(name))
+		return notFound("the log has no %q: there are /log/checkpoint, /log/checkpoint.cosigned, /log/checkpoint.agreed and /log/tile/…, laid out as C2SP tlog-tiles says", path.Base(name))
 	}
 	if err != nil {
 		return err

@@ -46,6 +46,7 @@ var statusOf = map[lamppost.Code]int{
 	lamppost.CodeBadSignature: http.StatusUnprocessableEntity, lamppost.CodeUnknown: http.StatusUnprocessableEntity,
 	lamppost.CodeReused: http.StatusConflict, lamppost.CodeTooOld: http.StatusConflict,
 	lamppost.CodeAhead: http.StatusUnprocessableEntity, lamppost.CodeFloatBilled: http.StatusUnprocessableEntity,
+	lamppost.CodeBadEvidence: http.StatusUnprocessableEntity,
 	lamppost.CodeQuarantined: http.StatusForbidden, lamppost.CodeForbidden: http.StatusForbidden,
 	lamppost.CodeBadTx: http.StatusBadRequest, lamppost.CodeExpired: http.StatusConflict,
 	lamppost.CodeExists: http.StatusConflict, lamppost.CodeNoFunds: http.StatusConflict,

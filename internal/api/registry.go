@@ -5,8 +5,10 @@ import (
 	"net/http"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/archive"
 	"github.com/lamppost/lamppost/internal/consensus"
 	"github.com/lamppost/lamppost/internal/ledger"
+	"github.com/lamppost/lamppost/internal/replica"
 	"github.com/lamppost/lamppost/tariff"
 )
 
@@ -38,8 +40,21 @@ func (s *Server) getAgreements(w http.ResponseWriter, _ *http.Request) error {
 	return list(s, w, ledger.View.Agreements, func(all []lamppost.AgreementBody) any { return AgreementList{all} })
 }
 
+// getAccounts answers with the balances after one block, and which.
 func (s *Server) getAccounts(w http.ResponseWriter, _ *http.Request) error {
-	return list(s, w, ledger.View.Accounts, func(all []ledger.Account) any { return AccountList{all} })
+	out := AccountList{Accounts: []ledger.Account{}}
+	err := s.snapshot(func(r archive.View) (err error) {
+		if out.Height, _, err = replica.Position(r); err != nil {
+			return err
+		}
+		all, err := ledger.View{Reader: r}.Accounts()
+		out.Accounts = append(out.Accounts, all...)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, out)
 }
 
 func (s *Server) postParty(w http.ResponseWriter, r *http.Request) error {

@@ -34,7 +34,19 @@ type Status struct {
 	Witnesses []WitnessState `json:"witnesses"`      // as configured
 	Quorum    int            `json:"witness_quorum"` // how many of them are enough; 0: there are none
 	Conflict  *Conflict      `json:"conflict"`
-	Members   []MemberState  `json:"members"` // the others, as this one sees them
+	Members   []MemberState  `json:"members"`  // the others, as this one sees them
+	Evidence  []Evidence     `json:"evidence"` // that members lied, oldest first
+}
+
+// An Evidence is something that proves that a member lied. What proves it stands in a file of the folder "evidence", in a block, or both.
+type Evidence struct {
+	Member lamppost.MemberID `json:"member"`
+	Kind   string            `json:"kind"`     // double_vote, false_chain or other_log
+	Found  lamppost.TimeMS   `json:"found_ms"` // in a block: its time
+	Height lamppost.Height   `json:"height"`   // of the block that says so; 0: two checkpoints do
+	Size   int64             `json:"size"`     // entries of the log under these
+	Text   string            `json:"text"`
+	File   string            `json:"file"` // in the folder "evidence"
 }
 
 // A MemberState is how another member does. A member tells its own at GET /api/member.
@@ -42,10 +54,12 @@ type MemberState struct {
 	ID     lamppost.MemberID `json:"id"`
 	Role   string            `json:"role"`
 	Height lamppost.Height   `json:"height"`
-	Size   int64             `json:"size"`    // of its published log
-	URL    string            `json:"url"`     // where it was asked; empty: the ledger has no address
-	Seen   lamppost.TimeMS   `json:"seen_ms"` // when it answered last; 0: not since the start
-	Error  string            `json:"error"`   // why it did not answer when it was asked last
+	Size   int64             `json:"size"` // of its published log
+	// Certificate is when the certificate of its doors ends; 0: they have none
+	Certificate lamppost.TimeMS `json:"certificate_ends_ms"`
+	URL         string          `json:"url"`     // where it was asked; empty: the ledger has no address
+	Seen        lamppost.TimeMS `json:"seen_ms"` // when it answered last; 0: not since the start
+	Error       string          `json:"error"`   // why it did not answer when it was asked last
 }
 
 // A Broker is how the node stands with the MQTT broker that it has joined.
@@ -105,7 +119,8 @@ type Device struct {
 	Safety      string                    `json:"safety"`
 	Suite       string                    `json:"suite"`
 	Assurance   string                    `json:"assurance"`
-	Last        lamppost.TimeMS           `json:"last_ms"` // when its last report came; 0: none yet
+	MeterKey    []byte                    `json:"meter_key,omitempty"` // of a meter that signs by itself
+	Last        lamppost.TimeMS           `json:"last_ms"`             // when its last report came; 0: none yet
 	Online      bool                      `json:"online"`
 	Quarantined string                    `json:"quarantined"` // why; empty: it is not
 	Balance     map[string]lamppost.Micro `json:"balance"`     // by currency
@@ -220,6 +235,7 @@ type (
 		Agreements []lamppost.AgreementBody `json:"agreements"`
 	}
 	AccountList struct {
+		Height   lamppost.Height  `json:"height"`
 		Accounts []ledger.Account `json:"accounts"`
 	}
 	InvoiceList struct {
@@ -272,6 +288,13 @@ type NewDevice struct {
 	Name   string            `json:"name"`
 	Site   string            `json:"site"`
 	Safety string            `json:"safety"` // life, public, essential or ordinary; empty: essential
+	// MeterKey is the public key of a meter that signs by itself, as [ocmf.ParsePublicKeyText] reads it; mostly empty.
+	MeterKey string `json:"meter_key,omitempty"`
+}
+
+// NewToken may be sent with POST /api/devices/{id}/token.
+type NewToken struct {
+	MeterKey string `json:"meter_key,omitempty"` // of another meter; empty: as before
 }
 
 // A DeviceToken answers POST /api/devices and /api/devices/{id}/token. The token is shown this once.

@@ -77,12 +77,15 @@ func (s *Server) getStatus(w http.ResponseWriter, _ *http.Request) error {
 func (s *Server) status() Status {
 	now := s.cfg.Now()
 	out := Status{Network: s.cfg.Network, Member: s.cfg.Member, Engine: s.cfg.Status(), Log: s.head(), Totals: s.cfg.Live.summary(now),
-		Verify: s.cfg.Verify(), Now: now, Speed: s.cfg.Speed, Version: s.cfg.Version, Witnesses: []WitnessState{}, Conflict: s.cfg.Conflict(), Members: []MemberState{}}
+		Verify: s.cfg.Verify(), Now: now, Speed: s.cfg.Speed, Version: s.cfg.Version, Witnesses: []WitnessState{}, Conflict: s.cfg.Conflict(), Members: []MemberState{}, Evidence: []Evidence{}}
 	if s.cfg.Certificate != nil {
 		out.Certificate = s.cfg.Certificate()
 	}
 	if s.cfg.Members != nil {
 		out.Members = s.cfg.Members()
+	}
+	if s.cfg.Evidence != nil {
+		out.Evidence = s.cfg.Evidence()
 	}
 	if w := s.cfg.Witnesses; w != nil {
 		out.Witnesses, out.Quorum = w.States(), w.Quorum
@@ -109,7 +112,11 @@ func (s *Server) status() Status {
 // getMember is what the other members ask for.
 func (s *Server) getMember(w http.ResponseWriter, _ *http.Request) error {
 	e := s.cfg.Status()
-	return writeJSON(w, http.StatusOK, MemberState{ID: s.cfg.Member, Role: e.Role, Height: e.Height, Size: s.head().Size, Seen: s.cfg.Now()})
+	m := MemberState{ID: s.cfg.Member, Role: e.Role, Height: e.Height, Size: s.head().Size, Seen: s.cfg.Now()}
+	if s.cfg.Certificate != nil {
+		m.Certificate = s.cfg.Certificate()
+	}
+	return writeJSON(w, http.StatusOK, m)
 }
 
 // head is the latest published checkpoint, or nothing before the first.

@@ -23,6 +23,8 @@ type Keeper struct {
 	// Purge gives back the space of keys deleted from the store, and returns when they are in none of its files. Nil: the store
 	// sees to it.
 	Purge func() error
+	// Pause is called again and again during a Step, about every frame of work, so that what is not urgent can make way. Nil: never.
+	Pause func()
 
 	MaxHot   int             // bytes; 0: MaxHotBytes
 	MaxHotMS lamppost.TimeMS // 0: MaxHotMS
@@ -190,11 +192,15 @@ func (k *Keeper) name(b *kv.Batch, p Pack) { b.Set(heightKey(packKind, p.Last), 
 
 // rewrite takes out of a content what the rules let go and writes it as an object, if that is not the old one.
 func (k *Keeper) rewrite(c *content, old lamppost.Hash, rules *Rules, now lamppost.TimeMS, did *Did) (Pack, error) {
-	t := thinner{rules: rules, now: now, devices: map[lamppost.DeviceID]bool{}, sums: summariser{}}
+	pause := k.Pause
+	if pause == nil {
+		pause = func() {}
+	}
+	t := thinner{rules: rules, now: now, devices: map[lamppost.DeviceID]bool{}, sums: summariser{}, pause: pause}
 	if err := t.thin(c); err != nil {
 		return Pack{}, err
 	}
-	p, data := k.Packs.encode(c)
+	p, data := k.Packs.encode(c, pause)
 	p.Reports, p.Kept = t.reports, t.kept
 	p.Due = rules.due(t.last, t.devices, now)
 	did.Thinned += t.out
@@ -319,6 +325,7 @@ type thinner struct {
 	reports uint64
 	kept    uint64
 	out     int
+	pause   func()
 
 	// The segment at hand has reports that are only proven together, and one of them stays raw: so do the others, unless they
 	// were erased.
@@ -327,6 +334,7 @@ type thinner struct {
 
 func (t *thinner) thin(c *content) error {
 	for i := range c.blocks {
+		t.pause()
 		blk := &c.blocks[i]
 		for j := range blk.Txs {
 			if err := t.tx(&blk.Txs[j], Place{blk.Block.Height, uint32(j)}); err != nil {

@@ -199,7 +199,7 @@ func (p *Packs) read(name lamppost.Hash) (*content, error) {
 }
 
 // encode makes an object of a content that has blocks, and what the store shall know of it.
-func (p *Packs) encode(c *content) (Pack, []byte) {
+func (p *Packs) encode(c *content, pause func()) (Pack, []byte) {
 	w := objectWriter{codec: p.codec}
 	size, from := 0, 0
 	for i := range c.blocks {
@@ -208,6 +208,7 @@ func (p *Packs) encode(c *content) (Pack, []byte) {
 			size += len(t.Raw) + len(t.Result) + len(t.Thin) + 16
 		}
 		if size >= frameBytes || i == len(c.blocks)-1 {
+			pause()
 			w.add(blocksFrame, c.blocks[from].Block.Height, lamppost.Marshal(c.blocks[from:i+1]))
 			size, from = 0, i+1
 		}

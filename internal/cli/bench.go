@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -33,9 +34,13 @@ func benchIngestCmd() *cobra.Command {
 		Short: "Signed reports over real connections, until they are committed and synced",
 		Long: `Start a node on a new folder, enrol devices, sign their reports, and then send them over real connections on
 loopback. A report counts when it is acknowledged: committed and synced to disk. Signing is done before the clock
-starts; the clients run in the same process, on the same cores.`,
+starts; the clients run in the same process, on the same cores.
+
+With --engine raft or comet a network is founded instead, its members are processes of their own, on this machine, and devices are
+spread over all of them. Then committed means: synced by most members.`,
 		Example: `  lamppost bench ingest --transport mqtt --readings 1 --for 10s --json
-  lamppost bench ingest --rate 12500`,
+  lamppost bench ingest --rate 12500
+  lamppost bench ingest --engine raft --members 3 --readings 10`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var err error
@@ -44,6 +49,9 @@ starts; the clients run in the same process, on the same cores.`,
 			}
 			if o.Readings < 1 || o.For < time.Second || o.Devices < 1 || o.Window < 1 || o.Rate < 0 || o.Most < 1 {
 				return &ExitError{ExitUsage, fmt.Errorf("a load needs a reading, a device, a window and a second at least")}
+			}
+			if err := checkMembers(&o); err != nil {
+				return &ExitError{ExitUsage, err}
 			}
 			bar := newProgress(cmd.ErrOrStderr())
 			o.Progress = bar.set
@@ -56,6 +64,8 @@ starts; the clients run in the same process, on the same cores.`,
 		},
 	}
 	f := cmd.Flags()
+	f.StringVar(&o.Engine, "engine", "solo", "how members agree: solo, raft or comet")
+	f.IntVar(&o.Members, "members", 0, "members, each a process of its own (default: 3 under raft, 4 under comet)")
 	f.StringVar(&o.Transport, "transport", "mqtt", "how reports travel: mqtt")
 	f.IntVar(&o.Readings, "readings", 1, "readings in a report")
 	f.DurationVar(&o.For, "for", 10*time.Second, "how long to send")
@@ -70,13 +80,24 @@ starts; the clients run in the same process, on the same cores.`,
 	return cmd
 }
 
+// checkMembers puts the fewest members that bear the loss of one where no number is given.
+func checkMembers(o *measure.IngestOptions) error {
+	few, ok := map[string]int{"solo": 1, "raft": 3, "comet": 4}[o.Engine]
+	o.Members = cmp.Or(o.Members, few)
+	if !ok || o.Members < 1 || o.Engine == "solo" && o.Members != 1 {
+		return fmt.Errorf("%d members under engine %q: say solo, or raft or comet with members", o.Members, o.Engine)
+	}
+	return nil
+}
+
 func printIngest(cmd *cobra.Command, r *measure.IngestResult, asJSON bool) error {
 	out := cmd.OutOrStdout()
 	if asJSON {
 		enc := json.NewEncoder(out)
 		return enc.Encode(r)
 	}
-	fmt.Fprintf(out, "%.0f reports/s, %.0f readings/s over %s (%s, %d devices, %.1f s)\n", r.ReportsPerS, r.ReadingsPerS, r.Transport, r.Suite, r.Devices, r.Seconds)
+	fmt.Fprintf(out, "%.0f reports/s, %.0f readings/s over %s (%s, %d devices, %d members, %s, %.1f s)\n", r.ReportsPerS, r.ReadingsPerS, r.Transport, r.Suite, r.Devices,
+		r.Members, r.Engine, r.Seconds)
 	fmt.Fprintf(out, "committed after %.1f ms (half of them), %.1f ms (99 of 100)\n", r.CommitP50MS, r.CommitP99MS)
 	fmt.Fprintf(out, "%.1f s of CPU, %.1f bytes of disk a reading, %d blocks, %d errors\n", r.CPUSeconds, r.DiskBytesPerReading, r.Blocks, r.Errors)
 	return nil

@@ -49,6 +49,7 @@ its minimum, essential degrades only after notice, ordinary may stop.`,
 	cmd.Flags().StringVar(&d.Name, "name", "", "name for people")
 	cmd.Flags().StringVar(&d.Site, "site", "", "where it stands")
 	cmd.Flags().StringVar(&d.Safety, "safety", "essential", "life, public, essential or ordinary")
+	cmd.Flags().StringVar(&d.MeterKey, "meter-key", "", "public key of a meter that signs by itself (OCMF): DER in hex or base64")
 	return require(cmd, "owner")
 }
 
@@ -102,7 +103,8 @@ func printToken(w io.Writer, nodeURL string, t api.DeviceToken) {
 }
 
 func deviceTokenCmd(f *nodeFlags) *cobra.Command {
-	return &cobra.Command{
+	var n api.NewToken
+	cmd := &cobra.Command{
 		Use:     "token ID",
 		Aliases: []string{"rotate"},
 		Short:   "Give a device another token, which voids the old one and lets it enrol another key",
@@ -113,15 +115,17 @@ shown as set by the operator on every statement that rests on it.
 The key it had counts for 30 days more, so that nothing in its queue is lost. If that may be in other hands, revoke it.`,
 		Example: "  lamppost device token lamp-7",
 		Args:    oneArg("the device's id"),
-		RunE: f.run(func(n *remote, args []string) error {
+		RunE: f.run(func(node *remote, args []string) error {
 			var token api.DeviceToken
-			raw, err := n.post("/api/devices/"+url.PathEscape(args[0])+"/token", struct{}{}, &token)
+			raw, err := node.post("/api/devices/"+url.PathEscape(args[0])+"/token", n, &token)
 			if err != nil {
 				return err
 			}
-			return n.show(raw, func(w io.Writer) { printToken(w, n.url, token) })
+			return node.show(raw, func(w io.Writer) { printToken(w, node.url, token) })
 		}),
 	}
+	cmd.Flags().StringVar(&n.MeterKey, "meter-key", "", "public key of another meter that signs by itself (OCMF): DER in hex or base64")
+	return cmd
 }
 
 func deviceListCmd(f *nodeFlags) *cobra.Command {

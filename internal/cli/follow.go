@@ -34,6 +34,8 @@ func followCmd() *cobra.Command {
 one only if it is signed and cosigned as the pin asks and the log's own files prove that it continues the one before
 (C2SP tlog-tiles).
 
+Where the pin asks for several members, the checkpoint that so many have signed is read, which each of them publishes.
+
 URL is a node's address or that of a log's files anywhere; DIR a node's data folder or a folder with a log's files. What
 is remembered stands in the state file; lamppost verify --state FILE holds files against it. A log that was rolled back
 is refused. One that has two histories is refused, and both checkpoints with the proof are kept beside the state:
@@ -82,9 +84,9 @@ type follow struct {
 type look struct {
 	Log      string              `json:"log"`
 	Outcome  string              `json:"outcome"` // first, same, grown, rolled_back, forked, refused, unreadable
-	Size     int64               `json:"size"`    // of what is remembered now, as are root and signer
+	Size     int64               `json:"size"`    // of what is remembered now, as are root and signers
 	Root     string              `json:"root,omitempty"`
-	Signer   string              `json:"signer,omitempty"`
+	Signers  []string            `json:"signers,omitempty"`
 	Cosigned []audit.Cosignature `json:"cosigned,omitempty"`
 	Before   int64               `json:"before"` // size of what was remembered
 	Error    string              `json:"error,omitempty"`
@@ -145,7 +147,7 @@ func (f *follow) look(follower *audit.Follower, log audit.Log) *look {
 		l.Outcome = "grown"
 	}
 	if h := follower.Head; h != nil {
-		l.Size, l.Root, l.Signer, l.Cosigned = h.Size, h.Root.String(), h.Origin, h.Cosigned
+		l.Size, l.Root, l.Signers, l.Cosigned = h.Size, h.Root.String(), h.Signers, h.Cosigned
 		if err == nil {
 			if err := f.state.write(h, f.at); err != nil {
 				l.Outcome, l.code, l.Error = "unreadable", ExitUsage, "what is remembered could not be written: "+err.Error()
@@ -190,7 +192,7 @@ func (f *follow) print(l *look) error {
 	case l.Error != "":
 		return nil // said at the end
 	}
-	text := fmt.Sprintf("%s: %s entries, root %s, signed by %s", f.at, grouped(l.Size), l.Root, l.Signer)
+	text := fmt.Sprintf("%s: %s entries, root %s, signed by %s", f.at, grouped(l.Size), l.Root, strings.Join(l.Signers, ", "))
 	switch l.Outcome {
 	case "first":
 		text += "; remembered from now on"
@@ -253,12 +255,20 @@ func (s *headState) keep(fork *audit.Fork) (path string, err error) {
 // logFiles is an audit.Log of a log's files.
 type logFiles struct{ tilelog.Source }
 
-// Checkpoint implements audit.Log.
-func (l logFiles) Checkpoint(cosigned bool) ([]byte, error) {
-	if cosigned {
-		return l.Get(tilelog.CosignedPath)
+// Checkpoints implements audit.Log.
+func (l logFiles) Checkpoints(members int, cosigned bool) ([]string, error) {
+	path := tilelog.CheckpointPath
+	switch {
+	case members > 1:
+		path = tilelog.AgreedPath
+	case cosigned:
+		path = tilelog.CosignedPath
 	}
-	return l.Get(tilelog.CheckpointPath)
+	data, err := l.Get(path)
+	if err != nil || members == 1 {
+		return []string{string(data)}, err
+	}
+	return lamppost.SplitNotes(string(data))
 }
 
 // Beginning implements audit.Log.

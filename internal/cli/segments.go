@@ -39,13 +39,13 @@ type resegment struct {
 // rechecked is what --json prints of it.
 type rechecked struct {
 	*recheck.Found
-	At      string  `json:"at"`
-	Network string  `json:"network"`
-	Signer  string  `json:"signer"` // of the checkpoint
-	Size    int64   `json:"size"`   // its leaves
-	Root    string  `json:"root"`
-	Pinned  bool    `json:"pinned"`
-	Seconds float64 `json:"seconds"`
+	At      string   `json:"at"`
+	Network string   `json:"network"`
+	Signers []string `json:"signers"` // of the checkpoint
+	Size    int64    `json:"size"`    // its leaves
+	Root    string   `json:"root"`
+	Pinned  bool     `json:"pinned"`
+	Seconds float64  `json:"seconds"`
 }
 
 // A copied is a copy of the archive with its published log.
@@ -80,7 +80,7 @@ func (r *resegment) run(ctx context.Context) (err error) {
 		return &ExitError{ExitFailed, fmt.Errorf("verify: the log of %s: %w", r.at, err)}
 	}
 	head := follower.Head
-	out := rechecked{At: r.at, Network: pin.Network, Signer: head.Origin, Size: head.Size, Root: head.Root.String(), Pinned: r.pin != nil}
+	out := rechecked{At: r.at, Network: pin.Network, Signers: head.Signers, Size: head.Size, Root: head.Root.String(), Pinned: r.pin != nil}
 	bar, start := newProgress(r.errs), time.Now()
 	check := recheck.Check{Network: pin.Network, Blocks: c.blocks, Log: tilelog.NewTree(c.files, head.Size, tlog.Hash(head.Root)),
 		From: lamppost.Height(r.from), To: lamppost.Height(r.to), Progress: func(leaves, signatures int64) {
@@ -174,7 +174,7 @@ func (x *rechecked) words() string {
 	var b strings.Builder
 	say := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	n := grouped
-	say("%s: network %s, under a checkpoint of %s entries signed by %s", x.At, x.Network, n(x.Size), x.Signer)
+	say("%s: network %s, under a checkpoint of %s entries signed by %s", x.At, x.Network, n(x.Size), strings.Join(x.Signers, ", "))
 	say("  %s segments in blocks up to %d have %s reports.", n(x.Segments), x.To, n(x.Reports))
 	say("  Checked again: %s signatures in %s, %s a second.", n(x.Checked), time.Duration(x.Seconds*float64(time.Second)).Round(time.Millisecond),
 		n(int64(float64(x.Checked)/x.Seconds)))

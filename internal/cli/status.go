@@ -48,6 +48,9 @@ func printStatus(w io.Writer, url string, s *api.Status) {
 	for _, m := range s.Members {
 		fact("Member", "%s", memberWords(&m, s))
 	}
+	for _, e := range s.Evidence {
+		fact("LIE", "%s: %s (evidence/%s)", since(e.Found, s.Now), e.Text, e.File)
+	}
 	if s.Log.Size == 0 {
 		fact("Log", "nothing is published yet")
 	} else {

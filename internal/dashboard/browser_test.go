@@ -32,6 +32,7 @@ var views = []struct{ name, hash, ready, heading string }{
 	{"bills", "#/bills", ".bills tbody tr:nth-child(12)", "Bills"},
 	{"bill", "#/bill/riverside-000003", "#bill-total", "riverside-000003"},
 	{"bill-estimated", "#/bill/riverside-000007", "#bill-total", "riverside-000007"},
+	{"network", "#/network", ".members li", "The network"},
 }
 
 // TestInBrowser loads the pages in chromium, as people do.
@@ -42,7 +43,7 @@ func TestInBrowser(t *testing.T) {
 		"pages fit": testPagesFit, "numbers move": testNumbersMove, "numbers move without events": testPolling,
 		"proof": testProof, "bill": testBill, "login": testLogin, "hostile names": testHostileNames,
 		"statement": testStatement, "hand over": testHandOver, "chart": testChart, "find": testFind, "broker": testBroker, "adopt": testAdopt, "arithmetic": testArithmetic,
-		"lies": testLies, "witnesses": testWitnesses, "copies": testCopies, "keyboard": testKeyboard, "keys": testKeys, "keeping": testKeeping,
+		"lies": testLies, "witnesses": testWitnesses, "copies": testCopies, "keyboard": testKeyboard, "keys": testKeys, "keeping": testKeeping, "network": testNetwork,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, ctx) })
 	}
@@ -561,11 +562,11 @@ func testKeyboard(t *testing.T, ctx context.Context) {
 		return browsertest.Value[string](p, "document.activeElement.innerText || document.activeElement.id")
 	}
 	var order []string
-	for range 9 {
+	for range 10 {
 		p.Run(chromedp.KeyEvent("\t"))
 		order = append(order, strings.SplitN(focused(), "\n", 2)[0])
 	}
-	want := []string{"Skip to the content", "Lamppost", "Fleet", "Log", "Bills", "find", "Any state", "Any safety class", "Lamp 31"}
+	want := []string{"Skip to the content", "Lamppost", "Fleet", "Log", "Bills", "Network", "find", "Any state", "Any safety class", "Lamp 31"}
 	if !slices.Equal(order, want) {
 		t.Errorf("Tab goes through %q, want %q", order, want)
 	}
@@ -592,6 +593,9 @@ func TestScreens(t *testing.T) {
 	forked := newDistrict(t)
 	forked.forked = true
 	forkedServer := forked.serve(t)
+	several := newDistrict(t)
+	several.several, several.lied = true, true
+	severalServer := several.serve(t)
 	locked := newDistrict(t)
 	locked.open = false
 	lockedServer := locked.serve(t)
@@ -612,6 +616,10 @@ func TestScreens(t *testing.T) {
 			p.Prefer(scheme)
 			p.Visit("#/log", "#conflict")
 			p.Shoot(filepath.Join(*screens, fmt.Sprintf("conflict-%s-%s.png", name, scheme)))
+			p = browsertest.Open(t, ctx, severalServer.URL, size)
+			p.Prefer(scheme)
+			p.Visit("#/network", "#lies")
+			p.Shoot(filepath.Join(*screens, fmt.Sprintf("members-%s-%s.png", name, scheme)))
 			p = browsertest.Open(t, ctx, lockedServer.URL, size)
 			p.Prefer(scheme)
 			p.Visit("", "#token")

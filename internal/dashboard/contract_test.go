@@ -17,11 +17,12 @@ import (
 func TestFakeKeepsTheContract(t *testing.T) {
 	t.Parallel()
 	d := newDistrict(t)
-	d.broker, d.pending = brokerAt(true, ""), d.waiting()
+	d.broker, d.pending, d.several = brokerAt(true, ""), d.waiting(), true
 	server := d.serve(t)
 	for path, shape := range map[string]any{
 		"/api/status": &api.Status{}, "/api/devices": &api.DeviceList{}, "/api/devices/lamp-17": &api.DeviceDetail{}, "/api/devices/lamp-05/keys": &api.KeyHistory{},
 		"/api/keeping":                          &api.Keeping{},
+		"/api/network":                          &api.Network{},
 		"/api/devices/flat-3/series?name=power": &api.Series{}, "/api/log?limit=9": &api.Log{}, "/api/log/proof?height=300&index=0": &api.LogProof{},
 		"/api/parties": &api.PartyList{}, "/api/invoices": &api.InvoiceList{}, "/api/invoices/riverside-000007": &api.Invoice{},
 	} {

@@ -62,6 +62,8 @@ type district struct {
 	streams  bool // /api/events is served
 	forked   bool // a witness holds another history
 	ailing   bool // its disk is going, and erasures are late
+	several  bool // there are four members, one of whom does not answer
+	lied     bool // a member did
 	notReady int  // statements answer 503 this often
 	broker   any  // as the status shows it
 
@@ -222,10 +224,14 @@ func (d *district) status() map[string]any {
 	if d.ailing {
 		ends = int(d.now) + 12*24*3600*1000
 	}
-	return map[string]any{
+	engine := map[string]any{"engine": "solo", "role": "leader", "leader": member, "height": d.height, "time_ms": d.now, "queued": 0, "waited_ms": 0}
+	if d.several {
+		engine["engine"], engine["role"], engine["leader"] = "comet", "validator", ""
+	}
+	s := map[string]any{
 		"network": network, "member": member, "now_ms": d.now, "speed": 1, "version": "0.1.0",
-		"members": []any{}, "certificate_ends_ms": ends,
-		"engine": map[string]any{"engine": "solo", "role": "leader", "leader": member, "height": d.height, "time_ms": d.now, "queued": 0, "waited_ms": 0},
+		"members": d.others(), "certificate_ends_ms": ends,
+		"engine": engine,
 		"broker": d.broker,
 		"copies": d.copies(),
 		"verify": map[string]any{"policy": "gateway", "sampled": 1_204, "skipped": 0, "hits": 1},
@@ -238,6 +244,42 @@ func (d *district) status() map[string]any {
 			"refused": map[string]int{"bad_signature": 2, "clock_ahead": 1}, "since_ms": evening - 400*15*60*1000,
 		},
 	}
+	if d.lied {
+		s["evidence"] = []any{map[string]any{"member": "tenants", "kind": "other_log", "found_ms": d.now - 3*60_000, "height": 0, "size": len(d.leaves) - 8,
+			"text": fmt.Sprintf("of %d entries its root is 5f2e…, here it is 9c56…", len(d.leaves)-8), "file": fmt.Sprintf("tenants-%d.json", len(d.leaves)-8)}}
+	}
+	return s
+}
+
+// others is how the other members do, where there are some.
+func (d *district) others() []any {
+	if !d.several {
+		return []any{}
+	}
+	one := func(id, role string, behind lamppost.Height, seen, ends lamppost.TimeMS, text string) map[string]any {
+		return map[string]any{"id": id, "role": role, "height": d.height - behind, "size": len(d.leaves) - 2*int(behind), "url": "https://" + id + ".example:8443",
+			"seen_ms": seen, "error": text, "certificate_ends_ms": ends}
+	}
+	const day = 24 * hourMS
+	return []any{one("city", "syncing", 37, d.now-1000, d.now+200*day, ""), one("coop", "validator", 120, d.now-26*60_000, d.now+90*day,
+		`Get "https://coop.example:8443/api/member": dial tcp 192.0.2.7:8443: connect: connection refused`),
+		one("tenants", "validator", 0, d.now-2000, d.now+12*day+hourMS, "")}
+}
+
+// net is who the members are.
+func (d *district) net() map[string]any {
+	seat := func(id, org string) map[string]any {
+		return map[string]any{"id": id, "key": make([]byte, 32), "org": org, "address": id + ".example:7650", "url": "https://" + id + ".example:8443"}
+	}
+	n := map[string]any{"network": network, "engine": "solo", "quorum": 1, "consent": 1, "members": []any{map[string]any{"id": member, "key": make([]byte, 32)}},
+		"former": nil, "trust": nil, "reason": "", "rules": 1, "from": 0, "changed": 1, "changes": []any{}}
+	if d.several {
+		all := []any{seat(member, "riverside utility"), seat("city", "city works"), seat("coop", "housing coop"), seat("tenants", "tenants’ association")}
+		n["engine"], n["quorum"], n["consent"], n["members"], n["changed"], n["former"] = "comet", 2, 3, all, 212, []string{"harbour"}
+		n["trust"] = [][]string{{"riverside utility", "city works"}}
+		n["changes"] = []any{map[string]any{"after": 212, "members": append(all[:4:4], seat("bank", "savings bank")), "rules": 1, "by": []string{member, "city"}}}
+	}
+	return n
 }
 
 func (d *district) witnesses() []map[string]any {
@@ -453,6 +495,7 @@ func (d *district) serve(t *testing.T) *httptest.Server {
 	})
 	answer("/devices/{id}/keys", func(r *http.Request) any { return d.keys(r.PathValue("id")) })
 	mux.HandleFunc("POST /api/devices/{id}/revoke", d.guard(d.revoke))
+	answer("/network", func(*http.Request) any { return d.net() })
 	answer("/keeping", func(*http.Request) any { return d.keeping() })
 	answer("/log", d.log)
 	answer("/log/proof", func(r *http.Request) any { return d.proof(r.FormValue("height"), r.FormValue("index")) })

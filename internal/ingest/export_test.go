@@ -15,6 +15,9 @@ func (l *Linger) Due(age time.Duration, queued int) (bool, time.Duration) {
 	return l.l.due(age, queued)
 }
 
+// Decided is linger.decided.
+func (l *Linger) Decided(after time.Duration) { l.l.decided(after) }
+
 // Took is linger.took; it returns the new rate.
 func (l *Linger) Took(n int, since time.Duration) float64 {
 	l.l.took(n, since)

@@ -9,6 +9,7 @@
 package ingest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -130,7 +131,7 @@ func New(cfg Config) *Ingest {
 	if cfg.Metrics == nil {
 		cfg.Metrics = NewMetrics(nil)
 	}
-	in := &Ingest{cfg: cfg, checked: checkedSet{ids: map[lamppost.TxID]bool{}}, filled: time.Now(),
+	in := &Ingest{cfg: cfg, checked: checkedSet{raw: map[lamppost.TxID][]byte{}}, filled: time.Now(),
 		linger: linger{max: cfg.Linger, maxBatch: cfg.MaxBatch}}
 	in.room, in.more = sync.NewCond(&in.mu), sync.NewCond(&in.mu)
 	return in
@@ -239,25 +240,35 @@ func (in *Ingest) end() {
 	in.mu.Unlock()
 }
 
-// Checked reports whether this gateway verified a segment's signatures itself and it was not asked about before.
-func (in *Ingest) Checked(id lamppost.TxID) bool { return in.checked.take(id) }
+// Checked reports whether this gateway verified the signatures of a segment of just these bytes itself and was not asked about it
+// before. The id alone would not do: it names the header, and a member who lies can put other reports behind it.
+func (in *Ingest) Checked(id lamppost.TxID, raw []byte) bool { return in.checked.take(id, raw) }
 
-// checkedSet holds the ids of segments in flight.
+// checkedSet holds the segments in flight.
 type checkedSet struct {
 	mu  sync.Mutex
-	ids map[lamppost.TxID]bool
+	raw map[lamppost.TxID][]byte
 }
 
-func (c *checkedSet) add(id lamppost.TxID) {
+func (c *checkedSet) add(id lamppost.TxID, raw []byte) {
 	c.mu.Lock()
-	c.ids[id] = true
+	c.raw[id] = raw
 	c.mu.Unlock()
 }
 
-func (c *checkedSet) take(id lamppost.TxID) bool {
+func (c *checkedSet) take(id lamppost.TxID, raw []byte) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	was := c.ids[id]
-	delete(c.ids, id)
-	return was
+	own, ok := c.raw[id]
+	if !ok || !bytes.Equal(own, raw) {
+		return false
+	}
+	delete(c.raw, id)
+	return true
+}
+
+func (c *checkedSet) drop(id lamppost.TxID) {
+	c.mu.Lock()
+	delete(c.raw, id)
+	c.mu.Unlock()
 }

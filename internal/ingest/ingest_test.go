@@ -1,6 +1,7 @@
 package ingest_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -75,7 +76,7 @@ func newNode(t testing.TB, store kv.Store, devices int, change func(*ingest.Conf
 	t.Helper()
 	n := &node{net: ledgertest.New("net"), stop: func() {}}
 	var err error
-	n.rep, err = replica.Open(replica.Config{Store: store, Checked: func(id lamppost.TxID) bool { return n.in.Checked(id) }})
+	n.rep, err = replica.Open(replica.Config{Store: store, Checked: func(id lamppost.TxID, raw []byte) bool { return n.in.Checked(id, raw) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -576,14 +577,16 @@ func countHalved(t *testing.T, raw []byte) (n int) {
 	return n
 }
 
-// What the gateway vouches for, it vouches for once, and only while the segment is proposed.
+// What the gateway vouches for, it vouches for once, to the byte, and only while the segment is proposed.
 func TestChecked(t *testing.T) {
 	t.Parallel()
 	var in *ingest.Ingest
 	var seen lamppost.TxID
-	var during [2]bool
+	var during [3]bool
 	in, d := alone(func(_ context.Context, id lamppost.TxID, raw []byte) (consensus.Decision, error) {
-		seen, during = id, [2]bool{in.Checked(id), in.Checked(id)}
+		other := bytes.Clone(raw)
+		other[len(other)-1] ^= 1 // what a member who lies makes of it
+		seen, during = id, [3]bool{in.Checked(id, other), in.Checked(id, raw), in.Checked(id, raw)}
 		return accept(raw), nil
 	}, func(c *ingest.Config) { c.Workers = 1 })
 	ctx, stop := context.WithCancel(context.Background())
@@ -596,8 +599,66 @@ func TestChecked(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
-	if during != [2]bool{true, false} || in.Checked(seen) || in.Checked(lamppost.TxID{1}) {
-		t.Errorf("Checked = %v while proposed, %v after, %v for another", during, in.Checked(seen), in.Checked(lamppost.TxID{1}))
+	if during != [3]bool{false, true, false} || in.Checked(seen, nil) || in.Checked(lamppost.TxID{1}, nil) {
+		t.Errorf("Checked = %v of other bytes, these and again while proposed, %v after, %v for another", during, in.Checked(seen, nil), in.Checked(lamppost.TxID{1}, nil))
+	}
+}
+
+// A liar is an engine's door before which somebody else puts a segment of the same header with another report in it.
+type liar struct {
+	*solo.Engine
+	forge func(raw []byte) []byte
+	mu    sync.Mutex
+	lie   lamppost.Outcome
+}
+
+func (l *liar) Propose(ctx context.Context, id lamppost.TxID, raw []byte) (consensus.Decision, error) {
+	d, err := l.Engine.Propose(ctx, lamppost.TxID{9}, l.forge(raw))
+	if err != nil {
+		return d, err
+	}
+	l.mu.Lock()
+	l.lie = d.Outcomes[0]
+	l.mu.Unlock()
+	return l.Engine.Propose(ctx, id, raw)
+}
+
+// Goal: a member who puts made-up readings or another signature behind the header of this node's segment, while it is under way, has
+// them refused here as everywhere; what this node checked itself counts. Method: the forged segment is committed just before its own.
+func TestForgedBehindOwnHeader(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(tx *lamppost.Transaction, d *ledgertest.Device){
+		"readings": func(tx *lamppost.Transaction, d *ledgertest.Device) {
+			mallory := *d
+			mallory.Key = ledgertest.Key("mallory", sig.EdDSA)
+			tx.Items[0].Report = mallory.Report(1, ledgertest.Power(now, 999))
+		},
+		"the header's signature": func(tx *lamppost.Transaction, _ *ledgertest.Device) { tx.SignedRaw[len(tx.SignedRaw)-1] ^= 1 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := &liar{}
+			n := newNode(t, kv.NewMem(), 1, func(c *ingest.Config) { l.Engine = c.Propose.(*solo.Engine); c.Propose = l })
+			d := n.devs[0]
+			l.forge = func(raw []byte) []byte {
+				tx, err := lamppost.ParseTransaction(bytes.Clone(raw))
+				if err != nil {
+					t.Error(err)
+					return raw
+				}
+				change(tx, d)
+				return tx.Append(nil)
+			}
+			n.start(t)
+			s := newSink(t, 1)
+			submit(t, n.in, d.ID, d.Report(1, ledgertest.Power(now, 1)), 0, s)
+			if got := s.wait()[0]; got.Code != lamppost.CodeOK {
+				t.Errorf("the device's own report: %+v", got)
+			}
+			if l.lie.Code.Accepted() {
+				t.Errorf("the forged one: %+v", l.lie)
+			}
+		})
 	}
 }
 
@@ -628,6 +689,16 @@ func TestLinger(t *testing.T) {
 		if take, after := l.Due(c.age, c.queued); take != c.take || after != c.after {
 			t.Errorf("at %v/s, %d queued for %v: %v, %v; want %v, %v", c.rate, c.queued, c.age, take, after, c.take, c.after)
 		}
+	}
+	slow := ingest.NewLinger(25*ms, 1000, 1e9)
+	for range 100 {
+		slow.Decided(40 * ms)
+	}
+	if take, _ := slow.Due(9*ms, 1); take {
+		t.Error("where segments take 40 ms a busy node waits less than 9 ms, want a quarter")
+	}
+	if take, _ := slow.Due(10*ms, 1); !take {
+		t.Error("where segments take 40 ms a busy node waits more than 10 ms, want a quarter")
 	}
 	l := ingest.NewLinger(25*ms, 1000, 0)
 	l.Took(5, 0) // two workers at one instant say nothing of the rate

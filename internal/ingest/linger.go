@@ -5,18 +5,21 @@ import "time"
 // A linger decides when a batch leaves the queue: a full one at once; a partial one when its oldest report has waited
 // for as long as it takes, at the rate reports have been coming, to gather company of worth, at least lingerMin and at
 // most the configured time. So a busy node hardly waits, and a quiet one signs a segment for all that comes within that
-// time, not one per report.
+// time, not one per report. Nor does it hurry where segments are decided slowly: then larger ones cost everybody less, and
+// those that wait anyway lose little.
 //
 // It is pure: times come from the caller. Pacing uses the wall clock; what is signed and judged uses Config.Now.
 type linger struct {
 	max      time.Duration
 	maxBatch int
 	rate     float64 // reports a second, smoothed
+	decision float64 // seconds from proposing a segment to its decision, smoothed
 }
 
 const (
 	lingerMin  = 2 * time.Millisecond
-	lingerGoal = 64 // reports worth waiting for: where batch verification has half of its gain
+	lingerGoal = 64   // reports worth waiting for: where batch verification has half of its gain
+	lingerPart = 0.25 // of a decision's time that is waited at least
 )
 
 // wait is how long the oldest report of a partial batch waits.
@@ -24,7 +27,7 @@ func (l *linger) wait() time.Duration {
 	if l.rate <= 0 {
 		return l.max
 	}
-	return min(l.max, max(lingerMin, time.Duration(lingerGoal/l.rate*float64(time.Second))))
+	return min(l.max, max(lingerMin, time.Duration(max(lingerGoal/l.rate, lingerPart*l.decision)*float64(time.Second))))
 }
 
 // due says whether to take the queue now, and if not, after which time to look again (0: only when the queue grows).
@@ -45,6 +48,12 @@ func (l *linger) took(n int, since time.Duration) {
 	if s := since.Seconds(); s > 0 {
 		l.rate += weight * (float64(n)/s - l.rate)
 	}
+}
+
+// decided learns how long a segment was on its way.
+func (l *linger) decided(after time.Duration) {
+	const weight = 0.1
+	l.decision += weight * (after.Seconds() - l.decision)
 }
 
 // next fills w's batch. It returns false when Run shall end.

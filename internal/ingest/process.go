@@ -30,9 +30,13 @@ func (in *Ingest) process(ctx context.Context, w *worker) error {
 	if err != nil || len(raw) == 0 {
 		return err
 	}
-	in.checked.add(id)
-	defer in.checked.take(id)
+	in.checked.add(id, raw)
+	defer in.checked.drop(id)
+	start := time.Now()
 	d, err := in.propose(ctx, id, raw)
+	in.mu.Lock()
+	in.linger.decided(time.Since(start))
+	in.mu.Unlock()
 	if err != nil {
 		return err // nothing is acknowledged: the devices send again; raw may still be in use, so this worker is done
 	}

@@ -151,3 +151,26 @@ func BenchmarkMemApply(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n), "ns/key")
 }
+
+// A fork has the content and goes its own way.
+func TestFork(t *testing.T) {
+	t.Parallel()
+	m := kv.NewMem()
+	set := func(m *kv.Mem, val string) {
+		var b kv.Batch
+		b.Set([]byte("k"), []byte(val))
+		if err := m.Apply(&b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(m, "before")
+	fork := m.Fork()
+	set(m, "here")
+	if got, err := fork.Get([]byte("k")); err != nil || string(got) != "before" {
+		t.Errorf("the fork has %q, %v, want what was there when it was made", got, err)
+	}
+	set(fork, "there")
+	if got, err := m.Get([]byte("k")); err != nil || string(got) != "here" {
+		t.Errorf("the store has %q, %v after a write to its fork", got, err)
+	}
+}

@@ -128,53 +128,23 @@ func (s *State) changeNetwork(b lamppost.NetworkBody, signer lamppost.MemberID) 
 
 // changedBy returns what the network is after a change, or refuses it.
 func (s *State) changedBy(b *lamppost.NetworkBody) (*lamppost.Network, map[lamppost.MemberID]*member, error) {
-	refuse := func(text string, args ...any) (*lamppost.Network, map[lamppost.MemberID]*member, error) {
-		return nil, nil, lamppost.Refuse(lamppost.CodeBadTx, text, args...)
-	}
-	if b.After != s.net.Changed {
+	switch {
+	case b.After != s.net.Changed:
 		return nil, nil, lamppost.Refuse(lamppost.CodeExists, "the network was changed last by block %d, not %d: begin with what it is now", s.net.Changed, b.After)
+	case s.height == s.net.Changed:
+		return nil, nil, lamppost.Refuse(lamppost.CodeBadTx, "the network was founded or changed in this very block")
 	}
-	if s.height == s.net.Changed {
-		return refuse("the network was founded or changed in this very block")
-	}
-	next := s.net
-	next.Members, next.Changed, next.Former = b.Members, s.height, slices.Clone(s.net.Former)
-	members, err := s.membersOf(&next.GenesisBody)
+	next, err := s.net.Next(b, s.height)
 	if err != nil {
-		return nil, nil, err
-	}
-	moved := 0
-	for _, m := range s.net.Members {
-		switch i := slices.IndexFunc(b.Members, func(o lamppost.Member) bool { return o.ID == m.ID }); {
-		case i < 0:
-			moved++
-			next.Former = append(next.Former, m.ID)
-		case string(b.Members[i].Key) != string(m.Key):
-			return refuse("member %q keeps its key: one that lost it comes back under another id", m.ID)
-		}
+		return nil, nil, lamppost.Refuse(lamppost.CodeBadTx, "%v", err)
 	}
 	for _, m := range b.Members {
-		switch {
-		case s.members[m.ID] != nil:
-			continue
-		case slices.Contains(s.net.Former, m.ID):
-			return refuse("%q was a member before: it comes back under another id", m.ID)
-		case s.gateways[m.ID] != nil:
+		if s.members[m.ID] == nil && s.gateways[m.ID] != nil {
 			return nil, nil, lamppost.Refuse(lamppost.CodeExists, "%q is a gateway", m.ID)
 		}
-		moved++
 	}
-	if moved > 1 {
-		return refuse("one member comes or goes in a change, not %d", moved)
-	}
-	switch {
-	case b.Rules == s.net.Rules && b.From == 0:
-		return &next, members, nil
-	case b.Rules != s.net.Rules+1 || b.From <= s.height || s.net.From > s.height:
-		return refuse("rules version %d from block %d: the next is %d, from a block to come, one at a time", b.Rules, b.From, s.net.Rules+1)
-	}
-	next.Before, next.Rules, next.From = s.net.Rules, b.Rules, b.From
-	return &next, members, nil
+	members, err := s.membersOf(&next.GenesisBody)
+	return next, members, err
 }
 
 // Founding returns the genesis, or kv.ErrNotFound.

@@ -252,11 +252,15 @@ func (s *State) applyReport(tx *lamppost.Transaction, i int) (lamppost.Outcome, 
 	if ahead(r, s.time) {
 		return outcome(lamppost.CodeAhead, "a synchronised clock more than a day ahead of the ledger"), nil
 	}
+	given, err := d.meterGives(r, s.time)
+	if err != nil {
+		return outcome(lamppost.CodeBadEvidence, err.Error()), nil
+	}
 	s.take(d, r, &tx.Items[i], recent{seq: r.Seq, id: short, height: s.height, tx: s.index, report: uint32(i)})
-	if err := s.keepMoments(d, r, uint32(i)); err != nil {
+	if err := s.keepMoments(d, r, uint32(i), given); err != nil {
 		return lamppost.Outcome{}, err
 	}
-	return lamppost.Outcome{}, s.edges(d, r, uint32(i))
+	return lamppost.Outcome{}, s.edges(d, r, uint32(i), given)
 }
 
 // notTogether says why a report of a half-aggregate is not taken.
@@ -385,8 +389,9 @@ func (s *State) touch(d *device) {
 	}
 }
 
-// edges keeps the registers of a billing report, see [tariff.Edge.YieldsTo].
-func (s *State) edges(d *device, r *lamppost.Report, report uint32) error {
+// edges keeps the registers of a billing report, see [tariff.Edge.YieldsTo]. given marks the readings that the device's meter signed
+// too; it may be nil.
+func (s *State) edges(d *device, r *lamppost.Report, report uint32, given []bool) error {
 	if !r.Billing() {
 		return nil
 	}
@@ -396,7 +401,7 @@ func (s *State) edges(d *device, r *lamppost.Report, report uint32) error {
 		if !ok || x.Kind != lamppost.Register || x.Quality >= lamppost.Faulty || strings.IndexByte(x.Name, 0) >= 0 {
 			continue // a zero byte would end the name's part of the key
 		}
-		e := tariff.Edge{Time: at, Value: x.Value, Quality: x.Quality,
+		e := tariff.Edge{Time: at, Value: x.Value, Quality: x.Quality, MeterSigned: given != nil && given[i],
 			Source: tariff.Source{Height: s.height, Tx: s.index, Report: report, Record: uint32(i)}}
 		if _, err := s.putEdge(edgeKey(d.Body.ID, x.Name, at), &e); err != nil {
 			return err

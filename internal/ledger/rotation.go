@@ -205,7 +205,7 @@ func (s *State) mayEnrol(d *device, b *lamppost.DeviceBody) error {
 	if b.Safety > lamppost.Ordinary || len(b.Salt) != lamppost.SaltBytes {
 		return lamppost.Refuse(lamppost.CodeBadTx, "a device has a known safety class and a salt of %d bytes", lamppost.SaltBytes)
 	}
-	return nil
+	return checkMeterKey(*b)
 }
 
 // deviceConsents checks the device's own word for its new key, where there is one. In quarantine it is not taken: whoever

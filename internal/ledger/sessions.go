@@ -304,7 +304,7 @@ func (s *State) bill(uses []*use, number string) error {
 }
 
 // keepMoments keeps the registers of a billing report at their very times, where a point of the device has sessions.
-func (s *State) keepMoments(d *device, r *lamppost.Report, report uint32) error {
+func (s *State) keepMoments(d *device, r *lamppost.Report, report uint32, given []bool) error {
 	registers := s.serving[d.Body.ID]
 	if len(registers) == 0 || !r.Billing() {
 		return nil
@@ -314,7 +314,7 @@ func (s *State) keepMoments(d *device, r *lamppost.Report, report uint32) error 
 		if x.Kind != lamppost.Register || x.Quality >= lamppost.Faulty || x.Time < 0 || !slices.Contains(registers, x.Name) {
 			continue
 		}
-		e := tariff.Edge{Time: x.Time, Value: x.Value, Quality: x.Quality,
+		e := tariff.Edge{Time: x.Time, Value: x.Value, Quality: x.Quality, MeterSigned: given != nil && given[i],
 			Source: tariff.Source{Height: s.height, Tx: s.index, Report: report, Record: uint32(i)}}
 		if _, err := s.putEdge(momentKey(d.Body.ID, x.Name, x.Time), &e); err != nil {
 			return err

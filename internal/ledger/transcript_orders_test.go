@@ -10,6 +10,7 @@ import (
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/ledger"
 	"github.com/lamppost/lamppost/internal/ledger/ledgertest"
+	"github.com/lamppost/lamppost/ocmf"
 	"github.com/lamppost/lamppost/sig"
 	"github.com/lamppost/lamppost/tariff"
 )
@@ -259,6 +260,15 @@ func (d *desk) device(w words) lamppost.DeviceBody {
 	if raw, ok := w.opts["raw"]; ok {
 		b.Key = unhex(raw)
 	}
+	switch meter := w.or("meter", ""); meter {
+	case "":
+	case "junk":
+		b.MeterKey = []byte("junk")
+	case "long":
+		b.MeterKey = append(ledgertest.NewMeter(id).Key(), 0)
+	default:
+		b.MeterKey = ledgertest.NewMeter(meter).Key()
+	}
 	b.Consent = d.consent(w, lamppost.KeyChange{ID: id, Next: dev.Epoch, Suite: b.Suite, Key: b.Key}, lamppost.PurposeDeviceKey)
 	if d.devices[id] == nil || dev.Epoch > d.devices[id].Epoch {
 		d.devices[id] = dev
@@ -330,6 +340,7 @@ func (d *desk) report(w words) []byte {
 	if len(w.pairs) == 0 {
 		r.Readings = []lamppost.Reading{ledgertest.Power(d.now, 1)}
 	}
+	r.Meter = d.meterRecords(w, r.Readings)
 	raw := dev.Sign(r)
 	if w.has("float") {
 		raw = floatRegister(&dev, r)
@@ -341,6 +352,30 @@ func (d *desk) report(w words) []byte {
 		d.reports[w.name] = raw
 	}
 	return raw
+}
+
+// meterRecords signs a report's readings as the meter ocmf=SERIAL, or in their place those of signs=name@time=value,…
+func (d *desk) meterRecords(w words, readings []lamppost.Reading) []lamppost.MeterRecord {
+	serial, ok := w.opts["ocmf"]
+	if !ok {
+		return nil
+	}
+	if pairs, ok := w.opts["signs"]; ok {
+		readings = nil
+		for _, p := range strings.Split(pairs, ",") {
+			readings = append(readings, d.reading(p))
+		}
+	}
+	m := ledgertest.NewMeter(serial)
+	m.Sync, m.Status = ocmf.Sync(w.or("sync", "S")[0]), w.or("status", "G")[0]
+	text := m.Record(uint64(number(w.arg(1))), readings...)
+	if w.has("tampered") {
+		text = strings.Replace(text, `"MS":"`, `"MS":"X`, 1)
+	}
+	if w.has("unreadable") {
+		text = strings.Replace(text, "OCMF|", "OCFM|", 1)
+	}
+	return []lamppost.MeterRecord{{Name: w.or("of", readings[0].Name), Text: text}}
 }
 
 func (d *desk) reading(pair string) lamppost.Reading {

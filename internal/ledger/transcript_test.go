@@ -492,8 +492,12 @@ func (d *desk) show(w words) (out []string) {
 			var e tariff.Edge
 			must(lamppost.Unmarshal(val, &e))
 			name, _, _ := strings.Cut(string(k[len(from):]), "\x00")
-			out = append(out, fmt.Sprintf("%s %s %s %s from block %d, report %d, record %d", name,
-				time.UnixMilli(int64(e.Time)).UTC().Format("2006-01-02T15:04Z"), e.Value, e.Quality, e.Source.Height, e.Source.Report, e.Source.Record))
+			line := fmt.Sprintf("%s %s %s %s from block %d, report %d, record %d", name,
+				time.UnixMilli(int64(e.Time)).UTC().Format("2006-01-02T15:04Z"), e.Value, e.Quality, e.Source.Height, e.Source.Report, e.Source.Record)
+			if e.MeterSigned {
+				line += ", meter-signed"
+			}
+			out = append(out, line)
 			return nil
 		}))
 	default:

@@ -1,12 +1,40 @@
 package ledger
 
 import (
+	"bytes"
+
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/ocmf"
 	"github.com/lamppost/lamppost/sig"
 )
 
 // Who vouches for a report: the device by its key, or the gateway that its enrolment names. The class of a device is in
 // its enrolment, which is kept by key epoch, so that it is known of every old report too.
+
+// meterGives says which readings of a report its meter's records give too, by the meter's key of the enrolment that the report
+// is signed under. Without such a key the records are kept and prove nothing.
+func (d *device) meterGives(r *lamppost.Report, now lamppost.TimeMS) ([]bool, error) {
+	key := d.under(r.KeyEpoch, now).Body.MeterKey
+	if len(key) == 0 {
+		return nil, nil
+	}
+	return ocmf.Match(key, r.Readings, r.Meter)
+}
+
+// checkMeterKey refuses a meter's key that is not in its one encoding.
+func checkMeterKey(b lamppost.DeviceBody) error {
+	if len(b.MeterKey) == 0 {
+		return nil
+	}
+	key, err := ocmf.ParsePublicKey(b.MeterKey)
+	switch {
+	case err != nil:
+		return lamppost.Refuse(lamppost.CodeBadTx, "the key of the meter of %q: %v", b.ID, err)
+	case !bytes.Equal(key.DER(), b.MeterKey):
+		return lamppost.Refuse(lamppost.CodeBadTx, "the key of the meter of %q is not in deterministic DER", b.ID)
+	}
+	return nil
+}
 
 // deviceKey checks that suite, key and gateway fit the assurance, and returns the key, nil where the ledger has none.
 func (s *State) deviceKey(b lamppost.DeviceBody) (*sig.PublicKey, error) {

@@ -146,7 +146,7 @@ func (g *growth) open() (err error) {
 		return err
 	}
 	g.keeper = &archive.Keeper{Store: g.store, Packs: packs, Rules: replica.Rules}
-	if g.rep, err = replica.Open(replica.Config{Store: g.store, Packs: packs, Checked: func(lamppost.TxID) bool { return true }}); err != nil {
+	if g.rep, err = replica.Open(replica.Config{Store: g.store, Packs: packs, Checked: func(lamppost.TxID, []byte) bool { return true }}); err != nil {
 		return err
 	}
 	if g.key, err = sig.GenerateKey(sig.EdDSA, nil); err != nil {

@@ -12,17 +12,19 @@ import (
 	"runtime"
 	"runtime/pprof"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/lamppost/lamppost"
-	"github.com/lamppost/lamppost/internal/api"
-	"github.com/lamppost/lamppost/internal/node"
+	"github.com/lamppost/lamppost/device"
 	"github.com/lamppost/lamppost/sig"
 )
 
-// IngestOptions says which load to put on a node.
+// IngestOptions says which load to put on a node or a network.
 type IngestOptions struct {
+	Engine    string        // "solo": a node in this process; "raft", "comet": members in processes of their own
+	Members   int           // of a network
 	Transport string        // "mqtt"
 	Readings  int           // in a report
 	For       time.Duration // how long to send
@@ -31,18 +33,21 @@ type IngestOptions struct {
 	Window    int           // unacknowledged reports per connection
 	Most      int           // reports a second to sign for, where Rate is 0
 	Suite     sig.Suite
-	Dir       string // where the node's folder is made; it is removed afterwards
+	Dir       string // where the folder of all is made; it is removed afterwards
 	Profile   string // file for a CPU profile of the sending; empty: none
 
 	Progress func(done, all int64, what string)
 }
 
-// IngestResult is one measurement. Times are wall time; CPU is of the whole process, clients included.
+// IngestResult is one measurement. Times are wall time; CPU is of all processes, clients included.
 type IngestResult struct {
 	Transport           string  `json:"transport"`
+	Engine              string  `json:"engine"`
+	Members             int     `json:"members"`
 	Suite               string  `json:"suite"`
 	Devices             int     `json:"devices"`
 	ReadingsPerReport   int     `json:"readings_per_report"`
+	ReportBytes         int     `json:"report_bytes"`  // of one in the middle, signature included
 	OfferedPerS         int     `json:"offered_per_s"` // 0: as fast as acknowledged
 	Seconds             float64 `json:"seconds"`
 	Reports             int64   `json:"reports"`
@@ -58,8 +63,9 @@ type IngestResult struct {
 	Cores               int     `json:"cores"`
 }
 
-// Ingest starts a node on a new folder, enrols devices, signs their reports, and then sends them for o.For over real
-// connections on loopback. A report counts when it is acknowledged, which means committed and synced.
+// Ingest starts a node, or a network of members in processes of their own, on a new folder, enrols devices, signs their
+// reports, and then sends them for o.For over real connections on loopback, spread over all members. A report counts when it
+// is acknowledged, which means committed and synced, in a network by most members.
 func Ingest(ctx context.Context, o IngestOptions) (*IngestResult, error) {
 	if o.Transport != "mqtt" {
 		return nil, fmt.Errorf("transport %q is not known: say mqtt", o.Transport)
@@ -69,39 +75,42 @@ func Ingest(ctx context.Context, o IngestOptions) (*IngestResult, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	n, err := node.Open(node.Config{Data: dir, HTTP: "127.0.0.1:0", MQTT: "127.0.0.1:0"})
+	var t *target
+	if o.Engine == "solo" {
+		t, err = openNode(ctx, dir)
+	} else {
+		t, err = openNetwork(ctx, dir, o.Engine, o.Members)
+	}
 	if err != nil {
 		return nil, err
 	}
-	nodeCtx, stop := context.WithCancel(ctx)
-	var nodeErr error
-	var wg sync.WaitGroup
-	wg.Go(func() { nodeErr = n.Run(nodeCtx) })
-	res, err := ingest(ctx, n, o, dir)
-	stop()
-	wg.Wait()
-	if err == nil {
-		err = nodeErr
+	res, err := t.ingest(ctx, o)
+	if stopped := t.stop(); err == nil {
+		err = stopped
 	}
 	return res, err
 }
 
-func ingest(ctx context.Context, n *node.Node, o IngestOptions, dir string) (*IngestResult, error) {
-	clients, err := enrol(ctx, n, o)
+func (t *target) ingest(ctx context.Context, o IngestOptions) (*IngestResult, error) {
+	clients, err := t.enrol(ctx, o)
 	if err != nil {
 		return nil, err
 	}
-	if err := signAll(ctx, n.Network(), clients, o); err != nil {
+	if err := signAll(ctx, t.network, clients, o); err != nil {
 		return nil, err
 	}
-	for _, c := range clients {
-		if err := c.connect(ctx, n.MQTTAddr()); err != nil {
+	for i, c := range clients {
+		if err := c.connectWhenKnown(ctx, t.members[i%len(t.members)].mqtt); err != nil {
 			return nil, err
 		}
 		defer c.conn.Close()
 	}
 	runtime.GC() // the load's memory is no part of the measurement
-	before, height, diskBefore := cpuSeconds(), n.Status().Height, diskBytes(dir)
+	height, err := t.height(ctx)
+	if err != nil {
+		return nil, err
+	}
+	before, diskBefore := t.cpuSeconds(), diskBytes(t.dir)
 	stopProfile, err := profile(o.Profile)
 	if err != nil {
 		return nil, err
@@ -110,9 +119,12 @@ func ingest(ctx context.Context, n *node.Node, o IngestOptions, dir string) (*In
 	sendAll(ctx, clients, o, start)
 	elapsed := time.Since(start).Seconds()
 	stopProfile()
-	res := &IngestResult{Transport: o.Transport, Suite: o.Suite.String(), Devices: o.Devices, ReadingsPerReport: o.Readings,
-		OfferedPerS: o.Rate, Seconds: elapsed, Fsync: true, Cores: runtime.GOMAXPROCS(0),
-		CPUSeconds: cpuSeconds() - before, Blocks: int64(n.Status().Height - height)}
+	res := &IngestResult{Transport: o.Transport, Engine: o.Engine, Members: len(t.members), Suite: o.Suite.String(), Devices: o.Devices, ReadingsPerReport: o.Readings,
+		ReportBytes: clients[0].reportBytes(), OfferedPerS: o.Rate, Seconds: elapsed, Fsync: true, Cores: runtime.GOMAXPROCS(0), CPUSeconds: t.cpuSeconds() - before, Blocks: -height}
+	if height, err = t.height(ctx); err != nil {
+		return nil, err
+	}
+	res.Blocks += height
 	var all latencies
 	for _, c := range clients {
 		res.Reports += c.acked
@@ -123,34 +135,50 @@ func ingest(ctx context.Context, n *node.Node, o IngestOptions, dir string) (*In
 	res.ReadingsPerS = res.ReportsPerS * float64(o.Readings)
 	res.CommitP50MS, res.CommitP99MS = all.quantile(0.50), all.quantile(0.99)
 	if res.Reports > 0 {
-		res.DiskBytesPerReading = float64(diskBytes(dir)-diskBefore) / float64(res.Reports*int64(o.Readings))
+		res.DiskBytesPerReading = float64(diskBytes(t.dir)-diskBefore) / float64(res.Reports*int64(o.Readings))
 	}
-	return res, ctx.Err()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return res, t.check(ctx, res.Reports)
 }
 
 // enrol registers the devices as an operator would, with keys made here.
-func enrol(ctx context.Context, n *node.Node, o IngestOptions) ([]*client, error) {
-	if _, err := n.Order(ctx, lamppost.TxParty, lamppost.PartyBody{ID: "owner", Name: "Owner"}); err != nil {
-		return nil, err
+func (t *target) enrol(ctx context.Context, o IngestOptions) ([]*client, error) {
+	type body = map[string]string
+	first := t.members[0]
+	for end := time.Now().Add(time.Minute); ; { // members must find each other first
+		err := first.ask(ctx, "POST", "/api/parties", body{"id": "owner", "name": "Owner"}, nil)
+		if err == nil {
+			break
+		}
+		if time.Now().After(end) || ctx.Err() != nil {
+			return nil, err
+		}
+		time.Sleep(100 * time.Millisecond)
 	}
 	clients := make([]*client, o.Devices)
-	for i := range clients {
-		id := lamppost.DeviceID(fmt.Sprintf("device-%05d", i))
-		token, err := n.Devices().Announce(api.NewDevice{ID: id, Owner: "owner", Safety: "ordinary"})
+	var done atomic.Int64
+	err := each(ctx, len(clients), func(i int) error {
+		c := &client{id: lamppost.DeviceID(fmt.Sprintf("device-%05d", i)), window: o.Window}
+		clients[i] = c
+		var announced struct{ Token string }
+		err := first.ask(ctx, "POST", "/api/devices", body{"id": string(c.id), "owner": "owner", "safety": "ordinary"}, &announced)
+		if err == nil {
+			c.key, err = sig.GenerateKey(o.Suite, rand.Reader)
+		}
 		if err != nil {
-			return nil, err
+			return err
 		}
-		key, err := sig.GenerateKey(o.Suite, rand.Reader)
+		is, err := device.Enrol(ctx, device.Enrolment{URL: first.url, Device: c.id, Token: announced.Token, Key: c.key})
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if _, err := n.Devices().Enrol(ctx, id, api.NewKey{Suite: o.Suite, Key: key.Public().Bytes()}); err != nil {
-			return nil, err
-		}
-		clients[i] = &client{id: id, token: token, key: key, window: o.Window}
-		o.Progress(int64(i+1), int64(o.Devices), "devices enrolled")
-	}
-	return clients, nil
+		c.token, err = lamppost.Login(is.Network, c.id, is.KeyEpoch, c.key)
+		o.Progress(done.Add(1), int64(o.Devices), "devices enrolled")
+		return err
+	})
+	return clients, err
 }
 
 // signAll makes every device's reports, on all cores.
@@ -226,7 +254,7 @@ func profile(path string) (stop func(), err error) {
 	}, nil
 }
 
-// cpuSeconds is what the process has used, in user and kernel.
+// cpuSeconds is what this process has used, in user and kernel.
 func cpuSeconds() float64 {
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {

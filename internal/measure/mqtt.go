@@ -54,6 +54,22 @@ func (c *client) sign(network string, count, readings int) error {
 	return nil
 }
 
+// reportBytes is how long the middle report is, which stands for them all.
+func (c *client) reportBytes() int {
+	i := len(c.ends) / 2
+	from := 0
+	if i > 0 {
+		from = c.ends[i-1]
+	}
+	topic := 2 + len("lp/"+c.id+"/report")
+	packet := c.packets[from:c.ends[i]]
+	head := 1
+	for packet[head]&128 != 0 {
+		head++
+	}
+	return len(packet) - head - 1 - topic - 2
+}
+
 func appendPublish(b []byte, topic string, id uint16, payload []byte) []byte {
 	b = appendLength(append(b, 0x32), 2+len(topic)+2+len(payload))
 	b = appendString(b, topic)
@@ -72,6 +88,16 @@ func appendString(b []byte, s string) []byte {
 	return append(binary.BigEndian.AppendUint16(b, uint16(len(s))), s...)
 }
 
+// connectWhenKnown connects to a member, which may learn of the device a moment later than another.
+func (c *client) connectWhenKnown(ctx context.Context, addr string) error {
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		err := c.connect(ctx, addr)
+		if err == nil || time.Now().After(end) || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
 func (c *client) connect(ctx context.Context, addr string) (err error) {
 	if c.conn, err = new(net.Dialer).DialContext(ctx, "tcp", addr); err != nil {
 		return err
@@ -84,6 +110,7 @@ func (c *client) connect(ctx context.Context, addr string) (err error) {
 	}
 	var ack [4]byte
 	if _, err := io.ReadFull(c.in, ack[:]); err != nil || ack[0] != 0x20 || ack[3] != 0 {
+		c.conn.Close()
 		return fmt.Errorf("device %q: the node answered CONNECT with %x (%v)", c.id, ack, err)
 	}
 	return nil

@@ -67,12 +67,24 @@ func (m *Member) Check() error {
 		}
 	}
 	if m.URL != "" {
-		if u, err := url.Parse(m.URL); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-			return fmt.Errorf("url %q of member %q is not like https://north.example:8443", m.URL, m.ID)
+		if err := CheckURL(m.URL); err != nil {
+			return fmt.Errorf("url of member %q: %w", m.ID, err)
 		}
 	}
 	if _, err := m.Ledger(); err != nil {
 		return err
+	}
+	return nil
+}
+
+// CheckURL refuses an address at which a member's HTTP door would be asked in the clear, unless that stays on this machine.
+func CheckURL(at string) error {
+	u, err := url.Parse(at)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+		return fmt.Errorf("%q is not like https://north.example:8443", at)
+	case u.Scheme == "http" && u.Hostname() != "localhost" && !net.ParseIP(u.Hostname()).IsLoopback():
+		return fmt.Errorf("%q is in the clear: members ask each other by https beyond one machine", at)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/tls"
@@ -9,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"sync"
 	"time"
 
@@ -53,11 +55,64 @@ func (t *TLS) Config() (*tls.Config, error) {
 		ClientAuth: tls.RequireAndVerifyClientCert, VerifyConnection: ownName}, nil
 }
 
-// ownName refuses a certificate that a member's key made for another member.
+// Protocol is what callers of a member's HTTP door name besides HTTP (ALPN, RFC 7301) to be shown the member's certificate instead of the one
+// that everybody knows it by. What is spoken then is HTTP.
+const Protocol = "lamppost-member"
+
+// Door returns the configuration of the HTTP door for callers that name [Protocol]: it shows the member's certificate and asks for that of the
+// caller, who may have none, and is then nobody in particular.
+func (t *TLS) Door() (*tls.Config, error) {
+	cfg, err := t.Config()
+	if err != nil {
+		return nil, err
+	}
+	cfg.NextProtos, cfg.ClientAuth = []string{"http/1.1"}, tls.VerifyClientCertIfGiven
+	cfg.SessionTicketsDisabled = true // a session that is resumed would bring along what was true when it began
+	cfg.VerifyConnection = func(s tls.ConnectionState) error {
+		if len(s.PeerCertificates) == 0 {
+			return nil
+		}
+		return ownName(s)
+	}
+	return cfg, nil
+}
+
+// Call returns the configuration for calling the HTTP door of a member. Who is no member itself shows no certificate.
+func (t *TLS) Call(to lamppost.MemberID) (*tls.Config, error) {
+	cfg, err := t.Config()
+	if err != nil {
+		return nil, err
+	}
+	cfg.NextProtos, cfg.ServerName = []string{Protocol, "http/1.1"}, string(to)
+	if !slices.ContainsFunc(t.Members(), func(m lamppost.Member) bool {
+		return m.ID == t.ID && bytes.Equal(m.Key, t.Key.Public().(ed25519.PublicKey))
+	}) {
+		cfg.Certificates = nil
+	}
+	return cfg, nil
+}
+
+// Peer returns which of the members is at the other end of a connection, if one is. A connection may be older than the list.
+func Peer(s *tls.ConnectionState, members []lamppost.Member) (lamppost.MemberID, bool) {
+	if s == nil {
+		return "", false
+	}
+	for _, chain := range s.VerifiedChains {
+		key, _ := chain[len(chain)-1].PublicKey.(ed25519.PublicKey)
+		for _, m := range members {
+			if bytes.Equal(m.Key, key) {
+				return m.ID, true
+			}
+		}
+	}
+	return "", false
+}
+
+// ownName refuses a certificate that a member's key made for another member, or for a device, which has its id as common name.
 func ownName(s tls.ConnectionState) error {
 	for _, chain := range s.VerifiedChains {
 		leaf, root := chain[0], chain[len(chain)-1]
-		if len(leaf.DNSNames) == 1 && leaf.DNSNames[0] == root.Subject.CommonName {
+		if len(leaf.DNSNames) == 1 && leaf.DNSNames[0] == root.Subject.CommonName && leaf.Subject.CommonName == "" {
 			return nil
 		}
 	}

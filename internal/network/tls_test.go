@@ -2,9 +2,13 @@ package network_test
 
 import (
 	"crypto/ed25519"
+	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"io"
+	"math/big"
 	"net"
 	"testing"
 	"time"
@@ -111,5 +115,65 @@ func TestCertificatesRenew(t *testing.T) {
 	at = at.Add(25 * time.Hour)
 	if show() == first {
 		t.Error("a day later it is still the same certificate")
+	}
+}
+
+// At its HTTP door a member is shown by its key to who asks so, and knows members by theirs; who has no certificate is nobody, and one that a member's
+// key made for a device, or for another, is refused.
+func TestDoor(t *testing.T) {
+	t.Parallel()
+	all := []string{"north", "south", "west"}
+	public := func(id string) ed25519.PublicKey { return ledgertest.Key(id, sig.EdDSA).Public().Bytes() }
+	made := func(by, name, device string) tls.Certificate {
+		template := &x509.Certificate{SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: device}, DNSNames: []string{name},
+			NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+		own := ed25519.NewKeyFromSeed(ledgertest.Key(by, sig.EdDSA).Seed())
+		der, err := x509.CreateCertificate(rand.Reader, template, &x509.Certificate{Subject: pkix.Name{CommonName: by}}, public(by), own)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: own}
+	}
+	for name, c := range map[string]struct {
+		caller *network.TLS
+		show   []tls.Certificate
+		want   string // who the door thinks it is; "refused"
+	}{
+		"a member":               {seat("north", "north", all...), nil, "north"},
+		"a stranger":             {seat("east", "east", all...), nil, ""},
+		"a former member":        {seat("east", "east", append(all, "east")...), nil, ""}, // its certificate is not asked for
+		"a member in its name":   {seat("north", "north", all...), []tls.Certificate{made("north", "north", "")}, "north"},
+		"a member as a device":   {seat("north", "north", all...), []tls.Certificate{made("north", "north", "meter-1")}, "refused"},
+		"a member as another":    {seat("north", "north", all...), []tls.Certificate{made("north", "west", "")}, "refused"},
+		"a stranger as a member": {seat("north", "north", all...), []tls.Certificate{made("east", "north", "")}, "refused"},
+	} {
+		door, err := seat("south", "south", all...).Door()
+		if err != nil {
+			t.Fatal(err)
+		}
+		call, err := c.caller.Call("south")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.show != nil { // whatever the door asks for
+			call.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &c.show[0], nil }
+		}
+		a, b := net.Pipe()
+		client, server := tls.Client(a, call), tls.Server(b, door)
+		go func() {
+			client.Handshake()
+			io.Copy(io.Discard, client) // why it was refused
+		}()
+		got := "refused"
+		if server.Handshake() == nil {
+			state := server.ConnectionState()
+			id, _ := network.Peer(&state, []lamppost.Member{{ID: "north", Key: public("north")}, {ID: "west", Key: public("west")}})
+			got = string(id)
+		}
+		server.Close()
+		client.Close()
+		if got != c.want {
+			t.Errorf("%s is taken for %q, want %q", name, got, c.want)
+		}
 	}
 }

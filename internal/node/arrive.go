@@ -95,7 +95,7 @@ func damagedState(path string, err error) error {
 }
 
 func (n *Node) replace(s *replica.State) error {
-	for _, name := range [...]string{"tile", tilelog.CosignedPath} {
+	for _, name := range [...]string{"tile", tilelog.CosignedPath, tilelog.AgreedPath} {
 		if err := os.RemoveAll(filepath.Join(n.cfg.Data, folder.Log, name)); err != nil {
 			return err
 		}

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/tls"
@@ -10,7 +9,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/lamppost/lamppost"
@@ -26,8 +24,10 @@ import (
 // A node of several members: how it begins with the same block as the others, which of them it is, and what it does while it cannot
 // commit.
 
-// patience is how long a node waits for the others before it sends its devices to them.
-const patience = 2 * time.Second
+// patience is how long a node waits for the others before it sends its devices to them: longer than most elections of raft take, and
+// short enough that a leader which lost the others costs its devices 3 s at most, the time until it knows and until they are
+// elsewhere included.
+const patience = 1500 * time.Millisecond
 
 // openNetwork reads the founding of several members, and which of them this folder is, if there is one.
 func (n *Node) openNetwork() (err error) {
@@ -93,13 +93,14 @@ func (n *Node) openEngine() (consensus.Engine, error) {
 		return nil, err
 	}
 	n.liars = is.Engine == lamppost.Comet
+	n.openLinks()
 	switch is.Engine {
 	case lamppost.Solo:
 		return solo.New(solo.Config{App: n.rep, View: n.rep, Member: n.cfg.Member, Now: n.now}), nil
 	case lamppost.Raft:
 		return n.openRaft(&is)
 	case lamppost.Comet:
-		return n.openComet(&is)
+		return n.openComet()
 	}
 	return nil, fmt.Errorf("the network orders by %s, which this program cannot", is.Engine)
 }
@@ -109,7 +110,7 @@ func (n *Node) openRaft(is *lamppost.Network) (consensus.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg := raft.Config{Network: n.cfg.Network, Member: n.cfg.Member, Dir: filepath.Join(n.cfg.Data, folder.Raft), Address: n.address, Now: n.now, Log: n.cfg.Log,
+	cfg := raft.Config{Network: n.cfg.Network, Member: n.cfg.Member, Dir: filepath.Join(n.cfg.Data, folder.Raft), Address: n.address, Now: n.clock, Log: n.cfg.Log,
 		SnapshotEvery: n.cfg.ForgetEvery}
 	for _, m := range founding.Members {
 		cfg.Founders = append(cfg.Founders, m.ID)
@@ -117,35 +118,27 @@ func (n *Node) openRaft(is *lamppost.Network) (consensus.Engine, error) {
 	if cfg.Listen, err = n.memberListen(); err != nil {
 		return nil, err
 	}
-	n.links = &network.TLS{ID: n.cfg.Member, Key: ed25519.NewKeyFromSeed(n.key.Seed()), Members: n.members}
 	cfg.TLS = func() (*tls.Config, error) { return n.links.Config() }
 	return raft.New(cfg, standby{n.rep, n}, n.rep)
 }
 
-func (n *Node) openComet(is *lamppost.Network) (consensus.Engine, error) {
-	v := ledger.View{Reader: n.store}
-	founding, err := v.Founding()
+func (n *Node) openComet() (consensus.Engine, error) {
+	founding, err := ledger.View{Reader: n.store}.Founding()
 	if err != nil {
 		return nil, err
 	}
-	first, err := n.archive().Block(1)
-	if err != nil {
-		return nil, err
+	if n.file == nil {
+		return nil, fmt.Errorf("%q is not there, which says when the network was founded: put it back as it was", filepath.Join(n.cfg.Data, folder.Network))
 	}
 	cfg := comet.Config{Network: n.cfg.Network, Member: n.cfg.Member, Dir: filepath.Join(n.cfg.Data, folder.Comet), Key: ed25519.NewKeyFromSeed(n.key.Seed()),
-		Founded: first.Time + 1, Now: n.now, Log: n.cfg.Log}
+		Founders: founding.Members, Founded: lamppost.TimeMS(n.file.Founded.UnixMilli()) + 1, Address: n.address, Keep: n.cfg.ForgetEvery, Now: n.now, Log: n.cfg.Log}
 	if cfg.Listen, err = n.memberListen(); err != nil {
 		return nil, err
-	}
-	for i, m := range slices.Concat(founding.Members, is.Members) {
-		if !slices.ContainsFunc(cfg.Members, func(o comet.Member) bool { return o.ID == m.ID }) {
-			cfg.Members = append(cfg.Members, comet.Member{ID: m.ID, Address: cmp.Or(n.address(m.ID), m.Address), Key: m.Key, Joins: i >= len(founding.Members)})
-		}
 	}
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	return comet.New(cfg, n.rep, n.rep)
+	return comet.New(cfg, standby{n.rep, n}, n.rep)
 }
 
 // members are those there are now.

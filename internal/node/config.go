@@ -33,8 +33,6 @@ type Config struct {
 	// where members are that are not at the address in the ledger, as host:port by member.
 	MemberListen string                       `yaml:"member_listen"`
 	Peers        map[lamppost.MemberID]string `yaml:"peers"`
-	// MemberCA is a PEM file of authorities of the other members' HTTP doors; default: the system's.
-	MemberCA string `yaml:"member_ca"`
 
 	// HTTP and MQTT are the addresses to listen on, default 127.0.0.1:8080 and 127.0.0.1:1883. An address that others
 	// can reach needs TLS. "off" closes the MQTT door.
@@ -91,7 +89,7 @@ type Config struct {
 	NoFsync bool             `yaml:"-"` // for tests that do not cut the power
 	Keep    time.Duration    `yaml:"-"` // how often the archive looks for something to do; default 5s
 
-	ForgetEvery time.Duration `yaml:"-"` // how often the raft engine takes a snapshot and forgets its log; default 1h
+	ForgetEvery time.Duration `yaml:"-"` // how often raft takes a snapshot and forgets its log, default 1h; how long comet keeps blocks, default 12h
 }
 
 // A Witness is asked for cosignatures (C2SP tlog-witness).

@@ -18,7 +18,7 @@ func TestExampleConfig(t *testing.T) {
 	t.Parallel()
 	var got node.Config
 	must(t, got.ReadConfig("../../docs/node.yaml"))
-	want := node.Config{Data: "/var/lib/lamppost", Network: "house-7", Member: "cellar", MemberListen: "0.0.0.0:7650", Peers: map[lamppost.MemberID]string{"south": "10.0.0.7:7650"}, MemberCA: "/etc/lamppost/members-ca.pem", HTTP: "0.0.0.0:8443", MQTT: "0.0.0.0:8883",
+	want := node.Config{Data: "/var/lib/lamppost", Network: "house-7", Member: "cellar", MemberListen: "0.0.0.0:7650", Peers: map[lamppost.MemberID]string{"south": "10.0.0.7:7650"}, HTTP: "0.0.0.0:8443", MQTT: "0.0.0.0:8883",
 		TLSCert: "/etc/lamppost/cert.pem", TLSKey: "/etc/lamppost/key.pem", TLSClientCA: "/etc/lamppost/devices-ca.pem",
 		Mapping: "/etc/lamppost/mapping.yaml", AdmitUnsigned: true, Verify: "gateway", Sample: 0.02,
 		Broker: node.Broker{URL: "mqtts://broker.example:8883", User: "lamppost", Password: "correct-horse", CA: "/etc/lamppost/broker-ca.pem",

@@ -52,7 +52,7 @@ func (n *Node) openFrontDoors() (err error) {
 			return err
 		}
 	}
-	if n.httpL, err = listen("HTTP", "--http", n.cfg.HTTP, cert); err != nil {
+	if n.httpL, err = listen("HTTP", "--http", n.cfg.HTTP, n.forMembers(cert)); err != nil {
 		return err
 	}
 	if n.cfg.MQTT != "off" {
@@ -83,6 +83,10 @@ func (n *Node) openFrontDoors() (err error) {
 func (n *Node) openWeb() error {
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	n.registerMetrics()
+	var server *api.Server
+	prove := func(id lamppost.DeviceID, reports []lamppost.Seq) ([]byte, error) {
+		return server.ProveReports(id, reports)
+	}
 	cfg := api.Config{
 		Store: n.store, Order: n.Order, Checkpoint: n.Checkpoint, Status: n.engine.Status, Verify: n.verification, Files: n.publisher.Storage,
 		LogArchive: n.cfg.LogArchive, Packs: n.packs, Witnesses: n.witnesses(), Conflict: n.conflict.Load,
@@ -91,7 +95,7 @@ func (n *Node) openWeb() error {
 		Snapshots: &api.Snapshots{Dir: n.snaps.dir, State: n.SnapshotState, Take: n.TakeSnapshot},
 		Scrub:     n.scrubState, Certificate: n.certificateEnds,
 		Backups: &api.Backups{Make: n.Backup, List: n.Backups, Forget: n.ForgetBackup, State: n.backupState}, MQTT: n.MQTTAddr(), HTTP: n.URL(),
-		Doors: httpd.Handler(httpd.Config{Auth: n.devices.Authenticate, Submit: n.in, Enrol: n.enrol, Log: n.cfg.Log,
+		Doors: httpd.Handler(httpd.Config{Auth: n.devices.Authenticate, Submit: n.in, Enrol: n.enrol, Prove: prove, Log: n.cfg.Log,
 			Gateways: gatewayDoor{n.gateways, n}, Metrics: httpd.NewMetrics(n.registry)}),
 		Front: dashboard.Handler(),
 		Check: func(w http.ResponseWriter, r *http.Request, pin string) {
@@ -103,9 +107,10 @@ func (n *Node) openWeb() error {
 		cfg.Agreed = n.Agreed
 	}
 	if n.file != nil {
-		cfg.Members = n.otherMembers
+		cfg.Members, cfg.FromMember, cfg.Evidence = n.otherMembers, n.fromMember, n.Evidence
 	}
-	server, err := api.New(cfg)
+	var err error
+	server, err = api.New(cfg)
 	if err != nil {
 		return err
 	}

@@ -2,8 +2,10 @@ package node
 
 import (
 	"context"
+	"time"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/api"
 )
 
 // A Part is one of the parts that RunStages runs.
@@ -27,8 +29,38 @@ func (n *Node) SnapshotDue() bool { return n.snapshotDue() }
 // Height is that of the last block.
 func (n *Node) Height() lamppost.Height { return n.rep.Last().Height }
 
+// Propose puts a transaction before the engine as a member that lies would: whatever it is, under whatever id.
+func (n *Node) Propose(ctx context.Context, id lamppost.TxID, raw []byte) error {
+	_, err := n.engine.Propose(ctx, id, raw)
+	return err
+}
+
+// Raw returns the transactions of a block.
+func (n *Node) Raw(h lamppost.Height) (txs [][]byte) {
+	for i := uint32(0); ; i++ {
+		rec, err := n.archive().Tx(h, i)
+		if err != nil {
+			return txs
+		}
+		txs = append(txs, rec.Raw)
+	}
+}
+
 // Members are those of the last block.
 func (n *Node) Members() []lamppost.Member { return n.rep.Last().Members }
 
+// OtherMembers is how they did when they were asked last.
+func (n *Node) OtherMembers() []api.MemberState { return n.otherMembers() }
+
 // Forgotten says whether the engine's files hold nothing that is in the ledger now.
 func (n *Node) Forgotten() bool { return n.forgetter.Forgotten() >= n.rep.Last().Cursor }
+
+// MiddleClock is the middle of this machine's clock and of those that were heard so long ago.
+func MiddleClock(own lamppost.TimeMS, heard map[lamppost.MemberID]lamppost.TimeMS, ago time.Duration) lamppost.TimeMS {
+	now := time.Now()
+	c := clocks{heard: map[lamppost.MemberID]reading{}}
+	for id, said := range heard {
+		c.heard[id] = reading{said, now.Add(-ago)}
+	}
+	return c.middle(own, now)
+}

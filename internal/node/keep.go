@@ -25,6 +25,7 @@ func (n *Node) committed(ev *replica.Event) {
 			n.wake()
 		}
 	}
+	n.caught(ev.Block.Height, ev.Block.Time, ev.Block.Evidence)
 	if ev.Result.Members != nil {
 		n.moved(ev.Result.Members)
 	}
@@ -39,7 +40,10 @@ func (n *Node) keep(ctx context.Context) error {
 		return err
 	}
 	n.forgotten(ctx, done) // what was not said before the last stop
+	unhurried := leisure{ctx: ctx}
+	n.keeper.Pause = unhurried.pause
 	for {
+		unhurried.since = time.Now()
 		did, err := n.keepStep(ctx)
 		var damaged *archive.DamagedError
 		switch {
@@ -50,9 +54,11 @@ func (n *Node) keep(ctx context.Context) error {
 		case did.Some():
 			n.cfg.Log.Info("archive", "blocks_sealed", did.Sealed, "reports_taken_out", did.Thinned, "bytes_freed", did.Freed, "erased_up_to", did.Erased)
 			if ctx.Err() == nil {
+				unhurried.steps++
 				continue
 			}
 		}
+		unhurried.steps = 0
 		select {
 		case <-tick.C:
 		case <-n.erase:
@@ -64,6 +70,32 @@ func (n *Node) keep(ctx context.Context) error {
 		}
 		n.attest(ctx, lamppost.Height(n.erased.Load()))
 	}
+}
+
+// A leisure spreads work that is not urgent: after each bit of it, it rests three times as long. All members have the same chain and so
+// pack at the same moments; without rests a device's report waits behind a whole pack. It rests no more when work has piled up.
+type leisure struct {
+	ctx   context.Context
+	steps int       // in a row, each with something to do
+	since time.Time // when the last rest ended, or the step began
+}
+
+const (
+	workBit   = 2 * time.Millisecond
+	maxRest   = 100 * time.Millisecond
+	maxBehind = 16 // packs
+)
+
+func (l *leisure) pause() {
+	worked := time.Since(l.since)
+	if worked < workBit || l.steps > maxBehind {
+		return
+	}
+	select {
+	case <-time.After(min(3*worked, maxRest)):
+	case <-l.ctx.Done():
+	}
+	l.since = time.Now()
 }
 
 // keepStep does one thing that is due. A backup waits for it.

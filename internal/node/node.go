@@ -80,6 +80,8 @@ type Node struct {
 	agreed  atomic.Pointer[api.Cosigned]
 	asks    *http.Client // of other members' HTTP doors
 	others  atomic.Pointer[[]api.MemberState]
+	accused evidence
+	clocks  clocks
 
 	broker   *brokerd.Client // nil: none is configured
 	policy   lamppost.Policy
@@ -140,7 +142,7 @@ func Open(cfg Config) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, registry: prometheus.NewRegistry(), erase: make(chan struct{}, 1), cosignatures: make(chan api.Cosigned, 2),
 		grown: make(chan struct{}, 1), introduced: make(chan struct{})}
-	for _, step := range []func() error{n.openStore, n.openKeys, n.openNetwork, n.openAsking, n.openArchive, n.openFiles, n.openReplica, n.openLog, n.openSnapshots, n.openBackups, n.openScrub, n.openFrontDoors} {
+	for _, step := range []func() error{n.openStore, n.openKeys, n.openNetwork, n.openArchive, n.openFiles, n.openReplica, n.openEvidence, n.openLog, n.openSnapshots, n.openBackups, n.openScrub, n.openFrontDoors} {
 		if err := step(); err != nil {
 			n.close()
 			return nil, err
@@ -210,7 +212,7 @@ func (n *Node) archive() archive.View { return archive.View{Reader: n.store, Pac
 func (n *Node) openReplica() (err error) {
 	n.live = api.NewLive(n.cfg.Speed)
 	n.rep, err = replica.Open(replica.Config{Store: n.store, Packs: n.packs, Committed: n.committed, Files: n.files,
-		Checked: func(id lamppost.TxID) bool { return n.in != nil && n.in.Checked(id) }})
+		Checked: func(id lamppost.TxID, raw []byte) bool { return n.in != nil && n.in.Checked(id, raw) }})
 	if err != nil {
 		return fmt.Errorf("opening the chain in %q: %w", n.cfg.Data, err)
 	}
@@ -275,7 +277,7 @@ func (n *Node) expiry() lamppost.TimeMS {
 
 // sign makes a transaction of this member.
 func (n *Node) sign(t lamppost.TxType, body any) (*lamppost.Transaction, error) {
-	o := lamppost.Order{Type: t, ExpiryTime: n.now() + n.expiry(), Body: lamppost.Marshal(body)}
+	o := lamppost.Order{Type: t, ExpiryTime: n.clock() + n.expiry(), Body: lamppost.Marshal(body)}
 	var seed lamppost.Seed
 	rand.Read(o.Nonce[:]) // never fails
 	rand.Read(seed[:])

@@ -2,18 +2,13 @@ package node
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -23,7 +18,6 @@ import (
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/audit"
 	"github.com/lamppost/lamppost/internal/api"
-	"github.com/lamppost/lamppost/internal/folder"
 	"github.com/lamppost/lamppost/internal/tilelog"
 )
 
@@ -106,8 +100,7 @@ func (n *Node) agreeOn(ctx context.Context, c api.Cosigned) error {
 	members := n.members()
 	need := n.quorum(members) - 1
 	if need == 0 {
-		n.agreed.Store(&c)
-		return nil
+		return n.publishAgreed(c)
 	}
 	ctx, cancel := context.WithTimeout(ctx, agreeTimeout)
 	defer cancel()
@@ -130,18 +123,36 @@ func (n *Node) agreeOn(ctx context.Context, c api.Cosigned) error {
 			c.Others = append(c.Others, a.note)
 		default:
 			against[a.Root]++
-			text := fmt.Sprintf("member %q signed another log: of %d entries its root is %s, here it is %s", a.member, c.Size, a.Root, c.Root)
-			errs = append(errs, errors.New(text), n.keepEvidence(a, c, text))
+			n.differs(a, c.Note)
+			errs = append(errs, fmt.Errorf("member %q signed another log", a.member))
 			if against[a.Root] > need {
-				n.stop(api.Conflict{Text: text + ", and more members say so than may lie", Ours: c.Note, Theirs: a.note}, true)
+				n.stop(api.Conflict{Text: fmt.Sprintf("of %d entries the root of member %q is %s, here it is %s, and more members say so than may lie",
+					c.Size, a.member, a.Root, c.Root), Ours: c.Note, Theirs: a.note}, true)
 			}
 		}
 	}
 	if len(c.Others) < need {
 		return errors.Join(errs...)
 	}
+	return errors.Join(append(errs, n.publishAgreed(c))...)
+}
+
+// publishAgreed puts what a quorum has signed where everybody finds it, and then lets proofs rest on it.
+func (n *Node) publishAgreed(c api.Cosigned) error {
+	n.printing.Lock()
+	defer n.printing.Unlock()
+	if n.conflict.Load() != nil {
+		return nil
+	}
+	old, err := n.files.Get(tilelog.AgreedPath)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := n.publisher.Storage.PutCheckpoint(tilelog.AgreedPath, old, []byte(lamppost.JoinNotes(c.Notes()))); err != nil {
+		return fmt.Errorf("publishing the checkpoint that a quorum signed: %w", err)
+	}
 	n.agreed.Store(&c)
-	return errors.Join(errs...)
+	return nil
 }
 
 // A signedBy is a member's checkpoint.
@@ -152,22 +163,8 @@ type signedBy struct {
 	err    error
 }
 
-// keepEvidence keeps two checkpoints of one size with different roots, which prove to everybody that one of the two members signed what
-// is not the network's log.
-func (n *Node) keepEvidence(a signedBy, c api.Cosigned, text string) error {
-	dir := filepath.Join(n.cfg.Data, folder.Evidence)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	raw, err := json.MarshalIndent(api.Conflict{Found: n.now(), Text: text, Ours: c.Note, Theirs: a.note}, "", "  ")
-	if err != nil {
-		return err
-	}
-	n.cfg.Log.Error("a member signed another log; both checkpoints are kept", "member", a.member, "size", c.Size, "folder", dir)
-	return folder.WriteDurably(filepath.Join(dir, fmt.Sprintf("%s-%d.json", a.member, c.Size)), string(raw)+"\n", 0o600)
-}
-
-// askCheckpoint asks a member until it has published as much, and reads what it signed.
+// askCheckpoint asks a member until it has published as much, and reads what it signed. What else the note says is left out: with a
+// line that nobody can check no receipt made of it would hold.
 func (n *Node) askCheckpoint(ctx context.Context, m lamppost.Member, c api.Cosigned) signedBy {
 	failed := func(format string, args ...any) signedBy {
 		return signedBy{member: m.ID, err: fmt.Errorf(format, args...)}
@@ -177,16 +174,20 @@ func (n *Node) askCheckpoint(ctx context.Context, m lamppost.Member, c api.Cosig
 		return failed("the key of %q: %w", m.ID, err)
 	}
 	for {
-		text, status, err := n.get(ctx, strings.TrimRight(m.URL, "/")+"/api/checkpoints/"+strconv.FormatInt(c.Size, 10))
+		text, status, err := n.askMember(ctx, m.ID, m.URL, "/api/checkpoints/"+strconv.FormatInt(c.Size, 10))
 		switch {
 		case err != nil:
 			return failed("asking %q: %w", m.ID, err)
 		case status == http.StatusOK:
-			theirs, _, err := lamppost.OpenCheckpoint([]byte(text), note.VerifierList(v))
-			if err != nil || theirs.Size != c.Size {
-				return failed("what %q signed is no checkpoint of %d entries: %w", m.ID, c.Size, err)
+			theirs, sigs, err := lamppost.OpenCheckpoint([]byte(text), note.VerifierList(v))
+			if err != nil {
+				return failed("what %q signed is no checkpoint: %w", m.ID, err)
 			}
-			return signedBy{theirs, m.ID, text, nil}
+			if theirs.Size != c.Size {
+				return failed("%q was asked for %d entries and signed %d", m.ID, c.Size, theirs.Size)
+			}
+			own, err := lamppost.SignedNote(theirs.Text(), sigs...)
+			return signedBy{theirs, m.ID, string(own), err}
 		case status != http.StatusServiceUnavailable && status != http.StatusConflict:
 			return failed("asking %q: status %d", m.ID, status)
 		}
@@ -201,24 +202,24 @@ func (n *Node) askCheckpoint(ctx context.Context, m lamppost.Member, c api.Cosig
 // watchEvery is how often the other members are asked how they do.
 const watchEvery = 2 * time.Second
 
-// watchMembers asks the other members how they do, for people to see.
+// watchMembers asks the other members how they do, for people to see, what time it is, and where one may lie, whether its log is this
+// one's: the quorum of a checkpoint does not need them all.
 func (n *Node) watchMembers(ctx context.Context) error {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	for {
 		var wg sync.WaitGroup
 		var list []api.MemberState
-		for _, m := range n.members() {
-			if m.ID == n.cfg.Member {
-				continue
-			}
+		others := slices.DeleteFunc(slices.Clone(n.members()), func(m lamppost.Member) bool { return m.ID == n.cfg.Member })
+		for _, m := range others {
 			list = append(list, api.MemberState{ID: m.ID, URL: m.URL})
 		}
 		for i := range list {
-			wg.Go(func() { n.lookAt(ctx, &list[i]) })
+			wg.Go(func() { n.lookAt(ctx, &list[i]); n.compare(ctx, others[i], list[i].Size) })
 		}
 		wg.Wait()
 		n.others.Store(&list)
+		n.tellClock()
 		select {
 		case <-ctx.Done():
 			return nil
@@ -227,11 +228,25 @@ func (n *Node) watchMembers(ctx context.Context) error {
 	}
 }
 
+// compare asks a member for its signature on the latest checkpoint of a quorum, if it has published as much.
+func (n *Node) compare(ctx context.Context, m lamppost.Member, size int64) {
+	c := n.agreed.Load()
+	if !n.liars || c == nil || size < c.Size {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, watchEvery)
+	defer cancel()
+	if a := n.askCheckpoint(ctx, m, *c); a.err == nil && a.Root != c.Root {
+		n.differs(a, c.Note)
+	}
+}
+
 // lookAt asks one; of one that does not answer what it said last stays.
 func (n *Node) lookAt(ctx context.Context, m *api.MemberState) {
 	if old := n.others.Load(); old != nil {
 		if i := slices.IndexFunc(*old, func(o api.MemberState) bool { return o.ID == m.ID }); i >= 0 {
-			m.Role, m.Height, m.Size, m.Seen = (*old)[i].Role, (*old)[i].Height, (*old)[i].Size, (*old)[i].Seen
+			was := (*old)[i]
+			m.Role, m.Height, m.Size, m.Certificate, m.Seen = was.Role, was.Height, was.Size, was.Certificate, was.Seen
 		}
 	}
 	if m.URL == "" {
@@ -240,7 +255,7 @@ func (n *Node) lookAt(ctx context.Context, m *api.MemberState) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, watchEvery)
 	defer cancel()
-	text, status, err := n.get(ctx, strings.TrimRight(m.URL, "/")+"/api/member")
+	text, status, err := n.askMember(ctx, m.ID, m.URL, "/api/member")
 	var said api.MemberState
 	if err == nil && (status != http.StatusOK || json.Unmarshal([]byte(text), &said) != nil || said.ID != m.ID) {
 		err = fmt.Errorf("somebody else answers there, with status %d", status)
@@ -249,7 +264,8 @@ func (n *Node) lookAt(ctx context.Context, m *api.MemberState) {
 		m.Error = err.Error()
 		return
 	}
-	m.Role, m.Height, m.Size, m.Seen = said.Role, said.Height, said.Size, n.now()
+	m.Role, m.Height, m.Size, m.Certificate, m.Seen = said.Role, said.Height, said.Size, said.Certificate, n.now()
+	n.clocks.hear(m.ID, said.Seen)
 }
 
 // otherMembers is how they did when they were asked last.
@@ -258,36 +274,4 @@ func (n *Node) otherMembers() []api.MemberState {
 		return slices.Clone(*list)
 	}
 	return []api.MemberState{}
-}
-
-func (n *Node) get(ctx context.Context, url string) (text string, status int, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return "", 0, err
-	}
-	resp, err := n.asks.Do(req)
-	if err != nil {
-		return "", 0, err
-	}
-	defer resp.Body.Close()
-	raw, err := io.ReadAll(io.LimitReader(resp.Body, lamppost.MaxCheckpointBytes))
-	return string(raw), resp.StatusCode, err
-}
-
-// openAsking makes the client for the other members' HTTP doors.
-func (n *Node) openAsking() error {
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	if n.cfg.MemberCA != "" {
-		pem, err := os.ReadFile(n.cfg.MemberCA)
-		if err != nil {
-			return fmt.Errorf("member_ca: %w", err)
-		}
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(pem) {
-			return fmt.Errorf("member_ca: %q holds no certificate in PEM", n.cfg.MemberCA)
-		}
-		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
-	}
-	n.asks = &http.Client{Transport: transport}
-	return nil
 }

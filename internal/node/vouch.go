@@ -22,8 +22,11 @@ func (n *Node) keyOf(id lamppost.DeviceID, epoch uint32) (*sig.PublicKey, *lampp
 	if !ok {
 		return nil, ingest.Unknown
 	}
+	ahead := epoch > v.Epoch
 	v = v.Under(epoch, n.now())
 	switch {
+	case v == nil && ahead && n.file != nil:
+		return nil, ingest.KeyAhead // another member may have ordered it, and this one lags
 	case v == nil:
 		return nil, ingest.KeyOver
 	case v.Assurance == lamppost.DeviceSigned:

@@ -31,8 +31,9 @@ type Config struct {
 	// Scratch is the folder for what Restore reads, while it does; empty: the system's.
 	Scratch string
 
-	// Checked says that this process verified a segment's signatures itself, so that they need no second look. Nil: never.
-	Checked func(lamppost.TxID) bool
+	// Checked says that this process verified the signatures of a segment of these bytes itself, so that they need no second look.
+	// Nil: never.
+	Checked func(id lamppost.TxID, raw []byte) bool
 
 	// Committed is called after every durable block, from the goroutine that called Commit. The event's slices must not
 	// be kept. Nil: nobody listens.
@@ -346,7 +347,7 @@ type incoming struct {
 func (r *Replica) read(raw []byte) incoming {
 	in := incoming{raw: raw, tx: lamppost.ReadTransaction(raw)}
 	in.id = in.tx.ID(r.networkOf(in.tx))
-	in.checked = in.tx.Type == lamppost.TxSegment && r.cfg.Checked != nil && r.cfg.Checked(in.id)
+	in.checked = in.tx.Type == lamppost.TxSegment && r.cfg.Checked != nil && r.cfg.Checked(in.id, raw)
 	return in
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/kv"
@@ -137,10 +138,16 @@ func Began(r kv.Reader) (h lamppost.Height, edge tilelog.RightEdge, err error) {
 	return lamppost.Height(binary.BigEndian.Uint64(raw)), edge, err
 }
 
-// WantSnapshot lists what proves what members said of the state at a height: their words, and the block's own leaf.
+// WantSnapshot lists what proves what members said of the state at a height: the words of those who still are members, whom a pin
+// names, and the block's own leaf.
 func WantSnapshot(r kv.Reader, h lamppost.Height) (Want, error) {
 	w := Want{Blocks: []lamppost.Height{h}}
-	all, err := ledger.View{Reader: r}.Snapshots()
+	v := ledger.View{Reader: r}
+	all, err := v.Snapshots()
+	if err != nil {
+		return w, err
+	}
+	is, err := v.Network()
 	if err != nil {
 		return w, err
 	}
@@ -149,7 +156,8 @@ func WantSnapshot(r kv.Reader, h lamppost.Height) (Want, error) {
 			return w, fmt.Errorf("members disagree about the state at height %d", h)
 		}
 		for _, word := range s.Words {
-			if s.Height == h {
+			member := slices.ContainsFunc(is.Members, func(m lamppost.Member) bool { return m.ID == word.Member })
+			if s.Height == h && member {
 				w.Txs = append(w.Txs, word.At)
 			}
 		}

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -16,22 +17,33 @@ import (
 
 // WantReport lists what proves one report: itself, the enrolments up to the key it is signed with, its gateway, and its
 // block's time.
-func WantReport(r archive.View, s tariff.Source) (Want, error) {
-	// the genesis names the members
-	w := Want{Txs: []ledger.Place{{Height: 1}}, Reports: []tariff.Source{s}, Blocks: []lamppost.Height{s.Height}}
-	rec, err := r.Tx(s.Height, s.Tx)
-	if err == nil && !rec.IsSegment() {
-		err = fmt.Errorf("transaction %d of block %d has no reports", s.Tx, s.Height)
-	}
-	if err != nil {
+func WantReport(r archive.View, s tariff.Source) (Want, error) { return WantReports(r, s) }
+
+// WantReports lists what proves several.
+func WantReports(r archive.View, all ...tariff.Source) (Want, error) {
+	w := Want{Reports: all}
+	if err := w.addMembers(r); err != nil {
 		return w, err
+	}
+	for _, s := range all {
+		rec, err := r.Tx(s.Height, s.Tx)
+		if err == nil && !rec.IsSegment() {
+			err = fmt.Errorf("transaction %d of block %d has no reports", s.Tx, s.Height)
+		}
+		if err != nil {
+			return w, err
+		}
+		w.Blocks = append(w.Blocks, s.Height)
 	}
 	return w, w.addSigners(r)
 }
 
 // WantStatement lists what proves all invoices of a buyer down to the signed registers.
 func WantStatement(r archive.View, buyer lamppost.PartyID) (Want, error) {
-	w := Want{Txs: []ledger.Place{{Height: 1}}} // the genesis names the members
+	var w Want
+	if err := w.addMembers(r); err != nil {
+		return w, err
+	}
 	places, err := ledger.View{Reader: r}.Invoices(buyer)
 	if err != nil {
 		return w, err
@@ -136,8 +148,38 @@ func (w *Want) add(r archive.View, t lamppost.TxType, id string, version uint32)
 	return nil
 }
 
+// addMembers adds the founding and every change of the network since: they say whose signature counted when. A change names the block of
+// the one before it.
+func (w *Want) addMembers(r archive.View) error {
+	is, err := ledger.View{Reader: r}.Network()
+	if err != nil {
+		return err
+	}
+	for h := is.Changed; h > 1; {
+		b, at, err := networkChange(r, h)
+		if err != nil {
+			return fmt.Errorf("the change of the network in block %d: %w", h, err)
+		}
+		w.Txs, h = append(w.Txs, at), b.After
+	}
+	w.Txs = append(w.Txs, ledger.Place{Height: 1})
+	return nil
+}
+
+// networkChange finds the order that changed the network in a block.
+func networkChange(r archive.View, h lamppost.Height) (b lamppost.NetworkBody, at ledger.Place, err error) {
+	records, err := r.Records(h)
+	for i := range records {
+		tx := lamppost.ReadTransaction(records[i].Raw)
+		if tx.Type == lamppost.TxNetwork && lamppost.Consented(&records[i].Outcomes[0]) {
+			return b, ledger.Place{Height: h, Index: uint32(i)}, lamppost.Unmarshal(tx.Order.Body, &b)
+		}
+	}
+	return b, at, cmp.Or(err, kv.ErrNotFound)
+}
+
 // addGateway adds the registrations of a segment's gateway up to the key that its header is signed with, and where that was
-// replaced before, what shows that it still counted. Members are in the genesis.
+// replaced before, what shows that it still counted.
 func (w *Want) addGateway(r archive.View, network string, header *lamppost.Signed, at ledger.Place) error {
 	keys, err := ledger.View{Reader: r}.GatewayKeys(header.Key)
 	if err != nil {

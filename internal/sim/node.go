@@ -1,21 +1,11 @@
 package sim
 
 import (
-	"encoding/base64"
-	"errors"
-	"fmt"
-
-	"golang.org/x/mod/sumdb/note"
-	"golang.org/x/mod/sumdb/tlog"
-
 	"github.com/lamppost/lamppost"
-	"github.com/lamppost/lamppost/audit"
 	"github.com/lamppost/lamppost/internal/consensus"
 	"github.com/lamppost/lamppost/internal/consensus/solo"
 	"github.com/lamppost/lamppost/internal/ingest"
-	"github.com/lamppost/lamppost/internal/kv"
 	"github.com/lamppost/lamppost/internal/replica"
-	"github.com/lamppost/lamppost/internal/tilelog"
 	"github.com/lamppost/lamppost/sig"
 )
 
@@ -26,44 +16,70 @@ const (
 	maxQueue = 24 // reports waiting; more are turned away
 )
 
-// A node is one running process: all of it but disk and files is gone after a crash.
+// An orderer is an engine that is driven by hand: the solo engine, or a member's part in the model of the others.
+type orderer interface {
+	// Submit takes a proposal on its way. A *consensus.NotLeaderError says that it did not.
+	Submit(id lamppost.TxID, tx []byte) (proposal, error)
+	// Step does some of what there is to do, and reports whether it made a block durable. An error ends the process.
+	Step() (bool, error)
+}
+
+// A proposal waits for its block.
+type proposal interface {
+	Done() <-chan struct{}
+	Answer() (consensus.Decision, error) // once it is done
+}
+
+// alone is the solo engine.
+type alone struct{ *solo.Engine }
+
+// Submit implements orderer.
+func (a alone) Submit(id lamppost.TxID, tx []byte) (proposal, error) { return a.Engine.Submit(id, tx) }
+
+// A node is one running process: all of it but the member's disks and files is gone after a crash.
 type node struct {
+	m       *member
 	rep     *replica.Replica
-	eng     *solo.Engine
+	eng     orderer
 	queue   []ingest.Item
 	cores   []*ingest.Core // idle
 	flying  []flight
 	checked map[lamppost.TxID]bool
 	number  uint64
-	skew    lamppost.TimeMS
 }
 
 // A flight is a segment between proposal and reply.
 type flight struct {
 	core     *ingest.Core
 	id       lamppost.TxID
-	proposal *solo.Proposal
+	proposal proposal
 	batch    []ingest.Item
 	reports  int
 }
 
-func openNode(w *world) *node {
-	n := &node{checked: map[lamppost.TxID]bool{}}
+// openNode starts a member's process. An error is one of its disks.
+func openNode(w *world, m *member) (*node, error) {
+	n := &node{m: m, checked: map[lamppost.TxID]bool{}}
 	var err error
-	n.rep, err = replica.Open(replica.Config{Store: w.disk, Checked: func(id lamppost.TxID) bool {
+	n.rep, err = replica.Open(replica.Config{Store: m.disk, Files: m.files, Checked: func(id lamppost.TxID, _ []byte) bool {
 		was := n.checked[id]
 		delete(n.checked, id)
 		return was
-	}})
+	}, Committed: func(ev *replica.Event) { w.committed(m, ev.Block.Height) }})
 	if err != nil {
-		w.violate("the store cannot be opened: %v", err)
+		return nil, err
 	}
-	n.eng = solo.New(solo.Config{App: n.rep, View: n.rep, Member: w.net.Member, Now: func() lamppost.TimeMS { return w.now + n.skew }})
+	app := watched{n.rep, w, m}
+	if len(w.members) == 1 {
+		n.eng = alone{solo.New(solo.Config{App: app, View: n.rep, Member: m.id, Now: m.now})}
+	} else if n.eng, err = openEngine(w, m, app); err != nil {
+		return nil, err
+	}
 	for range workers {
-		n.cores = append(n.cores, ingest.NewCore(ingest.Config{Network: w.net.ID, Gateway: w.net.Member, Key: func() *sig.PrivateKey { return w.net.Key },
+		n.cores = append(n.cores, ingest.NewCore(ingest.Config{Network: w.net.ID, Gateway: m.id, Key: func() *sig.PrivateKey { return m.key },
 			Epoch: uint32(w.result.Crashes), KeyOf: n.keyOf(w), Salts: w.net.Salts, Metrics: w.metrics}))
 	}
-	return n
+	return n, nil
 }
 
 // keyOf asks the replica for the keys of devices, all of which sign by themselves.
@@ -73,7 +89,10 @@ func (n *node) keyOf(w *world) func(lamppost.DeviceID, uint32) (*sig.PublicKey, 
 		if !ok {
 			return nil, ingest.Unknown
 		}
-		if v = v.Under(epoch, w.now+n.skew); v == nil {
+		if epoch > v.Epoch && len(w.members) > 1 {
+			return nil, ingest.KeyAhead // the others may know it
+		}
+		if v = v.Under(epoch, n.m.now()); v == nil {
 			return nil, ingest.KeyOver
 		}
 		return v.Key, nil
@@ -82,11 +101,15 @@ func (n *node) keyOf(w *world) func(lamppost.DeviceID, uint32) (*sig.PublicKey, 
 
 // receive takes a report in, or turns it away.
 func (n *node) receive(w *world, from *device, number uint64, raw []byte) {
+	if n.rep.Last().Height == 0 {
+		w.note("%s knows no device: report %d of %s turned away", n.m.id, number, from.ID)
+		return
+	}
 	if len(n.queue) == maxQueue {
 		w.note("busy: report %d of %s turned away", number, from.ID)
 		return
 	}
-	n.queue = append(n.queue, ingest.Item{Raw: raw, At: w.now + n.skew, From: &ingest.Origin{Device: from.ID}, Token: number, Sink: door{w, from}})
+	n.queue = append(n.queue, ingest.Item{Raw: raw, At: n.m.now(), From: &ingest.Origin{Device: from.ID}, Token: number, Sink: door{w, from}})
 }
 
 // pack has an idle worker make a segment of some of the queue.
@@ -110,6 +133,11 @@ func (n *node) pack(w *world) {
 	}
 	n.checked[id] = true
 	p, err := n.eng.Submit(id, raw)
+	if elsewhere(err) {
+		w.note("%s knows no leader: %d reports are not answered", n.m.id, len(batch))
+		delete(n.checked, id)
+		return
+	}
 	if err != nil {
 		w.violate("proposing a segment: %v", err)
 	}
@@ -120,7 +148,7 @@ func (n *node) pack(w *world) {
 	if tx.Header.Aggregate != nil {
 		w.result.Halved++
 	}
-	w.note("segment %d of %d reports proposed", n.number, len(tx.Items))
+	w.note("%s proposes segment %d of %d reports", n.m.id, n.number, len(tx.Items))
 	n.cores = n.cores[1:]
 	n.flying = append(n.flying, flight{core, id, p, batch, len(tx.Items)})
 	if w.o.Broken == AckAfterCommit {
@@ -142,18 +170,24 @@ func (n *node) believe(w *world, batch []ingest.Item) (lamppost.TxID, []byte) {
 func (n *node) block(w *world) {
 	did, err := n.eng.Step()
 	if err != nil {
-		w.crash("the engine says: " + err.Error())
+		w.crash(n.m, "the engine says: "+err.Error())
 		return
 	}
 	if !did {
 		return
 	}
 	w.result.Blocks++
-	w.note("block %d", n.rep.Last().Height)
+	w.note("%s: block %d", n.m.id, n.rep.Last().Height)
 	if !w.quiet && w.chance(15) {
-		w.crash("killed between commit and answer")
+		w.crash(n.m, "killed between commit and answer")
 		return
 	}
+	n.answer(w)
+	w.office.answered(w)
+}
+
+// answer tells the devices whose segments are decided.
+func (n *node) answer(w *world) {
 	flying := n.flying
 	n.flying = nil
 	for _, f := range flying {
@@ -164,7 +198,6 @@ func (n *node) block(w *world) {
 			n.flying = append(n.flying, f)
 		}
 	}
-	w.office.answered(w)
 }
 
 func (n *node) land(w *world, f flight) {
@@ -188,84 +221,4 @@ func (n *node) land(w *world, f flight) {
 	default:
 		f.core.Reply(d)
 	}
-}
-
-// publish writes tiles and checkpoint and holds the new checkpoint against those before.
-func (n *node) publish(w *world) {
-	signer, verifier := noteKey(w)
-	p := &tilelog.Publisher{Origin: lamppost.Origin(w.net.ID, w.net.Member), Signer: signer, Verifier: verifier, Storage: w.files}
-	signed, err := p.Publish(w.disk)
-	if errors.Is(err, errFile) {
-		w.note("publishing failed")
-		w.seePublished(verifier) // it may be there all the same
-		return
-	}
-	if err != nil {
-		w.violate("publishing: %v", err)
-	}
-	if string(signed) != string(w.files.data[tilelog.CheckpointPath]) {
-		w.violate("Publish returned another checkpoint than it wrote")
-	}
-	w.seePublished(verifier)
-	n.trim(w)
-}
-
-// trim takes out of the store what stands in complete tiles.
-func (n *node) trim(w *world) {
-	var b kv.Batch
-	tilelog.Trim(&b, w.promise.checkpoints[len(w.promise.checkpoints)-1])
-	if err := w.disk.Apply(&b); err != nil {
-		w.note("trimming failed")
-		w.crash("a failed write")
-	}
-}
-
-// seePublished is a witness: every checkpoint that anybody could have seen must be the beginning of the next.
-func (w *world) seePublished(verifier note.Verifier) {
-	raw, ok := w.files.data[tilelog.CheckpointPath]
-	if !ok {
-		return
-	}
-	c, _, err := lamppost.OpenCheckpoint(raw, note.VerifierList(verifier))
-	if err != nil {
-		w.violate("the published checkpoint: %v", err)
-	}
-	if k := len(w.promise.checkpoints); k > 0 {
-		old := w.promise.checkpoints[k-1]
-		if c == old {
-			return
-		}
-		if c.Size < old.Size {
-			w.violate("the published log shrank from %d to %d leaves", old.Size, c.Size)
-		}
-		proof, err := w.tree(c).ProveConsistency(old.Size)
-		if err == nil {
-			err = tlog.CheckTree(proof, c.Size, tlog.Hash(c.Root), old.Size, tlog.Hash(old.Root))
-		}
-		if err != nil {
-			w.violate("checkpoint of size %d does not continue that of size %d: %v", c.Size, old.Size, err)
-		}
-	}
-	w.result.Checkpoints++
-	w.note("published at size %d", c.Size)
-	w.promise.checkpoints = append(w.promise.checkpoints, c)
-}
-
-// tree reads what is published under a checkpoint.
-func (w *world) tree(c lamppost.Checkpoint) *tilelog.Tree {
-	return tilelog.NewTree(w.files, c.Size, tlog.Hash(c.Root))
-}
-
-// noteKey writes the member's key as a signed note's.
-func noteKey(w *world) (note.Signer, note.Verifier) {
-	verifier, err := note.NewVerifier(audit.VerifierKey(w.net.ID, w.net.GenesisBody().Members[0]))
-	if err != nil {
-		panic(err)
-	}
-	secret := base64.StdEncoding.EncodeToString(append([]byte{1}, w.net.Key.Seed()...))
-	signer, err := note.NewSigner(fmt.Sprintf("PRIVATE+KEY+%s+%08x+%s", verifier.Name(), verifier.KeyHash(), secret))
-	if err != nil {
-		panic(err)
-	}
-	return signer, verifier
 }

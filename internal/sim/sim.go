@@ -1,16 +1,20 @@
-// Package sim runs a node in a world that is against it: devices on a network that loses, doubles and reorders, a disk
-// whose writes fail before or after they are done, a process that dies between any two steps, a clock that jumps. The
-// node's parts are the production ones (ingest's core, the solo engine, replica, ledger, log and its publication); what
-// the world does follows from a seed alone, without goroutine or wall clock, so that a seed is a bug report.
+// Package sim runs a network in a world that is against it: devices and members on a network that loses, doubles, reorders
+// and cuts off, disks whose writes fail before or after they are done, that are full, that lie about what is durable or let a
+// bit flip, processes that die between any two steps, clocks that jump. The members' parts are the production ones (ingest's
+// core, replica, ledger, log and its publication); a member that is alone has the solo engine, several have a model of raft
+// or comet. What the world does follows from a seed alone, without goroutine or wall clock, so that a seed is a bug report.
 //
 // It promises that a violated invariant is an error that says which, with the last things that happened. It does not
-// simulate several nodes, listeners, or slow disks.
+// simulate listeners, slow disks, the real raft and comet (consensustest does), members who lie, or members who come and go.
 //
-// Start reading at [Run]. node.go is the node, devices.go what stands outside, check.go what must always hold.
+// Start reading at [Run]. member.go and node.go are a member and its process, engine.go is the model, devices.go what stands
+// outside, check.go what must always hold. [Sweep] runs many seeds.
 package sim
 
 import (
+	"crypto/sha256"
 	"fmt"
+	"hash"
 	"math/rand/v2"
 	"runtime/debug"
 	"strings"
@@ -22,14 +26,19 @@ import (
 
 // Options says what to simulate.
 type Options struct {
-	Seed  uint64
-	Steps int // things that happen before the world calms down; 0: 600
+	Seed    uint64
+	Members int             // 0: 1
+	Engine  lamppost.Engine // what several members order by
+	Steps   int             // things that happen before the world calms down; 0: 300 with one member, 150 with several
 
-	// Broken makes the node break a rule, to see that the checks notice.
+	// Broken makes the members break a rule, to see that the checks notice.
 	Broken Rule
+
+	// Tell is told everything that happens, as it happens. Nil: nobody is.
+	Tell func(event string)
 }
 
-// A Rule is one the node must keep and can be told to break.
+// A Rule is one the members must keep and can be told to break.
 type Rule int
 
 // Rules.
@@ -40,44 +49,98 @@ const (
 	DurableWrites       // broken: the last write is gone after a crash
 	OneDecision         // broken: a retry of an order is signed anew, under another id
 	VerifiedFirst       // broken: reports go into segments unverified, and the replica believes it
+	Majority            // broken: a leader alone commits
+	ConflictsCut        // broken: what a new leader did not order stays in the log
+	LossNoticed         // broken: who lost entries of its log goes on as if it had not
+	ReadsChecked        // broken: a value whose bits have flipped is read as it is
 )
+
+// RuleNames are the rules as flags name them, in the order of their constants.
+var RuleNames = [...]string{"none", "ack-after-commit", "atomic-writes", "durable-writes", "one-decision", "verified-first", "majority",
+	"conflicts-cut", "loss-noticed", "reads-checked"}
 
 // A Result is what happened in a run that kept every rule.
 type Result struct {
-	Blocks, Reports, Resent, Refused, PutOff, Halved, Orders, Invoices, Rotated, Revoked, Crashes, Faults, Checkpoints int
+	Blocks      int `json:"blocks"` // at each member
+	Reports     int `json:"reports"`
+	Resent      int `json:"resent"`
+	Refused     int `json:"refused"`
+	PutOff      int `json:"put_off"`
+	Halved      int `json:"halved"`
+	Orders      int `json:"orders"`
+	Invoices    int `json:"invoices"`
+	Rotated     int `json:"rotated"`
+	Revoked     int `json:"revoked"`
+	Crashes     int `json:"crashes"`
+	Faults      int `json:"faults"` // writes that failed
+	Checkpoints int `json:"checkpoints"`
 
-	Root lamppost.Hash
+	// Of several members.
+	Packets    int `json:"packets"` // that arrived
+	Leaders    int `json:"leaders"` // elections won
+	Partitions int `json:"partitions"`
+	Snapshots  int `json:"snapshots"`
+	Restored   int `json:"restored"`
+	Lost       int `json:"lost"`    // times a disk had lied, or an engine's log could not be read
+	Emptied    int `json:"emptied"` // stores that began anew
+
+	Root  lamppost.Hash `json:"root,omitzero"`
+	Trace lamppost.Hash `json:"trace,omitzero"` // over all that happened, in its order
 }
 
 const (
-	defaultSteps = 600
-	calmSteps    = 20_000 // within which a world without faults must have finished its work
+	aloneSteps   = 300
+	togetherStep = 150
+	calmSteps    = 2_000 // within which a world without faults must have finished its work
+	unhurried    = 8     // rounds of these that several members have for an answer
 	traceLines   = 60
 )
 
-// Run simulates one seed. The error of a broken invariant names it and tells the last events.
+// Run simulates one seed. The error of a broken invariant is a *Violation.
 func Run(o Options) (res Result, err error) {
+	o.Members = max(o.Members, 1)
+	if o.Members == 1 {
+		o.Engine = lamppost.Solo
+	}
 	if o.Steps == 0 {
-		o.Steps = defaultSteps
+		o.Steps = togetherStep
+		if o.Members == 1 {
+			o.Steps = aloneSteps
+		}
 	}
 	w := newWorld(o)
 	defer func() {
 		switch p := recover().(type) {
 		case nil:
 		case violation:
-			err = fmt.Errorf("%s\nthe last events:\n%s", p, strings.Join(w.trace, "\n"))
+			err = &Violation{o, string(p), w.trace}
 		default:
-			err = fmt.Errorf("panic: %v\n%s\nthe last events:\n%s", p, debug.Stack(), strings.Join(w.trace, "\n"))
+			err = &Violation{o, fmt.Sprintf("panic: %v\n%s", p, debug.Stack()), w.trace}
 		}
 	}()
 	w.found()
 	for range o.Steps {
-		w.step()
+		if w.step(); o.Members > 1 {
+			w.together()
+		}
 	}
 	w.calm()
 	w.checkAll()
-	w.result.Root = w.node.rep.Last().Root
+	w.result.Root = w.best().node.rep.Last().Root
+	w.result.Trace = lamppost.Hash(w.hash.Sum(nil))
 	return w.result, nil
+}
+
+// A Violation is a rule that was broken, with the last events.
+type Violation struct {
+	Options Options  `json:"-"`
+	What    string   `json:"what"`
+	Events  []string `json:"events"`
+}
+
+// Error tells all of it.
+func (v *Violation) Error() string {
+	return v.What + "\nthe last events:\n" + strings.Join(v.Events, "\n")
 }
 
 // A violation is thrown by the checks and caught by Run, so that the story of a run reads without error paths.
@@ -93,92 +156,150 @@ type world struct {
 	net    *ledgertest.Network
 	result Result
 	trace  []string
+	hash   hash.Hash
 
-	disk    *disk
-	files   *files
-	node    *node
+	members []*member
+	cut     [][]bool // from whom to whom nothing arrives
+	wire    []packet
 	devices []*device
 	air     []message
 	office  office
 	promise promises
+	chain   chain
+	roots   map[int64]lamppost.Hash // by size of the log, after every block
 	metrics *ingest.Metrics
 	quiet   bool // no more faults
 }
 
 func newWorld(o Options) *world {
-	w := &world{o: o, rng: rand.New(rand.NewPCG(o.Seed, 0x6c616d70)), now: ledgertest.Start, net: ledgertest.New("sim")}
-	w.disk, w.files = newDisk(w), newFiles(w)
-	w.promise, w.metrics = newPromises(), ingest.NewMetrics(nil)
+	w := &world{o: o, rng: rand.New(rand.NewPCG(o.Seed, 0x6c616d70)), now: ledgertest.Start, net: ledgertest.New("sim"), hash: sha256.New()}
+	for i := range o.Members {
+		w.members = append(w.members, newMember(w, i))
+		w.cut = append(w.cut, make([]bool, o.Members))
+	}
+	w.promise, w.chain, w.metrics = newPromises(), newChain(), ingest.NewMetrics(nil)
+	w.roots = map[int64]lamppost.Hash{0: sha256.Sum256(nil)}
 	return w
 }
+
+// accepts says whether members look at a block before they vote for it.
+func (w *world) accepts() bool { return w.o.Engine == lamppost.Comet }
 
 // chance is true once in n.
 func (w *world) chance(n int) bool { return w.rng.IntN(n) == 0 }
 
+// any is one of the members.
+func (w *world) any() *member {
+	if len(w.members) == 1 {
+		return w.members[0]
+	}
+	return w.members[w.rng.IntN(len(w.members))]
+}
+
+// best is a member that has as much of the chain as any, and can be read.
+func (w *world) best() *member {
+	best := w.members[0]
+	for _, m := range w.members[1:] {
+		if bad := len(best.disk.rot); bad > 0 && len(m.disk.rot) == 0 || (bad == 0) == (len(m.disk.rot) == 0) && m.durable > best.durable {
+			best = m
+		}
+	}
+	return best
+}
+
 func (w *world) note(format string, args ...any) {
+	event := fmt.Sprintf("%8d ", w.now-ledgertest.Start) + fmt.Sprintf(format, args...)
+	if w.o.Tell != nil {
+		w.o.Tell(event)
+	}
+	w.hash.Write([]byte(event))
 	if len(w.trace) == traceLines {
 		copy(w.trace, w.trace[1:])
 		w.trace = w.trace[:traceLines-1]
 	}
-	w.trace = append(w.trace, fmt.Sprintf("%8d ", w.now-ledgertest.Start)+fmt.Sprintf(format, args...))
+	w.trace = append(w.trace, event)
 }
 
 // step lets one thing happen.
 func (w *world) step() {
 	w.now += lamppost.TimeMS(w.rng.IntN(50))
-	switch n := w.rng.IntN(102); {
+	n := w.rng.IntN(102)
+	switch m := w.any(); {
 	case n < 18:
 		w.devices[w.rng.IntN(len(w.devices))].measure(w)
 	case n < 38:
 		w.devices[w.rng.IntN(len(w.devices))].send(w)
 	case n < 65:
 		w.deliver()
-	case n < 75:
-		w.node.pack(w)
-	case n < 85:
-		w.node.block(w)
-	case n < 92:
+	case n >= 85 && n < 92:
 		w.office.order(w)
-	case n < 95:
-		w.node.publish(w)
-	case n < 98:
+	case n >= 95 && n < 98:
 		w.now += ledgertest.Hour / 4
-	case n < 99:
-		w.node.skew = lamppost.TimeMS(w.rng.IntN(4000) - 2000)
-		w.note("the node's clock is off by %d ms", w.node.skew)
-	case n < 101:
-		w.disk.plan(w)
+	case n == 98:
+		m.jump(w)
+	case n == 99 || n == 100:
+		w.fault(m)
+	case m.node == nil:
+	case n < 75:
+		m.node.pack(w)
+	case n < 85:
+		m.node.block(w)
+	case n < 95:
+		m.node.publish(w)
 	default:
-		w.crash("killed")
+		w.crash(m, "killed")
 	}
 }
 
-// calm ends all faults and lets the world finish its work: every report in and acknowledged, every order decided.
+// calm ends all faults and lets the world finish its work: every report in and acknowledged, every order decided, every member
+// with all of it.
 func (w *world) calm() {
 	w.quiet = true
 	w.note("calm")
-	w.disk.calm()
-	for range calmSteps {
+	w.mend()
+	for i := range calmSteps {
 		if w.idle() {
-			w.node.publish(w)
+			for _, m := range w.members {
+				m.node.publish(w)
+			}
 			return
 		}
 		w.now++
 		for _, d := range w.devices {
-			d.send(w)
+			if i%unhurried == 0 || len(w.members) == 1 {
+				d.send(w)
+			}
 		}
 		for len(w.air) > 0 {
 			w.deliver()
 		}
-		w.office.retry(w)
-		w.node.pack(w)
-		w.node.block(w)
+		if i%unhurried == 0 || len(w.members) == 1 {
+			w.office.retry(w)
+		}
+		for _, m := range w.members {
+			m.node.pack(w)
+			m.node.block(w)
+		}
+		w.converse()
 	}
-	w.violate("no end: %d reports are still unacknowledged, %d orders undecided", w.outstanding(), len(w.office.open))
+	w.violate("no end: %d reports are still unacknowledged, %d orders undecided, the members stand at blocks %v of %d", w.outstanding(),
+		len(w.office.open), w.heights(), len(w.chain.facts))
 }
 
 func (w *world) idle() bool {
+	for _, m := range w.members {
+		if m.lost || int(m.node.rep.Last().Height) < len(w.chain.facts) {
+			return false
+		}
+	}
 	return w.outstanding() == 0 && len(w.office.open) == 0 && len(w.air) == 0
+}
+
+func (w *world) heights() (all []lamppost.Height) {
+	for _, m := range w.members {
+		all = append(all, m.node.rep.Last().Height)
+	}
+	return all
 }
 
 func (w *world) outstanding() (n int) {
@@ -186,13 +307,4 @@ func (w *world) outstanding() (n int) {
 		n += len(d.outbox)
 	}
 	return n
-}
-
-// crash throws away all that is not on disk and starts the node again.
-func (w *world) crash(why string) {
-	w.result.Crashes++
-	w.note("crash: %s", why)
-	w.disk.crash(w)
-	w.node = openNode(w)
-	w.checkStore()
 }

@@ -34,7 +34,7 @@ type Archived struct {
 
 // Get implements Source.
 func (a Archived) Get(path string) ([]byte, error) {
-	if path == CheckpointPath || path == CosignedPath || strings.Contains(path, ".p/") {
+	if path == CheckpointPath || path == CosignedPath || path == AgreedPath || strings.Contains(path, ".p/") {
 		return a.DirStorage.Get(path) // what still changes is here
 	}
 	return Layers{a.DirStorage, a.Far}.Get(path)

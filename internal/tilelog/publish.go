@@ -16,9 +16,10 @@ import (
 
 const (
 	// CheckpointPath is where a log's latest signed checkpoint is published, CosignedPath where the latest that
-	// witnesses have cosigned.
+	// witnesses have cosigned, AgreedPath where the latest that a quorum of members has signed, with the notes of all of them.
 	CheckpointPath = "checkpoint"
 	CosignedPath   = "checkpoint.cosigned"
+	AgreedPath     = "checkpoint.agreed"
 )
 
 // A Storage is where a log is published: a folder that a web server serves, or an object store. Paths are relative, with
@@ -31,7 +32,7 @@ type Storage interface {
 	// done.
 	Put(files ...File) error
 
-	// PutCheckpoint replaces the checkpoint old, nil if there is none yet, at CheckpointPath or CosignedPath by new,
+	// PutCheckpoint replaces the checkpoint old, nil if there is none yet, at one of the paths of checkpoints by new,
 	// durably when it returns. If something else than old is there, it is an error and nothing changes. After any
 	// other error either may be there. Replacing it by itself makes sure that it is durable.
 	PutCheckpoint(path string, old, new []byte) error

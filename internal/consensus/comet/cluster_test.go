@@ -17,7 +17,7 @@ import (
 	"github.com/lamppost/lamppost/internal/consensus/consensustest"
 )
 
-// Four members keep what members of a network promise each other. Their consensus keys are their members' keys here.
+// Four members keep what members of a network promise each other.
 func TestCluster(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -26,23 +26,14 @@ func TestCluster(t *testing.T) {
 	founded := lamppost.TimeMS(time.Now().UnixMilli())
 	consensustest.Cluster(t, consensustest.Network{
 		Open: func(t testing.TB, s consensustest.Seat) consensus.Engine {
-			useKey(t, s.Dir, ed25519.PrivKey(s.Key))
-			cfg := comet.Config{Member: s.Member, Dir: s.Dir, Listen: s.Listen, Network: "net", Founded: founded, Now: s.Now,
-				ProposeTimeout: 500 * time.Millisecond, VoteTimeout: 100 * time.Millisecond, Log: quiet(t)}
-			for _, id := range []lamppost.MemberID{"a", "b", "c", "d", "e"} {
-				address := s.Address(id)
-				if id == s.Member {
-					address = s.Listen
-				}
-				cfg.Members = append(cfg.Members, comet.Member{ID: id, Address: address, Joins: id == "e", Key: consensustest.PublicKey(id)})
-			}
-			e, err := comet.New(cfg, s.App, s.View)
+			e, err := comet.New(comet.Config{Member: s.Member, Dir: s.Dir, Key: s.Key, Listen: s.Listen, Network: "net", Founders: s.Founders, Address: s.Address,
+				Founded: founded, Now: s.Now, ProposeTimeout: 500 * time.Millisecond, VoteTimeout: 100 * time.Millisecond, Keep: time.Second, Log: quiet(t)}, s.App, s.View)
 			if err != nil {
 				t.Fatal(err)
 			}
 			return e
 		},
-		Size: 4, Gap: 15 * time.Second, Changes: true,
+		Size: 4, Gap: 15 * time.Second, Snapshots: true, Changes: true, Forgets: true,
 	})
 }
 

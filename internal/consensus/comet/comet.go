@@ -2,11 +2,11 @@
 
 // Package comet is the engine of several members of whom fewer than a third may lie: CometBFT v0.38 in this process. It
 // joins comet's parts into a node, translates between ABCI and the port, and keeps what comet does not: an answer for
-// everybody who proposes, one error for whatever goes wrong, and an end with nothing left over. Comet decides the order and
-// the time; what a transaction means, and snapshots for members far behind, are others' business.
+// everybody who proposes, members who come and go, the others' state for one that is far behind, one error for whatever goes
+// wrong, and an end with nothing left over. Comet decides the order and the time; what a transaction means is others' business.
 //
-// Start reading at [Engine.Run], then at machine, which is the App in comet's eyes, and at proposals, which is whoever
-// proposes. docs/decisions/0010-comet.md has the reasons of every setting. A folder belongs to one engine at a time.
+// Start reading at [Engine.Run], then at machine, which is the App in comet's eyes, at proposals, which is whoever
+// proposes, and at hand, which gives and takes states. docs/decisions/0010-comet.md has the reasons of every setting. A folder belongs to one engine at a time.
 package comet
 
 import (
@@ -40,6 +40,7 @@ type Engine struct {
 	pruned    int64     // the first of comet's heights that the files of blocks may hold
 	compacted time.Time // when they were written anew
 	settled   bool      // and the old ones are gone
+	gone      int64     // the last of comet's heights that no file holds any more
 }
 
 var _ consensus.Engine = (*Engine)(nil)
@@ -65,31 +66,48 @@ func (e *Engine) Propose(ctx context.Context, id lamppost.TxID, tx []byte) (cons
 	return e.pool.propose(ctx, id, tx)
 }
 
-// Run implements consensus.Engine.
+// Run implements consensus.Engine. When the others' state has come, it begins again with it.
 func (e *Engine) Run(ctx context.Context) error {
 	defer e.pool.stop()
+	for {
+		if err := e.takeArrival(); err != nil {
+			return err
+		}
+		if err := e.runOnce(ctx); !errors.Is(err, errArrived) {
+			return err
+		}
+	}
+}
+
+// errArrived says that the others' state has come.
+var errArrived = errors.New("comet: the state of the other members has come")
+
+func (e *Engine) runOnce(ctx context.Context) error {
 	n := &node{cfg: &e.cfg, log: logger{e.cfg.Log, e.fail}}
-	err := n.open()
+	err := n.open(e.app.Last())
 	if err == nil {
 		err = labelled(ctx, func(ctx context.Context) error { return e.run(ctx, n) })
 	}
+	e.setNode(nil)
 	if err != errLeft { // whom files are closed on panics
 		n.close()
 	}
 	if failure := e.why(); failure != nil {
 		return failure
 	}
-	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		return nil // it ended while comet replayed
+	if ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, errArrived)) {
+		return nil // it ended while comet replayed, or is taken over at the next start
 	}
 	return err
 }
 
 func (e *Engine) run(ctx context.Context, n *node) error {
-	m, err := newMachine(e)
+	m, err := newMachine(e, n)
 	if err != nil {
 		return err
 	}
+	n.hand = newHand(n, m)
+	m.hand = n.hand
 	defer func() {
 		n.stop(m.failedOutside()) // a block that is being applied is finished and answered
 		m.close()
@@ -100,13 +118,22 @@ func (e *Engine) run(ctx context.Context, n *node) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var ours sync.WaitGroup
 	ours.Go(func() { e.pool.run(ctx, n.pool) })
-	n.dial(ctx, &ours)
+	ours.Go(func() { n.dial(ctx) })
+	arrived := false
+	ours.Go(func() {
+		if arrived = n.hand.run(ctx); arrived {
+			cancel()
+		}
+	})
 	select {
 	case <-ctx.Done():
 	case <-e.failed:
 	}
 	cancel()
 	ours.Wait()
+	if arrived {
+		return errArrived
+	}
 	return nil
 }
 
@@ -124,10 +151,17 @@ func (e *Engine) start(ctx context.Context, n *node, m *machine) (err error) {
 	if err := n.start(); err != nil {
 		return err
 	}
+	e.setNode(n)
+	return nil
+}
+
+func (e *Engine) setNode(n *node) {
+	e.pruning.Lock()
+	e.pruned, e.gone, e.settled, e.compacted = 0, 0, false, time.Time{}
+	e.pruning.Unlock()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.node = n
-	return nil
 }
 
 // fail notes the first failure, which ends Run.
@@ -169,7 +203,11 @@ func makeDir(parent, dir string) error {
 		}
 		return err
 	}
-	d, err := os.Open(parent)
+	return syncDir(parent)
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ func TestContract(t *testing.T) {
 				t.Fatal(err)
 			}
 			e, err := comet.New(comet.Config{Member: "m", Dir: dir, Listen: "127.0.0.1:0", Network: "net", Founded: 1, Now: now,
-				Members: []comet.Member{{ID: "m", Address: "127.0.0.1:0", Key: key}}, Log: quiet(t)}, app, view)
+				Founders: []lamppost.Member{{ID: "m", Key: key}}, Address: func(lamppost.MemberID) string { return "" }, Log: quiet(t)}, app, view)
 			if err != nil {
 				t.Fatal(err)
 			}

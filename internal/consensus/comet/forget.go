@@ -22,37 +22,43 @@ import (
 // compactEvery is the shortest time between two rewritings of the files of blocks, without which pruned ones stay in them.
 const compactEvery = time.Hour
 
-// Forgotten implements consensus.Forgetter: blocks are pruned, their files written anew since, and comet's log begins later.
+// Forgotten implements consensus.Forgetter: blocks are pruned, their files written anew since, and comet's log begins later. Where a state
+// is being handed over, nothing is forgotten until that is done.
 // Asking makes comet's log let go, too.
 func (e *Engine) Forgotten() lamppost.Cursor {
 	e.mu.Lock()
 	n := e.node
 	e.mu.Unlock()
-	if n == nil {
+	if n == nil || n.hand.giving.Load() || n.hand.receiving.Load() {
 		return 0
 	}
 	e.pruning.Lock()
 	defer e.pruning.Unlock()
+	if err := e.forget(n); err != nil {
+		e.cfg.Log.Warn("comet's files do not forget", "err", err)
+	}
+	if e.gone <= 0 {
+		return 0
+	}
+	return e.cfg.Start + lamppost.Cursor(e.gone)
+}
+
+// forget goes on with making comet's files forget. What was begun is brought to its end before more is.
+func (e *Engine) forget(n *node) error {
 	// Comet moves the base before it deletes, all in one batch: the last block of it tells.
-	if base := n.disk.blocks.Base(); base > max(e.pruned, 1) && n.disk.blocks.LoadBlockPart(base-1, 0) == nil && time.Since(e.compacted) >= min(compactEvery, e.cfg.Keep) {
+	base := n.disk.blocks.Base()
+	if e.gone >= e.pruned-1 && base > max(e.pruned, 1) && n.disk.blocks.LoadBlockPart(base-1, 0) == nil && time.Since(e.compacted) >= min(compactEvery, e.cfg.Keep) {
 		if err := n.databases[0].Compact(nil, nil); err != nil {
-			return 0
+			return err
 		}
 		e.pruned, e.compacted, e.settled = base, time.Now(), false
 	}
 	if e.settled = e.settled || n.settled(); !e.settled {
-		return 0
+		return nil
 	}
-	first, err := n.trimLog(e.pruned)
-	if err != nil {
-		e.cfg.Log.Warn("comet's log does not forget", "err", err)
-		return 0
-	}
-	upTo := min(e.pruned, first) - 1
-	if upTo <= 0 {
-		return 0
-	}
-	return e.cfg.Start + lamppost.Cursor(upTo)
+	first, err := n.trimLog(base, n.disk.blocks.Height())
+	e.gone = max(e.gone, min(e.pruned, first)-1)
+	return err
 }
 
 // settled says whether the files of blocks that were written anew are removed, which is done in the background.
@@ -76,9 +82,10 @@ func (n *node) settled() bool {
 	return len(journals) == 1
 }
 
-// trimLog removes files of comet's log of messages that are about heights before base alone, and returns the first height that
-// what is left is about, 0 if it is not known. The file being written goes on as another, so that it can go later.
-func (n *node) trimLog(base int64) (first int64, err error) {
+// trimLog removes files of comet's log of messages that come before those about the last block, which comet may need, and returns the first
+// height that what is left is about, 0 if it is not known. If that is before base, the file being written goes on as another, so that it
+// can go later.
+func (n *node) trimLog(base, last int64) (first int64, err error) {
 	files, err := logFiles(filepath.Join(n.cfg.Dir, walDir))
 	if err != nil {
 		return 0, err
@@ -88,7 +95,7 @@ func (n *node) trimLog(base int64) (first int64, err error) {
 		if err != nil {
 			return 0, err
 		}
-		if next == 0 || next > base {
+		if next == 0 || next > last {
 			break
 		}
 		if err := os.Remove(files[0]); err != nil {

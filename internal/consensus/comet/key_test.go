@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -181,17 +182,17 @@ func TestConfig(t *testing.T) {
 	t.Parallel()
 	good := seats(t, 2)[0].cfg
 	for want, spoil := range map[string]func(*comet.Config){
-		"a folder and a clock":    func(c *comet.Config) { c.Dir = "" },
+		"a folder, a clock":       func(c *comet.Config) { c.Dir = "" },
 		"must have 1 to 50 bytes": func(c *comet.Config) { c.Network = strings.Repeat("n", 51) },
 		"time of the founding":    func(c *comet.Config) { c.Founded = 0 },
-		"has 3 bytes, not 32":     func(c *comet.Config) { c.Members[1].Key = []byte("key") },
-		"listed twice":            func(c *comet.Config) { c.Members[1].Key = c.Members[0].Key },
-		"address":                 func(c *comet.Config) { c.Members[1].Address = "nowhere" },
-		"is not in the list":      func(c *comet.Config) { c.Member = "z" },
-		"no member was there":     func(c *comet.Config) { c.Members[0].Joins, c.Members[1].Joins = true, true },
+		"has 3 bytes, not 32":     func(c *comet.Config) { c.Founders[1].Key = []byte("key") },
+		"listed twice":            func(c *comet.Config) { c.Founders[1].Key = c.Founders[0].Key },
+		"members' addresses":      func(c *comet.Config) { c.Address = nil },
+		"has no name":             func(c *comet.Config) { c.Member = "" },
+		"no member was there":     func(c *comet.Config) { c.Founders = nil },
 	} {
 		c := good
-		c.Members = append([]comet.Member(nil), good.Members...)
+		c.Founders = slices.Clone(good.Founders)
 		spoil(&c)
 		if _, err := comet.New(c, newApp(), newApp()); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("New = %v, want %q", err, want)
@@ -205,8 +206,9 @@ func TestLedgerFits(t *testing.T) {
 	for want, spoil := range map[string]func(*seat){
 		"before this engine's start": func(s *seat) { s.cfg.Start = 5 },
 		"is not before the founding": func(s *seat) { s.app.last.Time = s.cfg.Founded },
-		"not in the network file":    func(s *seat) { s.app.last.Members = []lamppost.Member{{ID: "z"}} },
-		"founders [a b]":             func(s *seat) { s.app.last.Members = []lamppost.Member{{ID: "a"}} },
+		"has another key":            func(s *seat) { s.app.last.Members = []lamppost.Member{{ID: "b", Key: make([]byte, 32)}} },
+		"founders were [a b]":        func(s *seat) { s.app.last.Members = s.cfg.Founders[:1] },
+		"not that of member":         func(s *seat) { s.cfg.Member = "b" },
 	} {
 		s := seats(t, 2)[0]
 		spoil(s)

@@ -1,6 +1,10 @@
 package comet
 
-import "github.com/lamppost/lamppost"
+import (
+	"time"
+
+	"github.com/lamppost/lamppost"
+)
 
 // MaxQueued is how many calls of Propose may wait, those of the block at hand included; more are ErrBusy.
 const MaxQueued = 2048
@@ -21,6 +25,16 @@ const (
 	maxEvidenceBytes = 64 << 10
 	maxBlockBytes    = lamppost.MaxBlockBytes + lamppost.MaxBlockTxs*(nonceBytes+8) + maxEvidenceBytes + 256<<10
 
+	// How far a member's clock may be behind the blocks, whose time the clocks of two thirds make; then comet ends. What it orders by such
+	// a clock has expired anyway.
+	clockTolerance = time.Hour
+
 	peerBytesPerSecond = 100 << 20 // sent to, and taken from, each member
 	maxPrunedAtOnce    = 64        // blocks forgotten after one commit
+
+	maxHandoverBytes = 256 << 20 // of comet's part of a handover, of which a header with 100 members takes 25 KB
+	handPartBytes    = 512 << 10 // of a handover in a message
+	handMessageBytes = 1 << 20   // of a message about handovers
+	handAhead        = 8         // parts that are asked for and have not come
+	handEvents       = 1024      // messages that wait; more are dropped, and asked for again
 )

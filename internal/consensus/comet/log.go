@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/cometbft/cometbft/libs/log"
 )
@@ -20,13 +21,20 @@ type logger struct {
 // halted is how comet says, only here, that its state machine has stopped for good.
 const halted = "CONSENSUS FAILURE!!!"
 
+// behind is what it says then if this machine's clock is why.
+const behind = "is too far in the future (wall clock"
+
 func (l logger) Debug(string, ...any) {}
 
 func (l logger) Info(msg string, args ...any) { l.log(slog.LevelDebug, msg, args) }
 
 func (l logger) Error(msg string, args ...any) {
 	if msg == halted {
-		l.halt(fmt.Errorf("comet: the state machine has stopped: %v", value(args, "err")))
+		err := fmt.Errorf("comet: the state machine has stopped: %v", value(args, "err"))
+		if strings.Contains(err.Error(), behind) {
+			err = fmt.Errorf("%w: this machine's clock is more than %v behind the other members'; set it right and start again", err, clockTolerance)
+		}
+		l.halt(err)
 		l.log(slog.LevelError, msg, args)
 		return
 	}

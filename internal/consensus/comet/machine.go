@@ -3,6 +3,7 @@
 package comet
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -14,8 +15,6 @@ import (
 	"time"
 
 	abci "github.com/cometbft/cometbft/abci/types"
-	"github.com/cometbft/cometbft/crypto/ed25519"
-	"github.com/cometbft/cometbft/store"
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/consensus"
@@ -27,12 +26,15 @@ import (
 // CheckTx comes from comet's network goroutines; everything else from one goroutine at a time.
 type machine struct {
 	abci.BaseApplication
-	cfg   *Config
-	app   consensus.App
-	view  consensus.View
-	pool  *proposals
-	fail  func(error)
-	store *store.BlockStore // nil while comet replays
+	cfg    *Config
+	app    consensus.App
+	view   consensus.View
+	pool   *proposals
+	fail   func(error)
+	roster *roster
+	disk   stores
+	hand   *hand
+	prunes bool // comet has replayed
 
 	mu      sync.Mutex // held during calls of the App
 	dead    error      // the App is not called again
@@ -40,9 +42,12 @@ type machine struct {
 	height  lamppost.Height
 	time    lamppost.TimeMS
 	root    lamppost.Hash
-	members []lamppost.MemberID
-	applied []decided // since the last Commit
-	asked   bool      // Prepare was called since the last Commit
+	applied []decided       // since the last Commit
+	asked   bool            // Prepare was called since the last Commit
+	heard   bool            // the App has said what may be forgotten
+	forget  lamppost.Cursor // that
+	done    int64           // comet's height of the last block that was finalized
+	at      time.Time       // of it
 }
 
 // A decided block waits for its commit.
@@ -51,44 +56,33 @@ type decided struct {
 	raw      [][]byte // as comet has them
 	ids      []lamppost.TxID
 	outcomes [][]lamppost.Outcome
-	time     time.Time
 }
 
 var errEnded = errors.New("comet: the engine has ended")
 
-func newMachine(e *Engine) (*machine, error) {
+func newMachine(e *Engine, n *node) (*machine, error) {
 	last := e.app.Last()
-	m := &machine{cfg: &e.cfg, app: e.app, view: e.view, pool: e.pool, fail: e.fail,
+	m := &machine{cfg: &e.cfg, app: e.app, view: e.view, pool: e.pool, fail: e.fail, roster: n.roster, disk: n.disk,
 		height: last.Height, time: last.Time, root: last.Root}
 	if last.Cursor < e.cfg.Start {
 		return nil, fmt.Errorf("comet: the ledger stands at cursor %d, before this engine's start at %d: is this the right folder?",
 			last.Cursor, e.cfg.Start)
 	}
-	if last.Cursor == e.cfg.Start && last.Time >= e.cfg.Founded {
+	if last.Cursor > e.cfg.Start {
+		return m, nil
+	}
+	if last.Time >= e.cfg.Founded {
 		return nil, fmt.Errorf("comet: the ledger's last block, at %d ms, is not before the founding at %d ms", last.Time, e.cfg.Founded)
 	}
-	for _, l := range last.Members {
-		if e.cfg.member(l.ID) == nil {
-			return nil, fmt.Errorf("comet: member %q of the ledger is not in the network file", l.ID)
-		}
-		m.members = append(m.members, l.ID)
-	}
-	if len(last.Members) == 0 {
-		m.members = e.cfg.founders()
-	}
-	slices.Sort(m.members)
-	if last.Cursor == e.cfg.Start && !slices.Equal(m.members, e.cfg.founders()) {
-		return nil, fmt.Errorf("comet: the ledger's members are %v, the network file's founders %v", m.members, e.cfg.founders())
+	if is, founders := ids(n.roster.members()), ids(e.cfg.Founders); !slices.Equal(is, founders) {
+		return nil, fmt.Errorf("comet: the ledger's members are %v, the founders were %v", is, founders)
 	}
 	return m, nil
 }
 
-// founders are sorted.
-func (c *Config) founders() (ids []lamppost.MemberID) {
-	for _, m := range c.Members {
-		if !m.Joins {
-			ids = append(ids, m.ID)
-		}
+func ids(members []lamppost.Member) (ids []lamppost.MemberID) {
+	for _, m := range members {
+		ids = append(ids, m.ID)
 	}
 	slices.Sort(ids)
 	return ids
@@ -150,10 +144,29 @@ func (m *machine) close() {
 	}
 }
 
-// Info implements abci.Application: comet replays from here.
+// Info implements abci.Application: comet replays from here. Blocks that are not there any more, or never were where this member
+// began with the others' state, were empty if the first that is there builds on the same root.
 func (m *machine) Info(context.Context, *abci.RequestInfo) (*abci.ResponseInfo, error) {
 	last := m.app.Last()
-	return &abci.ResponseInfo{LastBlockHeight: int64(last.Cursor - m.cfg.Start), LastBlockAppHash: last.Root[:]}, nil
+	at := int64(last.Cursor - m.cfg.Start)
+	before, root, err := m.disk.before()
+	if err == nil && before > at && bytes.Equal(root, last.Root[:]) {
+		at = before
+	}
+	return &abci.ResponseInfo{LastBlockHeight: at, LastBlockAppHash: last.Root[:]}, err
+}
+
+// before returns the height before the first block that is there, and the App's root after it.
+func (d *stores) before() (int64, []byte, error) {
+	if base := d.blocks.Base(); base > 0 {
+		meta := d.blocks.LoadBlockMeta(base)
+		if meta == nil {
+			return 0, nil, fmt.Errorf("comet: block %d has no header", base)
+		}
+		return base - 1, meta.Header.AppHash, nil
+	}
+	state, err := d.states.Load()
+	return state.LastBlockHeight, state.AppHash, err
 }
 
 // InitChain implements abci.Application. Comet calls it again after a crash before the first commit; the genesis is the App's.
@@ -249,10 +262,12 @@ func (m *machine) FinalizeBlock(_ context.Context, req *abci.RequestFinalizeBloc
 		res.TxResults[i] = &abci.ExecTxResult{}
 	}
 	err := m.guard(func() error {
+		m.takeState(req.Height - 1)
 		b, err := m.block(req.Height, req.Time, req.Misbehavior, req.ProposerAddress)
 		if err != nil {
 			return err
 		}
+		m.done, m.at = req.Height, req.Time
 		for _, raw := range req.Txs {
 			tx, _ := strip(raw) // nothing, if two thirds accepted that: a transaction that the App refuses
 			b.Txs = append(b.Txs, tx)
@@ -272,26 +287,24 @@ func (m *machine) apply(b *lamppost.Block, req *abci.RequestFinalizeBlock) ([]ab
 		return nil, fmt.Errorf("comet: block %d: %w", b.Height, err)
 	}
 	m.height, m.time, m.root = b.Height, b.Time, r.Root
-	m.applied = append(m.applied, decided{b.Height, req.Txs, r.IDs, r.Outcomes, req.Time})
+	m.applied = append(m.applied, decided{b.Height, req.Txs, r.IDs, r.Outcomes})
 	return m.change(r.Members)
 }
 
-// Commit implements abci.Application. After an empty block the App hears of it only if Prepare passed something over.
+// Commit implements abci.Application. After an empty block the App hears of it only if Prepare passed something over, and once to hear
+// what may be forgotten.
 func (m *machine) Commit(context.Context, *abci.RequestCommit) (*abci.ResponseCommit, error) {
 	res := &abci.ResponseCommit{}
 	err := m.guard(func() error {
-		if len(m.applied) == 0 && !m.asked {
-			return nil
+		if len(m.applied) > 0 || m.asked || !m.heard && m.old(m.disk.blocks.Base()) {
+			forget, err := m.app.Commit()
+			if err != nil {
+				return fmt.Errorf("comet: block %d: %w", m.height, err)
+			}
+			m.pool.committed(m.applied, m.height, m.time)
+			m.applied, m.asked, m.forget, m.heard = nil, false, forget, true
 		}
-		forget, err := m.app.Commit()
-		if err != nil {
-			return fmt.Errorf("comet: block %d: %w", m.height, err)
-		}
-		if len(m.applied) > 0 {
-			res.RetainHeight = m.retain(forget, m.applied[len(m.applied)-1].time)
-		}
-		m.pool.committed(m.applied, m.height, m.time)
-		m.applied, m.asked = nil, false
+		res.RetainHeight = m.retain()
 		return nil
 	})
 	return res, err
@@ -300,28 +313,16 @@ func (m *machine) Commit(context.Context, *abci.RequestCommit) (*abci.ResponseCo
 // block makes the head of the App's next block.
 func (m *machine) block(height int64, at time.Time, bad []abci.Misbehavior, proposer []byte) (*lamppost.Block, error) {
 	b := &lamppost.Block{Height: m.height + 1, Time: lamppost.TimeMS(at.UnixMilli()), Cursor: m.cfg.Start + lamppost.Cursor(height)}
-	if by := m.byAddress(proposer); by != nil {
-		b.Proposer = by.ID
-	}
+	b.Proposer, _ = m.roster.byAddress(proposer)
 	for _, e := range bad {
-		who := m.byAddress(e.Validator.Address)
-		if who == nil {
-			return nil, fmt.Errorf("comet: block %d has evidence against validator %x, whom the network file does not name: put members "+
-				"who left back into it", b.Height, e.Validator.Address)
+		who, ok := m.roster.byAddress(e.Validator.Address)
+		if !ok {
+			return nil, fmt.Errorf("comet: block %d has evidence against validator %x, who never was a member here", b.Height, e.Validator.Address)
 		}
-		b.Evidence = append(b.Evidence, lamppost.Evidence{Member: who.ID, Height: lamppost.Height(m.cfg.Start) + lamppost.Height(e.Height),
+		b.Evidence = append(b.Evidence, lamppost.Evidence{Member: who, Height: lamppost.Height(m.cfg.Start) + lamppost.Height(e.Height),
 			Kind: uint8(e.Type)})
 	}
 	return b, nil
-}
-
-func (m *machine) byAddress(address []byte) *Member {
-	for i := range m.cfg.Members {
-		if string(ed25519.PubKey(m.cfg.Members[i].Key).Address()) == string(address) {
-			return &m.cfg.Members[i]
-		}
-	}
-	return nil
 }
 
 // change turns the ledger's members after a block into comet's differences; nil: no change. They take effect two of
@@ -330,48 +331,47 @@ func (m *machine) change(to []lamppost.Member) (updates []abci.ValidatorUpdate, 
 	if to == nil {
 		return nil, nil
 	}
-	var ids []lamppost.MemberID
-	for _, l := range to {
-		ids = append(ids, l.ID)
+	came, went, err := m.roster.change(to)
+	if err != nil {
+		return nil, err
 	}
-	slices.Sort(ids)
-	for _, id := range ids {
-		switch who := m.cfg.member(id); {
-		case who == nil:
-			return nil, fmt.Errorf("comet: the ledger took in member %q, whom the network file does not name: add it with its consensus key "+
-				"and start again", id)
-		case !slices.Contains(m.members, id):
-			updates = append(updates, abci.Ed25519ValidatorUpdate(who.Key, power))
-		}
+	for _, who := range came {
+		updates = append(updates, abci.Ed25519ValidatorUpdate(who.Key, power))
 	}
-	for _, id := range m.members {
-		if !slices.Contains(ids, id) {
-			updates = append(updates, abci.Ed25519ValidatorUpdate(m.cfg.member(id).Key, 0))
-		}
+	for _, who := range went {
+		updates = append(updates, abci.Ed25519ValidatorUpdate(who.Key, 0))
 	}
-	m.members = ids
-	m.pool.seated(ids)
+	m.pool.seated(m.roster.seat(m.cfg.Member))
 	return updates, nil
 }
 
 // retain says from which of comet's heights on blocks are kept: those that the App still needs, and those of the time in
 // which a member that was away can come back.
-func (m *machine) retain(forget lamppost.Cursor, now time.Time) int64 {
-	if m.store == nil || forget <= m.cfg.Start {
+func (m *machine) retain() int64 {
+	if !m.prunes || m.forget <= m.cfg.Start {
 		return 0
 	}
-	from := m.store.Base()
-	for n := 0; n < maxPrunedAtOnce && from < int64(forget-m.cfg.Start); n++ {
-		meta := m.store.LoadBlockMeta(from)
-		if meta == nil || now.Sub(meta.Header.Time) <= m.cfg.Keep {
+	base := m.disk.blocks.Base()
+	from := base
+	for n := 0; n < maxPrunedAtOnce && from <= int64(m.forget-m.cfg.Start) && from < m.disk.blocks.Height(); n++ {
+		if !m.old(from) || m.hand.needs(from) {
 			break
 		}
 		from++
 	}
-	if from == m.store.Base() {
+	if from == base {
 		return 0
 	}
 	return from
+}
+
+// old says whether a block is there and was made longer before the last one than blocks are kept.
+func (m *machine) old(height int64) bool {
+	if !m.prunes {
+		return false
+	}
+	meta := m.disk.blocks.LoadBlockMeta(height)
+	return meta != nil && m.at.Sub(meta.Header.Time) > m.cfg.Keep
 }
 
 // What comet orders is a transaction and four bytes that say which attempt it is: comet takes no bytes twice, though an

@@ -26,6 +26,8 @@ type app struct {
 	trace   bool               // ids are remembered
 	forgets bool
 	light   bool // blocks are not kept
+	name    func(tx []byte) lamppost.TxID
+	hold    func(tx []byte) bool // whether a proposer leaves it for later; nil: never. Called with mu held
 
 	mu      sync.Mutex
 	fails   error // of Apply
@@ -37,7 +39,7 @@ type app struct {
 }
 
 func newApp() *app {
-	return &app{trace: true, decided: map[lamppost.TxID]consensus.Decision{}, came: make(chan struct{})}
+	return &app{trace: true, name: idOf, decided: map[lamppost.TxID]consensus.Decision{}, came: make(chan struct{})}
 }
 
 func idOf(tx []byte) lamppost.TxID { return sha256.Sum256(tx) }
@@ -49,6 +51,11 @@ func (a *app) Last() consensus.Last {
 }
 
 func (a *app) Prepare(b *lamppost.Block, maxBytes int) [][]byte {
+	if a.hold != nil {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		return slices.DeleteFunc(slices.Clone(b.Txs), a.hold)
+	}
 	size := 0
 	for i, tx := range b.Txs {
 		if size += len(tx); size > maxBytes || i == lamppost.MaxBlockTxs {
@@ -76,9 +83,9 @@ func (a *app) Apply(b *lamppost.Block) (*lamppost.Result, error) {
 		kept.Txs = append(kept.Txs, slices.Clone(tx))
 		h.Write(tx)
 		o := []lamppost.Outcome{{}}
-		res.IDs, res.Outcomes = append(res.IDs, idOf(tx)), append(res.Outcomes, o)
-		if _, again := a.decided[idOf(tx)]; a.trace && !again {
-			a.decided[idOf(tx)] = consensus.Decision{Height: b.Height, Index: uint32(i), Outcomes: o}
+		res.IDs, res.Outcomes = append(res.IDs, a.name(tx)), append(res.Outcomes, o)
+		if _, again := a.decided[a.name(tx)]; a.trace && !again {
+			a.decided[a.name(tx)] = consensus.Decision{Height: b.Height, Index: uint32(i), Outcomes: o}
 		}
 	}
 	res.Root = lamppost.Hash(h.Sum(nil))
@@ -111,7 +118,7 @@ func (a *app) Commit() (lamppost.Cursor, error) {
 }
 
 func (a *app) CheckTx(tx []byte) error {
-	if _, again := a.Decided(idOf(tx)); again {
+	if _, again := a.Decided(a.name(tx)); again {
 		return lamppost.Refuse(lamppost.CodeDuplicate, "decided before")
 	}
 	return nil
@@ -152,6 +159,7 @@ type seat struct {
 	t      testing.TB
 	cfg    comet.Config
 	app    *app
+	wraps  func(*app) consensus.App // what the engine drives in its place; nil: itself
 	engine *comet.Engine
 	cancel context.CancelFunc
 	ended  chan error
@@ -160,7 +168,8 @@ type seat struct {
 // seats makes members "a", "b", … on loopback that are not started.
 func seats(t testing.TB, n int) (all []*seat) {
 	t.Helper()
-	var members []comet.Member
+	var members []lamppost.Member
+	addresses := map[lamppost.MemberID]string{}
 	founded := lamppost.TimeMS(time.Now().UnixMilli())
 	for i := range n {
 		dir := t.TempDir()
@@ -168,20 +177,25 @@ func seats(t testing.TB, n int) (all []*seat) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		members = append(members, comet.Member{ID: lamppost.MemberID(rune('a' + i)), Address: consensustest.FreeAddress(t), Key: key})
-		all = append(all, &seat{t: t, app: newApp(), cfg: comet.Config{Member: members[i].ID, Dir: dir, Listen: members[i].Address, Network: "net",
+		members = append(members, lamppost.Member{ID: lamppost.MemberID(rune('a' + i)), Key: key})
+		addresses[members[i].ID] = consensustest.FreeAddress(t)
+		all = append(all, &seat{t: t, app: newApp(), cfg: comet.Config{Member: members[i].ID, Dir: dir, Listen: addresses[members[i].ID], Network: "net",
 			Founded:        founded,
 			ProposeTimeout: 300 * time.Millisecond, VoteTimeout: 50 * time.Millisecond, Now: func() lamppost.TimeMS { return lamppost.TimeMS(time.Now().UnixMilli()) }, Log: quiet(t)}})
 	}
 	for _, s := range all {
-		s.cfg.Members = members
+		s.cfg.Founders, s.cfg.Address = members, func(to lamppost.MemberID) string { return addresses[to] }
 	}
 	return all
 }
 
 func (s *seat) start() {
 	s.t.Helper()
-	engine, err := comet.New(s.cfg, s.app, s.app)
+	drives := consensus.App(s.app)
+	if s.wraps != nil {
+		drives = s.wraps(s.app)
+	}
+	engine, err := comet.New(s.cfg, drives, s.app)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -230,11 +244,12 @@ func (s *seat) must(tx string) consensus.Decision {
 
 // moved tells a seat another address of a member.
 func (s *seat) moved(id lamppost.MemberID, address string) {
-	s.cfg.Members = slices.Clone(s.cfg.Members)
-	for i := range s.cfg.Members {
-		if s.cfg.Members[i].ID == id {
-			s.cfg.Members[i].Address = address
+	before := s.cfg.Address
+	s.cfg.Address = func(to lamppost.MemberID) string {
+		if to == id {
+			return address
 		}
+		return before(to)
 	}
 }
 

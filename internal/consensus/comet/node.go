@@ -7,17 +7,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"path/filepath"
-	"slices"
-	"sync"
-	"time"
 
 	dbm "github.com/cometbft/cometbft-db"
 	"github.com/cometbft/cometbft/blocksync"
 	"github.com/cometbft/cometbft/config"
 	cs "github.com/cometbft/cometbft/consensus"
-	"github.com/cometbft/cometbft/crypto/ed25519"
 	"github.com/cometbft/cometbft/evidence"
 	mempl "github.com/cometbft/cometbft/mempool"
 	"github.com/cometbft/cometbft/p2p"
@@ -27,6 +22,8 @@ import (
 	"github.com/cometbft/cometbft/store"
 	"github.com/cometbft/cometbft/types"
 	"github.com/cometbft/cometbft/version"
+
+	"github.com/lamppost/lamppost/internal/consensus"
 )
 
 // A node is comet's parts joined. Comet's own package node does the same, brings RPC, indexers and a database driver, and
@@ -38,6 +35,8 @@ type node struct {
 	settings  *config.Config
 	key       *signer
 	disk      stores
+	roster    *roster
+	hand      *hand
 	databases []dbm.DB
 	apps      proxy.AppConns
 	bus       *types.EventBus
@@ -66,21 +65,33 @@ func (n *node) build(ctx context.Context, m *machine) error {
 	if err != nil {
 		return err
 	}
-	m.store = n.disk.blocks
-	m.pool.seated(m.members)
+	m.prunes, m.done = true, state.LastBlockHeight
+	m.pool.seated(m.roster.seat(n.cfg.Member))
 	return n.join(n.key, n.disk, state)
 }
 
 // open opens the member's key and comet's files.
-func (n *node) open() error {
+func (n *node) open(last consensus.Last) error {
 	key, err := openSigner(n.cfg.Dir, n.cfg.Key)
 	if err != nil {
 		return err
 	}
-	if !bytes.Equal(key.Key.PubKey.Bytes(), n.cfg.self().Key) {
-		return fmt.Errorf("comet: the key in %q is not that of member %q in the network file", n.cfg.Dir, n.cfg.Member)
-	}
 	n.key = key
+	if err := n.openStores(); err != nil {
+		return err
+	}
+	if n.roster, err = openRoster(n.databases[1], n.cfg.Founders, last.Members); err != nil {
+		return err
+	}
+	for _, m := range n.roster.everybody() {
+		if mine := bytes.Equal(m.Key, key.Key.PubKey.Bytes()); mine != (m.ID == n.cfg.Member) {
+			return fmt.Errorf("comet: the key in %q is not that of member %q", n.cfg.Dir, n.cfg.Member)
+		}
+	}
+	return nil
+}
+
+func (n *node) openStores() error {
 	dir := filepath.Join(n.cfg.Dir, dataDir)
 	if err := errors.Join(makeDir(n.cfg.Dir, dir), makeDir(n.cfg.Dir, filepath.Join(n.cfg.Dir, walDir))); err != nil {
 		return err
@@ -96,7 +107,7 @@ func (n *node) open() error {
 	return nil
 }
 
-// close closes them, when no goroutine of comet's is left: each panics on a file that is closed.
+// close closes the files, when no goroutine of comet's is left: each panics on a file that is closed.
 func (n *node) close() {
 	for _, db := range n.databases {
 		n.stopped("database", db.Close())
@@ -154,7 +165,11 @@ func (n *node) join(key *signer, d stores, state sm.State) error {
 	exec := sm.NewBlockExecutor(d.states, log("state"), n.apps.Consensus(), n.pool, faults, d.blocks,
 		sm.BlockExecutorWithBlockTimeTolerance(n.settings.Consensus.BlockTimeTolerance))
 	alone := state.Validators.Size() == 1 && state.Validators.HasAddress(key.Key.Address)
-	sync := blocksync.NewReactorWithAddr(state.Copy(), exec, d.blocks, !alone, key.Key.Address, blocksync.NopMetrics(), 0)
+	begun := int64(0) // where no block is here yet, because this member began with the others' state
+	if d.blocks.Height() == 0 {
+		begun = state.LastBlockHeight
+	}
+	sync := blocksync.NewReactorWithAddr(state.Copy(), exec, d.blocks, !alone, key.Key.Address, blocksync.NopMetrics(), begun)
 	sync.SetLogger(log("blocksync"))
 
 	n.machine = cs.NewState(n.settings.Consensus, state.Copy(), exec, d.blocks, n.pool, faults)
@@ -165,7 +180,7 @@ func (n *node) join(key *signer, d stores, state sm.State) error {
 	n.consensus.SetEventBus(n.bus)
 
 	return n.network(&p2p.NodeKey{PrivKey: key.Key.PrivKey}, state, map[string]p2p.Reactor{
-		"MEMPOOL": gossip, "BLOCKSYNC": sync, "CONSENSUS": n.consensus, "EVIDENCE": accuse})
+		"MEMPOOL": gossip, "BLOCKSYNC": sync, "CONSENSUS": n.consensus, "EVIDENCE": accuse, "HANDOVER": n.hand})
 }
 
 // network joins the reactors to the other members' and to nobody else's: there is no exchange of addresses, and who has
@@ -175,7 +190,7 @@ func (n *node) network(key *p2p.NodeKey, state sm.State, reactors map[string]p2p
 		ProtocolVersion: p2p.NewProtocolVersion(version.P2PProtocol, state.Version.Consensus.Block, state.Version.Consensus.App),
 		DefaultNodeID:   key.ID(), ListenAddr: n.settings.P2P.ListenAddress, Network: n.cfg.Network, Version: version.TMCoreSemVer,
 		Channels: []byte{blocksync.BlocksyncChannel, cs.StateChannel, cs.DataChannel, cs.VoteChannel, cs.VoteSetBitsChannel,
-			mempl.MempoolChannel, evidence.EvidenceChannel},
+			mempl.MempoolChannel, evidence.EvidenceChannel, handChannel},
 		Moniker: n.settings.Moniker, Other: p2p.DefaultNodeInfoOther{TxIndex: "off"},
 	}
 	if err := info.Validate(); err != nil {
@@ -197,17 +212,8 @@ func (n *node) network(key *p2p.NodeKey, state sm.State, reactors map[string]p2p
 	return nil
 }
 
-func nodeID(m *Member) p2p.ID { return p2p.PubKeyToID(ed25519.PubKey(m.Key)) }
-
-func (n *node) admit(_ p2p.IPeerSet, peer p2p.Peer) error {
-	if slices.ContainsFunc(n.cfg.Members, func(m Member) bool { return nodeID(&m) == peer.ID() }) {
-		return nil
-	}
-	return errors.New("no member's key")
-}
-
 func (n *node) start() error {
-	addr, err := p2p.NewNetAddressString(p2p.IDAddressString(nodeID(n.cfg.self()), n.settings.P2P.ListenAddress))
+	addr, err := p2p.NewNetAddressString(p2p.IDAddressString(nodeID(n.key.Key.PubKey.Bytes()), n.settings.P2P.ListenAddress))
 	if err != nil {
 		return fmt.Errorf("comet: listen address %q: %w", n.cfg.Listen, err)
 	}
@@ -217,49 +223,6 @@ func (n *node) start() error {
 	n.listens = true
 	return n.peers.Start()
 }
-
-// dial keeps connections to all other members. Of two members the one whose name sorts first dials, the other only if it
-// is not called: two who dial each other at once hang up on each other.
-func (n *node) dial(ctx context.Context, ours *sync.WaitGroup) {
-	for _, m := range n.cfg.Members {
-		if m.ID != n.cfg.Member {
-			ours.Go(func() { n.keep(ctx, m) })
-		}
-	}
-}
-
-func (n *node) keep(ctx context.Context, m Member) {
-	pause, id, told := time.Duration(0), nodeID(&m), false
-	if n.cfg.Member > m.ID {
-		pause = dialPause
-	}
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(pause + rand.N(dialPause/4)):
-		}
-		pause = dialPause
-		if n.cfg.Member > m.ID {
-			pause = 2 * dialPause
-		}
-		if n.peers.Peers().Has(id) {
-			told = false
-			continue
-		}
-		addr, err := p2p.NewNetAddressString(p2p.IDAddressString(id, m.Address))
-		if err == nil {
-			err = n.peers.DialPeerWithAddress(addr)
-		}
-		var busy p2p.ErrCurrentlyDialingOrExistingAddress
-		if err != nil && !told && !errors.As(err, &busy) && ctx.Err() == nil {
-			told = true
-			n.cfg.Log.Warn("no connection to a member; trying on", "member", m.ID, "address", m.Address, "err", err)
-		}
-	}
-}
-
-const dialPause = time.Second
 
 // stop ends whatever of the node was started. Stuck says that the App failed where comet's state machine was starting.
 func (n *node) stop(stuck bool) {

@@ -25,11 +25,10 @@ const resubmitAfter = time.Second
 // proposals are those who wait here, by id, until a commit answers them. One goroutine, run, puts their transactions
 // into comet's pool and again where that lost them, so that nobody who proposes waits for comet's locks.
 type proposals struct {
-	view    consensus.View
-	now     func() lamppost.TimeMS
-	self    lamppost.MemberID
-	founder bool
-	wake    chan struct{} // there is something to submit
+	view consensus.View
+	now  func() lamppost.TimeMS
+	self lamppost.MemberID
+	wake chan struct{} // there is something to submit
 
 	mu      sync.Mutex
 	byID    map[lamppost.TxID]*proposal
@@ -66,7 +65,7 @@ func (p *proposal) answered() bool {
 }
 
 func newProposals(cfg *Config, view consensus.View, last consensus.Last) *proposals {
-	return &proposals{view: view, now: cfg.Now, self: cfg.Member, founder: !cfg.self().Joins, wake: make(chan struct{}, 1), byID: map[lamppost.TxID]*proposal{},
+	return &proposals{view: view, now: cfg.Now, self: cfg.Member, wake: make(chan struct{}, 1), byID: map[lamppost.TxID]*proposal{},
 		status: consensus.Status{Engine: "comet", Height: last.Height, Time: last.Time}}
 }
 
@@ -163,12 +162,35 @@ func (s *proposals) committed(blocks []decided, height lamppost.Height, now lamp
 				continue
 			}
 			d, ok := s.view.Decided(id)
-			if !ok {
+			switch {
+			case ok:
+			case !sameTx(p.raw, b.raw[i]):
+				continue // somebody put other bytes behind this id, and what became of them is no answer: ours are still to come
+			default:
 				d = consensus.Decision{Height: b.height, Index: uint32(i), Outcomes: b.outcomes[i]}
 			}
 			if !bytes.Equal(p.raw, b.raw[i]) {
 				s.old = append(s.old, p.raw)
 			}
+			s.answerLocked(p, d, nil)
+		}
+	}
+}
+
+// sameTx reports whether two attempts are of one transaction.
+func sameTx(a, b []byte) bool {
+	x, _ := strip(a)
+	y, _ := strip(b)
+	return bytes.Equal(x, y)
+}
+
+// jumped answers those whose ids came with another member's state.
+func (s *proposals) jumped(last consensus.Last) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.status.Height, s.status.Time = last.Height, last.Time
+	for id, p := range s.byID {
+		if d, ok := s.view.Decided(id); ok {
 			s.answerLocked(p, d, nil)
 		}
 	}
@@ -288,13 +310,12 @@ func (s *proposals) putLost(pool *mempl.CListMempool) {
 	}
 }
 
-// seated notes who is a member. One that was and is no more takes nothing: nobody would order it.
-func (s *proposals) seated(members []lamppost.MemberID) {
+// seated notes whether this is a member, or was. One that was and is no more takes nothing: nobody would order it.
+func (s *proposals) seated(is, was bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	was := s.role == "validator" || s.founder
 	switch {
-	case slices.Contains(members, s.self):
+	case is:
 		s.role, s.gone = "validator", false
 	case was:
 		s.role, s.gone = "retired", true

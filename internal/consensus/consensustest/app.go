@@ -256,12 +256,17 @@ func (d *disk) erase(id lamppost.TxID) {
 	}
 }
 
-// An image is a snapshot's content.
+// An image is a snapshot's content: the same bytes at all replicas.
 type image struct {
 	Last    consensus.Last
-	Decided map[lamppost.TxID]consensus.Decision
-	Dropped map[lamppost.TxID]bool
+	Decided []decided
+	Dropped []lamppost.TxID
 	Blocks  []*lamppost.Block
+}
+
+type decided struct {
+	ID lamppost.TxID
+	consensus.Decision
 }
 
 // Snapshot implements consensus.Snapshotter.
@@ -270,12 +275,19 @@ func (c *chain) Snapshot() (consensus.Last, io.ReadCloser, error) {
 	if len(c.pending) > 0 {
 		c.t.Errorf("Snapshot was called between Apply and Commit")
 	}
-	c.disk.mu.Lock()
-	defer c.disk.mu.Unlock()
-	var file bytes.Buffer
+	d := c.disk
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	c.taken.Add(1)
-	err := gob.NewEncoder(&file).Encode(image{c.disk.last, c.disk.decided, c.disk.dropped, c.disk.blocks})
-	return c.disk.last, io.NopCloser(&file), err
+	im := image{Last: d.last, Blocks: d.blocks}
+	byID := func(a, b lamppost.TxID) int { return bytes.Compare(a[:], b[:]) }
+	for _, id := range slices.SortedFunc(maps.Keys(d.decided), byID) {
+		im.Decided = append(im.Decided, decided{id, d.decided[id]})
+	}
+	im.Dropped = slices.SortedFunc(maps.Keys(d.dropped), byID)
+	var file bytes.Buffer
+	err := gob.NewEncoder(&file).Encode(im)
+	return d.last, io.NopCloser(&file), err
 }
 
 // Restore implements consensus.Snapshotter.
@@ -295,7 +307,13 @@ func (c *chain) Restore(r io.Reader, want lamppost.Hash) error {
 	}
 	d := c.disk
 	d.mu.Lock()
-	d.last, d.decided, d.dropped, d.blocks = got.Last, maps.Collect(maps.All(got.Decided)), maps.Collect(maps.All(got.Dropped)), got.Blocks
+	d.last, d.blocks, d.decided, d.dropped = got.Last, got.Blocks, map[lamppost.TxID]consensus.Decision{}, map[lamppost.TxID]bool{}
+	for _, e := range got.Decided {
+		d.decided[e.ID] = e.Decision
+	}
+	for _, id := range got.Dropped {
+		d.dropped[id] = true
+	}
 	d.writes++
 	d.mu.Unlock()
 	c.last = got.Last

@@ -14,8 +14,8 @@ const (
 	maxRoots      = 64       // last roots that a leader's word is compared with
 	maxConns      = 256      // accepted connections
 
-	maxRefusal  = 512      // bytes of a refusal's text between members
-	segmentSize = 64 << 10 // of the log's files
+	maxRefusal   = 512     // bytes of a refusal's text between members
+	logFileBytes = 1 << 20 // a new one costs three syncs and more
 
 	defaultTimeout   = 500 * time.Millisecond // of heartbeats and elections
 	maxAppendEntries = 8                      // entries that are sent, and committed, together

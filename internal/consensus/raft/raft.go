@@ -44,11 +44,13 @@ type Config struct {
 	// ClientCAs, which must serve for nothing else, for the member's id as DNS name. Nil: no TLS, on loopback only.
 	TLS func() (*tls.Config, error)
 
-	Now func() lamppost.TimeMS // the proposer's clock
-	Log *slog.Logger           // nil: nothing is logged
+	// Now is the proposer's clock. What a leader says by it stays: the blocks' time never goes back.
+	Now func() lamppost.TimeMS
+	Log *slog.Logger // nil: nothing is logged
 
 	Timeout       time.Duration // without a word from the leader, until another is elected; default 500 ms
 	SnapshotEvery time.Duration // while the App lets something be forgotten; default 1 h
+	LogFile       int           // bytes of a file of the log, which is forgotten as a whole; default 1 MiB
 }
 
 // An Engine implements consensus.Engine.
@@ -84,6 +86,7 @@ type Engine struct {
 func New(cfg Config, app consensus.App, view consensus.View) (*Engine, error) {
 	cfg.Timeout = cmp.Or(cfg.Timeout, defaultTimeout)
 	cfg.SnapshotEvery = cmp.Or(cfg.SnapshotEvery, defaultSnapshotEvery)
+	cfg.LogFile = cmp.Or(cfg.LogFile, logFileBytes)
 	cfg.Log = cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))
 	if err := cfg.check(); err != nil {
 		return nil, fmt.Errorf("raft: %w", err)

@@ -40,7 +40,7 @@ func TestCluster(t *testing.T) {
 
 func seat(s consensustest.Seat) Config {
 	cfg := Config{Network: "net", Member: s.Member, Dir: s.Dir, Listen: s.Listen, Address: s.Address, Now: s.Now,
-		SnapshotEvery: 20 * time.Millisecond}
+		SnapshotEvery: 20 * time.Millisecond, LogFile: 64 << 10}
 	for _, m := range s.Founders {
 		cfg.Founders = append(cfg.Founders, m.ID)
 	}

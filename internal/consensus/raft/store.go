@@ -38,7 +38,7 @@ func (e *Engine) openStore() (s *store, err error) {
 	}
 	s = &store{dir: dir, meta: &metadb.BoltMetaDB{}, fail: e.fail, logger: hclog.New(&hclog.LoggerOptions{Name: "raft", Level: hclog.Info,
 		DisableTime: true, Output: &lines{log: e.cfg.Log}})}
-	if s.log, err = wal.Open(dir, wal.WithMetaStore(s.meta), wal.WithSegmentSize(segmentSize), wal.WithLogger(s.logger)); err != nil {
+	if s.log, err = wal.Open(dir, wal.WithMetaStore(s.meta), wal.WithSegmentSize(e.cfg.LogFile), wal.WithLogger(s.logger)); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the log in %q: %w", dir, err), s.meta.Close())
 	}
 	if err := removeHalf(filepath.Join(e.cfg.Dir, "snapshots")); err != nil {
@@ -100,6 +100,13 @@ func (e *Engine) restoreNewest(s *store) error {
 	return nil
 }
 
+// transport is how the library talks to other members. It does not pipeline: a pipeline whose other end has refused an entry, or is of a
+// newer term, while two more are on their way is waited on for ever in raft v1.8.0 (replication.go, pipelineDecode), by a leader that so
+// reaches the member no more, and by Shutdown.
+func (e *Engine) transport(s *store) *raft.NetworkTransport {
+	return raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: e.net, MaxPool: 3, MaxRPCsInFlight: 1, Timeout: rpcTimeout, Logger: s.logger})
+}
+
 // startRaft starts the library; a founder whose log is empty begins it with all founders.
 func (e *Engine) startRaft(s *store) error {
 	conf := raft.DefaultConfig()
@@ -111,7 +118,7 @@ func (e *Engine) startRaft(s *store) error {
 	conf.SnapshotThreshold, conf.SnapshotInterval = math.MaxUint64, 24*time.Hour // forget.go decides when
 	conf.NoSnapshotRestoreOnStart = true                                         // restoreNewest knows whether the App needs it
 	conf.NoLegacyTelemetry = true
-	trans := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: e.net, MaxPool: 3, Timeout: rpcTimeout, Logger: s.logger})
+	trans := e.transport(s)
 	if err := e.found(s, conf, trans); err != nil {
 		return errors.Join(err, trans.Close())
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -39,7 +40,7 @@ func (a *snapApp) Restore(r io.Reader, want lamppost.Hash) error {
 }
 
 func alone(dir string) Config {
-	return Config{Network: "net", Member: "m", Dir: dir, Founders: []lamppost.MemberID{"m"}, Listen: "127.0.0.1:0", Timeout: 20 * time.Millisecond,
+	return Config{Network: "net", Member: "m", Dir: dir, Founders: []lamppost.MemberID{"m"}, Listen: "127.0.0.1:0", Timeout: 20 * time.Millisecond, LogFile: 64 << 10,
 		Address: func(lamppost.MemberID) string { return "" }, Now: func() lamppost.TimeMS { return 1 }}
 }
 
@@ -234,4 +235,19 @@ func TestForgetsAfterRestart(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A member ends, and reaches the others, whatever they answered: the library's pipeline, which may wait for ever, is off.
+func TestNoPipeline(t *testing.T) {
+	t.Parallel()
+	cfg := Config{Network: "net", Member: "a", Listen: "127.0.0.1:0", Address: func(lamppost.MemberID) string { return "" }, Log: slog.New(slog.DiscardHandler)}
+	links, err := listen(&cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	trans := (&Engine{cfg: cfg, net: links}).transport(&store{logger: hclog.NewNullLogger()})
+	defer trans.Close()
+	if _, err := trans.AppendEntriesPipeline("b", "b"); !errors.Is(err, raft.ErrPipelineReplicationNotSupported) {
+		t.Errorf("a pipeline: %v", err)
+	}
 }

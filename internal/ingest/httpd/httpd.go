@@ -42,6 +42,10 @@ type Config struct {
 	// *lamppost.Refusal is told to the device; others are logged. Nil: there is no enrolment here.
 	Enrol func(ctx context.Context, device lamppost.DeviceID, k NewKey) (network string, keyEpoch uint32, err error)
 
+	// Prove returns a lamppost.Proof of those of a device's reports that can be proven yet; a *lamppost.Refusal says that none can. It
+	// is called by several goroutines. Nil: there are no proofs here.
+	Prove func(device lamppost.DeviceID, reports []lamppost.Seq) (proof []byte, err error)
+
 	// Gateways serves gateways on site. Nil: there are none here.
 	Gateways Gateways
 
@@ -61,7 +65,7 @@ type NewKey struct {
 	Consent []byte `json:"consent"` // a lamppost.KeyChange by the key it has; none: its token has to do
 }
 
-// Handler answers POST /v1/report, POST /v1/enrol, and where there are Gateways, POST /v1/gateway, GET /v1/gateway/devices
+// Handler answers POST /v1/report, POST /v1/enrol, GET /v1/proof, and where there are Gateways, POST /v1/gateway, GET /v1/gateway/devices
 // and POST /v1/segments.
 func Handler(cfg Config) http.Handler {
 	if cfg.MaxWait == 0 {
@@ -76,11 +80,14 @@ func Handler(cfg Config) http.Handler {
 	if cfg.Metrics == nil {
 		cfg.Metrics = NewMetrics(nil)
 	}
-	d := &door{cfg: cfg, segments: make(chan struct{}, maxSegments)}
+	d := &door{cfg: cfg, segments: make(chan struct{}, maxSegments), proofs: make(chan struct{}, maxProofs)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/report", d.report)
 	if cfg.Enrol != nil {
 		mux.HandleFunc("POST /v1/enrol", d.enrol)
+	}
+	if cfg.Prove != nil {
+		mux.HandleFunc("GET /v1/proof", d.proof)
 	}
 	if cfg.Gateways != nil {
 		d.gatewayRoutes(mux)
@@ -92,6 +99,7 @@ type door struct {
 	cfg      Config
 	failed   failures
 	segments chan struct{} // holds one entry for each segment in the making
+	proofs   chan struct{} // likewise for each proof
 	origins  ingest.Origins
 }
 

@@ -8,6 +8,7 @@ const (
 	readTimeout    = 30 * time.Second // for a body, after the request's header
 	maxEnrolBytes  = 4 << 10          // the body of an enrolment
 
+	maxProofs      = 4                // in the making at once
 	maxSegments    = 8                // of gateways, in the making at once
 	maxSegmentWait = 30 * time.Second // for a segment to be committed, before its gateway is asked to send it again
 

@@ -9,6 +9,7 @@ import { logPage } from './log.js';
 import { billPage, billsPage } from './bills.js';
 import { certificateTrouble, copiesTrouble } from './copies.js';
 import { loginPage } from './login.js';
+import { networkPage } from './network.js';
 
 // A page is made with (app, …parameters of its route) and has: title, el, start(), and optionally changed() when the
 // node reported something new, status(status), stop().
@@ -19,6 +20,7 @@ const routes = [
   [/^\/log\/(\d+)\/(\d+)$/, 'log', logPage],
   [/^\/bills$/, 'bills', billsPage],
   [/^\/bill\/([^/]+)$/, 'bills', billPage],
+  [/^\/network$/, 'network', networkPage],
 ];
 
 const main = document.getElementById('main');
@@ -68,13 +70,14 @@ function trouble(err) {
 // when something has changed, so that it is read out once.
 let alarmed = '';
 function alarm(status) {
-  const { conflict, copies } = status;
+  const { conflict, copies, evidence = [] } = status;
   const renew = certificateTrouble(status);
-  const key = JSON.stringify([!!conflict, copies?.scrub?.faults, copies?.overdue, copies?.snapshot?.error, renew.map((e) => e.textContent)]);
+  const key = JSON.stringify([!!conflict, copies?.scrub?.faults, copies?.overdue, copies?.snapshot?.error, evidence.length, renew.map((e) => e.textContent)]);
   if (key === alarmed) return;
   alarmed = key;
   fill(document.getElementById('alarm'),
     conflict && h('p', { class: 'note bad', role: 'alert' }, 'This node stands still: its log is not what was signed before. ', h('a', { href: '#/log' }, 'What is known')),
+    evidence.length > 0 && h('p', { class: 'note bad', role: 'alert' }, 'A member of the network lied, and it is proven. ', h('a', { href: '#/network' }, 'What is known')),
     copiesTrouble(copies), renew);
 }
 

@@ -8,6 +8,7 @@ const codes = {
   too_old: 'too old', clock_ahead: 'clock ahead', float_billed: 'inexact meter value', quarantined: 'in quarantine',
   forbidden: 'not allowed', bad_transaction: 'unreadable order', expired: 'came too late', exists: 'already there',
   no_funds: 'over the credit limit', not_ready: 'not ready yet', busy: 'too busy, sent again later',
+  bad_evidence: 'not what the meter signed',
 };
 
 export const codeWords = (code) => codes[code] ?? String(code).replaceAll('_', ' ');
@@ -55,7 +56,7 @@ export const qualityName = (q) => (typeof q === 'number' ? qualities[q] : q) || 
 const types = {
   genesis: 'Network founded', segment: 'Readings', party: 'Party', device: 'Device', point: 'Metering point',
   tariff: 'Tariff', agreement: 'Agreement', invoice: 'Bill', transfer: 'Payment', block: 'Block', gateway: 'Gateway', revoke: 'Key revoked', fraud: 'Correction',
-  retention: 'How long reports stay', hold: 'Hold', erase: 'Erasure', erased: 'Forgotten', snapshot: 'State vouched for',
+  retention: 'How long reports stay', hold: 'Hold', erase: 'Erasure', erased: 'Forgotten', snapshot: 'State vouched for', network: 'Members',
 };
 
 export const typeName = (t) => types[t] ?? String(t);

@@ -1,0 +1,297 @@
+package measure
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/lamppost/lamppost/internal/folder"
+	"github.com/lamppost/lamppost/internal/node"
+)
+
+// A target is what a load is put on: a node in this process, or a network of members in processes of their own.
+type target struct {
+	network string
+	dir     string
+	members []*member
+	stop    func() error // waits until everything has ended
+}
+
+// A member is reached as its devices and operators reach it.
+type member struct {
+	dir       string
+	url, mqtt string // http://host:port, host:port
+	token     string // the administrator's
+	cmd       *exec.Cmd
+	said      bytes.Buffer // to the error output; read once it has ended
+}
+
+// openNode starts a node in this process.
+func openNode(ctx context.Context, dir string) (*target, error) {
+	n, err := node.Open(node.Config{Data: dir, HTTP: "127.0.0.1:0", MQTT: "127.0.0.1:0"})
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- n.Run(ctx) }()
+	m := &member{dir: dir, url: n.URL(), mqtt: n.MQTTAddr(), token: n.AdminToken()}
+	return &target{n.Network(), dir, []*member{m}, func() error { cancel(); return <-ended }}, nil
+}
+
+// openNetwork founds a network and starts its members with this very program, as its operators would.
+func openNetwork(ctx context.Context, dir, engine string, members int) (*target, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	t := &target{network: "bench", dir: dir}
+	t.stop = t.interrupt
+	if err = t.found(ctx, program, engine, members); err == nil {
+		err = t.start(program)
+	}
+	if err == nil {
+		return t, nil
+	}
+	return nil, errors.Join(err, t.stop())
+}
+
+func (t *target) found(ctx context.Context, program, engine string, members int) error {
+	var cards []string
+	for i := range members {
+		id := fmt.Sprintf("m%d", i+1)
+		m := &member{dir: filepath.Join(t.dir, id)}
+		t.members = append(t.members, m)
+		var addresses [3]string
+		for j := range addresses {
+			var err error
+			if addresses[j], err = freeAddress(); err != nil {
+				return err
+			}
+		}
+		m.url, m.mqtt = "http://"+addresses[0], addresses[1]
+		if err := run(ctx, program, "init", "member", id, "--org", "bench", "--address", addresses[2], "--url", m.url, "--data", m.dir); err != nil {
+			return err
+		}
+		cards = append(cards, filepath.Join(m.dir, folder.Card))
+	}
+	file := filepath.Join(t.dir, folder.Network)
+	if err := run(ctx, program, "init", "network", t.network, "--engine", engine, "--members", strings.Join(cards, ","),
+		"--data", t.members[0].dir, "--out", file); err != nil {
+		return err
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	for _, m := range t.members[1:] {
+		if err := os.WriteFile(filepath.Join(m.dir, folder.Network), text, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func run(ctx context.Context, program string, args ...string) error {
+	if out, err := exec.CommandContext(ctx, program, args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("lamppost %s: %w: %s", strings.Join(args[:3], " "), err, out)
+	}
+	return nil
+}
+
+// freeAddress returns an address on loopback where nobody listens, below the ports from which connections are made.
+func freeAddress() (string, error) {
+	for try := 1; ; try++ {
+		l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", 10000+rand.IntN(20000)))
+		if err == nil {
+			return l.Addr().String(), l.Close()
+		}
+		if try == 100 {
+			return "", err
+		}
+	}
+}
+
+// start starts all members and waits until each has opened its doors.
+func (t *target) start(program string) error {
+	failed := make(chan error, len(t.members))
+	for _, m := range t.members {
+		go func() { failed <- m.start(program) }()
+	}
+	var err error
+	for range t.members {
+		err = errors.Join(err, <-failed)
+	}
+	return err
+}
+
+func (m *member) start(program string) error {
+	cmd := exec.Command(program, "serve", "--data", m.dir, "--http", strings.TrimPrefix(m.url, "http://"), "--mqtt", m.mqtt)
+	cmd.Stderr = &m.said
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	m.cmd = cmd
+	lines := bufio.NewScanner(out)
+	for ready := false; !ready; ready = strings.HasPrefix(lines.Text(), "Next:") {
+		if !lines.Scan() {
+			return fmt.Errorf("the member in %q did not start", m.dir)
+		}
+	}
+	go io.Copy(io.Discard, out) // ends with the process
+	raw, err := os.ReadFile(filepath.Join(m.dir, folder.Token))
+	m.token = strings.TrimSpace(string(raw))
+	return err
+}
+
+// interrupt ends the members as ctrl-C does.
+func (t *target) interrupt() (err error) {
+	for _, m := range t.members {
+		if m.cmd != nil {
+			m.cmd.Process.Signal(os.Interrupt)
+		}
+	}
+	for _, m := range t.members {
+		if m.cmd == nil {
+			continue
+		}
+		late := time.AfterFunc(stopTimeout, func() { m.cmd.Process.Kill() })
+		if ended := m.cmd.Wait(); ended != nil {
+			said := m.said.Bytes()
+			err = errors.Join(err, fmt.Errorf("the member in %q: %w: %s", m.dir, ended, said[max(0, len(said)-2000):]))
+		}
+		late.Stop()
+	}
+	return err
+}
+
+const (
+	stopTimeout = time.Minute
+	askTimeout  = 20 * time.Second
+)
+
+// ask calls the API of a member.
+func (m *member) ask(ctx context.Context, method, path string, body, answer any) error {
+	raw, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, m.url+path, bytes.NewReader(raw))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+m.token)
+	req.Header.Set("Content-Type", "application/json")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if raw, err = io.ReadAll(res.Body); err != nil {
+		return err
+	}
+	if res.StatusCode >= 300 {
+		return fmt.Errorf("%s %s: %s", method, path, raw)
+	}
+	if answer == nil {
+		return nil
+	}
+	return json.Unmarshal(raw, answer)
+}
+
+// height is how many blocks a member has.
+func (t *target) height(ctx context.Context) (int64, error) {
+	var s struct{ Engine struct{ Height int64 } }
+	err := t.members[0].ask(ctx, http.MethodGet, "/api/status", nil, &s)
+	return s.Engine.Height, err
+}
+
+// check holds what was acknowledged against the first member's own count: an MQTT 3.1.1 acknowledgement does not tell a refusal.
+func (t *target) check(ctx context.Context, acked int64) error {
+	var s struct {
+		Totals struct {
+			Reports int64
+			Refused map[string]int64
+		}
+	}
+	for end := time.Now().Add(askTimeout); ; time.Sleep(50 * time.Millisecond) { // it may be a block behind the others
+		if err := t.members[0].ask(ctx, http.MethodGet, "/api/status", nil, &s); err != nil {
+			return err
+		}
+		if len(s.Totals.Refused) == 0 && s.Totals.Reports >= acked {
+			return nil
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("%d reports were acknowledged, %d are in the ledger, refused are %v", acked, s.Totals.Reports, s.Totals.Refused)
+		}
+	}
+}
+
+// cpuSeconds is what this process and the members' have used, in user and kernel.
+func (t *target) cpuSeconds() float64 {
+	sum := cpuSeconds()
+	for _, m := range t.members {
+		if m.cmd != nil {
+			sum += cpuSecondsOf(m.cmd.Process.Pid)
+		}
+	}
+	return sum
+}
+
+// cpuSecondsOf reads utime and stime in hundredths of a second (proc_pid_stat(5)); 0 where there is no such file.
+func cpuSecondsOf(pid int) float64 {
+	raw, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	fields := strings.Fields(string(raw[bytes.LastIndexByte(raw, ')')+1:]))
+	if len(fields) < 13 {
+		return 0
+	}
+	user, _ := strconv.ParseFloat(fields[11], 64)
+	system, _ := strconv.ParseFloat(fields[12], 64)
+	return (user + system) / 100
+}
+
+// each calls f for 0…n-1 from a few goroutines, until one fails.
+func each(ctx context.Context, n int, f func(i int) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	next := make(chan int)
+	var wg sync.WaitGroup
+	for range 16 {
+		wg.Go(func() {
+			for i := range next {
+				if err := f(i); err != nil {
+					cancel(err)
+				}
+			}
+		})
+	}
+	for i := range n {
+		select {
+		case next <- i:
+		case <-ctx.Done():
+		}
+	}
+	close(next)
+	wg.Wait()
+	return context.Cause(ctx)
+}
