@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/lamppost/lamppost"
@@ -34,6 +35,24 @@ type PartyDetails struct {
 	IBAN         string `json:"iban,omitempty"` // where a seller wants to be paid
 	BIC          string `json:"bic,omitempty"`
 	DueDays      int    `json:"due_days,omitempty"` // of a seller: days from the invoice's date until it is to be paid
+}
+
+// ReadDetails reads a file of details.
+func ReadDetails(path string) (Details, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("details of parties: %w", err)
+	}
+	defer f.Close()
+	raw, err := io.ReadAll(io.LimitReader(f, MaxDetailsBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("details of parties: %w", err)
+	}
+	d, err := ParseDetails(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%q: %w", path, err)
+	}
+	return d, nil
 }
 
 // ParseDetails reads a file of details: a JSON object of parties by their ids. Unknown fields are errors.

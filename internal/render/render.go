@@ -14,6 +14,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,6 +37,15 @@ type Document struct {
 	Data []byte
 }
 
+// Check refuses a format or language that there is not, before anybody makes a statement for it.
+func Check(format, lang string) error {
+	if !slices.Contains(Formats, format) {
+		return &InputError{fmt.Sprintf("format %q: there are %s", format, strings.Join(Formats, ", "))}
+	}
+	_, err := newLocale(lang)
+	return err
+}
+
 // Render writes a statement in a format. XML has one document per invoice: of several it makes an archive. Errors of the
 // caller are [*InputError]s.
 func Render(st *audit.Statement, format string, o Options) (*Document, error) {
@@ -48,7 +58,11 @@ func Render(st *audit.Statement, format string, o Options) (*Document, error) {
 
 // Render writes a page in a format and a language; an empty one is the party's, or English.
 func (p *Page) Render(format, lang string) (*Document, error) {
-	l, err := newLocale(orElse(lang, p.Party.Lang))
+	lang = orElse(lang, p.Party.Lang)
+	if err := Check(format, lang); err != nil {
+		return nil, err
+	}
+	l, err := newLocale(lang)
 	if err != nil {
 		return nil, err
 	}
@@ -63,11 +77,9 @@ func (p *Page) Render(format, lang string) (*Document, error) {
 	case "csv":
 		d.Type = "text/csv; charset=utf-8; header=present"
 		d.Data, err = writeCSV(p)
-	case "xml":
+	default:
 		d.Type = "application/xml"
 		err = d.xml(p, l)
-	default:
-		err = &InputError{fmt.Sprintf("format %q: there are %s", format, strings.Join(Formats, ", "))}
 	}
 	if err != nil {
 		return nil, err
