@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -54,6 +53,9 @@ network. It turns green by the pin that its reader has from elsewhere, or by the
 
 func fetchStatement(n *remote, party, format string, c *rendering, d *delivery) error {
 	path := "/api/statements/" + url.PathEscape(party)
+	if c.pin+c.parties != "" {
+		return usage(fmt.Errorf("statement: --pin and --parties are for a statement's file, and %q is a party: its node has both", party))
+	}
 	if format == "" {
 		raw, err := n.ask(http.MethodGet, path, nil)
 		if err != nil {
@@ -61,8 +63,8 @@ func fetchStatement(n *remote, party, format string, c *rendering, d *delivery) 
 		}
 		return d.deliver(n, "Statement of "+party, "statement-"+party+".json", raw)
 	}
-	if c.pin+c.parties != "" || d.page != "" {
-		return usage(errors.New("statement: --pin and --parties are for a statement's file, --self-check for the statement itself: leave them out with " + format))
+	if d.page != "" {
+		return usage(fmt.Errorf("statement: --self-check and --%s are too much: run it twice", format))
 	}
 	query := url.Values{"format": {format}, "lang": {c.lang}, "invoice": {c.invoice}}
 	raw, name, err := n.askFile(path + "?" + query.Encode())

@@ -151,9 +151,6 @@ func lineOf(s *tariff.InvoiceSupply, l *tariff.Line) Line {
 	return line
 }
 
-// unitDay is the unit of standing charges.
-const unitDay = "day"
-
 // perUnit takes register units to the unit of the price: 31200 Wh are 31.2 kWh. The result may have more digits than a
 // register can; it is only written.
 func perUnit(s *tariff.InvoiceSupply, q lamppost.Decimal) lamppost.Decimal {

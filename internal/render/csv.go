@@ -50,7 +50,7 @@ func csvRow(v *Invoice, p *Place, d *Device, l *Line) []string {
 		opening, closing = l.Meter.Opening.Value.String(), l.Meter.Closing.Value.String()
 	}
 	return []string{documentKinds[v.Kind], v.Number, at(v.Issued), v.Seller.ID, safe(v.Seller.Name), v.Buyer.ID, safe(v.Buyer.Name), v.Currency, at(v.From), at(v.To),
-		fmt.Sprint(l.N), safe(p.Name), safe(d.Name), lineItems[l.Kind], safe(l.Band), at(l.From), at(l.To), l.Quantity.String(), l.Unit, price, money(l.Amount),
+		fmt.Sprint(l.N), safe(p.Name), safe(d.Name), lineItems[l.Kind], safe(l.Band), at(l.From), at(l.To), l.Quantity.String(), safe(l.Unit), price, money(l.Amount),
 		l.Tax.Category, lamppost.Dec(int64(l.Tax.BasisPoints), -2).String(), fmt.Sprint(l.Estimated), opening, closing,
 		l.Meter.Agreement, l.Meter.Point, l.Meter.ID, safe(l.Meter.Register), l.Meter.Tariff, fmt.Sprint(l.Meter.Version), money(v.Net), money(tax), money(v.Total)}
 }

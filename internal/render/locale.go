@@ -21,7 +21,7 @@ import (
 //go:embed lang/*.json
 var catalogueFiles embed.FS
 
-// A catalogue is all that is said in a language. lang/README.md describes the files.
+// A catalogue is all that is said in a language. docs/statements.md says how to add one.
 type catalogue struct {
 	Language string             `json:"language"` // BCP 47
 	Name     string             `json:"name"`     // in itself

@@ -126,6 +126,16 @@ func TestPeriods(t *testing.T) {
 	}
 }
 
+// An invoice is due so many days later on the calendar, also where the clock is put back in between.
+func TestDue(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	d := must(h.pageOf(h.invoice("ST-1", "2026-10-01 00:00", "2026-10-20 00:00")).Render("xml", "en"))(t)
+	if !strings.Contains(string(d.Data), "<cbc:DueDate>2026-11-03</cbc:DueDate>") {
+		t.Errorf("not due on 3 November: %s", d.Data)
+	}
+}
+
 // Languages that there are not, and what is no language, are the caller's mistake and say what there is.
 func TestUnknownLanguage(t *testing.T) {
 	t.Parallel()

@@ -159,9 +159,10 @@ func (s *sheet) facts(v *Invoice) []fact {
 	return append(facts, fact{l.text("clock"), []string{v.Zone.Name}})
 }
 
-// due is when an invoice is to be paid, if its seller says so.
+// due is noon of the day on which an invoice is to be paid, if its seller says so.
 func (v *Invoice) due() lamppost.TimeMS {
-	return v.Issued + lamppost.TimeMS(v.Seller.DueDays)*86_400_000
+	t := local(v.Zone, v.Issued)
+	return lamppost.TimeMS(time.Date(t.Year(), t.Month(), t.Day()+v.Seller.DueDays, 12, 0, 0, 0, t.Location()).UnixMilli())
 }
 
 func (s *sheet) party(p *Party) []string {
@@ -211,18 +212,26 @@ func (s *sheet) quantity(q lamppost.Decimal, unit string) string {
 	if unit == unitDay && q.Exponent == 0 {
 		return s.l.count("days", int(q.Mantissa))
 	}
-	return s.l.decimal(q.String()) + " " + unitSign(unit)
+	return s.l.decimal(q.String()) + " " + s.unit(unit)
+}
+
+// unit writes a unit as a price is per it.
+func (s *sheet) unit(name string) string {
+	switch sign := unitSign(name); {
+	case name == unitDay:
+		return s.l.text("day")
+	case sign == unitCount:
+		return s.l.text("piece")
+	default:
+		return sign
+	}
 }
 
 func (s *sheet) row(v *Invoice, d *Device, line *Line) row {
 	l := s.l
 	r := row{Item: s.item(line.Kind, line.Band), Quantity: s.quantity(line.Quantity, line.Unit), Amount: s.money(v, line.Amount), Price: l.text("price.changing")}
 	if line.Kind != LineSeries {
-		unit := unitSign(line.Unit)
-		if line.Unit == unitDay {
-			unit = l.text("day")
-		}
-		r.Price = l.text("price.per", "price", s.money(v, line.Price), "unit", unit)
+		r.Price = l.text("price.per", "price", s.money(v, line.Price), "unit", s.unit(line.Unit))
 	}
 	if len(d.Meters) > 1 { // under several terms or meters a line says when it holds
 		r.Item = l.text("item.period", "item", r.Item, "period", l.period(v.Zone, line.From, line.To))
