@@ -33,16 +33,13 @@ export function takeHome(path, name, label) {
 }
 
 // The languages of copies, as their readers call them.
-const languages = { en: 'English', de: 'Deutsch', es: 'Español', fr: 'Français', nl: 'Nederlands' };
+const languages = { '': 'The buyer’s, if it is known', en: 'English', de: 'Deutsch', es: 'Español', fr: 'Français', nl: 'Nederlands' };
 const formats = { pdf: 'PDF', html: 'Web page', csv: 'Spreadsheet (CSV)', xml: 'E-invoice (XML)' };
 
 // takeCopy is a button for each format in which people read a bill, and a choice of the language.
 export function takeCopy(buyer, number) {
   const answer = h('div', { role: 'status' });
-  const preferred = navigator.language;
-  const base = preferred.split('-')[0];
-  const choice = h('select', { id: 'copy-lang' }, Object.entries(languages).map(([tag, name]) =>
-    h('option', { value: tag === base ? preferred : tag, selected: tag === base }, name)));
+  const choice = h('select', { id: 'copy-lang' }, Object.entries(languages).map(([tag, name]) => h('option', { value: tag }, name)));
   const save = async (format) => {
     fill(answer, h('p', { class: 'quiet' }, 'Writing it …'));
     const query = new URLSearchParams({ format, lang: choice.value, invoice: number });
