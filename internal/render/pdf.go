@@ -247,7 +247,7 @@ func (p *pen) proof(x *proofSheet) {
 		p.text(text)
 	}
 	p.heading(x.Meters.Title)
-	p.grid(&x.Meters, []float64{28, 12, 28, 26, 28, 28, 24})
+	p.grid(&x.Meters, []float64{28, 14, 28, 26, 28, 26, 24})
 }
 
 // grid writes a table, its head again on each page.

@@ -303,10 +303,16 @@ func (s *sheet) meters(p *Page) grid {
 		l.text("proof.point"), l.text("proof.agreement"), l.text("proof.tariff")}}
 	for i := range p.Invoices {
 		v := &p.Invoices[i]
+		var last *Meter
+		first := uint32(0)
 		v.each(func(_ *Place, _ *Device, line *Line) {
-			m := line.Meter
-			g.Rows = append(g.Rows, []string{v.Number, fmt.Sprint(line.N), m.ID, m.Register, m.Point, m.Agreement, fmt.Sprintf("%s/%d", m.Tariff, m.Version)})
-		})
+			if m := line.Meter; m != last {
+				last, first = m, line.N
+				g.Rows = append(g.Rows, []string{v.Number, fmt.Sprint(first), m.ID, m.Register, m.Point, m.Agreement, fmt.Sprintf("%s/%d", m.Tariff, m.Version)})
+				return
+			}
+			g.Rows[len(g.Rows)-1][1] = fmt.Sprintf("%d–%d", first, line.N)
+		}) // a meter's lines follow each other
 	}
 	return g
 }
