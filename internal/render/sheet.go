@@ -67,12 +67,11 @@ type amountRow struct {
 }
 
 type proofSheet struct {
-	Title   string
-	Text    []string
-	Command string
-	Facts   []fact
-	Notes   []string // in English
-	Meters  grid
+	Title  string
+	Text   []string
+	Facts  []fact
+	Notes  []string // in English
+	Meters grid
 }
 
 func newSheet(p *Page, l *locale) *sheet {
@@ -277,7 +276,7 @@ const verifyCommand = "lamppost verify --pin network.pin statement.json"
 
 func (s *sheet) proof(p *Page) proofSheet {
 	l := s.l
-	out := proofSheet{Title: l.text("proof"), Text: []string{l.text("proof.copy"), l.text("proof.how", "command", verifyCommand)}, Command: verifyCommand, Notes: p.Proof.Notes}
+	out := proofSheet{Title: l.text("proof"), Text: []string{l.text("proof.copy"), l.text("proof.how", "command", verifyCommand)}, Notes: p.Proof.Notes}
 	if !p.Proof.Pinned {
 		out.Text = append(out.Text, l.text("proof.unpinned"))
 	}
