@@ -72,6 +72,9 @@ func (c *rendering) fromFile(cmd *cobra.Command, path, format string, d *deliver
 	if c.pin == "" {
 		fmt.Fprintln(cmd.ErrOrStderr(), "This statement was held against no pin, so nothing says whose network it is, and the copy says so: give --pin network.pin.")
 	}
+	if format == "xml" && c.parties == "" {
+		fmt.Fprintln(cmd.ErrOrStderr(), "The log has no addresses, countries or tax numbers, without which a receiver will refuse the invoice: give --parties FILE, see docs/statements.md.")
+	}
 	doc, err := render.Render(st, format, o)
 	var input *render.InputError
 	if errors.As(err, &input) {
