@@ -57,7 +57,7 @@ cover:
 
 # Pictures of all pages at both sizes and in both schemes, taken by a headless chromium.
 screenshots:
-	$(GO) test -count 1 -run '^TestScreens$$' ./internal/dashboard ./internal/checkpage -screens $(SCREENS)
+	$(GO) test -count 1 -run '^TestScreens$$' ./internal/dashboard ./internal/checkpage ./internal/render -screens $(SCREENS)
 
 # The checker that pages run in a browser, as it is committed. A test says when it is not what its sources give any more.
 wasm:

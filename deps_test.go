@@ -64,15 +64,16 @@ var uses = map[string]string{
 	"internal/ingest/mapping":            ". internal/ingest",
 	"internal/ingest/mqttd":              ". internal/ingest",
 	"internal/ingest/httpd":              ". sig internal/ingest",
-	"internal/api": ". audit ocmf sig tariff internal/archive internal/consensus internal/export internal/kv internal/ledger internal/replica " +
+	"internal/api": ". audit ocmf sig tariff internal/archive internal/consensus internal/export internal/kv internal/ledger internal/render internal/replica " +
 		"internal/snapshot/dir internal/tilelog",
+	"internal/render":                ". audit tariff",
 	"internal/dashboard":             "",
 	"internal/dashboard/browsertest": "",
 	"internal/checkpage":             "audit internal/dashboard",
 	"internal/checkpage/wasm":        "audit",
 	"internal/node": ". audit sig internal/api internal/archive internal/archive/dir internal/backup internal/challenge internal/consensus internal/consensus/comet internal/consensus/raft internal/consensus/solo internal/cosign " +
 		"internal/checkpage internal/dashboard internal/folder internal/ingest internal/ingest/brokerd internal/ingest/httpd internal/ingest/mapping internal/ingest/mqttd internal/kv " +
-		"internal/kv/pebble internal/ledger internal/network internal/replica internal/scrub internal/snapshot internal/snapshot/dir internal/tilelog",
+		"internal/kv/pebble internal/ledger internal/network internal/render internal/replica internal/scrub internal/snapshot internal/snapshot/dir internal/tilelog",
 	"internal/gateway": ". sig internal/consensus internal/folder internal/ingest internal/ingest/httpd internal/ingest/mqttd internal/kv internal/kv/pebble",
 	"internal/cosign":  ". internal/tilelog internal/witness",
 	"internal/witness": ". internal/dashboard internal/kv internal/kv/pebble internal/tilelog",
@@ -82,7 +83,7 @@ var uses = map[string]string{
 	"internal/demo/data/gen": "",
 	"internal/measure":       ". audit device sig internal/archive internal/archive/dir internal/export internal/folder internal/kv internal/kv/pebble internal/node internal/replica internal/tilelog",
 	"internal/cli": ". audit device sig tariff internal/api internal/archive internal/archive/dir internal/backup internal/checkpage internal/demo internal/export internal/folder internal/fsck internal/gateway " +
-		"internal/kv/pebble internal/measure internal/network internal/node internal/recheck internal/replica internal/restore internal/sim internal/tilelog internal/witness",
+		"internal/kv/pebble internal/measure internal/network internal/node internal/recheck internal/render internal/replica internal/restore internal/sim internal/tilelog internal/witness",
 	"cmd/lamppost": "internal/cli",
 }
 
@@ -95,6 +96,7 @@ var testUses = map[string]string{
 // library says which packages may import a module from elsewhere: one owner each where it can be, so that replacing
 // it is work in one place. A module that is not here fails the test; docs/decisions/0003-dependencies.md needs a line too.
 var library = map[string]struct{ code, tests string }{
+	"codeberg.org/go-pdf/fpdf":                {code: "internal/render"},
 	"filippo.io/edwards25519":                 {tests: "sig"},
 	"filippo.io/nistec":                       {code: "sig"},
 	"github.com/anishathalye/porcupine":       {tests: "cmd/lamppost"},
@@ -120,8 +122,10 @@ var library = map[string]struct{ code, tests string }{
 	"github.com/spf13/cobra":                  {code: "internal/cli"},
 	"github.com/veraison/go-cose":             {tests: "."},
 	"github.com/x448/float16":                 {code: "."},
+	"golang.org/x/image":                      {code: "internal/render"},
 	"golang.org/x/mod":                        {code: ". audit internal/api internal/cli internal/cosign internal/measure internal/node internal/sim internal/tilelog internal/witness", tests: "cmd/lamppost internal/checkpage internal/dashboard internal/recheck internal/replica"},
 	"golang.org/x/sys":                        {code: "internal/tilelog"},
+	"golang.org/x/text":                       {code: "internal/render"},
 	"pgregory.net/rapid":                      {code: "internal/kv/kvtest", tests: everywhere},
 }
 

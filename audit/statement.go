@@ -426,3 +426,6 @@ var notProven = [...]string{
 	lamppost.ChannelAuthenticated: "came from their device: a gateway says that its connection brought them",
 	lamppost.Unsigned:             "came from their device: anybody who reached the gateway could have used its name",
 }
+
+// Evidence returns what the statement's proof turned out to prove: its invoices with every register, tariff and device.
+func (s *Statement) Evidence() *Evidence { return s.evidence }

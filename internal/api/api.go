@@ -23,6 +23,7 @@ import (
 	"github.com/lamppost/lamppost/internal/archive"
 	"github.com/lamppost/lamppost/internal/consensus"
 	"github.com/lamppost/lamppost/internal/kv"
+	"github.com/lamppost/lamppost/internal/render"
 	"github.com/lamppost/lamppost/internal/tilelog"
 )
 
@@ -72,6 +73,8 @@ type Config struct {
 	Gateways *Gateways // nil: this node takes none
 	// Snapshots are the files with the ledger's state. Nil: there are none.
 	Snapshots *Snapshots
+	// Details are what is known of the parties beyond the log, for bills that people read. Nil: nothing is.
+	Details func() (render.Details, error)
 	// Backups makes backups. Nil: there are none.
 	Backups *Backups
 	// Scrub says what reading everything again has found. Nil: nothing is read.

@@ -22,6 +22,7 @@ import (
 	"github.com/lamppost/lamppost/internal/consensus"
 	"github.com/lamppost/lamppost/internal/consensus/solo"
 	"github.com/lamppost/lamppost/internal/kv"
+	"github.com/lamppost/lamppost/internal/render"
 	"github.com/lamppost/lamppost/internal/replica"
 	"github.com/lamppost/lamppost/internal/tilelog"
 	"github.com/lamppost/lamppost/sig"
@@ -54,6 +55,7 @@ type house struct {
 	clock      atomic.Int64
 	held       atomic.Bool // no checkpoint is published
 	nonce      atomic.Uint64
+	details    render.Details
 	number     map[lamppost.DeviceID]uint64
 	segment    uint64
 }
@@ -122,8 +124,9 @@ func (h *house) serve(live *api.Live) {
 	must(h.t, err)
 	h.server, err = api.New(api.Config{Store: h.store, Order: h.order, Checkpoint: h.checkpoint, Status: h.engine.Status, Files: &h.files, Network: network,
 		Member: "north", Now: h.now, Version: "test", AdminToken: adminToken, Live: live, Devices: h.devices, Gateways: h.gates,
-		Log:  slog.New(slog.NewTextHandler(testWriter{h.t}, nil)),
-		MQTT: "127.0.0.1:1883", HTTP: "http://127.0.0.1:8080",
+		Log:     slog.New(slog.NewTextHandler(testWriter{h.t}, nil)),
+		Details: func() (render.Details, error) { return h.details, nil },
+		MQTT:    "127.0.0.1:1883", HTTP: "http://127.0.0.1:8080",
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "metrics\n") }),
 		Check:   func(w http.ResponseWriter, _ *http.Request, pin string) { io.WriteString(w, "check with "+pin) },
 		Front:   http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "front\n") })})

@@ -5,21 +5,58 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/audit"
 	"github.com/lamppost/lamppost/internal/archive"
 	"github.com/lamppost/lamppost/internal/kv"
 	"github.com/lamppost/lamppost/internal/ledger"
+	"github.com/lamppost/lamppost/internal/render"
 	"github.com/lamppost/lamppost/internal/replica"
 	"github.com/lamppost/lamppost/tariff"
 )
 
-// getStatement hands out the statement of a party's invoices. It is made by checking the proof against the network's own
-// pin, so what leaves here holds at the customer's too, or does not leave.
+// getStatement hands out the statement of a party's invoices: the file that proves itself, or with ?format= a copy for people.
 func (s *Server) getStatement(w http.ResponseWriter, req *http.Request) error {
-	party := lamppost.PartyID(req.PathValue("party"))
-	file, err := s.proven(func(r archive.View) (replica.Want, error) {
+	party, query := lamppost.PartyID(req.PathValue("party")), req.URL.Query()
+	format, o := query.Get("format"), render.Options{Lang: query.Get("lang"), Invoice: query.Get("invoice")}
+	if format == "" || format == "json" {
+		if o.Lang+o.Invoice != "" {
+			return badRequest("lang and invoice are for copies: say ?format= and one of %s", strings.Join(render.Formats, ", "))
+		}
+		st, err := s.statement(party)
+		if err != nil {
+			return err
+		}
+		return writeFile(w, &render.Document{Name: "statement.json", Type: "application/json", Data: st.Encode()})
+	}
+	if err := render.Check(format, o.Lang); err != nil { // before the proof is gathered
+		return badRequest("%v", err)
+	}
+	st, err := s.statement(party)
+	if err == nil && s.cfg.Details != nil {
+		o.Details, err = s.cfg.Details()
+	}
+	if err != nil {
+		return err
+	}
+	d, err := render.Render(st, format, o)
+	var input *render.InputError
+	if errors.As(err, &input) {
+		return badRequest("%v", err)
+	}
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+	return writeFile(w, d)
+}
+
+// statement is made by checking the proof against the network's own pin, so what leaves here holds at the customer's too, or
+// does not leave.
+func (s *Server) statement(party lamppost.PartyID) (st *audit.Statement, err error) {
+	err = s.proven(func(r archive.View) (replica.Want, error) {
 		view := ledger.View{Reader: r}
 		body, err := view.Party(party)
 		if errors.Is(err, kv.ErrNotFound) {
@@ -39,17 +76,11 @@ func (s *Server) getStatement(w http.ResponseWriter, req *http.Request) error {
 			return replica.Want{}, err
 		}
 		return replica.WantStatement(r, party)
-	}, func(p *lamppost.Proof, pin *audit.Pin) ([]byte, error) {
-		st, err := audit.NewStatement(p, pin, party)
-		if err != nil {
-			return nil, err
-		}
-		return st.Encode(), nil
-	})
-	if err != nil {
+	}, func(p *lamppost.Proof, pin *audit.Pin) (err error) {
+		st, err = audit.NewStatement(p, pin, party)
 		return err
-	}
-	return writeFile(w, "statement.json", file)
+	})
+	return st, err
 }
 
 // getReceipt hands out the receipt of one of a device's last reports.
@@ -60,7 +91,8 @@ func (s *Server) getReceipt(w http.ResponseWriter, req *http.Request) error {
 	if err1 != nil || err2 != nil {
 		return badRequest("a report is named by its device, epoch and number: /api/receipts/<device>/1/42")
 	}
-	file, err := s.proven(func(r archive.View) (replica.Want, error) {
+	var receipt *audit.Receipt
+	err := s.proven(func(r archive.View) (replica.Want, error) {
 		view, seq := ledger.View{Reader: r}, lamppost.Seq{Epoch: uint32(epoch), N: n}
 		at, report, err := view.Recent(device, seq)
 		if errors.Is(err, kv.ErrNotFound) {
@@ -70,24 +102,21 @@ func (s *Server) getReceipt(w http.ResponseWriter, req *http.Request) error {
 			return replica.Want{}, err
 		}
 		return replica.WantReport(r, tariff.Source{Height: at.Height, Tx: at.Index, Report: report})
-	}, func(p *lamppost.Proof, pin *audit.Pin) ([]byte, error) {
-		receipt, err := audit.NewReceipt(p, pin)
-		if err != nil {
-			return nil, err
-		}
-		return receipt.Encode(), nil
+	}, func(p *lamppost.Proof, pin *audit.Pin) (err error) {
+		receipt, err = audit.NewReceipt(p, pin)
+		return err
 	})
 	if err != nil {
 		return err
 	}
-	return writeFile(w, "receipt.json", file)
+	return writeFile(w, &render.Document{Name: "receipt.json", Type: "application/json", Data: receipt.Encode()})
 }
 
 // proven gathers a proof against the latest published checkpoint, where there are witnesses the latest cosigned one, and
-// turns it into a file. The checkpoint is taken before the snapshot: then the snapshot has all that the checkpoint covers.
-func (s *Server) proven(want func(archive.View) (replica.Want, error), file func(*lamppost.Proof, *audit.Pin) ([]byte, error)) (out []byte, err error) {
+// lets file check it. The checkpoint is taken before the snapshot: then the snapshot has all that the checkpoint covers.
+func (s *Server) proven(want func(archive.View) (replica.Want, error), file func(*lamppost.Proof, *audit.Pin) error) error {
 	c, checkpointErr := s.provable()
-	err = s.snapshot(func(r archive.View) error {
+	return s.snapshot(func(r archive.View) error {
 		what, err := want(r)
 		if err != nil {
 			return s.unpublished(err)
@@ -104,17 +133,17 @@ func (s *Server) proven(want func(archive.View) (replica.Want, error), file func
 		if err != nil {
 			return err
 		}
-		if out, err = file(proof, pin); err != nil {
+		if err := file(proof, pin); err != nil {
 			return fmt.Errorf("a proof of this node does not hold: %w", err)
 		}
 		return nil
 	})
-	return out, err
 }
 
-func writeFile(w http.ResponseWriter, name string, file []byte) error {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
-	_, err := w.Write(file)
+// writeFile answers with a file to be saved.
+func writeFile(w http.ResponseWriter, d *render.Document) error {
+	w.Header().Set("Content-Type", d.Type)
+	w.Header().Set("Content-Disposition", `attachment; filename="`+d.Name+`"`)
+	_, err := w.Write(d.Data)
 	return err
 }

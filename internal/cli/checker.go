@@ -13,20 +13,20 @@ import (
 )
 
 // A delivery is where a file with a proof goes: as it is, in a page that checks it, or both.
-type delivery struct{ file, html string }
+type delivery struct{ file, page string }
 
 func (d *delivery) flags(cmd *cobra.Command, name string) {
 	cmd.Flags().StringVarP(&d.file, "output", "o", "", "file to write; - is the standard output (default "+name+")")
-	cmd.Flags().StringVar(&d.html, "html", "", "write a page that checks itself to this file; - is the standard output")
+	cmd.Flags().StringVar(&d.page, "self-check", "", "write a page that checks itself to this file; - is the standard output")
 }
 
 // deliver writes a file and says what to do with it.
 func (d *delivery) deliver(n *remote, what, name string, raw []byte) error {
-	if n.json && d.html == "" {
+	if n.json && d.page == "" {
 		_, err := n.out.Write(raw)
 		return err
 	}
-	if d.file == "" && d.html == "" {
+	if d.file == "" && d.page == "" {
 		d.file = name
 	}
 	if d.file != "" {
@@ -34,7 +34,7 @@ func (d *delivery) deliver(n *remote, what, name string, raw []byte) error {
 			return err
 		}
 	}
-	if d.html == "" {
+	if d.page == "" {
 		return nil
 	}
 	pinText, err := n.ask(http.MethodGet, "/network.pin", nil)
@@ -46,7 +46,7 @@ func (d *delivery) deliver(n *remote, what, name string, raw []byte) error {
 		return fmt.Errorf("%s does not answer like a Lamppost node of this version: %v", n.url, err)
 	}
 	page := checkpage.Content{File: raw, Pin: string(pinText), Version: node.Version()}.Page()
-	return writeOut(n.out, d.html, page, fmt.Sprintf("%s written to %s, a page that checks itself. It turns green by the network's pin or its\nfingerprint, which its reader must have from elsewhere, such as the contract: %s", what, d.html, pin.Fingerprint()))
+	return writeOut(n.out, d.page, page, fmt.Sprintf("%s written to %s, a page that checks itself. It turns green by the network's pin or its\nfingerprint, which its reader must have from elsewhere, such as the contract: %s", what, d.page, pin.Fingerprint()))
 }
 
 // writeOut writes to a file and says so, or to the standard output and says nothing.

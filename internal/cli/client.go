@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net"
 	"net/http"
 	"net/url"
@@ -146,22 +147,40 @@ func (n *remote) read(raw []byte, out any) error {
 
 // ask sends a request. What is only not published yet is asked for again.
 func (n *remote) ask(method, path string, body []byte) ([]byte, error) {
+	raw, _, err := n.patiently(method, path, body)
+	return raw, err
+}
+
+// askFile asks for a file, and returns the name that the node gives it too.
+func (n *remote) askFile(path string) (raw []byte, name string, err error) {
+	raw, head, err := n.patiently(http.MethodGet, path, nil)
+	if err != nil {
+		return nil, "", err
+	}
+	_, params, err := mime.ParseMediaType(head.Get("Content-Disposition"))
+	if name = params["filename"]; err != nil || name == "" || name != filepath.Base(name) {
+		return nil, "", fmt.Errorf("%s does not answer like a Lamppost node of this version: it names no file", n.url)
+	}
+	return raw, name, nil
+}
+
+func (n *remote) patiently(method, path string, body []byte) ([]byte, http.Header, error) {
 	for try := 1; ; try++ {
-		status, raw, err := n.once(method, path, body)
+		status, head, raw, err := n.once(method, path, body)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if status < 300 {
-			return raw, nil
+			return raw, head, nil
 		}
 		var e api.Error
 		if json.Unmarshal(raw, &e) == nil && method == http.MethodGet && e.Code == lamppost.CodeNotReady.String() && try < notReadyTries {
 			if err := pause(n.ctx, time.Second); err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			continue
 		}
-		return nil, n.refusal(status, raw)
+		return nil, nil, n.refusal(status, raw)
 	}
 }
 
@@ -188,10 +207,10 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-func (n *remote) once(method, path string, body []byte) (int, []byte, error) {
+func (n *remote) once(method, path string, body []byte) (int, http.Header, []byte, error) {
 	req, err := http.NewRequestWithContext(n.ctx, method, n.url+path, bytes.NewReader(body))
 	if err != nil {
-		return 0, nil, err
+		return 0, nil, nil, err
 	}
 	req.Header.Set("Authorization", "Bearer "+n.token)
 	if body != nil {
@@ -199,17 +218,17 @@ func (n *remote) once(method, path string, body []byte) (int, []byte, error) {
 	}
 	res, err := n.client.Do(req)
 	if err != nil {
-		return 0, nil, n.unreachable(err)
+		return 0, nil, nil, n.unreachable(err)
 	}
 	defer res.Body.Close()
 	raw, err := io.ReadAll(io.LimitReader(res.Body, maxAnswerBytes+1))
 	if err != nil {
-		return 0, nil, fmt.Errorf("reading the answer of %s: %w", n.url, err)
+		return 0, nil, nil, fmt.Errorf("reading the answer of %s: %w", n.url, err)
 	}
 	if len(raw) > maxAnswerBytes {
-		return 0, nil, fmt.Errorf("the answer of %s is longer than %d bytes", n.url, maxAnswerBytes)
+		return 0, nil, nil, fmt.Errorf("the answer of %s is longer than %d bytes", n.url, maxAnswerBytes)
 	}
-	return res.StatusCode, raw, nil
+	return res.StatusCode, res.Header, raw, nil
 }
 
 // unreachable says what to do where nobody answers.

@@ -236,17 +236,45 @@ func statement(t *testing.T, dir string, verb func(...string) []string) {
 	}
 	fails(t, verb("statement", "landlord"), "no invoice yet")
 
+	copies(t, dir, file, verb)
 	page := filepath.Join(t.TempDir(), "november.html")
-	said := says(t, verb("statement", "tenant-3", "--html", page), "a page that checks itself", pin.Fingerprint())
+	said := says(t, verb("statement", "tenant-3", "--self-check", page), "a page that checks itself", pin.Fingerprint())
 	if strings.Contains(said, ".json") {
-		t.Errorf("with --html alone it also writes a file: %s", said)
+		t.Errorf("with --self-check alone it also writes a file: %s", said)
 	}
 	says(t, []string{"verify", "--pin", filepath.Join(dir, "network.pin"), page}, "holds", "checker is this program's own", "18.64")
 	receipt := filepath.Join(t.TempDir(), "receipt.json")
-	says(t, verb("device", "receipt", "meter-3", "-o", receipt, "--html", page), "Receipt of report", "written to "+receipt, "written to "+page)
+	says(t, verb("device", "receipt", "meter-3", "-o", receipt, "--self-check", page), "Receipt of report", "written to "+receipt, "written to "+page)
 	says(t, []string{"verify", "--pin", filepath.Join(dir, "network.pin"), receipt, page}, "of device meter-3 with", "checker is this program's own")
 	fails(t, verb("device", "receipt", "meter-3", "4711"), "4711")
 	fails(t, verb("device", "receipt"), "the device's id")
+}
+
+// copies writes the statement for people: from the node, and from its file; both ways give the same bill.
+func copies(t *testing.T, dir, file string, verb func(...string) []string) {
+	t.Helper()
+	pin, out := filepath.Join(dir, "network.pin"), t.TempDir()
+	for _, format := range []string{"html", "pdf", "csv", "xml"} {
+		says(t, verb("statement", "tenant-3", "--"+format, "--lang", "de", "-o", out), "Copy written to "+filepath.Join(out, "invoice-landlord-000001."+format))
+		again := filepath.Join(out, "again")
+		says(t, []string{"statement", file, "--pin", pin, "--" + format, "--lang", "de", "--invoice", "landlord-000001", "-o", again}, again)
+		one, err1 := os.ReadFile(filepath.Join(out, "invoice-landlord-000001."+format))
+		two, err2 := os.ReadFile(again)
+		booked := format == "csv" || format == "xml" // without the checkpoint, which goes on
+		if err1 != nil || err2 != nil || len(one) == 0 || booked && string(one) != string(two) {
+			t.Errorf("%s: from the node and from the file differ (%v, %v)", format, err1, err2)
+		}
+	}
+	if page := says(t, []string{"statement", file, "--html", "--lang", "en", "-o", "-"}); !strings.Contains(page, "against a pin") {
+		t.Error("a copy that was held against no pin does not say so")
+	}
+	for _, c := range [][]string{{file, "--html, --pdf"}, {file, "--pdf", "--csv", "too much"}, {file, "--pdf", "--lang", "tlh", "en, de, es"},
+		{file, "--pdf", "--invoice", "x-1", "no invoice"}, {file, "--lang", "de", "--html"}, {file, "--pdf", "--pin", file, "reading the pin"}, {"no-such.json", "--pdf", "no-such.json"}} {
+		args, hint := c[:len(c)-1], c[len(c)-1]
+		fails(t, append([]string{"statement"}, args...), hint)
+	}
+	fails(t, verb("statement", "tenant-3", "--pdf", "--lang", "tlh"), "en, de, es")
+	fails(t, verb("statement", "tenant-3", "--pdf", "--pin", pin), "--pin and --parties")
 }
 
 // asJSON checks that --json prints one JSON object, for every verb that reads.

@@ -35,7 +35,7 @@ Every line is computed again from readings that the devices signed, under the ta
 network's log, up to the checkpoints that the network's members signed. The pin says who these members are: get it
 from somebody you trust, and not from the same place as the file.
 
-A page that ` + "`lamppost statement --html`" + ` wrote is taken as a file too: what it carries is checked, and it is said whether
+A page that ` + "`lamppost statement --self-check`" + ` wrote is taken as a file too: what it carries is checked, and it is said whether
 the checker in the page is this program's own. Whoever has no program checks in a browser: see ` + "`lamppost checker`" + `.
 With --state, each file's checkpoint must be of the same history as the one that lamppost follow remembers there; the
 log's files, where it was followed, prove it. Without, a file only shows a history that the members signed, perhaps for

@@ -16,6 +16,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/lamppost/lamppost/internal/dashboard/browsertest"
+	"github.com/lamppost/lamppost/internal/render"
 )
 
 var screens = flag.String("screens", "", "write screenshots of all pages into this directory")
@@ -44,6 +45,7 @@ func TestInBrowser(t *testing.T) {
 		"proof": testProof, "bill": testBill, "login": testLogin, "hostile names": testHostileNames,
 		"statement": testStatement, "hand over": testHandOver, "chart": testChart, "find": testFind, "broker": testBroker, "adopt": testAdopt, "arithmetic": testArithmetic,
 		"lies": testLies, "witnesses": testWitnesses, "copies": testCopies, "keyboard": testKeyboard, "keys": testKeys, "keeping": testKeeping, "network": testNetwork,
+		"bill to read": testBillToRead, "accessible": testAccessible,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, ctx) })
 	}
@@ -348,6 +350,53 @@ func testStatement(t *testing.T, ctx context.Context) {
 		browsertest.Value[int](p, `new Promise((done) => setTimeout(() => done(1), 20))`) // the browser writes the file in its own time
 	}
 	t.Errorf("statement.json was not saved in %s", dir)
+}
+
+// A bill is saved for its reader in the format and language that were chosen, which are all that the node writes.
+func testBillToRead(t *testing.T, ctx context.Context) {
+	d := newDistrict(t)
+	p := browsertest.Open(t, ctx, d.serve(t).URL, browsertest.Desktop)
+	dir := t.TempDir()
+	p.SaveTo(dir)
+	p.Visit("#/bill/riverside-000003", "#copy-lang")
+	langs := browsertest.Value[[]string](p, "[...document.querySelectorAll('#copy-lang option')].map((o) => o.value).filter(Boolean)")
+	formats := browsertest.Value[[]string](p, "[...document.querySelectorAll('.copies button')].map((b) => b.dataset.format)")
+	slices.Sort(formats)
+	if want := slices.Sorted(slices.Values(render.Formats)); !slices.Equal(langs, render.Languages()) || !slices.Equal(formats, want) {
+		t.Errorf("languages %q and formats %q, the node writes %q and %q", langs, formats, render.Languages(), want)
+	}
+	p.Set("#copy-lang", "nl")
+	p.Run(chromedp.Click(chromedp.CSS(".copies [data-format=pdf]")))
+	p.WaitText("#main", "Saved as invoice-riverside-000003.pdf.")
+	for range 200 {
+		if raw, err := os.ReadFile(filepath.Join(dir, "invoice-riverside-000003.pdf")); err == nil && string(raw) == "pdf of riverside-000003 in nl" {
+			p.Clean()
+			return
+		}
+		browsertest.Value[int](p, `new Promise((done) => setTimeout(() => done(1), 20))`) // the browser writes the file in its own time
+	}
+	t.Errorf("the bill was not saved in %s", dir)
+}
+
+// The pages keep WCAG 2.2 AA as far as axe-core can tell: every other one on a phone in the dark, the others on a desk by light.
+func testAccessible(t *testing.T, ctx context.Context) {
+	d := newDistrict(t)
+	d.pending, d.broker = d.waiting(), brokerAt(false, "connecting to mqtts://broker.riverside.example:8883: connection refused")
+	server := d.serve(t)
+	for i, v := range views {
+		size, scheme := browsertest.Desktop, "light"
+		if i%2 == 0 {
+			size, scheme = browsertest.Phone, "dark"
+		}
+		p := browsertest.Open(t, ctx, server.URL, size)
+		p.Prefer(scheme)
+		p.Visit(v.hash, v.ready)
+		openForms(p)
+		browsertest.Value[int](p, `[...document.querySelectorAll(':is(ul, ol, tbody) > :nth-child(n+6)')].map((e) => e.remove()).length`) // rows are alike
+		for _, broken := range p.Violations() {
+			t.Errorf("%s at %d: %s", v.name, size[0], broken)
+		}
+	}
 }
 
 // The page that checks files gets them handed over, a statement and a receipt, and says what it finds.

@@ -619,6 +619,10 @@ func (d *district) statement(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusServiceUnavailable, "not_ready", "the bill is not published yet: ask again in a second")
 		return
 	}
+	if q := r.URL.Query(); q.Has("format") {
+		fmt.Fprintf(w, "%s of %s in %s", q.Get("format"), q.Get("invoice"), q.Get("lang"))
+		return
+	}
 	w.Header().Set("Content-Disposition", `attachment; filename="statement.json"`)
 	reply(w, map[string]string{"lamppost": "statement/1", "party": r.PathValue("party")})
 }

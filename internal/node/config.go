@@ -49,6 +49,9 @@ type Config struct {
 	// Mapping is a file that says what foreign JSON on MQTT topics means, for devices that do not sign. Empty: such messages
 	// are refused.
 	Mapping string `yaml:"mapping"`
+	// Parties is a file of what is known of the parties beyond the log, such as addresses: bills that people read show it. It is
+	// read again for each bill.
+	Parties string `yaml:"parties"`
 	// Broker is an MQTT broker that others run, for this node to join.
 	Broker Broker `yaml:",inline"`
 

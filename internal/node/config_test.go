@@ -20,7 +20,7 @@ func TestExampleConfig(t *testing.T) {
 	must(t, got.ReadConfig("../../docs/node.yaml"))
 	want := node.Config{Data: "/var/lib/lamppost", Network: "house-7", Member: "cellar", MemberListen: "0.0.0.0:7650", Peers: map[lamppost.MemberID]string{"south": "10.0.0.7:7650"}, HTTP: "0.0.0.0:8443", MQTT: "0.0.0.0:8883",
 		TLSCert: "/etc/lamppost/cert.pem", TLSKey: "/etc/lamppost/key.pem", TLSClientCA: "/etc/lamppost/devices-ca.pem",
-		Mapping: "/etc/lamppost/mapping.yaml", AdmitUnsigned: true, Verify: "gateway", Sample: 0.02,
+		Mapping: "/etc/lamppost/mapping.yaml", Parties: "/etc/lamppost/parties.json", AdmitUnsigned: true, Verify: "gateway", Sample: 0.02,
 		Broker: node.Broker{URL: "mqtts://broker.example:8883", User: "lamppost", Password: "correct-horse", CA: "/etc/lamppost/broker-ca.pem",
 			Group: "house-7", ACL: true, Plain: true},
 		Linger: 25 * time.Millisecond, Publish: 500 * time.Millisecond,

@@ -25,6 +25,7 @@ import (
 	"github.com/lamppost/lamppost/internal/ingest"
 	"github.com/lamppost/lamppost/internal/ingest/httpd"
 	"github.com/lamppost/lamppost/internal/ingest/mqttd"
+	"github.com/lamppost/lamppost/internal/render"
 	"github.com/lamppost/lamppost/sig"
 )
 
@@ -60,6 +61,9 @@ func (n *Node) openFrontDoors() (err error) {
 			return err
 		}
 	}
+	if _, err := n.details(); err != nil {
+		return err
+	}
 	if err := n.openMapping(); err != nil {
 		return err
 	}
@@ -93,6 +97,7 @@ func (n *Node) openWeb() error {
 		Network: n.cfg.Network, Member: n.cfg.Member, Now: n.now, Speed: n.cfg.Speed, Version: Version(),
 		AdminToken: n.token, Live: n.live, Devices: n.devices, Gateways: n.gateways, Seen: n.seen, Broker: n.brokerStatus,
 		Snapshots: &api.Snapshots{Dir: n.snaps.dir, State: n.SnapshotState, Take: n.TakeSnapshot},
+		Details:   n.details,
 		Scrub:     n.scrubState, Certificate: n.certificateEnds,
 		Backups: &api.Backups{Make: n.Backup, List: n.Backups, Forget: n.ForgetBackup, State: n.backupState}, MQTT: n.MQTTAddr(), HTTP: n.URL(),
 		Doors: httpd.Handler(httpd.Config{Auth: n.devices.Authenticate, Submit: n.in, Enrol: n.enrol, Prove: prove, Log: n.cfg.Log,
@@ -117,6 +122,14 @@ func (n *Node) openWeb() error {
 	n.web = &http.Server{Handler: server.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
 	n.web.RegisterOnShutdown(server.Close)
 	return nil
+}
+
+// details reads what is known of the parties beyond the log.
+func (n *Node) details() (render.Details, error) {
+	if n.cfg.Parties == "" {
+		return nil, nil
+	}
+	return render.ReadDetails(n.cfg.Parties)
 }
 
 // enrol makes a device's key known to the ledger; the HTTP door calls it for a device that showed its token.

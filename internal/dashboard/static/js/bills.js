@@ -4,7 +4,7 @@ import { get } from './api.js';
 import { copyButton, fill, h, keyed, say } from './dom.js';
 import { count, decimal, money, period, periodDays, plural, price, quantity, shift, unitName, when, zoneName } from './format.js';
 import { every } from './live.js';
-import { takeHome } from './takehome.js';
+import { takeCopy, takeHome } from './takehome.js';
 import { lineName, qualityName } from './words.js';
 
 const pageSize = 100;
@@ -75,7 +75,7 @@ export function billPage(app, number) {
       const where = await placeOf(bill);
       const names = namesOf(parties);
       const name = (id, given) => given || names.get(id) || id;
-      fill(place, paper(bill, name(bill.seller, bill.seller_name), name(bill.buyer, bill.buyer_name)), checkCard(bill, where));
+      fill(place, paper(bill, name(bill.seller, bill.seller_name), name(bill.buyer, bill.buyer_name)), copyCard(bill), checkCard(bill, where));
     }, problem),
   };
 }
@@ -139,6 +139,12 @@ function totals(bill) {
   return h('table', { class: 'totals' }, h('caption', { class: 'sr' }, 'Sum'), h('tbody', null, row('Net', bill.net),
     (bill.tax ?? []).map((t) => row(`Tax ${decimal(shift(String(t.basis_points), -2).replace(/\.?0+$/, ''))} % on ${money(t.base, bill.currency)}`, t.amount)),
     row('Total', bill.total, 'grand')));
+}
+
+function copyCard(bill) {
+  return h('section', { class: 'card no-print', 'aria-labelledby': 'copy-h' }, h('h2', { id: 'copy-h' }, 'A copy to read, print or book'),
+    h('p', null, 'The same bill as a document, in the reader’s language. It proves nothing by itself: the statement below does.'),
+    takeCopy(bill.buyer, bill.number));
 }
 
 const command = 'lamppost verify --pin network.pin statement.json';

@@ -1,0 +1,178 @@
+package render
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/audit"
+	"github.com/lamppost/lamppost/tariff"
+)
+
+// Options are what a reader may choose.
+type Options struct {
+	Lang    string // BCP 47, such as "de-AT"; empty: the party's, or English
+	Invoice string // a number: only this one; empty: all
+	Details Details
+}
+
+// NewPage makes the view model of a statement, which was checked by whoever made or read it.
+func NewPage(st *audit.Statement, o Options) (*Page, error) {
+	b := builder{st: st, details: o.Details, deviceName: deviceNames(st.Evidence())}
+	txs := st.Evidence().Txs
+	for i := range txs {
+		if txs[i].Invoice != nil {
+			b.invoices = append(b.invoices, txs[i].Invoice)
+		}
+	}
+	p, err := b.page()
+	if err != nil {
+		return nil, err
+	}
+	p.Proof.Pinned = st.Evidence().Pinned
+	return p.only(o.Invoice)
+}
+
+// deviceNames returns what finds the name of a supply's device: the log has it where the device was enrolled.
+func deviceNames(e *audit.Evidence) func(*tariff.InvoiceSupply) string {
+	return func(s *tariff.InvoiceSupply) string {
+		for i := len(s.Edges) - 1; i >= 0; i-- {
+			if r := e.Report(s.Edges[i].Source); r != nil && r.Device != nil && r.Device.ID == s.Device {
+				return r.Device.Name
+			}
+		}
+		return ""
+	}
+}
+
+// only leaves one invoice on the page, if a number is given.
+func (p *Page) only(number string) (*Page, error) {
+	if number == "" {
+		return p, nil
+	}
+	i := slices.IndexFunc(p.Invoices, func(v Invoice) bool { return v.Number == number })
+	if i < 0 {
+		return nil, &InputError{fmt.Sprintf("the statement of %q has no invoice %q", p.Party.ID, number)}
+	}
+	one := *p
+	one.Invoices = p.Invoices[i : i+1]
+	return &one, nil
+}
+
+// A builder makes a page.
+type builder struct {
+	st         *audit.Statement // its words, and the names in it
+	invoices   []*audit.Invoice // as many and in the same order
+	details    Details
+	deviceName func(*tariff.InvoiceSupply) string
+}
+
+func (b *builder) page() (*Page, error) {
+	c := b.st.Checkpoint
+	p := &Page{Network: b.st.Network, Party: b.party(b.st.Party), Proof: Proof{Size: c.Size, Root: c.Root, Signers: c.Signers, Notes: b.st.Notes}}
+	for _, w := range c.Cosigned {
+		p.Proof.Witnesses = append(p.Proof.Witnesses, Witness{w.Witness, w.Log, w.Time})
+	}
+	for i, inv := range b.invoices {
+		v := b.invoice(inv, b.st.Invoices[i])
+		p.Invoices = append(p.Invoices, v)
+	}
+	for i := range p.Invoices {
+		if err := p.compare(i); err != nil {
+			return nil, fmt.Errorf("invoice %s: %w", p.Invoices[i].Number, err)
+		}
+	}
+	return p, nil
+}
+
+func (b *builder) party(n audit.Named) Party {
+	p := Party{ID: n.ID, Name: orElse(n.Name, n.ID), PartyDetails: b.details[n.ID]}
+	return p
+}
+
+func (b *builder) invoice(inv *audit.Invoice, words audit.BilledInvoice) Invoice {
+	v := Invoice{Number: inv.Number, Seller: b.party(words.Seller), Buyer: b.party(words.Buyer), Currency: inv.Currency, Zone: inv.Tariffs[0].Zone,
+		From: inv.From, To: inv.To, Issued: inv.Issued, Net: inv.Net, Taxes: inv.Tax, Total: inv.Total}
+	for i := range inv.Supplies {
+		b.supply(&v, &inv.Supplies[i])
+	}
+	return v
+}
+
+// supply puts a supply's lines where its reader looks for them.
+func (b *builder) supply(v *Invoice, s *tariff.InvoiceSupply) {
+	name := b.deviceName(s)
+	place := v.place(orElse(orElse(s.Place, name), s.Point))
+	if name == place.Name {
+		name = ""
+	}
+	device := place.device(name)
+	meter := &Meter{ID: string(s.Device), Register: s.Register, Unit: s.PerUnit, Agreement: s.Agreement, Point: s.Point,
+		Tariff: s.Tariff, Version: s.Version, Opening: reading(s, &s.Edges[0]), Closing: reading(s, &s.Edges[len(s.Edges)-1])}
+	device.Meters = append(device.Meters, meter)
+	for i := range s.Lines {
+		line := lineOf(s, &s.Lines[i])
+		line.Meter = meter
+		device.Lines = append(device.Lines, line)
+		place.Subtotal += line.Amount // the ledger added the same, and it fitted
+	}
+}
+
+func (v *Invoice) place(name string) *Place {
+	i := slices.IndexFunc(v.Places, func(p Place) bool { return p.Name == name })
+	if i < 0 {
+		i, v.Places = len(v.Places), append(v.Places, Place{Name: name})
+	}
+	return &v.Places[i]
+}
+
+func (p *Place) device(name string) *Device {
+	i := slices.IndexFunc(p.Devices, func(d Device) bool { return d.Name == name })
+	if i < 0 {
+		i, p.Devices = len(p.Devices), append(p.Devices, Device{Name: name})
+	}
+	return &p.Devices[i]
+}
+
+func reading(s *tariff.InvoiceSupply, e *tariff.Edge) Reading {
+	return Reading{e.Time, perUnit(s, e.Value), e.Estimated || e.Quality != lamppost.Measured}
+}
+
+func lineOf(s *tariff.InvoiceSupply, l *tariff.Line) Line {
+	line := Line{N: l.N, Band: l.Band, From: s.From, To: s.To, Unit: s.PerUnit, Price: l.Price, Amount: l.Amount, Tax: s.Tax, Estimated: l.Estimated}
+	switch l.Band {
+	case tariff.LineStanding:
+		line.Kind, line.Band, line.Unit, line.Quantity = LineStanding, "", unitDay, lamppost.Dec(int64(l.Days), 0)
+	case tariff.LineSeries:
+		line.Kind, line.Band, line.Quantity = LineSeries, "", perUnit(s, l.Quantity)
+	default:
+		line.Quantity = perUnit(s, l.Quantity)
+	}
+	return line
+}
+
+// perUnit takes register units to the unit of the price: 31200 Wh are 31.2 kWh. The result may have more digits than a
+// register can; it is only written.
+func perUnit(s *tariff.InvoiceSupply, q lamppost.Decimal) lamppost.Decimal {
+	q.Exponent -= int8(s.Scale)
+	return trimZeros(q)
+}
+
+func trimZeros(q lamppost.Decimal) lamppost.Decimal {
+	for q.Exponent < 0 && q.Mantissa%10 == 0 {
+		q.Mantissa /= 10
+		q.Exponent++
+	}
+	return q
+}
+
+// fixed writes an amount of money with the digits of its currency, and more where it has more.
+func fixed(m lamppost.Micro, code string) string {
+	digits, _ := tariff.Minor(code)
+	q := lamppost.Dec(int64(m), -6)
+	for q.Exponent < -int8(digits) && q.Mantissa%10 == 0 {
+		q.Mantissa /= 10
+		q.Exponent++
+	}
+	return q.String()
+}

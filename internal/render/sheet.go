@@ -1,0 +1,317 @@
+package render
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/tariff"
+)
+
+// A sheet is a page in words: what HTML and PDF show, in their order. Only here are numbers turned into text for people.
+type sheet struct {
+	Lang     string
+	Title    string
+	Issued   time.Time // of the last invoice: all that a file may say of when it was made
+	Cover    *grid     // of several invoices
+	Invoices []invoiceSheet
+	Proof    proofSheet
+	PageOf   string // with {page} and {pages}
+	l        *locale
+}
+
+// A grid is a table with a heading. Columns beyond the first Left ones hold numbers.
+type grid struct {
+	Title, Intro string
+	Head         []string
+	Left         int
+	Rows         [][]string
+}
+
+// A fact is a heading with what it says.
+type fact struct {
+	Name  string
+	Lines []string
+}
+
+type invoiceSheet struct {
+	Title     string
+	TotalName string
+	Total     string
+	Facts     []fact
+	Note      string // on estimates
+	Head      [4]string
+	Places    []placeSheet
+	Totals    []amountRow
+	Changes   *grid
+}
+
+type placeSheet struct {
+	Name     string
+	Devices  []deviceSheet
+	Subtotal amountRow
+}
+
+type deviceSheet struct {
+	Name   string
+	Meters []string
+	Rows   []row
+}
+
+type row struct{ Item, Mark, Quantity, Price, Amount string }
+
+type amountRow struct {
+	Name, Amount string
+	Grand        bool
+}
+
+type proofSheet struct {
+	Title  string
+	Text   []string
+	Facts  []fact
+	Notes  []string // in English
+	Meters grid
+}
+
+func newSheet(p *Page, l *locale) *sheet {
+	s := &sheet{Lang: l.tag.String(), l: l, Title: l.text("statement", "name", p.Party.Name), PageOf: l.text("page")}
+	for i := range p.Invoices {
+		v := &p.Invoices[i]
+		s.Invoices = append(s.Invoices, s.invoice(v))
+		s.Issued = later(s.Issued, local(v.Zone, v.Issued))
+	}
+	if len(p.Invoices) == 1 {
+		s.Title = s.Invoices[0].Title
+	} else {
+		s.Cover = s.cover(p)
+	}
+	s.Proof = s.proof(p)
+	return s
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+func (s *sheet) cover(p *Page) *grid {
+	l := s.l
+	g := &grid{Title: s.Title, Intro: l.count("cover", len(p.Invoices)), Left: 4,
+		Head: []string{l.text("number"), l.text("seller"), l.text("buyer"), l.text("period.name"), l.text("total")}}
+	for i := range p.Invoices {
+		v := &p.Invoices[i]
+		g.Rows = append(g.Rows, []string{v.Number, v.Seller.Name, v.Buyer.Name, l.period(v.Zone, v.From, v.To), s.money(v, v.Total)})
+	}
+	return g
+}
+
+// money writes an amount of an invoice.
+func (s *sheet) money(v *Invoice, m lamppost.Micro) string {
+	return s.l.money(fixed(m, v.Currency), v.Currency)
+}
+
+func (s *sheet) invoice(v *Invoice) invoiceSheet {
+	l := s.l
+	title := "invoice"
+	if v.Kind == KindCreditNote {
+		title = "credit_note"
+	}
+	out := invoiceSheet{Title: l.text(title, "number", v.Number), TotalName: l.text("total"), Total: s.money(v, v.Total), Facts: s.facts(v),
+		Head: [4]string{l.text("item"), l.text("quantity"), l.text("price"), l.text("amount")}}
+	estimated := false
+	for i := range v.Places {
+		out.Places = append(out.Places, s.place(v, &v.Places[i]))
+	}
+	v.each(func(_ *Place, _ *Device, line *Line) { estimated = estimated || line.Estimated })
+	if estimated {
+		out.Note = l.text("estimated.note")
+	}
+	out.Totals = append(out.Totals, amountRow{Name: l.text("net"), Amount: s.money(v, v.Net)})
+	for _, x := range v.Taxes {
+		out.Totals = append(out.Totals, amountRow{Name: s.tax(v, x), Amount: s.money(v, x.Amount)})
+	}
+	out.Totals = append(out.Totals, amountRow{l.text("total"), s.money(v, v.Total), true})
+	if v.Changes != nil {
+		out.Changes = s.changes(v)
+	}
+	return out
+}
+
+func (s *sheet) tax(v *Invoice, x tariff.TaxSum) string {
+	return s.l.text("tax."+x.Category, "rate", s.l.percent(x.BasisPoints), "base", s.money(v, x.Base))
+}
+
+func (s *sheet) facts(v *Invoice) []fact {
+	l := s.l
+	facts := []fact{{l.text("seller"), s.party(&v.Seller)}, {l.text("buyer"), s.party(&v.Buyer)},
+		{l.text("period.name"), []string{l.period(v.Zone, v.From, v.To)}},
+		{l.text("issued"), []string{l.date(v.Zone, v.Issued)}}}
+	if days := v.Seller.DueDays; days > 0 {
+		facts = append(facts, fact{l.text("due"), []string{l.date(v.Zone, v.due())}})
+	}
+	if v.Seller.IBAN != "" {
+		facts = append(facts, fact{l.text("pay_to"), []string{strings.TrimSpace("IBAN " + v.Seller.IBAN), l.text("reference", "number", v.Number)}})
+	}
+	return append(facts, fact{l.text("clock"), []string{v.Zone.Name}})
+}
+
+// due is noon of the day on which an invoice is to be paid, if its seller says so.
+func (v *Invoice) due() lamppost.TimeMS {
+	t := local(v.Zone, v.Issued)
+	return lamppost.TimeMS(time.Date(t.Year(), t.Month(), t.Day()+v.Seller.DueDays, 12, 0, 0, 0, t.Location()).UnixMilli())
+}
+
+func (s *sheet) party(p *Party) []string {
+	lines := append([]string{p.Name}, p.lines()...)
+	for _, x := range [][2]string{{"vat", p.VAT}, {"tax_number", p.TaxNumber}} {
+		if x[1] != "" {
+			lines = append(lines, s.l.text(x[0], "id", x[1]))
+		}
+	}
+	for _, x := range []string{p.Email, p.Phone} {
+		if x != "" {
+			lines = append(lines, x)
+		}
+	}
+	return lines
+}
+
+func (s *sheet) place(v *Invoice, p *Place) placeSheet {
+	out := placeSheet{Name: p.Name, Subtotal: amountRow{Name: s.l.text("subtotal", "place", p.Name), Amount: s.money(v, p.Subtotal)}}
+	for i := range p.Devices {
+		d := &p.Devices[i]
+		sheet := deviceSheet{Name: d.Name}
+		for _, m := range d.Meters {
+			sheet.Meters = append(sheet.Meters, s.meter(v, m))
+		}
+		for j := range d.Lines {
+			sheet.Rows = append(sheet.Rows, s.row(v, d, &d.Lines[j]))
+		}
+		out.Devices = append(out.Devices, sheet)
+	}
+	return out
+}
+
+func (s *sheet) meter(v *Invoice, m *Meter) string {
+	at := func(r Reading) string {
+		text := s.l.text("reading", "value", s.quantity(r.Value, m.Unit), "time", s.l.moment(v.Zone, r.At))
+		if r.Estimated {
+			text += " (" + s.l.text("estimated") + ")"
+		}
+		return text
+	}
+	return s.l.text("meter", "opening", at(m.Opening), "closing", at(m.Closing))
+}
+
+// quantity writes a quantity with its unit.
+func (s *sheet) quantity(q lamppost.Decimal, unit string) string {
+	if unit == unitDay && q.Exponent == 0 {
+		return s.l.count("days", int(q.Mantissa))
+	}
+	return s.l.decimal(q.String()) + " " + s.unit(unit)
+}
+
+// unit writes a unit as a price is per it.
+func (s *sheet) unit(name string) string {
+	switch sign := unitSign(name); {
+	case name == unitDay:
+		return s.l.text("day")
+	case sign == unitCount:
+		return s.l.text("piece")
+	default:
+		return sign
+	}
+}
+
+func (s *sheet) row(v *Invoice, d *Device, line *Line) row {
+	l := s.l
+	r := row{Item: s.item(line.Kind, line.Band), Quantity: s.quantity(line.Quantity, line.Unit), Amount: s.money(v, line.Amount), Price: l.text("price.changing")}
+	if line.Kind != LineSeries {
+		r.Price = l.text("price.per", "price", s.money(v, line.Price), "unit", s.unit(line.Unit))
+	}
+	if len(d.Meters) > 1 { // under several terms or meters a line says when it holds
+		r.Item = l.text("item.period", "item", r.Item, "period", l.period(v.Zone, line.From, line.To))
+	}
+	if line.Estimated {
+		r.Mark = l.text("estimated")
+	}
+	return r
+}
+
+// item names a line. A band has the name that its seller gave it.
+func (s *sheet) item(k LineKind, band string) string {
+	switch k {
+	case LineStanding:
+		return s.l.text("standing")
+	case LineSeries:
+		return s.l.text("series")
+	}
+	return band
+}
+
+func (s *sheet) changes(v *Invoice) *grid {
+	l, c := s.l, v.Changes
+	g := &grid{Title: l.text("changes"), Intro: l.text("changes.intro", "number", c.Before, "period", l.period(v.Zone, c.From, c.To)), Left: 2,
+		Head: []string{l.text("place"), l.text("item"), l.text("changes.before"), l.text("changes.now"), l.text("changes.more"), l.text("changes.amount")}}
+	for _, r := range c.Rows {
+		g.Rows = append(g.Rows, []string{r.Place, s.item(r.Kind, r.Band), s.quantity(r.Before.Quantity, r.Unit), s.quantity(r.Now.Quantity, r.Unit),
+			signed(s.quantity(r.More.Quantity, r.Unit)), signed(s.money(v, r.More.Amount))})
+	}
+	g.Rows = append(g.Rows, []string{l.text("net"), "", s.money(v, c.Net), s.money(v, v.Net), "", signed(s.money(v, v.Net-c.Net))})
+	return g
+}
+
+// signed puts a plus before what is more.
+func signed(text string) string {
+	if strings.HasPrefix(text, "−") || !strings.ContainsAny(text, "123456789") {
+		return text
+	}
+	return "+" + text
+}
+
+const verifyCommand = "lamppost verify --pin network.pin statement.json"
+
+func (s *sheet) proof(p *Page) proofSheet {
+	l := s.l
+	out := proofSheet{Title: l.text("proof"), Text: []string{l.text("proof.copy"), l.text("proof.how", "command", verifyCommand)}, Notes: p.Proof.Notes}
+	if !p.Proof.Pinned {
+		out.Text = append(out.Text, l.text("proof.unpinned"))
+	}
+	out.Facts = []fact{{l.text("proof.network"), []string{p.Network}},
+		{l.text("proof.checkpoint"), []string{l.text("proof.entries", "n", l.decimal(fmt.Sprint(p.Proof.Size))), p.Proof.Root}},
+		{l.text("proof.signers"), p.Proof.Signers}}
+	var witnesses []string
+	for _, w := range p.Proof.Witnesses {
+		witnesses = append(witnesses, l.text("proof.witnessed", "witness", w.Name, "log", w.Log, "time", w.Time))
+	}
+	if len(witnesses) == 0 {
+		witnesses = []string{l.text("proof.unwitnessed")}
+	}
+	out.Facts = append(out.Facts, fact{l.text("proof.witnesses"), witnesses})
+	out.Meters = s.meters(p)
+	return out
+}
+
+// meters lists what each line rests on, by the names that the network has for it.
+func (s *sheet) meters(p *Page) grid {
+	l := s.l
+	g := grid{Title: l.text("proof.lines"), Left: 7, Head: []string{l.text("number"), l.text("proof.line"), l.text("proof.device"), l.text("proof.register"),
+		l.text("proof.point"), l.text("proof.agreement"), l.text("proof.tariff")}}
+	for i := range p.Invoices {
+		v := &p.Invoices[i]
+		var last *Meter
+		first := uint32(0)
+		v.each(func(_ *Place, _ *Device, line *Line) {
+			if m := line.Meter; m != last {
+				last, first = m, line.N
+				g.Rows = append(g.Rows, []string{v.Number, fmt.Sprint(first), m.ID, m.Register, m.Point, m.Agreement, fmt.Sprintf("%s/%d", m.Tariff, m.Version)})
+				return
+			}
+			g.Rows[len(g.Rows)-1][1] = fmt.Sprintf("%d–%d", first, line.N)
+		}) // a meter's lines follow each other
+	}
+	return g
+}
