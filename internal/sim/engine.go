@@ -89,12 +89,26 @@ func openEngine(w *world, m *member, app watched) (e *engine, err error) {
 	}
 	e.past = map[lamppost.Height]lamppost.Hash{e.last.Height: e.last.Root}
 	e.applied = max(min(at, e.log.last()), e.log.base.Index)
-	e.commit = e.applied
+	e.commit = max(e.applied, e.decidedBefore())
 	for i := e.log.base.Index + 1; i <= e.applied; i++ {
 		e.take(e.log.at(i).Seat)
 	}
 	e.rest()
 	return e, nil
+}
+
+// decidedBefore is the block before the last in the log. Under comet that one was decided, or the last would not have been proposed.
+func (e *engine) decidedBefore() (before uint64) {
+	if !e.w.accepts() {
+		return 0
+	}
+	last := uint64(0)
+	for i := e.log.base.Index + 1; i <= e.log.last(); i++ {
+		if len(e.log.at(i).Txs) > 0 {
+			before, last = last, i
+		}
+	}
+	return before
 }
 
 func (e *engine) take(s *seat) {

@@ -26,6 +26,7 @@ var regressions = []struct {
 	{"a block was durable and the write that made it so had failed", sim.Options{Seed: 1, Steps: 600}},
 	{"a store that began anew published an empty log", sim.Options{Seed: 171, Members: 4, Engine: lamppost.Comet, Steps: 150}},
 	{"a failed write was thought to have replaced what rotted", sim.Options{Seed: 109, Members: 4, Engine: lamppost.Comet, Steps: 150}},
+	{"a leader that began with an empty store did not know what was decided", sim.Options{Seed: 6965, Members: 4, Engine: lamppost.Comet, Steps: 150}},
 	{"a member with a new log was asked about a block it had applied", sim.Options{Seed: 175, Members: 4, Engine: lamppost.Comet, Steps: 150}},
 }
 
