@@ -230,7 +230,7 @@ func (d *district) status() map[string]any {
 	}
 	s := map[string]any{
 		"network": network, "member": member, "now_ms": d.now, "speed": 1, "version": "0.1.0",
-		"members": d.others(), "certificate_ends_ms": ends,
+		"members": d.others(), "certificate_ends_ms": ends, "evidence": []any{},
 		"engine": engine,
 		"broker": d.broker,
 		"copies": d.copies(),

@@ -173,6 +173,9 @@ func (h *hand) run(ctx context.Context) (arrived bool) {
 			return false
 		case <-tick.C:
 			h.look()
+			if at := h.wanted.Load(); at > 0 {
+				h.machine.takeNow(at) // no block may follow it for long
+			}
 			if h.given != nil && time.Since(h.given.used) > handKept {
 				h.drop()
 			}
