@@ -27,7 +27,7 @@ func TestCluster(t *testing.T) {
 	consensustest.Cluster(t, consensustest.Network{
 		Open: func(t testing.TB, s consensustest.Seat) consensus.Engine {
 			e, err := comet.New(comet.Config{Member: s.Member, Dir: s.Dir, Key: s.Key, Listen: s.Listen, Network: "net", Founders: s.Founders, Address: s.Address,
-				Founded: founded, Now: s.Now, ProposeTimeout: 500 * time.Millisecond, VoteTimeout: 100 * time.Millisecond, Keep: time.Second, Log: quiet(t)}, s.App, s.View)
+				Founded: founded, Now: s.Now, ProposeTimeout: 500 * time.Millisecond, VoteTimeout: 100 * time.Millisecond, Keep: 3 * time.Second, Log: quiet(t)}, s.App, s.View)
 			if err != nil {
 				t.Fatal(err)
 			}
