@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -22,6 +23,11 @@ import (
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		os.Exit(cli.Main(os.Args[1:]))
+	}
+	if filepath.Base(os.Args[0]) != "lamppost" { // not a script's program
+		if code, done := runAlone(); done {
+			os.Exit(code)
+		}
 	}
 	testscript.Main(m, map[string]func(){"lamppost": func() {
 		code := cli.Main(os.Args[1:])
