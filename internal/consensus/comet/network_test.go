@@ -416,3 +416,24 @@ func TestSameBytesAgain(t *testing.T) {
 		t.Errorf("6 attempts were ordered at the heights %v", heights)
 	}
 }
+
+// Told to end while comet replays to an App that lacks blocks, Run ends without an error.
+func TestEndWhileReplaying(t *testing.T) {
+	t.Parallel()
+	s := seats(t, 1)[0]
+	s.start()
+	for i := range 5 {
+		s.must(fmt.Sprint("tx ", i))
+	}
+	s.stop()
+	s.app = newApp() // it was emptied
+	engine, err := comet.New(s.cfg, s.app, s.app)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := engine.Run(ctx); err != nil {
+		t.Errorf("Run = %v", err)
+	}
+}
