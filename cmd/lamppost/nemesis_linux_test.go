@@ -309,11 +309,11 @@ func (x *nemesis) plan(whole time.Duration) (all []*fault) {
 	}
 }
 
-// rage does what was planned. A fault lasts as long as it should, also if it begins late.
+// rage does what was planned. A fault lasts as long as it should, also if it begins late: while every member has one, none begins.
 func (x *nemesis) rage(plan []*fault) {
 	for len(plan)+len(x.active) > 0 {
 		first := func(a, b *fault) int { return cmp.Compare(a.ends, b.ends) }
-		if len(x.active) > 0 && (len(plan) == 0 || slices.MinFunc(x.active, first).ends <= plan[0].at) {
+		if len(x.active) > 0 && (len(plan) == 0 || slices.MinFunc(x.active, first).ends <= plan[0].at || x.full()) {
 			f := slices.MinFunc(x.active, first)
 			x.wait(f.ends)
 			x.end(f)
@@ -374,6 +374,16 @@ func (x *nemesis) victim(f *fault) int {
 		i = (i + 1) % len(x.members)
 	}
 	return i
+}
+
+// full reports whether every member suffers.
+func (x *nemesis) full() bool {
+	for i := range x.members {
+		if !x.suffers(i) {
+			return false
+		}
+	}
+	return true
 }
 
 func (x *nemesis) suffers(member int) bool {
