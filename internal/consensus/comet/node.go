@@ -144,6 +144,9 @@ func (n *node) replay(ctx context.Context, d stores) (state sm.State, err error)
 	h.SetLogger(n.log.With("module", "consensus"))
 	h.SetEventBus(n.bus)
 	if err := h.HandshakeWithContext(ctx, n.apps); err != nil {
+		if ctx.Err() != nil { // which comet does not wrap
+			return state, ctx.Err()
+		}
 		return state, fmt.Errorf("comet: bringing the ledger to the last block: %w", err)
 	}
 	return d.states.Load()
