@@ -73,7 +73,7 @@ func TestOneFault(t *testing.T) {
 		faults  []one
 	}{
 		{"raft", 3, []one{{"kill", 0, 3 * time.Second}, {"isolated leader", 0, 3 * time.Second}, {"clock", 2 * time.Hour, 3 * time.Second}, {"unreachable", 0, waits}, {"stop", 0, waits}}},
-		{"comet", 4, []one{{"kill", 0, waits}, {"clock", -10 * time.Minute, waits}}},
+		{"comet", 4, []one{{"kill", 0, 3 * time.Second}, {"clock", -10 * time.Minute, waits}}},
 	} {
 		t.Run(c.engine, func(t *testing.T) {
 			t.Parallel()
