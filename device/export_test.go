@@ -29,6 +29,7 @@ const (
 	ReserveAhead    = reserveAhead
 	CompactBytes    = compactBytes
 	MaxRefusedBytes = maxRefusedBytes
+	BlockedAtMost   = blockedAtMost
 )
 
 // Doubting makes a configuration one of a network of three members, any one of which may lie. Its proofs are what read says.
@@ -47,4 +48,4 @@ func Doubting(cfg Config, read func(raw []byte) (map[lamppost.Seq]lamppost.Repor
 }
 
 // MaxUnproven is how many reports may wait for a proof at once.
-const MaxUnproven = lamppost.RecentIDs - patience
+const MaxUnproven = maxWindow - patience

@@ -14,7 +14,7 @@ const (
 
 	// DefaultWindow is how many reports are under way at once, DefaultMaxReports and DefaultMaxBytes how many may wait.
 	// A waiting report costs 56 bytes of memory; its bytes stay on disk.
-	DefaultWindow     = 16
+	DefaultWindow     = maxWindow - patience
 	DefaultMaxReports = 1 << 17
 	DefaultMaxBytes   = 64 << 20
 
@@ -32,12 +32,13 @@ const (
 	proveBytes   = 256 << 10        // of the reports that one proof is asked for
 	maxProof     = 1 << 20          // bytes of one
 
-	maxWindow       = lamppost.RecentIDs // see run.limit
-	patience        = 4                  // failures of a report of its own until later ones stop waiting for it
-	compactBytes    = 256 << 10          // a queue file below this size is never rewritten
-	compactEdges    = 64 << 10           // likewise the file of a billing register
-	maxRecordBytes  = 24 << 10           // of any record in a journal
-	maxRefusedBytes = 1 << 20            // of the record of refused reports; the one before it is kept too
-	maxReplyBytes   = 64 << 10           // of a server's reply
-	maxSignedEdges  = 1024               // edges remembered as billed: ten days of quarter hours
+	maxWindow       = lamppost.RecentIDs / 2 // see run.limit
+	patience        = 4                      // failures of a report of its own, and
+	blockedAtMost   = 5 * time.Minute        // time since the first of them, until later ones stop waiting for it
+	compactBytes    = 256 << 10              // a queue file below this size is never rewritten
+	compactEdges    = 64 << 10               // likewise the file of a billing register
+	maxRecordBytes  = 24 << 10               // of any record in a journal
+	maxRefusedBytes = 1 << 20                // of the record of refused reports; the one before it is kept too
+	maxReplyBytes   = 64 << 10               // of a server's reply
+	maxSignedEdges  = 1024                   // edges remembered as billed: ten days of quarter hours
 )

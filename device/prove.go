@@ -126,7 +126,8 @@ func (r *run) disputed(res result) bool {
 	}
 	if i, found := r.d.queue.find(res.seq); len(by) < need && found {
 		e := &r.d.queue.entries[i]
-		e.state, e.tries = waiting, min(e.tries+1, 32)
+		e.state = waiting
+		r.blame(e)
 		e.notBefore = r.now() + r.link.backoff(int(e.tries))
 		r.d.cfg.Log.Info("a member refuses a report; asking another", "n", res.seq.N, "server", res.ack.Server, "code", res.ack.Code, "text", res.ack.Text)
 		r.elsewhere(res.ack.Server)

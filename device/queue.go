@@ -31,6 +31,7 @@ type entry struct {
 	state     state
 	tries     uint8
 	notBefore time.Duration // since Run began; see link
+	blamed    time.Duration // likewise, when it first failed for its own sake, where tries > 0
 }
 
 type state uint8

@@ -144,7 +144,7 @@ func (r *run) start(ctx context.Context) (pause time.Duration, err error) {
 			break
 		}
 		e := &d.queue.entries[i]
-		if e.seq.Epoch == limit.Epoch && e.seq.N >= limit.N {
+		if compareSeq(e.seq, limit) >= 0 {
 			break
 		}
 		if e.state != waiting {
@@ -166,21 +166,25 @@ func (r *run) start(ctx context.Context) (pause time.Duration, err error) {
 	return pause, nil
 }
 
-// limit returns the first number that must wait until the oldest unacknowledged report is through. That one may be
-// committed already, its acknowledgement lost; sent again it is recognised only while fewer than lamppost.RecentIDs
-// numbers came after it. But a report that fails again and again for its own sake shall not hold up the others: each time
-// it fails with nothing else under way, one more number is sent to find out whether the link is to blame, and one that
-// is found guilty patience times is no longer waited for. The caller holds d.mu.
+// limit returns the first number that must wait until the oldest unacknowledged report is through. Any that was sent may be
+// committed already, its answer lost; sent again it is recognised only while fewer than lamppost.RecentIDs others were committed after
+// it, in whatever order. Those may be the maxWindow-1 numbers below it, which need not have been through when it was sent, and as many
+// above it: 30. A later epoch waits for an earlier one, which it ends.
+//
+// But a report that fails again and again for its own sake shall not hold up the others for ever: each time it fails with nothing else
+// under way, one more number is sent to find out whether the link is to blame, and one that is found guilty patience times, for
+// blockedAtMost, is no longer waited for. That is long, because its answers may have been lost by chance or by members in
+// trouble, and if one of those was of a commit, it will be refused. The caller holds d.mu.
 func (r *run) limit() lamppost.Seq {
 	for i := range r.d.queue.entries {
 		e := &r.d.queue.entries[i]
-		if e.state == over || e.tries >= patience {
+		if e.state == over || e.tries >= patience && r.now()-e.blamed >= blockedAtMost {
 			continue
 		}
 		if r.oldest != e.seq {
 			r.oldest, r.probes, r.suspect = e.seq, 0, false
 		}
-		return lamppost.Seq{Epoch: e.seq.Epoch, N: e.seq.N + lamppost.RecentIDs - patience + r.probes}
+		return lamppost.Seq{Epoch: e.seq.Epoch, N: e.seq.N + maxWindow - patience + r.probes}
 	}
 	return lamppost.Seq{Epoch: math.MaxUint32}
 }
@@ -250,10 +254,17 @@ func (r *run) settle(res result) error {
 func (r *run) succeeded(res result) {
 	r.link.succeeded()
 	if i, found := r.d.queue.find(r.oldest); r.suspect && found && res.seq != r.oldest {
-		e := &r.d.queue.entries[i]
-		e.tries = min(e.tries+1, 32)
+		r.blame(&r.d.queue.entries[i])
 		r.suspect = false
 	}
+}
+
+// blame notes that a report failed for its own sake. The caller holds d.mu.
+func (r *run) blame(e *entry) {
+	if e.tries == 0 {
+		e.blamed = r.now()
+	}
+	e.tries = min(e.tries+1, 32)
 }
 
 // failed puts the report back into the queue. The caller holds d.mu.
@@ -282,7 +293,7 @@ func (r *run) failed(res result) {
 		}
 		return
 	}
-	e.tries = min(e.tries+1, 32)
+	r.blame(e)
 	if res.seq == r.oldest {
 		r.suspect = false // and convicted
 	}
@@ -303,12 +314,14 @@ func (d *Device) delivered(seq lamppost.Seq, height lamppost.Height, again bool)
 	return d.finish(seq)
 }
 
-// resend forgets what members acknowledged to a Run before this one and nobody proved.
+// resend forgets what members acknowledged to a Run before this one and nobody proved, and what failed when, by that one's clock.
 func (d *Device) resend() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for i := range d.queue.entries {
-		if e := &d.queue.entries[i]; e.state == unproven {
+		e := &d.queue.entries[i]
+		e.tries, e.notBefore = 0, 0
+		if e.state == unproven {
 			e.state = waiting
 		}
 	}

@@ -44,6 +44,7 @@ const (
 	DefaultAckTimeout = 20 * time.Second // far above what a network takes that can commit; device.DefaultSendTimeout where there is one server
 
 	connectTimeout = 20 * time.Second // for address, TLS, CONNECT and SUBSCRIBE together
+	firstTimeout   = 2 * time.Second  // likewise, while there are other servers that have not been tried; doubles whenever all have been
 	ackTimeout     = 2 * time.Minute  // above device.DefaultSendTimeout, which normally decides
 	maxKeepAlive   = 18 * time.Hour   // what 16 bits of seconds hold
 )
@@ -312,7 +313,7 @@ func (s *Sender) stayConnected(ctx context.Context) {
 	for failures := 0; ctx.Err() == nil; failures++ {
 		host := s.hosts[at]
 		at = (at + 1) % len(s.hosts)
-		c, err := s.connect(ctx, host)
+		c, err := s.connect(ctx, host, s.timeout(failures))
 		if err == nil {
 			failures = 0
 			s.cfg.Log.Info("connected", "device", s.cfg.Device, "server", host)
@@ -343,6 +344,15 @@ func (s *Sender) become(c *connection, why error) {
 	s.live, s.last = c, why
 }
 
+// timeout returns how long an attempt to connect may take after so many failures. A server that stands still takes a connection and never
+// answers, so with others to go to one does not wait for it; but a slow link shall not keep a device away from all.
+func (s *Sender) timeout(failures int) time.Duration {
+	if len(s.hosts) == 1 {
+		return connectTimeout
+	}
+	return min(firstTimeout<<min(failures/len(s.hosts), 8), connectTimeout)
+}
+
 // backoff returns the pause after one failure more than the given: doubling, with the upper half left to chance.
 func (s *Sender) backoff(failures int) time.Duration {
 	pause := s.cfg.MaxBackoff
@@ -362,8 +372,8 @@ func pause(ctx context.Context, d time.Duration) {
 }
 
 // connect makes one connection, subscriptions included.
-func (s *Sender) connect(ctx context.Context, host string) (*connection, error) {
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+func (s *Sender) connect(ctx context.Context, host string, timeout time.Duration) (*connection, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	conn, err := s.dial(ctx, host)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http/httptest"
 	"strconv"
@@ -343,6 +344,30 @@ func TestSilentMember(t *testing.T) {
 		t.Errorf("at %q, want %q", got, first)
 	}
 }
+
+// TestStandingServer: a device does not wait long for a server that stands still, whose kernel takes its connection, while there is
+// another one.
+func TestStandingServer(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	n := startNode(t, 100, "127.0.0.1:0", nil)
+	s := openSender(t, devicemqtt.Config{URL: "mqtt://" + l.Addr().String() + ",mqtt://" + n.address, Rand: rand.New(first{})})
+	go func() { (<-n.reports).answer(0, "ok") }()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if ack, err := s.Send(ctx, []byte("x")); err != nil || ack.Server != n.address {
+		t.Errorf("got %+v, %v, want an answer of %q", ack, err, n.address)
+	}
+}
+
+// first draws the lowest of everything.
+type first struct{}
+
+func (first) Uint64() uint64 { return 0 }
 
 // TestDesired: what the network desires and refuses reaches the callbacks, also after a new connection.
 func TestDesired(t *testing.T) {

@@ -11,9 +11,9 @@ import (
 	"github.com/lamppost/lamppost/sig"
 )
 
-// window is how far a device's numbers may run ahead of its oldest unacknowledged report: below lamppost.RecentIDs, so
-// that the ledger can always tell a resend.
-const window = 24
+// window is how far a device's numbers may run ahead of its oldest unacknowledged report: so many below a report and as many above it
+// may be committed after it, together fewer than lamppost.RecentIDs, so that the ledger can always tell a resend.
+const window = 15
 
 // patient is how often a device sends a report to one member before it turns to the next.
 const patient = 4

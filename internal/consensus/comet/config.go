@@ -41,6 +41,8 @@ const (
 	proposeTimeout = time.Second
 	voteTimeout    = 250 * time.Millisecond
 	keep           = 12 * time.Hour
+
+	syncAfter = 15 * time.Second // away for so long, a member asks for all blocks that it lacks before it takes part
 )
 
 func (c *Config) complete() error {

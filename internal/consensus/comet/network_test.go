@@ -253,49 +253,68 @@ func (s *seat) moved(id lamppost.MemberID, address string) {
 	}
 }
 
-// A member that was away while the others ordered many blocks gets them from the others' stores, and the same root.
+// A member that was away while the others ordered many blocks gets them from the others' stores, and the same root. If it was away for a
+// moment it is a validator meanwhile.
 func TestCatchUp(t *testing.T) {
 	t.Parallel()
-	all := seats(t, 4)
+	for name, later := range absences {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			all, last := missing(t, 40, later)
+			away := all[3]
+			away.start()
+			away.app.until(t, "catching up", away.app.at(2))
+			if role := away.engine.Status().Role; later < 0 && role != "validator" {
+				t.Errorf("with the first of the blocks it is %q", role)
+			}
+			away.app.until(t, "catching up", away.app.at(last.Height))
+			all[0].must("after")
+			away.must("after")
+			sameBlocks(t, all)
+		})
+	}
+}
+
+// absences are how much later it is by the clock of a member that comes back, so that it thinks that it was away for long, or for a moment,
+// however long this machine takes.
+var absences = map[string]time.Duration{"a moment": -10 * time.Minute, "long": time.Hour}
+
+// missing makes four seats, the last of which stopped before so many blocks.
+func missing(t *testing.T, blocks int, later time.Duration) (all []*seat, last consensus.Decision) {
+	all = seats(t, 4)
 	for _, s := range all {
 		s.start()
 	}
-	all[0].must("first")
-	all[3].stop()
-	var last consensus.Decision
-	for i := range 40 {
+	first := all[0].must("first")
+	away := all[3]
+	away.app.until(t, "first block", away.app.at(first.Height))
+	away.stop()
+	now := away.cfg.Now
+	away.cfg.Now = func() lamppost.TimeMS { return now() + lamppost.TimeMS(later.Milliseconds()) }
+	for i := range blocks {
 		last = all[i%3].must(fmt.Sprint("meanwhile ", i))
 	}
-	all[3].start()
-	all[3].app.until(t, "catching up", all[3].app.at(last.Height))
-	all[0].must("after")
-	all[3].must("after")
-	sameBlocks(t, all)
+	return all, last
 }
 
 // An error of the App while its member catches up ends Run with it, not the process; opened again, the member goes on.
 func TestErrorInCatchUp(t *testing.T) {
 	t.Parallel()
-	all := seats(t, 4)
-	for _, s := range all {
-		s.start()
+	for name, later := range absences {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			all, last := missing(t, 10, later)
+			away, broken := all[3], errors.New("the disk is broken")
+			away.app.fails = broken
+			away.start()
+			if err := away.end(); !errors.Is(err, broken) {
+				t.Fatalf("Run = %v, want the App's error", err)
+			}
+			away.app.fails = nil
+			away.start()
+			away.app.until(t, "catching up", away.app.at(last.Height))
+		})
 	}
-	all[0].must("first")
-	away := all[3]
-	away.stop()
-	var last consensus.Decision
-	for i := range 10 {
-		last = all[i%3].must(fmt.Sprint("meanwhile ", i))
-	}
-	broken := errors.New("the disk is broken")
-	away.app.fails = broken
-	away.start()
-	if err := away.end(); !errors.Is(err, broken) {
-		t.Fatalf("Run = %v, want the App's error", err)
-	}
-	away.app.fails = nil
-	away.start()
-	away.app.until(t, "catching up", away.app.at(last.Height))
 }
 
 // Two of four order nothing; proposals wait, Status tells how long, and a third member brings the answer.

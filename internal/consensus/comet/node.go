@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"time"
 
 	dbm "github.com/cometbft/cometbft-db"
 	"github.com/cometbft/cometbft/blocksync"
@@ -23,6 +24,7 @@ import (
 	"github.com/cometbft/cometbft/types"
 	"github.com/cometbft/cometbft/version"
 
+	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/consensus"
 )
 
@@ -142,6 +144,9 @@ func (n *node) replay(ctx context.Context, d stores) (state sm.State, err error)
 	h.SetLogger(n.log.With("module", "consensus"))
 	h.SetEventBus(n.bus)
 	if err := h.HandshakeWithContext(ctx, n.apps); err != nil {
+		if ctx.Err() != nil { // which comet does not wrap
+			return state, ctx.Err()
+		}
 		return state, fmt.Errorf("comet: bringing the ledger to the last block: %w", err)
 	}
 	return d.states.Load()
@@ -169,18 +174,27 @@ func (n *node) join(key *signer, d stores, state sm.State) error {
 	if d.blocks.Height() == 0 {
 		begun = state.LastBlockHeight
 	}
-	sync := blocksync.NewReactorWithAddr(state.Copy(), exec, d.blocks, !alone, key.Key.Address, blocksync.NopMetrics(), begun)
+	behind := !alone && n.behind(state, begun)
+	sync := blocksync.NewReactorWithAddr(state.Copy(), exec, d.blocks, behind, key.Key.Address, blocksync.NopMetrics(), begun)
 	sync.SetLogger(log("blocksync"))
 
 	n.machine = cs.NewState(n.settings.Consensus, state.Copy(), exec, d.blocks, n.pool, faults)
 	n.machine.SetLogger(log("consensus"))
 	n.machine.SetPrivValidator(key)
-	n.consensus = cs.NewReactor(n.machine, !alone)
+	n.consensus = cs.NewReactor(n.machine, behind)
 	n.consensus.SetLogger(log("consensus"))
 	n.consensus.SetEventBus(n.bus)
 
 	return n.network(&p2p.NodeKey{PrivKey: key.Key.PrivKey}, state, map[string]p2p.Reactor{
 		"MEMPOOL": gossip, "BLOCKSYNC": sync, "CONSENSUS": n.consensus, "EVIDENCE": accuse, "HANDOVER": n.hand})
+}
+
+// behind reports whether this member first asks the others for the blocks that it lacks, and votes only then, which takes seconds. Where
+// it was away for a moment it takes part at once, and is told the blocks as any member is that missed some: so a member that starts anew
+// is missed no longer than it must be, by others that may need its vote.
+func (n *node) behind(state sm.State, begun int64) bool {
+	away := time.Duration(n.cfg.Now()-lamppost.TimeMS(state.LastBlockTime.UnixMilli())) * time.Millisecond
+	return begun != 0 || away > syncAfter
 }
 
 // network joins the reactors to the other members' and to nobody else's: there is no exchange of addresses, and who has
