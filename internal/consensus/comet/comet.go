@@ -16,7 +16,6 @@ import (
 	"io/fs"
 	"os"
 	"runtime/debug"
-	"strings"
 	"sync"
 	"time"
 
@@ -96,8 +95,8 @@ func (e *Engine) runOnce(ctx context.Context) error {
 	if failure := e.why(); failure != nil {
 		return failure
 	}
-	if ctx.Err() != nil && err != nil && (errors.Is(err, errArrived) || strings.HasSuffix(err.Error(), ctx.Err().Error())) {
-		return nil // it is taken over at the next start, or it ended while comet replayed, which wraps the reason in words
+	if ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, errArrived)) {
+		return nil // it ended while comet replayed, or is taken over at the next start
 	}
 	return err
 }
