@@ -30,7 +30,6 @@ const (
 	clockTolerance = time.Hour
 
 	peerBytesPerSecond = 100 << 20 // sent to, and taken from, each member
-	peerPacketBytes    = 16 << 10  // of a message sent in one piece, before one of another kind may go
 	maxPrunedAtOnce    = 64        // blocks forgotten after one commit
 
 	maxHandoverBytes = 256 << 20 // of comet's part of a handover, of which a header with 100 members takes 25 KB

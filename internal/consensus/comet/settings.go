@@ -53,7 +53,6 @@ func settings(cfg *Config) *config.Config {
 	c.P2P.ListenAddress = "tcp://" + cfg.Listen
 	c.P2P.FlushThrottleTimeout = 10 * time.Millisecond
 	c.P2P.SendRate, c.P2P.RecvRate = peerBytesPerSecond, peerBytesPerSecond
-	c.P2P.MaxPacketMsgPayloadSize = peerPacketBytes
 	c.P2P.AllowDuplicateIP = true
 	c.P2P.MaxNumInboundPeers, c.P2P.MaxNumOutboundPeers = maxMembers, maxMembers
 
