@@ -46,6 +46,14 @@ type View interface {
 	Decided(id lamppost.TxID) (Decision, bool)
 }
 
+// A Foreseer is an App that can begin the work on a block while its engine still makes it durable and agrees on it.
+type Foreseer interface {
+	// Foresee is told the transactions of a block that will probably be applied, by any goroutine, beside other calls of the App; it
+	// returns at once. It is a hint: the block may never come, others may come without it, and nothing depends on it. The slices
+	// never change.
+	Foresee(txs [][]byte)
+}
+
 // A Snapshotter can hand its state to a replica that is too far behind.
 type Snapshotter interface {
 	// Snapshot is called between a Commit and the next Apply and returns fast; the snapshot is read while later blocks

@@ -59,7 +59,8 @@ type State struct {
 	staged  []byte // all writes, encoded
 
 	checker reportChecker
-	block   blockChecker
+	own     Signatures
+	block   *Signatures // own, or what Verified was given
 }
 
 type sides struct{ seller, buyer lamppost.PartyID }
@@ -84,6 +85,7 @@ func Open(store kv.Reader) (*State, error) {
 		overlay:    newOverlay(),
 		round:      1,
 	}
+	s.block = &s.own
 	if err := s.load(); err != nil {
 		return nil, fmt.Errorf("reading the ledger's state: %w", err)
 	}
@@ -114,7 +116,8 @@ func (s *State) Member(id lamppost.MemberID) *sig.PublicKey {
 // become part of the store by Stage and Committed, or the State is thrown away.
 func (s *State) Begin(height lamppost.Height, time lamppost.TimeMS) {
 	s.height, s.time, s.index = height, time, 0
-	s.block.reset()
+	s.own.reset()
+	s.block = &s.own
 }
 
 // Apply decides one transaction and returns one outcome per report of a segment, one otherwise, and the encoded state

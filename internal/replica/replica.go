@@ -54,6 +54,7 @@ type Replica struct {
 	state *ledger.State
 	log   *tilelog.Log
 	keys  keyring
+	ahead foresight
 
 	// Since the last commit.
 	batch   kv.Batch
@@ -97,9 +98,11 @@ func vouch(k *ledger.Known[lamppost.DeviceBody]) *Vouch {
 	return v
 }
 
-// keyring holds the keys of all devices and gateways as of the last commit.
+// keyring holds the keys of all devices and gateways as of the last commit, and what for.
 type keyring struct {
 	mu       sync.RWMutex
+	network  string // empty before its founding
+	policy   lamppost.Policy
 	byID     map[lamppost.DeviceID]*Vouch
 	gateways map[lamppost.MemberID]*Vouch
 }
@@ -152,6 +155,7 @@ func (r *Replica) load() (err error) {
 	last.Root, last.Members = lamppost.Hash(r.log.Root()), r.state.Members()
 	r.keys.mu.Lock()
 	r.keys.byID, r.keys.gateways = map[lamppost.DeviceID]*Vouch{}, map[lamppost.MemberID]*Vouch{}
+	r.keys.network, r.keys.policy = r.state.Network(), r.state.Policy()
 	r.keys.mu.Unlock()
 	r.state.EachDevice(r.refreshDevice)
 	r.refreshMembers()
@@ -310,10 +314,11 @@ func (r *Replica) applyBlock(ev *Event) error {
 	r.state.Begin(b.Height, b.Time)
 	first := r.log.Size()
 	leaves := make([][]byte, 0, len(b.Txs)+1)
-	known := r.readAll(b.Txs)
+	known, end := r.readAll(b.Txs)
+	defer end()
 	for i, raw := range b.Txs {
 		if i == len(known) { // the network's founding is among them: ids depend on it
-			known = append(known, r.read(raw))
+			known = append(known, r.readAlone(raw))
 		}
 		leaf, err := r.applyTx(ev, uint32(i), known[i])
 		if err != nil {
@@ -344,27 +349,37 @@ type incoming struct {
 	checked bool // this process verified its signatures
 }
 
-func (r *Replica) read(raw []byte) incoming {
+// read reads a transaction that is signed for a network. It uses no state.
+func (r *Replica) read(raw []byte, network string) incoming {
 	in := incoming{raw: raw, tx: lamppost.ReadTransaction(raw)}
-	in.id = in.tx.ID(r.networkOf(in.tx))
+	in.id = in.tx.ID(network)
 	in.checked = in.tx.Type == lamppost.TxSegment && r.cfg.Checked != nil && r.cfg.Checked(in.id, raw)
 	return in
 }
 
-// readAll reads a block's transactions and has the signatures of all its segments checked together. Before the network
-// is founded there are none.
-func (r *Replica) readAll(txs [][]byte) []incoming {
+// readAlone reads a transaction of a block that founds the network.
+func (r *Replica) readAlone(raw []byte) incoming {
+	return r.read(raw, r.networkOf(lamppost.ReadTransaction(raw)))
+}
+
+// readAll reads a block's transactions and has the signatures of all its segments checked together, unless that was done ahead. Before
+// the network is founded there are none. end is called when they are applied.
+func (r *Replica) readAll(txs [][]byte) (all []incoming, end func()) {
 	if r.state.Network() == "" {
-		return nil
+		return nil, func() {}
 	}
-	all := make([]incoming, len(txs), len(txs)+1)
+	if f := r.ahead.take(txs); f != nil {
+		r.state.Verified(f.found)
+		return f.known, func() { r.ahead.done(f) }
+	}
+	all = make([]incoming, len(txs), len(txs)+1)
 	parsed := make([]*lamppost.Transaction, len(txs))
 	for i, raw := range txs {
-		all[i] = r.read(raw)
+		all[i] = r.read(raw, r.state.Network())
 		parsed[i] = all[i].tx
 	}
 	r.state.Verify(parsed, func(i int) bool { return all[i].checked })
-	return all
+	return all, func() {}
 }
 
 // applyTx lets the ledger decide a transaction, stages body and result, and returns the leaf.
@@ -481,6 +496,9 @@ func sameMembers(a, b []lamppost.Member) bool {
 }
 
 func (r *Replica) refreshMembers() {
+	r.keys.mu.Lock()
+	r.keys.network, r.keys.policy = r.state.Network(), r.state.Policy()
+	r.keys.mu.Unlock()
 	for _, id := range r.state.FormerMembers() {
 		r.keys.setGateway(id, &Vouch{})
 	}

@@ -248,6 +248,10 @@ func (m *machine) ProcessProposal(_ context.Context, req *abci.RequestProcessPro
 		if err != nil && b.Proposer != m.cfg.Member {
 			m.cfg.Log.Warn("refused a proposed block", "proposer", b.Proposer, "height", b.Height, "err", err)
 			status, err = abci.ResponseProcessProposal_REJECT, nil
+			return nil
+		}
+		if f, ok := m.app.(consensus.Foreseer); ok && err == nil {
+			f.Foresee(b.Txs)
 		}
 		return err
 	})

@@ -69,7 +69,7 @@ func (n *node) build(ctx context.Context, m *machine) error {
 	}
 	m.prunes, m.done = true, state.LastBlockHeight
 	m.pool.seated(m.roster.seat(n.cfg.Member))
-	return n.join(n.key, n.disk, state)
+	return n.join(m, state)
 }
 
 // open opens the member's key and comet's files.
@@ -152,13 +152,14 @@ func (n *node) replay(ctx context.Context, d stores) (state sm.State, err error)
 	return d.states.Load()
 }
 
-func (n *node) join(key *signer, d stores, state sm.State) error {
+func (n *node) join(m *machine, state sm.State) error {
+	key, d := n.key, n.disk
 	log := func(module string) logger { return n.log.With("module", module).(logger) }
 	n.pool = mempl.NewCListMempool(n.settings.Mempool, n.apps.Mempool(), state.LastBlockHeight,
 		mempl.WithPreCheck(sm.TxPreCheck(state)), mempl.WithPostCheck(sm.TxPostCheck(state)))
 	n.pool.EnableTxsAvailable()
-	gossip := mempl.NewReactor(n.settings.Mempool, n.pool)
-	gossip.SetLogger(log("mempool"))
+	told := &gossip{mempl.NewReactor(n.settings.Mempool, n.pool), m.pool}
+	told.SetLogger(log("mempool"))
 
 	faults, err := evidence.NewPool(d.evidence, d.states, d.blocks)
 	if err != nil {
@@ -186,7 +187,7 @@ func (n *node) join(key *signer, d stores, state sm.State) error {
 	n.consensus.SetEventBus(n.bus)
 
 	return n.network(&p2p.NodeKey{PrivKey: key.Key.PrivKey}, state, map[string]p2p.Reactor{
-		"MEMPOOL": gossip, "BLOCKSYNC": sync, "CONSENSUS": n.consensus, "EVIDENCE": accuse, "HANDOVER": n.hand})
+		"MEMPOOL": told, "BLOCKSYNC": sync, "CONSENSUS": n.consensus, "EVIDENCE": accuse, "HANDOVER": n.hand})
 }
 
 // behind reports whether this member first asks the others for the blocks that it lacks, and votes only then, which takes seconds. Where

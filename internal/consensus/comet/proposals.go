@@ -22,6 +22,9 @@ import (
 // resubmitAfter is how long a proposal waits before it is looked for in comet's pool.
 const resubmitAfter = time.Second
 
+// tellAgainAfter is how long a proposal that is in the pool waits before the others are told again: their pools may have been full.
+const tellAgainAfter = 5 * time.Second
+
 // proposals are those who wait here, by id, until a commit answers them. One goroutine, run, puts their transactions
 // into comet's pool and again where that lost them, so that nobody who proposes waits for comet's locks.
 type proposals struct {
@@ -32,9 +35,11 @@ type proposals struct {
 
 	mu      sync.Mutex
 	byID    map[lamppost.TxID]*proposal
-	fresh   []*proposal // not submitted yet
-	old     [][]byte    // answered by the last block, which had others of their ids
-	waiting int         // calls of Propose
+	fresh   []*proposal   // not submitted yet
+	number  uint64        // of what the others were told last
+	more    chan struct{} // closed when there is something to tell
+	old     [][]byte      // answered by the last block, which had others of their ids
+	waiting int           // calls of Propose
 	status  consensus.Status
 	role    string
 	gone    bool // this member has left
@@ -49,6 +54,9 @@ type proposal struct {
 	came    lamppost.TimeMS
 	sent    time.Time // when it was last submitted; run's
 	callers int
+
+	number uint64    // in the order in which the others are told; 0: not yet
+	told   time.Time // since when
 
 	done     chan struct{} // closed once what follows is set
 	decision consensus.Decision
@@ -65,7 +73,7 @@ func (p *proposal) answered() bool {
 }
 
 func newProposals(cfg *Config, view consensus.View, last consensus.Last) *proposals {
-	return &proposals{view: view, now: cfg.Now, self: cfg.Member, wake: make(chan struct{}, 1), byID: map[lamppost.TxID]*proposal{},
+	return &proposals{view: view, now: cfg.Now, self: cfg.Member, wake: make(chan struct{}, 1), more: make(chan struct{}), byID: map[lamppost.TxID]*proposal{},
 		status: consensus.Status{Engine: "comet", Height: last.Height, Time: last.Time}}
 }
 
@@ -260,6 +268,7 @@ func (s *proposals) put(p *proposal, pool *mempl.CListMempool) {
 		switch {
 		case errors.Is(err, mempl.ErrTxInCache):
 			if slices.ContainsFunc(pool.ReapMaxTxs(-1).ToSliceOfBytes(), func(raw []byte) bool { return bytes.Equal(raw, p.raw) }) {
+				s.tellNow(p)
 				return
 			}
 			s.rewrap(p)
@@ -270,6 +279,8 @@ func (s *proposals) put(p *proposal, pool *mempl.CListMempool) {
 			if tx, _ := strip(p.raw); s.view.CheckTx(tx) != nil {
 				s.answer(p, consensus.Decision{}, s.view.CheckTx(tx))
 			}
+		case err == nil:
+			s.tellNow(p)
 		}
 		return
 	}
@@ -304,10 +315,19 @@ func (s *proposals) putLost(pool *mempl.CListMempool) {
 		there[maphash.Bytes(seed, raw)] = true
 	}
 	for _, p := range late {
-		if !there[maphash.Bytes(seed, p.raw)] {
+		switch {
+		case !there[maphash.Bytes(seed, p.raw)]:
 			s.put(p, pool)
+		case s.toldBefore(p, time.Now().Add(-tellAgainAfter)):
+			s.tellNow(p)
 		}
 	}
+}
+
+func (s *proposals) toldBefore(p *proposal, t time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return p.told.Before(t)
 }
 
 // seated notes whether this is a member, or was. One that was and is no more takes nothing: nobody would order it.

@@ -56,6 +56,7 @@ func settings(cfg *Config) *config.Config {
 	c.P2P.AllowDuplicateIP = true
 	c.P2P.MaxNumInboundPeers, c.P2P.MaxNumOutboundPeers = maxMembers, maxMembers
 
+	c.Mempool.Broadcast = false // gossip tells the others
 	c.Mempool.Size = maxPoolTxs
 	c.Mempool.MaxTxsBytes = maxPoolBytes
 	c.Mempool.CacheSize = maxSeen
