@@ -15,6 +15,7 @@ type Invoice struct {
 	tariff.Invoice
 	Tx      *Tx
 	Tariffs []*tariff.Tariff // of each supply
+	Zone    tariff.Zone      // of its times: the first tariff's; where a correction leaves nothing, that of what it corrects
 }
 
 // A LineError says what does not hold on an invoice, and where.
@@ -142,6 +143,11 @@ func (c *invoiceCheck) compute() (*Invoice, error) {
 		}
 		inv.Tariffs = append(inv.Tariffs, &supplies[i].Tariff)
 	}
+	if len(supplies) > 0 {
+		inv.Zone = supplies[0].Tariff.Zone
+	} else if was := c.order.Corrects; was != nil {
+		inv.Zone = c.e.numbers[billNumber{c.order.Seller, was.Number}].Invoice.Zone
+	}
 	var err error
 	if inv.Invoice, err = tariff.Bill(c.order, supplies); err != nil {
 		return nil, fmt.Errorf("it cannot be computed again: %w", err)
@@ -261,16 +267,22 @@ func (c *invoiceCheck) useEdges(s *tariff.Supply) error {
 		return fmt.Errorf("that session %q was settled is not in the proof", s.Session.ID)
 	}
 	of := register{s.Device, s.Register}
-	var have []tariff.Edge
-	for _, x := range known(c.e.edges[of], c.tx.Leaf, s.Session.From, settled.Stop) {
-		if x.Manual { // what a device signed stands at its very time
-			have = append(have, x)
-		}
-	}
-	have = tariff.Moments(append(have, known(c.e.moments[of], c.tx.Leaf, s.Session.From, settled.Stop)...))
+	have := known(c.e.since(of), c.tx.Leaf, s.Session.From, settled.Stop)
 	var err error
 	s.Edges, err = tariff.SessionEdges(&s.Tariff, have, s.Session.From, settled.Stop, s.RollsAt)
 	return err
+}
+
+// since returns what came of a register after the first point that has sessions on it.
+func (e *Evidence) since(of register) []edge {
+	first := slices.IndexFunc(e.Txs, func(t Tx) bool {
+		p, ok := t.body.(*lamppost.PointBody)
+		return ok && p.Sessions && p.Device == of.device && p.Register == of.name
+	})
+	if first < 0 {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(e.moments[of]), func(x edge) bool { return x.leaf < e.Txs[first].Leaf })
 }
 
 // laterTerms returns a version of a tariff that was logged before the invoice and takes over inside a supply: a version

@@ -69,6 +69,9 @@ func (s *State) point(b lamppost.PointBody) error {
 	if err := s.checkMount(&b, mounts); err != nil {
 		return err
 	}
+	if b.Sessions && !slices.Contains(s.serving[b.Device], b.Register) {
+		s.put(seatKey(&b), lamppost.Marshal(seat{Since: Place{s.height, s.index}}))
+	}
 	s.addPoint(b)
 	s.putBody(pointKey(b.ID, b.Mount), b)
 	return nil
