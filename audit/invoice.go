@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -40,7 +41,7 @@ func (e *LineError) Unwrap() error { return e.Err }
 // them, registers from signed reports, amounts from [tariff.Bill]. The result must be what the proof shows of the logged
 // invoice, which is all but its registers. That these are the logged ones shows in the log. Errors are [*LineError]s.
 func (e *Evidence) checkInvoices() error {
-	e.numbers = make(map[billNumber]*Tx)
+	e.numbers, e.used = make(map[billNumber]*Tx), make(map[string]use)
 	for _, t := range e.invoices() {
 		if err := e.checkInvoice(t); err != nil {
 			return err
@@ -62,6 +63,71 @@ func (e *Evidence) checkInvoice(t *Tx) error {
 	return err
 }
 
+// A use is up to when an agreement was billed, or that a session was, and on which invoice.
+type use struct {
+	until   lamppost.TimeMS
+	invoice string
+}
+
+// checkOnce refuses what bills something again that another invoice billed, where that is no correction.
+func (c *invoiceCheck) checkOnce(inv *tariff.Invoice) error {
+	if before := c.e.numbers[billNumber{inv.Seller, inv.Number}]; before != nil {
+		return fmt.Errorf("block %d has an invoice of this number, too", before.Height)
+	}
+	if inv.Corrects != nil {
+		return nil
+	}
+	for i := range inv.Supplies {
+		s := &inv.Supplies[i]
+		id := "agreement " + s.Agreement
+		if s.Session != "" {
+			id = "session " + s.Session
+		}
+		if x, ok := c.e.used[id]; ok && x.invoice != inv.Number && (s.Session != "" || s.From < x.until) {
+			return c.supplyError(i, "%s was billed on invoice %s, too", id, x.invoice)
+		}
+		c.e.used[id] = use{s.To, inv.Number}
+	}
+	return nil
+}
+
+// checkCorrection refuses to correct what was corrected before, and demands that what was billed is billed again, unless its agreement does
+// not hold any more, and nothing else.
+func (c *invoiceCheck) checkCorrection() error {
+	if c.order.Corrects == nil {
+		return nil
+	}
+	of := c.order.Corrects.Number
+	for _, t := range c.e.numbers {
+		if x := t.Invoice; x.Corrects != nil && x.Seller == c.order.Seller && x.Corrects.Number == of {
+			return fmt.Errorf("it corrects invoice %s, which %s corrected before", of, x.Number)
+		}
+	}
+	was, now := map[string]bool{}, map[string]bool{}
+	for i := range c.logged.Supplies {
+		now[c.logged.Supplies[i].Agreement+" "+c.logged.Supplies[i].Session] = true
+	}
+	before := c.e.numbers[billNumber{c.order.Seller, of}].Invoice
+	for i := range before.Supplies {
+		s := &before.Supplies[i]
+		was[s.Agreement+" "+s.Session] = true
+		held := s.Session != ""
+		if a := c.e.Agreement(s.Agreement, c.tx.Leaf); a != nil && !held {
+			from, to := c.order.Period(a)
+			held = from < to
+		}
+		if held && !now[s.Agreement+" "+s.Session] {
+			return fmt.Errorf("%q stands on invoice %s and not on what corrects it", s.Agreement+s.Session, of)
+		}
+	}
+	for i := range c.logged.Supplies {
+		if s := &c.logged.Supplies[i]; !was[s.Agreement+" "+s.Session] {
+			return c.supplyError(i, "%q does not stand on invoice %s, which this corrects", s.Agreement+s.Session, of)
+		}
+	}
+	return nil
+}
+
 // An invoiceCheck is the state of one checkInvoice.
 type invoiceCheck struct {
 	e      *Evidence
@@ -81,14 +147,14 @@ func (c *invoiceCheck) run() (*Invoice, error) {
 	if err := c.read(); err != nil {
 		return nil, err
 	}
-	if err := c.checkComplete(); err != nil {
+	if err := cmp.Or(c.checkComplete(), c.checkCorrection()); err != nil {
 		return nil, err
 	}
 	inv, err := c.compute()
 	if err != nil {
 		return nil, err
 	}
-	return inv, c.compare(&inv.Invoice)
+	return inv, cmp.Or(c.compare(&inv.Invoice), c.checkOnce(&inv.Invoice))
 }
 
 func (c *invoiceCheck) read() error {
@@ -433,6 +499,7 @@ func taxes(sums []tariff.TaxSum) string {
 // nameLine puts the first line that rests on a faulty report before what is wrong with it.
 func (e *Evidence) nameLine(f *reportFault) error {
 	at := e.Reports[f.report].place()
+	e.numbers = make(map[billNumber]*Tx)
 	for _, t := range e.invoices() {
 		c := invoiceCheck{e: e, tx: t}
 		if c.read() != nil {
@@ -442,6 +509,7 @@ func (e *Evidence) nameLine(f *reportFault) error {
 		if err != nil {
 			continue
 		}
+		t.Invoice, e.numbers[billNumber{inv.Seller, inv.Number}] = inv, t // for what corrects it
 		for i := range inv.Supplies {
 			s := &inv.Supplies[i]
 			reads := func(x tariff.Source) bool { x.Record = 0; return x == at }
