@@ -81,7 +81,7 @@ var uses = map[string]string{
 		"internal/ledger internal/ledger/ledgertest internal/replica internal/tilelog",
 	"internal/demo":          ". audit device device/devicemqtt sig tariff internal/api internal/consensus internal/node",
 	"internal/demo/data/gen": "",
-	"internal/measure":       ". audit device sig internal/archive internal/archive/dir internal/export internal/folder internal/kv internal/kv/pebble internal/node internal/replica internal/tilelog",
+	"internal/measure":       ". audit device sig tariff internal/archive internal/archive/dir internal/export internal/folder internal/kv internal/kv/pebble internal/node internal/replica internal/tilelog",
 	"internal/cli": ". audit device sig tariff internal/api internal/archive internal/archive/dir internal/backup internal/checkpage internal/demo internal/export internal/folder internal/fsck internal/gateway " +
 		"internal/kv/pebble internal/measure internal/network internal/node internal/recheck internal/render internal/replica internal/restore internal/sim internal/tilelog internal/witness",
 	"cmd/lamppost": "internal/cli",

@@ -6,8 +6,8 @@
 // all of that hangs on checkpoints signed by a quorum of the members that the reader's [Pin] names. Change one character
 // and the file is refused, with the line and the link that broke.
 //
-// It does not prove that a meter measured right, that a file is the whole story (invoices could be missing) or that money
-// changed hands. Without a pin it proves only that a file agrees with itself: anybody can found a network.
+// It does not prove that a meter measured right, that a file is the whole story (invoices could be missing; docs/formats.md
+// says what else a proof can leave out) or that money changed hands. Without a pin it proves only that a file agrees with itself: anybody can found a network.
 //
 // Start reading at [Verify] (a file), then [CheckProof] (from readings to members' keys) and in it checkInvoices (from
 // registers to amounts). The proof, compressed CBOR inside the JSON, is what counts; the words around it are for people. Input

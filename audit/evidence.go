@@ -33,6 +33,7 @@ type Evidence struct {
 	moments   map[register][]edge   // at their very times, of registers that sessions rest on
 	sources   map[tariff.Source]*edge
 	numbers   map[billNumber]*Tx // invoices that were computed again
+	used      map[string]use     // what they billed, by agreement or session
 }
 
 type billNumber struct {

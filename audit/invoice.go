@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -15,6 +16,7 @@ type Invoice struct {
 	tariff.Invoice
 	Tx      *Tx
 	Tariffs []*tariff.Tariff // of each supply
+	Zone    tariff.Zone      // of its times: the first tariff's; where a correction leaves nothing, that of what it corrects
 }
 
 // A LineError says what does not hold on an invoice, and where.
@@ -39,7 +41,7 @@ func (e *LineError) Unwrap() error { return e.Err }
 // them, registers from signed reports, amounts from [tariff.Bill]. The result must be what the proof shows of the logged
 // invoice, which is all but its registers. That these are the logged ones shows in the log. Errors are [*LineError]s.
 func (e *Evidence) checkInvoices() error {
-	e.numbers = make(map[billNumber]*Tx)
+	e.numbers, e.used = make(map[billNumber]*Tx), make(map[string]use)
 	for _, t := range e.invoices() {
 		if err := e.checkInvoice(t); err != nil {
 			return err
@@ -80,14 +82,14 @@ func (c *invoiceCheck) run() (*Invoice, error) {
 	if err := c.read(); err != nil {
 		return nil, err
 	}
-	if err := c.checkComplete(); err != nil {
+	if err := cmp.Or(c.checkComplete(), c.checkCorrection()); err != nil {
 		return nil, err
 	}
 	inv, err := c.compute()
 	if err != nil {
 		return nil, err
 	}
-	return inv, c.compare(&inv.Invoice)
+	return inv, cmp.Or(c.compare(&inv.Invoice), c.checkOnce(&inv.Invoice))
 }
 
 func (c *invoiceCheck) read() error {
@@ -141,6 +143,11 @@ func (c *invoiceCheck) compute() (*Invoice, error) {
 			return nil, err
 		}
 		inv.Tariffs = append(inv.Tariffs, &supplies[i].Tariff)
+	}
+	if len(supplies) > 0 {
+		inv.Zone = supplies[0].Tariff.Zone
+	} else if was := c.order.Corrects; was != nil {
+		inv.Zone = c.e.numbers[billNumber{c.order.Seller, was.Number}].Invoice.Zone
 	}
 	var err error
 	if inv.Invoice, err = tariff.Bill(c.order, supplies); err != nil {
@@ -261,16 +268,22 @@ func (c *invoiceCheck) useEdges(s *tariff.Supply) error {
 		return fmt.Errorf("that session %q was settled is not in the proof", s.Session.ID)
 	}
 	of := register{s.Device, s.Register}
-	var have []tariff.Edge
-	for _, x := range known(c.e.edges[of], c.tx.Leaf, s.Session.From, settled.Stop) {
-		if x.Manual { // what a device signed stands at its very time
-			have = append(have, x)
-		}
-	}
-	have = tariff.Moments(append(have, known(c.e.moments[of], c.tx.Leaf, s.Session.From, settled.Stop)...))
+	have := known(c.e.since(of), c.tx.Leaf, s.Session.From, settled.Stop)
 	var err error
 	s.Edges, err = tariff.SessionEdges(&s.Tariff, have, s.Session.From, settled.Stop, s.RollsAt)
 	return err
+}
+
+// since returns what came of a register after the first point that has sessions on it.
+func (e *Evidence) since(of register) []edge {
+	first := slices.IndexFunc(e.Txs, func(t Tx) bool {
+		p, ok := t.body.(*lamppost.PointBody)
+		return ok && p.Sessions && p.Device == of.device && p.Register == of.name
+	})
+	if first < 0 {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(e.moments[of]), func(x edge) bool { return x.leaf < e.Txs[first].Leaf })
 }
 
 // laterTerms returns a version of a tariff that was logged before the invoice and takes over inside a supply: a version
@@ -421,6 +434,7 @@ func taxes(sums []tariff.TaxSum) string {
 // nameLine puts the first line that rests on a faulty report before what is wrong with it.
 func (e *Evidence) nameLine(f *reportFault) error {
 	at := e.Reports[f.report].place()
+	e.numbers = make(map[billNumber]*Tx)
 	for _, t := range e.invoices() {
 		c := invoiceCheck{e: e, tx: t}
 		if c.read() != nil {
@@ -430,6 +444,7 @@ func (e *Evidence) nameLine(f *reportFault) error {
 		if err != nil {
 			continue
 		}
+		t.Invoice, e.numbers[billNumber{inv.Seller, inv.Number}] = inv, t // for what corrects it
 		for i := range inv.Supplies {
 			s := &inv.Supplies[i]
 			reads := func(x tariff.Source) bool { x.Record = 0; return x == at }

@@ -258,12 +258,13 @@ func (e *Evidence) keepEdgesOf(r *Report) {
 }
 
 func (e *Evidence) keepReading(t *Tx, b *lamppost.ReadingBody) {
-	k, all := register{b.Device, b.Register}, e.edges
-	if b.Time%lamppost.EdgeMS != 0 {
-		all = e.moments
+	k := register{b.Device, b.Register}
+	v := edge{tariff.Edge{Time: b.Time, Value: b.Value, Quality: b.Quality, Manual: true,
+		Source: tariff.Source{Height: t.Height, Tx: t.Index}}, k, b.Unit, t.Leaf}
+	e.moments[k] = append(e.moments[k], v)
+	if b.Time%lamppost.EdgeMS == 0 {
+		e.edges[k] = append(e.edges[k], v)
 	}
-	all[k] = append(all[k], edge{tariff.Edge{Time: b.Time, Value: b.Value, Quality: b.Quality, Manual: true,
-		Source: tariff.Source{Height: t.Height, Tx: t.Index}}, k, b.Unit, t.Leaf})
 }
 
 // known returns what counted of a register's values, ascending in time, when the ledger made a leaf, of those from a time to another.

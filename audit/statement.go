@@ -181,7 +181,7 @@ func (e *Evidence) signed() SignedCheckpoint {
 }
 
 func (e *Evidence) billed(inv *Invoice) BilledInvoice {
-	zone := inv.Tariffs[0].Zone
+	zone := inv.Zone
 	b := BilledInvoice{
 		Number: inv.Number, Seller: e.party(inv.Seller, inv.Tx.Leaf), Buyer: e.party(inv.Buyer, inv.Tx.Leaf),
 		From: stamp(zone, inv.From), To: stamp(zone, inv.To), Issued: stamp(zone, inv.Issued), Currency: inv.Currency,

@@ -34,20 +34,21 @@ func Price(t *Tariff, edges []Edge) ([]Line, error) { return priceOnce(t, edges,
 
 // PriceSession returns what a session from the first to the last edge costs, which need not lie on quarter hours, with those
 // of [Tariff.Edges] in between. There are no charges per day, and in their place those of [SessionTerms]. The lines come to no more
-// than limit.
+// than limit, which is [Whole].
 func PriceSession(t *Tariff, edges []Edge, limit lamppost.Micro) ([]Line, error) {
 	within := *t
 	if t.Maximum == 0 || limit < t.Maximum {
 		within.Maximum = limit
 	}
-	if limit <= 0 || within.Maximum < t.Minimum {
-		return nil, fmt.Errorf("a limit of %s is under the minimum of %s, or nothing", limit, t.Minimum)
+	if limit <= 0 || within.Maximum < t.Minimum || !Whole(limit, t.Currency) {
+		return nil, fmt.Errorf("a limit of %s is under the minimum of %s, or nothing, or cannot be paid in %s", limit, t.Minimum, clip(t.Currency))
 	}
 	return priceOnce(&within, edges, true)
 }
 
 // SessionEdges returns the values that a session is priced by, out of readings in ascending order: the first and the last of those
-// from a time to another, those where the price changes, and the first that shows the last value, after which it only idled.
+// from a time to another, those where the price changes, and the first that shows the last value, after which it only idled. Those that
+// somebody entered by hand are among them: what they replaced may have been signed beside others, and who sees that must see them.
 func SessionEdges(t *Tariff, have []Edge, from, to lamppost.TimeMS, rollsAt *lamppost.Decimal) ([]Edge, error) {
 	usable, err := usableReadings(have)
 	if err != nil {
@@ -65,8 +66,13 @@ func SessionEdges(t *Tariff, have []Edge, from, to lamppost.TimeMS, rollsAt *lam
 		idle--
 	}
 	want := t.Edges(inside[0].Time, last.Time)
-	if i, there := slices.BinarySearch(want, inside[idle].Time); !there {
-		want = slices.Insert(want, i, inside[idle].Time)
+	for i := range inside {
+		if i != idle && !inside[i].Manual {
+			continue
+		}
+		if at, there := slices.BinarySearch(want, inside[i].Time); !there {
+			want = slices.Insert(want, at, inside[i].Time)
+		}
 	}
 	return FillEdges(want, inside, rollsAt)
 }
@@ -264,6 +270,12 @@ func (m *meter) interval(a, b *Edge) error {
 // Convert returns an amount in another currency at a rate, rounded half up to its minor unit, or false where that does not fit.
 func Convert(amount lamppost.Micro, rate lamppost.Decimal, to string) (lamppost.Micro, bool) {
 	return roundTo(to, RoundHalfUp, product(int64(amount), rate.Mantissa), -int(rate.Exponent))
+}
+
+// Whole reports whether an amount can be paid in a currency: whether it is a whole number of minor units.
+func Whole(amount lamppost.Micro, currency string) bool {
+	digits, ok := Minor(currency)
+	return ok && int64(amount)%power10(6-int(digits)).Int64() == 0
 }
 
 // WithTax returns an amount with its tax, rounded.

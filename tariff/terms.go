@@ -97,6 +97,9 @@ func (t *Tariff) checkBounds() error {
 	if t.Minimum < 0 || t.Maximum < 0 || t.Maximum != 0 && t.Maximum < t.Minimum {
 		return fmt.Errorf("a minimum of %s and a maximum of %s do not go together", t.Minimum, t.Maximum)
 	}
+	if !Whole(t.Minimum, t.Currency) || !Whole(t.Maximum, t.Currency) {
+		return fmt.Errorf("a minimum of %s or a maximum of %s cannot be paid in %s: use whole minor units", t.Minimum, t.Maximum, t.Currency)
+	}
 	for name, p := range map[string]lamppost.Micro{LineCapacity: t.Capacity, LineMinimum: t.Minimum, LineMaximum: t.Maximum} {
 		if err := checkPrice("charge", name, p); err != nil || p < 0 {
 			return fmt.Errorf("charge %s: %s is not from 0 to %s", name, p, MaxPrice)
@@ -334,8 +337,12 @@ func (c *charges) bound() {
 	}
 	switch t := c.t; {
 	case t.Minimum != 0 && sum < t.Minimum:
-		c.add(Line{Band: LineMinimum, Price: t.Minimum}, product(int64(t.Minimum-sum)), 0)
+		c.add(Line{Band: LineMinimum, Price: t.Minimum}, difference(t.Minimum, sum), 0)
 	case t.Maximum != 0 && sum > t.Maximum:
-		c.add(Line{Band: LineMaximum, Price: t.Maximum}, product(int64(t.Maximum-sum)), 0)
+		c.add(Line{Band: LineMaximum, Price: t.Maximum}, difference(t.Maximum, sum), 0)
 	}
+}
+
+func difference(a, b lamppost.Micro) *big.Int {
+	return new(big.Int).Sub(big.NewInt(int64(a)), big.NewInt(int64(b)))
 }

@@ -82,7 +82,7 @@ func found(t *testing.T, engine string, places []place) *crew {
 
 // seat makes the folder of a member at a place, and the file with its card.
 func (w *crew) seat(dir, id string, p place) (c *crash, card string) {
-	c = &crash{t: w.t, dir: filepath.Join(dir, id), acked: map[string]bool{}, paid: map[string]bool{}, http: p.http, mqtt: p.mqtt, inside: p.inside, flags: p.flags, tls: p.tls}
+	c = &crash{t: w.t, dir: filepath.Join(dir, id), acked: map[string]bool{}, paid: map[string]bool{}, billed: map[string]bool{}, http: p.http, mqtt: p.mqtt, inside: p.inside, flags: p.flags, tls: p.tls}
 	text := w.lamppost("init", "member", id, "--org", "coop", "--address", p.engine, "--url", c.url(), "--data", c.dir)
 	card = filepath.Join(dir, id+".yaml")
 	if err := os.WriteFile(card, text, 0o600); err != nil {
@@ -120,7 +120,8 @@ func (w *crew) leader() *crash {
 }
 
 // TestClusterCrash kills members of a network with SIGKILL, each third time stops one with SIGSTOP and lets it go on, under raft whoever
-// leads each other time, while devices report over MQTT to any of them. Afterwards every acknowledged report is in the chain of every member once, and all have the same chain.
+// leads each other time, while devices report over MQTT to any of them and invoices are ordered. Afterwards every acknowledged report and invoice is in the chain
+// of every member once, numbers have no gap, and all have the same chain.
 //
 // A longer run: go test ./cmd/lamppost -run TestClusterCrash -clusterkills 60 -timeout 30m -v
 func TestClusterCrash(t *testing.T) {
@@ -140,6 +141,7 @@ func clusterCrash(t *testing.T, engine string, n int) {
 	for _, id := range []lamppost.DeviceID{"meter-a", "meter-b", "meter-c"} {
 		wg.Go(func() { first.device(ctx, id) })
 	}
+	wg.Go(func() { first.invoices(ctx) })
 	w.until("devices are acknowledged", func() bool { return first.count() > 50 })
 	for i := range *clusterKills {
 		c := w.members[rnd.IntN(len(w.members))]
@@ -180,7 +182,7 @@ func clusterCrash(t *testing.T, engine string, n int) {
 	size := int64(1) << 62
 	for _, c := range w.members {
 		c.stop()
-		c.acked, c.paid = first.acked, first.paid
+		c.acked, c.paid, c.billed = first.acked, first.paid, first.billed
 		one, _ := w.check(c)
 		size = min(size, one)
 	}
@@ -193,7 +195,7 @@ func clusterCrash(t *testing.T, engine string, n int) {
 		roots[root] = true
 	}
 	silence, _ := first.silence(first.acks[0].at, first.acks[len(first.acks)-1].at)
-	t.Logf("%d kills, %d reports acknowledged, the longest time without an acknowledgement %v", *clusterKills, len(first.acked), silence)
+	t.Logf("%d kills, %d reports and %d invoices confirmed, the longest time without an acknowledgement %v", *clusterKills, len(first.acked), len(first.billed), silence)
 	if len(roots) != 1 || size < 10 {
 		t.Errorf("at size %d the members have different logs: %v", size, roots)
 	}

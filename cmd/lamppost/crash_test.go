@@ -39,9 +39,9 @@ import (
 
 var kills = flag.Int("kills", 6, "how often TestCrash kills the node")
 
-// TestCrash kills a serving process with SIGKILL at random moments while devices report over MQTT and claims are
-// transferred over HTTP. Afterwards: every acknowledged report and transfer is in the archive exactly once, nothing
-// is there twice, every checkpoint that was ever seen is a prefix of the final log, balances sum to zero, and a replay
+// TestCrash kills a serving process with SIGKILL at random moments while devices report over MQTT, and claims are
+// transferred and invoices ordered over HTTP. Afterwards: every acknowledged report, transfer and invoice is in the archive exactly once,
+// nothing is there twice, invoice numbers have no gap, every checkpoint that was ever seen is a prefix of the final log, balances sum to zero, and a replay
 // of all blocks gives the same state.
 //
 // A longer run: go test ./cmd/lamppost -run TestCrash -kills 120 -timeout 30m
@@ -49,7 +49,7 @@ func TestCrash(t *testing.T) {
 	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	c := &crash{t: t, dir: t.TempDir(), rnd: rand.New(rand.NewPCG(seed, 1)), acked: map[string]bool{}, paid: map[string]bool{}}
+	c := &crash{t: t, dir: t.TempDir(), rnd: rand.New(rand.NewPCG(seed, 1)), acked: map[string]bool{}, paid: map[string]bool{}, billed: map[string]bool{}}
 	c.http, c.mqtt = consensustest.FreeAddress(t), consensustest.FreeAddress(t)
 	c.start()
 	c.setUp()
@@ -59,6 +59,7 @@ func TestCrash(t *testing.T) {
 		wg.Go(func() { c.device(ctx, id) })
 	}
 	wg.Go(func() { c.transfers(ctx) })
+	wg.Go(func() { c.invoices(ctx) })
 	for range *kills {
 		time.Sleep(time.Duration(50+c.rnd.IntN(400)) * time.Millisecond) // the moment is the test
 		c.watch()
@@ -91,8 +92,10 @@ type crash struct {
 	mu    sync.Mutex
 	acked map[string]bool // report ids
 	paid  map[string]bool // memos of transfers
-	seen  []lamppost.Checkpoint
-	acks  []ackAt // in order
+	// numbers of invoices
+	billed map[string]bool
+	seen   []lamppost.Checkpoint
+	acks   []ackAt // in order
 }
 
 // An ackAt is when a device was acknowledged a report.
@@ -351,9 +354,9 @@ func (c *crash) check() {
 	for _, f := range found.Faults {
 		c.t.Errorf("fsck: %s: %s", f.Where, f.What)
 	}
-	c.t.Logf("%d kills, height %d, %d reports acknowledged, %d transfers confirmed, %d checkpoints seen",
-		*kills, found.Height, len(c.acked), len(c.paid), len(c.seen))
-	if len(c.acked) == 0 || len(c.paid) == 0 || len(c.seen) == 0 {
+	c.t.Logf("%d kills, height %d, %d reports acknowledged, %d transfers and %d invoices confirmed, %d checkpoints seen",
+		*kills, found.Height, len(c.acked), len(c.paid), len(c.billed), len(c.seen))
+	if len(c.acked) == 0 || len(c.paid) == 0 || c.billed != nil && len(c.billed) == 0 || len(c.seen) == 0 {
 		c.t.Error("the test did not get to acknowledge, confirm and publish anything")
 	}
 }
@@ -398,6 +401,7 @@ func (c *crash) silence(from, to time.Time) (all, one time.Duration) {
 // checkArchive counts every report and transfer that was accepted, and returns where the transfers stand, by memo.
 func (c *crash) checkArchive(store kv.Store) map[string]ledger.Place {
 	reports, memos, places := map[string]int{}, map[string]int{}, map[string]ledger.Place{}
+	bills := ledgerOfBills{c: c, found: map[string]int{}}
 	view := bodies(c.t, c.dir, store)
 	for h := lamppost.Height(1); ; h++ {
 		blk, err := view.Block(h)
@@ -425,6 +429,9 @@ func (c *crash) checkArchive(store kv.Store) map[string]ledger.Place {
 					reports[r.ID(network).String()]++
 				}
 			}
+			if tx.Type == lamppost.TxInvoice {
+				bills.see(&rec)
+			}
 			var b lamppost.TransferBody
 			if tx.Type == lamppost.TxTransfer && rec.Outcomes[0].Code == lamppost.CodeOK && lamppost.Unmarshal(tx.Order.Body, &b) == nil {
 				memos[b.Memo]++
@@ -434,6 +441,7 @@ func (c *crash) checkArchive(store kv.Store) map[string]ledger.Place {
 	}
 	c.compare("report", c.acked, reports)
 	c.compare("transfer", c.paid, memos)
+	c.compare("invoice", c.billed, bills.found)
 	return places
 }
 

@@ -238,31 +238,34 @@ func (s *State) openDispute(b lamppost.DisputeBody) error {
 	if b.Line > of.Lines || b.Until <= s.time || b.Until > s.time+maxDisputeDays*day {
 		return lamppost.Refuse(lamppost.CodeBadTx, "a dispute is about one of %d lines, and answered within %d days", of.Lines, maxDisputeDays)
 	}
-	if _, err := s.get(key('h', b.ID+".0")); err == nil {
-		return lamppost.Refuse(lamppost.CodeExists, "hold %q exists: choose another id", b.ID+".0")
-	} else if !errors.Is(err, kv.ErrNotFound) {
-		return err
+	devices := of.devices()
+	for i := range devices {
+		if _, err := s.get(key('h', holdID(b.ID, i))); err == nil {
+			return lamppost.Refuse(lamppost.CodeExists, "hold %q exists: choose another id", holdID(b.ID, i))
+		} else if !errors.Is(err, kv.ErrNotFound) {
+			return err
+		}
 	}
 	s.putBody(key('U', b.ID), b)
-	return s.eachDisputed(of, func(i int, d lamppost.DeviceID) error {
-		return s.hold(lamppost.HoldBody{ID: fmt.Sprintf("%s.%d", b.ID, i), Device: d, From: of.Order.From, To: of.Order.To + maxDisputeDays*day,
-			Reason: "dispute " + b.ID})
-	})
-}
-
-// eachDisputed calls fn for each device of an invoice.
-func (s *State) eachDisputed(of *billed, fn func(int, lamppost.DeviceID) error) error {
-	var devices []lamppost.DeviceID
-	for _, p := range of.Parts {
-		devices = append(devices, p.Device)
-	}
-	slices.Sort(devices)
-	for i, d := range slices.Compact(devices) {
-		if err := fn(i, d); err != nil {
+	for i, d := range devices {
+		if err := s.hold(lamppost.HoldBody{ID: holdID(b.ID, i), Device: d, From: of.Order.From, To: of.Order.To + maxDisputeDays*day,
+			Reason: "dispute " + b.ID}); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// holdID is what the hold on an invoice's device i is called.
+func holdID(dispute string, i int) string { return fmt.Sprintf("%s.%d", dispute, i) }
+
+// devices returns the devices of an invoice.
+func (b *billed) devices() (all []lamppost.DeviceID) {
+	for _, p := range b.Parts {
+		all = append(all, p.Device)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 func (s *State) dispute(id string) (lamppost.DisputeBody, error) {
@@ -287,7 +290,16 @@ func (s *State) endDispute(id string, state lamppost.DisputeState, reason string
 	}
 	b.State, b.Reason = state, reason
 	s.putBody(key('U', id), b)
-	return s.eachDisputed(&of, func(i int, _ lamppost.DeviceID) error {
-		return s.hold(lamppost.HoldBody{ID: fmt.Sprintf("%s.%d", id, i), Lifted: true, Reason: "dispute " + id + " was " + state.String()})
-	})
+	for i := range of.devices() {
+		switch h, err := read[lamppost.HoldBody](View{reader{s}}, key('h', holdID(id, i))); {
+		case err != nil:
+			return err
+		case h.Lifted: // by somebody's order
+			continue
+		}
+		if err := s.hold(lamppost.HoldBody{ID: holdID(id, i), Lifted: true, Reason: "dispute " + id + " was " + state.String()}); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -68,6 +68,16 @@ func (v View) asSession(val []byte) (Session, error) {
 	return s, err
 }
 
+// ServesSince returns where the first point stands that has sessions on a register: what came before is not kept for them.
+func (v View) ServesSince(id lamppost.DeviceID, register string) (Place, error) {
+	raw, err := v.Get(seatKey(&lamppost.PointBody{Device: id, Register: register}))
+	if err != nil {
+		return Place{}, err
+	}
+	var x seat
+	return x.Since, lamppost.Unmarshal(raw, &x)
+}
+
 // Disputes returns all disputes by id.
 func (v View) Disputes() ([]lamppost.DisputeBody, error) {
 	return readAll[lamppost.DisputeBody](v, 'U')

@@ -47,6 +47,8 @@ type State struct {
 	changed    map[string]uint32  // how often an agreement's end was changed
 	bySide     map[sides][]string // agreement ids in the order they were made
 
+	soonest lamppost.TimeMS // no id that is remembered expires before
+
 	// The block being applied.
 	height lamppost.Height
 	time   lamppost.TimeMS
@@ -181,6 +183,7 @@ func (s *State) applyOrder(tx *lamppost.Transaction, id lamppost.TxID) (lamppost
 		return none, err
 	}
 	s.put(txKey(o.ExpiryTime, id), Place{s.height, s.index}.append(nil))
+	s.soonest = min(s.soonest, o.ExpiryTime)
 	s.put(idKey(id), Place{s.height, s.index}.append(nil))
 	if err := s.forgetExpired(); err != nil {
 		return none, err

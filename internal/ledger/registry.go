@@ -2,7 +2,9 @@ package ledger
 
 import (
 	"cmp"
+	"encoding/binary"
 	"errors"
+	"math"
 	"slices"
 	"unicode/utf8"
 
@@ -68,6 +70,9 @@ func (s *State) point(b lamppost.PointBody) error {
 	}
 	if err := s.checkMount(&b, mounts); err != nil {
 		return err
+	}
+	if b.Sessions && !slices.Contains(s.serving[b.Device], b.Register) {
+		s.put(seatKey(&b), lamppost.Marshal(seat{Since: Place{s.height, s.index}}))
 	}
 	s.addPoint(b)
 	s.putBody(pointKey(b.ID, b.Mount), b)
@@ -208,11 +213,18 @@ func (s *State) addAgreement(b lamppost.AgreementBody) {
 // forgetExpired drops a few ids whose expiry has passed, so that the state does not grow with time.
 func (s *State) forgetExpired() error {
 	const perTransaction = 4
+	if s.time < s.soonest {
+		return nil // a look into the store costs more than most orders
+	}
+	s.soonest = math.MaxInt64
 	var gone [][]byte
-	err := s.scan(key('X'), txKey(s.time+1, lamppost.TxID{}), func(key, _ []byte) error {
-		if gone = append(gone, slices.Clone(key)); len(gone) == perTransaction {
+	from := key('X')
+	err := s.scan(from, end(from), func(key, _ []byte) error {
+		if at := lamppost.TimeMS(binary.BigEndian.Uint64(key[2:])); at > s.time || len(gone) == perTransaction {
+			s.soonest = at
 			return kv.ErrStop
 		}
+		gone = append(gone, slices.Clone(key))
 		return nil
 	})
 	for _, k := range gone {

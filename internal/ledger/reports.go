@@ -433,14 +433,11 @@ func (s *State) reading(b lamppost.ReadingBody) error {
 	if err := checkText(b.Reason, b.Register, b.Unit); err != nil {
 		return err
 	}
-	k, grid := edgeKey(b.Device, b.Register, b.Time), b.Time%lamppost.EdgeMS == 0
-	if !grid {
-		k = momentKey(b.Device, b.Register, b.Time)
-	}
+	grid, serves := b.Time%lamppost.EdgeMS == 0, slices.Contains(s.serving[b.Device], b.Register)
 	switch {
 	case b.Register == "" || len(b.Register) > lamppost.MaxReadingNameBytes || strings.IndexByte(b.Register, 0) >= 0 || b.Unit == "" || len(b.Unit) > lamppost.MaxUnitBytes:
 		return lamppost.Refuse(lamppost.CodeBadTx, "a value entered by hand needs its register's name and unit")
-	case b.Time <= 0 || b.Time > s.time || !grid && !slices.Contains(s.serving[b.Device], b.Register):
+	case b.Time <= 0 || b.Time > s.time || !grid && !serves:
 		return lamppost.Refuse(lamppost.CodeBadTx, "a value entered by hand is of a UTC quarter hour in the past, or of any moment where there are sessions")
 	case b.Quality != lamppost.Estimated && b.Quality != lamppost.Substituted || b.Reason == "":
 		return lamppost.Refuse(lamppost.CodeBadTx, "a value entered by hand is estimated or substituted, and has a reason")
@@ -448,8 +445,15 @@ func (s *State) reading(b lamppost.ReadingBody) error {
 		return lamppost.Refuse(lamppost.CodeBadTx, "%s has an exponent that no reading has", b.Value)
 	}
 	e := tariff.Edge{Time: b.Time, Value: b.Value, Quality: b.Quality, Manual: true, Source: tariff.Source{Height: s.height, Tx: s.index}}
-	kept, err := s.putEdge(k, &e)
-	if err == nil && !kept {
+	kept, keptToo := false, false
+	var err error
+	if grid {
+		kept, err = s.putEdge(edgeKey(b.Device, b.Register, b.Time), &e)
+	}
+	if serves && err == nil {
+		keptToo, err = s.putEdge(momentKey(b.Device, b.Register, b.Time), &e)
+	}
+	if err == nil && !kept && !keptToo {
 		err = lamppost.Refuse(lamppost.CodeExists, "register %q of %q is known at that time: a substituted value would replace it", b.Register, b.Device)
 	}
 	return err

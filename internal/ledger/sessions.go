@@ -46,6 +46,7 @@ func seatKey(p *lamppost.PointBody) []byte { return key('Z', string(p.Device), p
 type seat struct {
 	Session string          `cbor:"1,keyasint,omitempty"`
 	Until   lamppost.TimeMS `cbor:"2,keyasint"` // the last session's stop
+	Since   Place           `cbor:"3,keyasint"` // of the first point with sessions: values that came before are not kept for them
 }
 
 func (s *State) seat(p *lamppost.PointBody) (seat, error) {
@@ -93,7 +94,7 @@ func (s *State) open(b lamppost.SessionBody) error {
 	if err := s.changeHeld(b.Buyer, t.Currency, held); err != nil {
 		return err
 	}
-	s.put(seatKey(p), lamppost.Marshal(seat{b.ID, at.Until}))
+	s.put(seatKey(p), lamppost.Marshal(seat{b.ID, at.Until, at.Since}))
 	s.putBody(useKey(b.ID), use{Body: b, Seller: t.Seller, Mount: p.Mount, Held: held, Opened: Place{s.height, s.index}})
 	return nil
 }
@@ -115,7 +116,9 @@ func (s *State) sessionTerms(b *lamppost.SessionBody) (*tariff.Tariff, *lamppost
 		return nil, nil, lamppost.Refuse(lamppost.CodeBadTx, "nobody sells to himself")
 	case b.Limit <= 0 || b.Limit < t.Minimum || b.Limit > tariff.MaxPrice:
 		return nil, nil, lamppost.Refuse(lamppost.CodeBadTx, "a session's limit is at least the tariff's minimum, %s, and more than nothing", t.Minimum)
-	case b.From < p.From || b.From > s.time+lamppost.MaxAheadMS || b.Until <= b.From || b.Until-b.From > tariff.MaxSessionMS || s.time-b.From > tariff.MaxSessionMS:
+	case !tariff.Whole(b.Limit, t.Currency):
+		return nil, nil, lamppost.Refuse(lamppost.CodeBadTx, "a session's limit of %s cannot be paid in %s: use whole minor units", b.Limit, t.Currency)
+	case b.From <= 0 || b.From < p.From || b.From > s.time+lamppost.MaxAheadMS || b.Until <= b.From || b.Until-b.From > tariff.MaxSessionMS || s.time-b.From > tariff.MaxSessionMS:
 		return nil, nil, lamppost.Refuse(lamppost.CodeBadTx, "a session begins within a month of now, under the meter that hangs there, and lasts a month at most")
 	case b.From < t.From || t.To != 0 && b.Until > t.To || int(b.Version) < len(versions) && b.From >= versions[b.Version].From:
 		return nil, nil, lamppost.Refuse(lamppost.CodeBadTx, "version %d of tariff %q does not hold all the time", b.Version, b.Tariff)
@@ -196,6 +199,11 @@ func (s *State) settle(b lamppost.SettleBody) ([]byte, error) {
 	case b.Stop < u.Body.From || b.Stop > min(u.Body.Until, s.time):
 		return nil, lamppost.Refuse(lamppost.CodeBadTx, "session %q stops between its begin and its end, and not in the future", b.Session)
 	}
+	mount := &s.points[u.Body.Point][u.Mount]
+	at, err := s.seat(mount)
+	if err != nil {
+		return nil, err
+	}
 	u.Stop, u.Void, u.Settled = b.Stop, b.Void, Place{s.height, s.index}
 	var said []byte
 	if b.Void == "" {
@@ -212,8 +220,7 @@ func (s *State) settle(b lamppost.SettleBody) ([]byte, error) {
 	} else if err := s.release(u); err != nil {
 		return nil, err
 	}
-	mount := &s.points[u.Body.Point][u.Mount]
-	s.put(seatKey(mount), lamppost.Marshal(seat{Until: b.Stop}))
+	s.put(seatKey(mount), lamppost.Marshal(seat{Until: b.Stop, Since: at.Since}))
 	s.putBody(useKey(b.Session), u)
 	return said, nil
 }
@@ -241,26 +248,15 @@ func (s *State) sessionSupply(all []tariff.Supply, u *use) ([]tariff.Supply, err
 		RollsAt: p.RollsAt, Session: b}), nil
 }
 
-// moments returns what is known of a register from a time to another: at its very times, and on the quarter hours between.
+// moments returns what is known of a register from a time to another, at its very times.
 func (s *State) moments(p *lamppost.PointBody, from, to lamppost.TimeMS) (all []tariff.Edge, err error) {
-	add := func(_, val []byte) error {
+	err = s.scan(momentKey(p.Device, p.Register, from), momentKey(p.Device, p.Register, to+1), func(_, val []byte) error {
 		var e tariff.Edge
 		err := lamppost.Unmarshal(val, &e)
 		all = append(all, e)
 		return err
-	}
-	err = cmp.Or(s.scan(momentKey(p.Device, p.Register, from), momentKey(p.Device, p.Register, to+1), add),
-		s.scan(edgeKey(p.Device, p.Register, from), edgeKey(p.Device, p.Register, to+1), func(key, val []byte) error {
-			var e tariff.Edge
-			if err := lamppost.Unmarshal(val, &e); err != nil || !e.Manual {
-				return err // what a device signed stands at its very time
-			}
-			return add(key, val)
-		}))
-	if err != nil {
-		return nil, err
-	}
-	return tariff.Moments(all), nil
+	})
+	return all, err
 }
 
 // addSessions appends what was used in sessions that have ended and are not billed, and returns them.

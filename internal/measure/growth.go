@@ -113,9 +113,12 @@ type growth struct {
 	dir string
 	res *GrowthResult
 	now lamppost.TimeMS
-	rng *mathrand.Rand
+
+	fsync bool // every block
+	rng   *mathrand.Rand
 
 	store   *pebble.Store
+	packs   *archive.Packs
 	rep     *replica.Replica
 	keeper  *archive.Keeper
 	publish *tilelog.Publisher
@@ -134,19 +137,19 @@ type growing struct {
 }
 
 func (g *growth) open() (err error) {
-	if g.store, err = pebble.Open(filepath.Join(g.dir, "db"), pebble.Options{NoFsync: true}); err != nil {
+	if g.store, err = pebble.Open(filepath.Join(g.dir, "db"), pebble.Options{NoFsync: !g.fsync}); err != nil {
 		return err
 	}
 	objects, err := dir.Open(filepath.Join(g.dir, "archive"))
 	if err != nil {
 		return err
 	}
-	packs, err := archive.NewPacks(g.store, objects)
+	g.packs, err = archive.NewPacks(g.store, objects)
 	if err != nil {
 		return err
 	}
-	g.keeper = &archive.Keeper{Store: g.store, Packs: packs, Rules: replica.Rules}
-	if g.rep, err = replica.Open(replica.Config{Store: g.store, Packs: packs, Checked: func(lamppost.TxID, []byte) bool { return true }}); err != nil {
+	g.keeper = &archive.Keeper{Store: g.store, Packs: g.packs, Rules: replica.Rules}
+	if g.rep, err = replica.Open(replica.Config{Store: g.store, Packs: g.packs, Checked: func(lamppost.TxID, []byte) bool { return true }}); err != nil {
 		return err
 	}
 	if g.key, err = sig.GenerateKey(sig.EdDSA, nil); err != nil {

@@ -91,7 +91,7 @@ func (b *builder) party(n audit.Named) Party {
 }
 
 func (b *builder) invoice(inv *audit.Invoice, words audit.BilledInvoice) Invoice {
-	v := Invoice{Number: inv.Number, Seller: b.party(words.Seller), Buyer: b.party(words.Buyer), Currency: inv.Currency, Zone: inv.Tariffs[0].Zone,
+	v := Invoice{Number: inv.Number, Seller: b.party(words.Seller), Buyer: b.party(words.Buyer), Currency: inv.Currency, Zone: inv.Zone,
 		From: inv.From, To: inv.To, Issued: inv.Issued, Net: inv.Net, Taxes: inv.Tax, Total: inv.Total}
 	for i := range inv.Supplies {
 		b.supply(&v, &inv.Supplies[i])

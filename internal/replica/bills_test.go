@@ -1,6 +1,7 @@
 package replica_test
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 
@@ -105,6 +106,69 @@ func TestEverythingRoundTrip(t *testing.T) {
 		}
 	}
 	if _, err := audit.Verify(statement.Encode(), pin(net)); err != nil {
+		t.Error(err)
+	}
+}
+
+// No character of a statement over all of it can change unnoticed; audit has the same of every one in a plain statement.
+func TestEverythingCounts(t *testing.T) {
+	t.Parallel()
+	net, store := everything(t)
+	s, err := audit.NewStatement(proofOf(t, net, store, "bob"), pin(net), "bob")
+	must(t, err)
+	data, draw := s.Encode(), seeded(1)
+	for range 400 {
+		bad, at := bytes.Clone(data), draw(len(data))
+		switch c := bad[at]; {
+		case '0' <= c && c <= '9':
+			bad[at] = '0' + (c-'0'+1)%10
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z':
+			bad[at] = c ^ 1
+			if (c^1)|0x20 < 'a' || (c^1)|0x20 > 'z' {
+				bad[at] = c ^ 2
+			}
+		default:
+			continue
+		}
+		if _, err := audit.Verify(bad, pin(net)); err == nil && at < len(data)-8 { // bits that fill up the compressed stream say nothing
+			t.Errorf("%q for %q at %d is accepted", bad[at], data[at], at)
+		}
+	}
+}
+
+// A correction that leaves nothing to bill, because its agreement had ended before, is a statement like another; and an invoice after an
+// agreement's end is not taken for one that left it out.
+func TestNothingLeft(t *testing.T) {
+	t.Parallel()
+	const start, hour = ledgertest.Start, ledgertest.Hour
+	net, store := ledgertest.New("net"), kv.NewMem()
+	r, now := open(t, store), start+6*hour
+	d := net.NewDevice("meter", sig.EdDSA)
+	order := func(typ lamppost.TxType, body any) *lamppost.Transaction { return net.Order(now+hour, typ, body) }
+	agreement := func(id string, from, to lamppost.TimeMS) *lamppost.Transaction {
+		return order(lamppost.TxAgreement, lamppost.AgreementBody{ID: id, Seller: "acme", Buyer: "bob", Point: "p", Tariff: "home", From: from, To: to})
+	}
+	bill := func(from, to lamppost.TimeMS) *lamppost.Transaction {
+		return order(lamppost.TxInvoice, lamppost.InvoiceBody{Seller: "acme", Buyer: "bob", Currency: "EUR", From: from, To: to})
+	}
+	correct := func(number string) *lamppost.Transaction {
+		return order(lamppost.TxCorrect, lamppost.CorrectBody{Seller: "acme", Number: number, Cause: lamppost.CauseTerms})
+	}
+	res := apply(t, r, block(1, now, net.Genesis(), order(lamppost.TxParty, lamppost.PartyBody{ID: "acme"}), order(lamppost.TxParty, lamppost.PartyBody{ID: "bob"}),
+		order(lamppost.TxDevice, d.Body("acme")), order(lamppost.TxPoint, lamppost.PointBody{ID: "p", Device: "meter", Register: "energy", Unit: "Wh"}),
+		order(lamppost.TxTariff, ledgertest.Tariff("home", 1, "acme", start, 300_000)), agreement("a", start, 0),
+		net.Segment(now, d.Billing(1, ledgertest.Energy(start, 0), ledgertest.Energy(start+hour, 1000), ledgertest.Energy(start+3*hour, 3000))),
+		bill(start, start+hour), bill(start+hour, start+2*hour), agreement("a", start, start+hour/2), agreement("c", start+2*hour, 0),
+		bill(start+2*hour, start+3*hour), correct("acme-000002")))
+	commit(t, r)
+	for i, o := range res.Outcomes {
+		if o[0].Code != lamppost.CodeOK {
+			t.Fatalf("transaction %d: %+v", i, o[0])
+		}
+	}
+	s, err := audit.NewStatement(proofOf(t, net, store, "bob"), pin(net), "bob")
+	must(t, err)
+	if _, err := audit.Verify(s.Encode(), pin(net)); err != nil {
 		t.Error(err)
 	}
 }

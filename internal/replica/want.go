@@ -51,10 +51,19 @@ func WantStatement(r archive.View, buyer lamppost.PartyID) (Want, error) {
 	if len(places) == 0 {
 		return w, lamppost.Refuse(lamppost.CodeNotReady, "%q has no invoice yet", buyer)
 	}
+	last := slices.MaxFunc(places, comparePlaces)
 	for _, at := range places {
 		inv, err := Invoice(r, at)
 		if err != nil {
 			return w, err
+		}
+		// An agreement that one invoice bills may have ended before another, which then leaves it out.
+		for i := range inv.Supplies {
+			if id := inv.Supplies[i].Agreement; id != "" {
+				if err := w.addUntil(r, lamppost.TxAgreement, id, last, 0, math.MaxUint32); err != nil {
+					return w, err
+				}
+			}
 		}
 		w.Txs = append(w.Txs, at)
 		w.Blocks = append(w.Blocks, at.Height) // when it was issued
@@ -100,9 +109,11 @@ func (w *Want) addSupply(r archive.View, s *tariff.InvoiceSupply, at ledger.Plac
 		if err != nil {
 			return fmt.Errorf("session %q: %w", s.Session, err)
 		}
-		w.Txs = append(w.Txs, session.Opened, session.Settled)
-	} else if err := w.addUntil(r, lamppost.TxAgreement, s.Agreement, at, 0, math.MaxUint32); err != nil {
-		return err
+		since, err := ledger.View{Reader: r}.ServesSince(s.Device, s.Register)
+		if err != nil {
+			return fmt.Errorf("session %q: %w", s.Session, err)
+		}
+		w.Txs = append(w.Txs, session.Opened, session.Settled, since)
 	}
 	// the next meter says until when this one hung, and perhaps what it showed
 	if err := w.addUntil(r, lamppost.TxPoint, s.Point, at, s.Mount, s.Mount+1); err != nil {

@@ -1,0 +1,23 @@
+package ledger
+
+import (
+	"slices"
+
+	"github.com/lamppost/lamppost"
+)
+
+// Registry is what the state holds in memory, encoded.
+func (s *State) Registry() []byte {
+	devices, sides := map[lamppost.DeviceID]lamppost.DeviceBody{}, map[string][]string{}
+	for id, d := range s.devices {
+		devices[id] = d.Body
+	}
+	for side, ids := range s.bySide {
+		sides[string(side.seller)+" "+string(side.buyer)] = ids
+	}
+	serving := map[lamppost.DeviceID][]string{}
+	for id, registers := range s.serving {
+		serving[id] = slices.Sorted(slices.Values(registers)) // of which nobody asks for the order
+	}
+	return lamppost.Marshal([]any{s.parties, devices, s.points, s.metered, serving, s.tariffs, s.agreements, s.changed, sides})
+}
