@@ -181,7 +181,10 @@ func (e *Evidence) signed() SignedCheckpoint {
 }
 
 func (e *Evidence) billed(inv *Invoice) BilledInvoice {
-	zone := inv.Tariffs[0].Zone
+	var zone tariff.Zone // UTC where nothing was supplied after all
+	if len(inv.Tariffs) > 0 {
+		zone = inv.Tariffs[0].Zone
+	}
 	b := BilledInvoice{
 		Number: inv.Number, Seller: e.party(inv.Seller, inv.Tx.Leaf), Buyer: e.party(inv.Buyer, inv.Tx.Leaf),
 		From: stamp(zone, inv.From), To: stamp(zone, inv.To), Issued: stamp(zone, inv.Issued), Currency: inv.Currency,
@@ -192,7 +195,7 @@ func (e *Evidence) billed(inv *Invoice) BilledInvoice {
 		for j := range r.s.Lines {
 			b.Lines = append(b.Lines, r.line(&r.s.Lines[j]))
 		}
-		t := BilledTariff{r.t.ID, r.t.Version, tariffWords(r.t)}
+		t := BilledTariff{r.t.ID, r.t.Version, Terms(r.t)}
 		if n := len(b.Tariffs); n == 0 || b.Tariffs[n-1] != t {
 			b.Tariffs = append(b.Tariffs, t)
 		}
