@@ -313,3 +313,38 @@ func TestTrial(t *testing.T) {
 		t.Error("trying a tariff wrote to the log")
 	}
 }
+
+// An invoice that takes back all of another has no lines; the statement with it holds, and can be read in every format.
+func TestCreditedWhole(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.settle()
+	h.bill()
+	from, to := ms(t, "2026-11-02T00:00:00Z"), ms(t, "2026-11-03T00:00:00Z")
+	h.clock.Store(int64(to) + 1000)
+	must(t, h.submit(h.report("meter", lamppost.FlagBilling, energy(to, 12_000)))[0].Err())
+	var second api.Done
+	h.ok(201, "POST", "/api/invoices", lamppost.InvoiceBody{Seller: "landlord", Buyer: "tenant", Currency: "EUR", From: from, To: to}, &second)
+	h.ok(201, "POST", "/api/agreements", lamppost.AgreementBody{ID: "flat-3-power", Seller: "landlord", Buyer: "tenant", Point: "flat-3",
+		Tariff: "power", From: ms(t, "2026-11-01T00:00:00Z"), To: from}, nil)
+	h.logged("agreement flat-3-power: landlord sells to tenant at flat-3 under power until 2026-11-02 00:00:00Z")
+	var third api.Done
+	h.ok(201, "POST", "/api/corrections", lamppost.CorrectBody{Seller: "landlord", Number: second.Invoice.Number, Cause: lamppost.CauseTerms}, &third)
+	if len(third.Invoice.Supplies) != 0 || third.Invoice.Due().String() != "-0.36" {
+		t.Fatalf("invoice %+v", third.Invoice)
+	}
+	var raw []byte
+	h.ok(200, "GET", "/api/invoices/"+third.Invoice.Number, nil, nil)
+	h.do("GET", "/api/statements/tenant", nil, &raw)
+	if found, err := audit.Verify(raw, h.pin()); err != nil || found.Invoices != 3 {
+		t.Errorf("statement: %v: %.300s", err, raw)
+	}
+	for _, format := range []string{"html", "pdf", "csv", "xml"} {
+		if status := h.do("GET", "/api/statements/tenant?format="+format, nil, &raw); status != 200 {
+			t.Errorf("%s: status %d: %.300s", format, status, raw)
+		}
+	}
+	if got := h.billed("EUR"); got != "3.57" {
+		t.Errorf("billed %s, want 3.57", got)
+	}
+}

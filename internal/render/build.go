@@ -91,12 +91,22 @@ func (b *builder) party(n audit.Named) Party {
 }
 
 func (b *builder) invoice(inv *audit.Invoice, words audit.BilledInvoice) Invoice {
-	v := Invoice{Number: inv.Number, Seller: b.party(words.Seller), Buyer: b.party(words.Buyer), Currency: inv.Currency, Zone: inv.Tariffs[0].Zone,
+	v := Invoice{Number: inv.Number, Seller: b.party(words.Seller), Buyer: b.party(words.Buyer), Currency: inv.Currency, Zone: b.zone(inv),
 		From: inv.From, To: inv.To, Issued: inv.Issued, Net: inv.Net, Taxes: inv.Tax, Total: inv.Total}
 	for i := range inv.Supplies {
 		b.supply(&v, &inv.Supplies[i])
 	}
 	return v
+}
+
+// zone is the clock of an invoice: its first tariff's, where nothing was supplied after all that of another invoice, or UTC.
+func (b *builder) zone(inv *audit.Invoice) tariff.Zone {
+	for _, v := range append([]*audit.Invoice{inv}, b.invoices...) {
+		if len(v.Tariffs) > 0 {
+			return v.Tariffs[0].Zone
+		}
+	}
+	return tariff.Zone{Name: "UTC"}
 }
 
 // supply puts a supply's lines where its reader looks for them.
