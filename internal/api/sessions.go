@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 
@@ -187,14 +188,13 @@ func versionAt(v ledger.View, id string, at lamppost.TimeMS) (*tariff.Tariff, er
 	return found, nil
 }
 
-// price computes what even use comes to, and what is held for it.
-func (q *Quote) price(t *tariff.Tariff) error {
-	q.Version, q.Seller, q.Currency, q.Terms, q.PerUnit = t.Version, t.Seller, t.Currency, audit.Terms(t), t.PerUnit
+// edges are the register of even use, which begins at 0.
+func (q *Quote) edges(t *tariff.Tariff) ([]tariff.Edge, error) {
 	use := q.Units
 	use.Exponent += int8(t.Scale)
 	for use.Exponent > 0 {
 		if use.Mantissa > 1<<58 {
-			return badRequest("units=%s: too many", q.Units)
+			return nil, fmt.Errorf("units=%s: too many", q.Units)
 		}
 		use = lamppost.Dec(use.Mantissa*10, use.Exponent-1)
 	}
@@ -204,11 +204,18 @@ func (q *Quote) price(t *tariff.Tariff) error {
 		have = slices.Insert(have, 1, tariff.Edge{Time: idle, Value: use})
 	}
 	edges, err := tariff.SessionEdges(t, have, q.From, to, nil)
-	if err != nil {
-		return badRequest("%v", err)
-	}
 	for i := range edges {
 		edges[i].Quality, edges[i].Estimated = lamppost.Measured, false // all of it is made up
+	}
+	return edges, err
+}
+
+// price computes what even use comes to, and what is held for it.
+func (q *Quote) price(t *tariff.Tariff) error {
+	q.Version, q.Seller, q.Currency, q.Terms, q.PerUnit = t.Version, t.Seller, t.Currency, audit.Terms(t), t.PerUnit
+	edges, err := q.edges(t)
+	if err != nil {
+		return badRequest("%v", err)
 	}
 	limit := q.Limit
 	if limit == 0 {

@@ -180,7 +180,7 @@ func testDisputes(t *testing.T, ctx context.Context) {
 	p.Visit("#/bill/riverside-000013", "#bill-corrects")
 	p.WaitText("#bill-corrects", "It replaces bill riverside-000009")
 	p.WaitText("#bill-corrects", "because a reading came after it")
-	p.WaitText("#bill-total", "-€5.00")
+	p.WaitText("#bill-total", "€5.00")
 	p.WaitText(".totals", "Credited")
 	p.Run(chromedp.Click(chromedp.CSS("#bill-corrects a")))
 	p.WaitText("#bill-replaced", "replaced by bill riverside-000013")

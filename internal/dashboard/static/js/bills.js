@@ -96,7 +96,7 @@ function paper(bill, seller, buyer) {
   return h('article', { class: 'card paper', 'aria-labelledby': 'bill-h' },
     h('header', null,
       h('div', null, h('p', { class: 'quiet' }, 'Bill'), h('h1', { id: 'bill-h' }, bill.number)),
-      h('div', { class: 'sum' }, h('p', { class: 'quiet' }, bill.corrects ? dueName(bill) : 'Total'), h('p', { class: 'figure', id: 'bill-total' }, money(bill.due, bill.currency)))),
+      h('div', { class: 'sum' }, h('p', { class: 'quiet' }, bill.corrects ? dueName(bill) : 'Total'), h('p', { class: 'figure', id: 'bill-total' }, money(claimed(bill), bill.currency)))),
     bill.corrects && h('p', { class: 'note', id: 'bill-corrects' }, 'It replaces bill ', h('a', { href: `#/bill/${encodeURIComponent(bill.corrects.number)}` }, bill.corrects.number),
       `, which came to ${money(bill.corrects.total, bill.currency)}, because ${causeWords(bill.corrects.cause)}. What is due is the difference.`),
     bill.replaced_by && h('p', { class: 'note warn', id: 'bill-replaced' }, 'It was replaced by bill ', h('a', { href: `#/bill/${encodeURIComponent(bill.replaced_by)}` }, bill.replaced_by), ', which claims the difference.'),
@@ -108,6 +108,7 @@ function paper(bill, seller, buyer) {
 }
 
 const dueName = (bill) => (bill.due.startsWith('-') ? 'Credited' : 'Still due');
+const claimed = (bill) => (bill.corrects ? bill.due.replace('-', '') : bill.due);
 
 function fact(name, text, more) {
   return h('div', null, h('dt', null, name), h('dd', null, text, more && h('span', { class: 'quiet' }, more)));
@@ -161,7 +162,7 @@ function totals(bill) {
   return h('table', { class: 'totals' }, h('caption', { class: 'sr' }, 'Sum'), h('tbody', null, row('Net', bill.net),
     (bill.tax ?? []).map((t) => row(`Tax ${decimal(shift(String(t.basis_points), -2).replace(/\.?0+$/, ''))} % on ${money(t.base, bill.currency)}`, t.amount)),
     row('Total', bill.total, bill.corrects ? '' : 'grand'),
-    bill.corrects && [row(`Less bill ${bill.corrects.number}`, `-${bill.corrects.total}`.replace('--', '')), row(dueName(bill), bill.due, 'grand')]));
+    bill.corrects && [row(`Less bill ${bill.corrects.number}`, `-${bill.corrects.total}`.replace('--', '')), row(dueName(bill), claimed(bill), 'grand')]));
 }
 
 // disputeCard lists the disputes about a bill and opens another.
