@@ -239,7 +239,7 @@ func (b *bundle) readme() string {
 		say("  %d further reports: a bundle has receipts for the first %d. lamppost export has the readings of all.", b.more, maxReceipts)
 	}
 	if len(b.alone) > 0 {
-		say("  %d reports that cannot be proven one by one: thinned, or signed together with others.", len(b.alone))
+		say("  %d reports that cannot be proven one by one: thinned, signed together with others, or not published yet.", len(b.alone))
 	}
 	say("  Reports that were pruned before the dispute was opened; while it is open none are.")
 	say("  Whether a meter measured right: only somebody who tests the meter can tell.")
