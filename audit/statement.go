@@ -192,7 +192,7 @@ func (e *Evidence) billed(inv *Invoice) BilledInvoice {
 		for j := range r.s.Lines {
 			b.Lines = append(b.Lines, r.line(&r.s.Lines[j]))
 		}
-		t := BilledTariff{r.t.ID, r.t.Version, tariffWords(r.t)}
+		t := BilledTariff{r.t.ID, r.t.Version, Terms(r.t)}
 		if n := len(b.Tariffs); n == 0 || b.Tariffs[n-1] != t {
 			b.Tariffs = append(b.Tariffs, t)
 		}

@@ -89,8 +89,8 @@ func lineName(l *tariff.Line) string {
 	return l.Band
 }
 
-// tariffWords says in plain words what a tariff's terms are.
-func tariffWords(t *tariff.Tariff) string {
+// Terms says in plain words what a tariff's terms are.
+func Terms(t *tariff.Tariff) string {
 	var parts []string
 	if s := t.Series; s != nil {
 		parts = append(parts, fmt.Sprintf("a price per %s for every %d minutes from %s", t.PerUnit, s.StepMS/60_000, stamp(t.Zone, s.From)))

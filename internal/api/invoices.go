@@ -8,7 +8,6 @@ import (
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/archive"
-	"github.com/lamppost/lamppost/internal/kv"
 	"github.com/lamppost/lamppost/internal/ledger"
 	"github.com/lamppost/lamppost/internal/replica"
 	"github.com/lamppost/lamppost/tariff"
@@ -19,14 +18,21 @@ func (s *Server) getInvoices(w http.ResponseWriter, req *http.Request) error {
 	buyer, seller := lamppost.PartyID(req.URL.Query().Get("buyer")), lamppost.PartyID(req.URL.Query().Get("seller"))
 	out := InvoiceList{Invoices: []InvoiceEntry{}}
 	err := s.snapshot(func(r archive.View) error {
-		return eachInvoice(r, buyer, func(inv *tariff.Invoice, at ledger.Place) bool {
-			if seller == "" || inv.Seller == seller {
-				out.Invoices = append(out.Invoices, InvoiceEntry{Number: inv.Number, Seller: inv.Seller, Buyer: inv.Buyer,
-					Currency: inv.Currency, From: inv.From, To: inv.To, Issued: inv.Issued, Net: inv.Net, Total: inv.Total,
-					Height: at.Height, Index: at.Index})
+		var replacedErr error
+		err := eachInvoice(r, buyer, func(inv *tariff.Invoice, at ledger.Place) bool {
+			if seller != "" && inv.Seller != seller {
+				return true
 			}
-			return len(out.Invoices) < maxListed
+			e := InvoiceEntry{Number: inv.Number, Seller: inv.Seller, Buyer: inv.Buyer, Currency: inv.Currency, From: inv.From, To: inv.To, Issued: inv.Issued,
+				Net: inv.Net, Total: inv.Total, Due: inv.Due(), Height: at.Height, Index: at.Index}
+			if inv.Corrects != nil {
+				e.Corrects = inv.Corrects.Number
+			}
+			e.Replaced, replacedErr = ledger.View{Reader: r}.Replaced(inv.Seller, inv.Number)
+			out.Invoices = append(out.Invoices, e)
+			return replacedErr == nil && len(out.Invoices) < maxListed
 		})
+		return errors.Join(err, replacedErr)
 	})
 	if err != nil {
 		return err
@@ -64,19 +70,13 @@ func (s *Server) getInvoice(w http.ResponseWriter, req *http.Request) error {
 	var out Invoice
 	err := s.snapshot(func(r archive.View) error {
 		view := ledger.View{Reader: r}
-		at, err := view.InvoiceAt(number)
-		if errors.Is(err, kv.ErrNotFound) {
-			return notFound("no invoice %q", clip(number))
-		}
+		inv, at, err := invoiceOf(r, number)
 		if err != nil {
 			return err
 		}
-		inv, err := replica.Invoice(r, at)
-		if err != nil {
-			return err
-		}
-		out = Invoice{Invoice: *inv, SellerName: nameOf(view, inv.Seller), BuyerName: nameOf(view, inv.Buyer), Height: at.Height, Index: at.Index}
-		return nil
+		out = Invoice{Invoice: *inv, SellerName: nameOf(view, inv.Seller), BuyerName: nameOf(view, inv.Buyer), Due: inv.Due(), Height: at.Height, Index: at.Index}
+		out.Replaced, err = view.Replaced(inv.Seller, inv.Number)
+		return err
 	})
 	if err != nil {
 		return err

@@ -27,6 +27,8 @@ const (
 	maxExports  = 2         // that run at a time: each takes a core and some 100 MB
 	exportPiece = 256 << 10 // of a file in one piece
 
+	maxReceipts = 500 // in the evidence of a dispute
+
 	maxSeries = 64 // names of readings kept per device; further ones are counted in the totals only
 
 	// maxRebuildBytes is how much of the archive a start reads to show the recent past: some 300,000 reports.

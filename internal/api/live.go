@@ -103,7 +103,7 @@ func (l *Live) observe(tx *lamppost.Transaction, outcomes []lamppost.Outcome) {
 		if lamppost.Unmarshal(tx.Order.Body, &b) == nil && l.twins[b.Device] != nil {
 			l.twins[b.Device].forget(l)
 		}
-	case lamppost.TxInvoice:
+	case lamppost.TxInvoice, lamppost.TxCorrect:
 		var inv tariff.Invoice
 		if outcomes[0].Code == lamppost.CodeOK && lamppost.Unmarshal(outcomes[0].Data, &inv) == nil {
 			l.bill(&inv)
@@ -112,7 +112,7 @@ func (l *Live) observe(tx *lamppost.Transaction, outcomes []lamppost.Outcome) {
 }
 
 func (l *Live) bill(inv *tariff.Invoice) {
-	if sum, ok := l.totals.billed[inv.Currency].Add(inv.Total); ok {
+	if sum, ok := l.totals.billed[inv.Currency].Add(inv.Due()); ok {
 		l.totals.billed[strings.Clone(inv.Currency)] = sum
 	}
 }

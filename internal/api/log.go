@@ -141,6 +141,9 @@ func summary(tx *lamppost.Transaction, outcomes []lamppost.Outcome) string {
 		return fraudSummary(tx, outcomes)
 	case lamppost.TxPoint:
 		return words(tx, func(b lamppost.PointBody) string {
+			if b.Mount > 0 {
+				return fmt.Sprintf("metering point %s: meter %d from %s on is %s of %s", b.ID, b.Mount, utc(b.From), b.Register, b.Device)
+			}
 			return fmt.Sprintf("metering point %s: %s of %s in %s", b.ID, b.Register, b.Device, b.Unit)
 		})
 	case lamppost.TxTariff:
@@ -149,7 +152,11 @@ func summary(tx *lamppost.Transaction, outcomes []lamppost.Outcome) string {
 		})
 	case lamppost.TxAgreement:
 		return words(tx, func(b lamppost.AgreementBody) string {
-			return fmt.Sprintf("agreement %s: %s sells to %s at %s under %s", b.ID, b.Seller, b.Buyer, b.Point, b.Tariff)
+			until := ""
+			if b.To != 0 {
+				until = " until " + utc(b.To)
+			}
+			return fmt.Sprintf("agreement %s: %s sells to %s at %s under %s%s", b.ID, b.Seller, b.Buyer, b.Point, b.Tariff, until)
 		})
 	case lamppost.TxTransfer:
 		return words(tx, func(b lamppost.TransferBody) string {
@@ -180,7 +187,7 @@ func summary(tx *lamppost.Transaction, outcomes []lamppost.Outcome) string {
 			return fmt.Sprintf("%s says that what block %d erased is in none of its files", tx.Signed.Key, b.Height)
 		})
 	}
-	return tx.Type.String()
+	return orderSummary(tx, outcomes)
 }
 
 func whose(d lamppost.DeviceID) string {

@@ -108,7 +108,10 @@ func (s *Server) order(w http.ResponseWriter, r *http.Request, t lamppost.TxType
 func doneOf(t lamppost.TxType, d consensus.Decision) (Done, error) {
 	out := d.Outcomes[0]
 	done := Done{Height: d.Height, Index: d.Index, Outcome: out.Code.String()}
-	if t == lamppost.TxInvoice && out.Code == lamppost.CodeOK {
+	if t == lamppost.TxSettle && len(out.Data) > 0 {
+		return done, lamppost.Unmarshal(out.Data, &done.Lines)
+	}
+	if (t == lamppost.TxInvoice || t == lamppost.TxCorrect) && out.Code == lamppost.CodeOK {
 		done.Invoice = new(tariff.Invoice)
 		return done, lamppost.Unmarshal(out.Data, done.Invoice)
 	}

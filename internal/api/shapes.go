@@ -254,6 +254,9 @@ type InvoiceEntry struct {
 	Issued   lamppost.TimeMS  `json:"issued_ms"`
 	Net      lamppost.Micro   `json:"net"`
 	Total    lamppost.Micro   `json:"total"`
+	Due      lamppost.Micro   `json:"due"`         // Total, less that of the invoice it replaces
+	Corrects string           `json:"corrects"`    // the number of that one
+	Replaced string           `json:"replaced_by"` // the number of the one that replaces this one
 	Height   lamppost.Height  `json:"height"`
 	Index    uint32           `json:"index"`
 }
@@ -263,6 +266,8 @@ type Invoice struct {
 	tariff.Invoice
 	SellerName string          `json:"seller_name"`
 	BuyerName  string          `json:"buyer_name"`
+	Due        lamppost.Micro  `json:"due"`         // Total, less that of the invoice it replaces
+	Replaced   string          `json:"replaced_by"` // the number of the one that replaces this one
 	Height     lamppost.Height `json:"height"`
 	Index      uint32          `json:"index"`
 }
@@ -273,6 +278,7 @@ type Done struct {
 	Index   uint32          `json:"index"`
 	Outcome string          `json:"outcome"`
 	Invoice *tariff.Invoice `json:"invoice,omitempty"`
+	Lines   []tariff.Line   `json:"lines,omitempty"` // of a session
 
 	Correction *lamppost.Correction `json:"correction,omitempty"`
 

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"time"
@@ -14,7 +15,8 @@ import (
 func agreementCmd() *cobra.Command {
 	f := &nodeFlags{}
 	return f.group("agreement", "Who buys what at which tariff", `  lamppost agreement add flat-3-power --seller landlord --buyer tenant-3 --point flat-3 --tariff house-power --from 2026-11-01
-  lamppost agreement list`, agreementAddCmd(f), agreementListCmd(f))
+  lamppost agreement end flat-3-power --at 2027-03-01
+  lamppost agreement list`, agreementAddCmd(f), agreementEndCmd(f), agreementListCmd(f))
 }
 
 func agreementAddCmd(f *nodeFlags) *cobra.Command {
@@ -57,7 +59,52 @@ is not part of the period; without one it runs until further notice.`,
 	cmd.Flags().StringVar(&b.Tariff, "tariff", "", "tariff's id")
 	cmd.Flags().StringVar(&from, "from", "", "date or instant")
 	cmd.Flags().StringVar(&to, "to", "", "date or instant; none: until further notice")
+	cmd.Flags().StringVar(&b.TaxCategory, "tax-category", "", "of EN 16931, where this buyer pays no tax: AE (reverse charge), E (exempt), …")
+	cmd.Flags().StringVar(&b.TaxReason, "tax-reason", "", "why, as it stands on the bill")
 	return require(cmd, "seller", "buyer", "point", "tariff", "from")
+}
+
+func agreementEndCmd(f *nodeFlags) *cobra.Command {
+	var at string
+	cmd := &cobra.Command{
+		Use:   "end ID --at TIME",
+		Short: "End an agreement, or move its end",
+		Long: `End an agreement, or move its end: the time is the first that is not part of it. What was billed beyond stays until the bill is
+corrected: lamppost invoice correct NUMBER --cause terms.`,
+		Example: `  lamppost agreement end flat-3-power --at 2027-03-01
+  lamppost agreement end flat-3-power --at never                    it goes on until further notice`,
+		Args: oneArg("the agreement's id, such as flat-3-power"),
+		RunE: f.run(func(n *remote, args []string) error {
+			b, zone, err := n.agreement(args[0])
+			if err != nil {
+				return err
+			}
+			b.To = 0
+			if at != "never" {
+				if b.To, err = parseInstant(at, zone); err != nil {
+					return usage(fmt.Errorf("--at: %w", err))
+				}
+			}
+			return n.order("/api/agreements", b, fmt.Sprintf("Agreement %s holds from %s until %s", b.ID, localDate(zone, b.From), localDate(zone, b.To)))
+		}),
+	}
+	cmd.Flags().StringVar(&at, "at", "", "date or instant, or never")
+	return require(cmd, "at")
+}
+
+// agreement asks for an agreement, and for the clock of its tariff.
+func (n *remote) agreement(id string) (*lamppost.AgreementBody, *tariff.Zone, error) {
+	var all api.AgreementList
+	if _, err := n.get("/api/agreements", &all); err != nil {
+		return nil, nil, err
+	}
+	zones, err := n.zones()
+	for i := range all.Agreements {
+		if a := &all.Agreements[i]; a.ID == id {
+			return a, zones[a.Tariff], err
+		}
+	}
+	return nil, nil, cmp.Or(err, fmt.Errorf("no agreement %q: `lamppost agreement list` shows those there are", id))
 }
 
 // zones asks for the clocks of all tariffs, by id: those of their latest versions.
@@ -76,6 +123,15 @@ func (n *remote) zones() (map[string]*tariff.Zone, error) {
 // parseInstant reads an instant in RFC 3339, or a date as the moment at which it begins on a zone's clock. Without a zone
 // dates are not understood. Instants lie on quarter hours.
 func parseInstant(text string, zone *tariff.Zone) (lamppost.TimeMS, error) {
+	at, err := parseMoment(text, zone)
+	if err == nil && at%lamppost.EdgeMS != 0 {
+		err = fmt.Errorf("%q is not on a quarter hour", text)
+	}
+	return at, err
+}
+
+// parseMoment reads any instant, likewise.
+func parseMoment(text string, zone *tariff.Zone) (lamppost.TimeMS, error) {
 	var at lamppost.TimeMS
 	if t, err := time.Parse(time.RFC3339, text); err == nil {
 		at = lamppost.TimeMS(t.UnixMilli())
@@ -85,9 +141,6 @@ func parseInstant(text string, zone *tariff.Zone) (lamppost.TimeMS, error) {
 		return 0, fmt.Errorf("%q: the tariffs do not agree on a clock, so write an instant like %sT00:00:00+01:00", text, text)
 	} else if at, err = midnight(*zone, day); err != nil {
 		return 0, err
-	}
-	if at%lamppost.EdgeMS != 0 {
-		return 0, fmt.Errorf("%q is not on a quarter hour", text)
 	}
 	return at, nil
 }

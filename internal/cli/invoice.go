@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -17,7 +18,8 @@ func invoiceCmd() *cobra.Command {
 	f := &nodeFlags{}
 	return f.group("invoice", "Invoices: make, list and show them", `  lamppost invoice create --seller landlord --buyer tenant-3 --currency EUR --from 2026-11-01 --to 2026-12-01
   lamppost invoice list --buyer tenant-3
-  lamppost invoice show landlord-000001`, invoiceCreateCmd(f), invoiceListCmd(f), invoiceShowCmd(f))
+  lamppost invoice show landlord-000001
+  lamppost invoice correct landlord-000001 --cause late`, invoiceCreateCmd(f), invoiceListCmd(f), invoiceShowCmd(f), invoiceCorrectCmd(f))
 }
 
 func invoiceCreateCmd(f *nodeFlags) *cobra.Command {
@@ -49,7 +51,7 @@ date is the midnight at which that day begins on the tariff's clock; the end is 
 			}
 			return n.show(raw, func(w io.Writer) {
 				if done.Invoice != nil {
-					printInvoice(w, &api.Invoice{Invoice: *done.Invoice, Height: done.Height}, zone)
+					printInvoice(w, &api.Invoice{Invoice: *done.Invoice, Due: done.Invoice.Due(), Height: done.Height}, zone)
 				}
 			})
 		}),
@@ -83,10 +85,19 @@ func (n *remote) zoneBetween(seller, buyer lamppost.PartyID) (*tariff.Zone, erro
 		}
 		zone = z
 	}
-	if zone == nil {
-		return nil, fmt.Errorf("no agreement between seller %q and buyer %q: `lamppost agreement list` shows those there are", seller, buyer)
+	if zone != nil {
+		return zone, nil
 	}
-	return zone, nil
+	var sessions api.SessionList
+	if _, err := n.get("/api/sessions?state=settled", &sessions); err != nil {
+		return nil, err
+	}
+	for i := range sessions.Sessions {
+		if s := &sessions.Sessions[i]; s.Seller == seller && s.Buyer == buyer {
+			return zones[s.Tariff], nil
+		}
+	}
+	return nil, fmt.Errorf("no agreement and no settled session between seller %q and buyer %q: `lamppost agreement list` and `lamppost session list` show those there are", seller, buyer)
 }
 
 func invoiceListCmd(f *nodeFlags) *cobra.Command {
@@ -105,9 +116,9 @@ func invoiceListCmd(f *nodeFlags) *cobra.Command {
 				return err
 			}
 			return n.show(raw, func(w io.Writer) {
-				t := table{head: []string{"NUMBER", "SELLER", "BUYER", "FROM", "TO", ">NET", ">TOTAL", ""}}
+				t := table{head: []string{"NUMBER", "SELLER", "BUYER", "FROM", "TO", ">NET", ">TOTAL", ">DUE", "", ""}}
 				for _, i := range all.Invoices {
-					t.add(i.Number, string(i.Seller), string(i.Buyer), when(i.From), when(i.To), i.Net.String(), i.Total.String(), i.Currency)
+					t.add(i.Number, string(i.Seller), string(i.Buyer), when(i.From), when(i.To), i.Net.String(), i.Total.String(), i.Due.String(), i.Currency, replaces(i.Corrects, i.Replaced))
 				}
 				t.print(w, "No invoices. Make one: lamppost invoice create --seller … --buyer … --from … --to …")
 			})
@@ -131,17 +142,103 @@ func invoiceShowCmd(f *nodeFlags) *cobra.Command {
 				return err
 			}
 			zones, err := n.zones()
-			if err != nil || len(inv.Supplies) == 0 {
+			if err != nil {
 				return err
 			}
-			return n.show(raw, func(w io.Writer) { printInvoice(w, &inv, zones[inv.Supplies[0].Tariff]) })
+			var zone *tariff.Zone
+			if len(inv.Supplies) > 0 {
+				zone = zones[inv.Supplies[0].Tariff]
+			}
+			return n.show(raw, func(w io.Writer) { printInvoice(w, &inv, zone) })
 		}),
 	}
+}
+
+// causes are the words for them on the command line.
+var causes = map[string]lamppost.Cause{"late": lamppost.CauseLate, "substituted": lamppost.CauseSubstituted, "dispute": lamppost.CauseDispute, "terms": lamppost.CauseTerms}
+
+func invoiceCorrectCmd(f *nodeFlags) *cobra.Command {
+	var cause, dispute, reason string
+	cmd := &cobra.Command{
+		Use:   "correct NUMBER --cause late|substituted|terms|dispute [--dispute ID]",
+		Short: "Bill a period again with what is known now",
+		Long: `Bill again what an invoice billed, with what is known now. The invoice stays as it is; another with the next number replaces it and
+claims the difference, which may be a credit. Causes:
+  late         a reading came after the bill
+  substituted  a reading was replaced by hand (lamppost reading enter)
+  terms        a meter, an agreement or its dates were registered late or wrongly
+  dispute      the buyer was right: the dispute is upheld by it`,
+		Example: `  lamppost invoice correct landlord-000001 --cause late
+  lamppost invoice correct landlord-000001 --cause dispute --dispute case-7 --reason "meter replaced"`,
+		Args: oneArg("the invoice's number, such as landlord-000001"),
+		RunE: f.run(func(n *remote, args []string) error {
+			b := lamppost.CorrectBody{Number: args[0], Cause: causes[cause], Dispute: dispute, Reason: reason}
+			if b.Cause == 0 {
+				return usage(fmt.Errorf("--cause %q: there are late, substituted, terms and dispute", cause))
+			}
+			if (dispute != "") != (b.Cause == lamppost.CauseDispute) {
+				return usage(errors.New("--dispute ID goes with --cause dispute, and the other way round"))
+			}
+			inv, err := n.invoice(b.Number)
+			if err != nil {
+				return err
+			}
+			b.Seller = inv.Seller
+			zones, err := n.zones()
+			if err != nil {
+				return err
+			}
+			var done api.Done
+			raw, err := n.post("/api/corrections", b, &done)
+			if err != nil {
+				return err
+			}
+			return n.show(raw, func(w io.Writer) {
+				if done.Invoice == nil {
+					return
+				}
+				var zone *tariff.Zone
+				if len(inv.Supplies) > 0 {
+					zone = zones[inv.Supplies[0].Tariff]
+				}
+				printInvoice(w, &api.Invoice{Invoice: *done.Invoice, Due: done.Invoice.Due(), Height: done.Height}, zone)
+			})
+		}),
+	}
+	cmd.Flags().StringVar(&cause, "cause", "", "late, substituted, terms or dispute")
+	cmd.Flags().StringVar(&dispute, "dispute", "", "the dispute that is upheld")
+	cmd.Flags().StringVar(&reason, "reason", "", "for the record")
+	return require(cmd, "cause")
+}
+
+func (n *remote) invoice(number string) (*api.Invoice, error) {
+	inv := new(api.Invoice)
+	_, err := n.get("/api/invoices/"+url.PathEscape(number), inv)
+	return inv, err
+}
+
+// replaces says what an invoice replaces and what replaced it.
+func replaces(before, after string) string {
+	switch {
+	case before != "" && after != "":
+		return "replaces " + before + ", replaced by " + after
+	case before != "":
+		return "replaces " + before
+	case after != "":
+		return "replaced by " + after
+	}
+	return ""
 }
 
 // printInvoice shows an invoice with its period on the clock of its tariff.
 func printInvoice(w io.Writer, inv *api.Invoice, zone *tariff.Zone) {
 	fmt.Fprintf(w, "Invoice %s from %s to %s\n", printable(inv.Number), named(inv.Seller, inv.SellerName), named(inv.Buyer, inv.BuyerName))
+	if c := inv.Corrects; c != nil {
+		fmt.Fprintf(w, "It replaces %s (%s), which came to %s %s\n", printable(c.Number), c.Cause, c.Total, inv.Currency)
+	}
+	if inv.Replaced != "" {
+		fmt.Fprintf(w, "It was replaced by %s\n", printable(inv.Replaced))
+	}
 	fmt.Fprintf(w, "%s until %s, issued %s in block %d\n\n", localDate(zone, inv.From), localDate(zone, inv.To), when(inv.Issued), inv.Height)
 	t := table{head: []string{">LINE", "WHERE", "DEVICE", "WHAT", ">OPENING", ">CLOSING", ">QUANTITY", "", ">PRICE", ">AMOUNT", ""}}
 	for i := range inv.Supplies {
@@ -156,6 +253,9 @@ func printInvoice(w io.Writer, inv *api.Invoice, zone *tariff.Zone) {
 		t.add("", "", "", "tax "+x.Category+" "+rate+" % on "+x.Base.String(), "", "", "", "", "", x.Amount.String(), inv.Currency)
 	}
 	t.add("", "", "", "total", "", "", "", "", "", inv.Total.String(), inv.Currency)
+	if inv.Corrects != nil {
+		t.add("", "", "", "due", "", "", "", "", "", inv.Due.String(), inv.Currency)
+	}
 	t.print(w, "")
 }
 
@@ -182,13 +282,22 @@ func addLine(t *table, s *tariff.InvoiceSupply, l *tariff.Line, currency string)
 		opening, closing = s.Edges[0].Value.String(), s.Edges[len(s.Edges)-1].Value.String()
 		quantity, unit = perUnit(s, l.Quantity), s.PerUnit
 	}
-	name := l.Band
-	if l.Band == tariff.LineStanding {
-		name = "standing charge"
-	} else if l.Block > 0 {
-		name += " " + strconv.Itoa(int(l.Block))
+	name := lineName(l)
+	if s.Session != "" {
+		name = "session " + s.Session + ": " + name
 	}
 	t.add(strconv.Itoa(int(l.N)), where, string(s.Device), name, opening, closing, quantity, unit, l.Price.String(), l.Amount.String(), note)
+}
+
+// lineName names a line: a band, block or levy by its own name.
+func lineName(l *tariff.Line) string {
+	names := map[string]string{tariff.LineStanding: "standing charge", tariff.LineStart: "start", tariff.LineTime: "time", tariff.LineIdle: "time without use",
+		tariff.LineMinimum: "to the minimum", tariff.LineMaximum: "over the maximum", tariff.LineSeries: "use at interval prices"}
+	name := or(names[l.Band], l.Band)
+	if l.Block > 0 {
+		name += " " + strconv.Itoa(int(l.Block))
+	}
+	return name
 }
 
 func perUnit(s *tariff.InvoiceSupply, quantity lamppost.Decimal) string {

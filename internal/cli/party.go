@@ -3,16 +3,18 @@ package cli
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/api"
+	"github.com/lamppost/lamppost/tariff"
 	"github.com/spf13/cobra"
 )
 
 func partyCmd() *cobra.Command {
 	f := &nodeFlags{}
 	return f.group("party", "Who sells and buys: add and list parties", `  lamppost party add landlord --name "Lena Landlord" --data ./node
-  lamppost party list --data ./node`, partyAddCmd(f), partyListCmd(f))
+  lamppost party list --data ./node`, partyAddCmd(f), partyListCmd(f), partyConvertCmd(f))
 }
 
 func partyAddCmd(f *nodeFlags) *cobra.Command {
@@ -59,18 +61,52 @@ func partyListCmd(f *nodeFlags) *cobra.Command {
 }
 
 func printParties(w io.Writer, parties api.PartyList, accounts api.AccountList) {
-	balances := map[lamppost.PartyID]string{}
+	balances, held := map[lamppost.PartyID][]string{}, map[lamppost.PartyID][]string{}
 	for _, a := range accounts.Accounts {
-		if balances[a.Party] != "" {
-			balances[a.Party] += ", "
+		balances[a.Party] = append(balances[a.Party], a.Balance.String()+" "+a.Currency)
+		if a.Held != 0 {
+			held[a.Party] = append(held[a.Party], a.Held.String()+" "+a.Currency)
 		}
-		balances[a.Party] += a.Balance.String() + " " + a.Currency
 	}
-	t := table{head: []string{"ID", "NAME", ">CREDIT LIMIT", ">BALANCE"}}
+	t := table{head: []string{"ID", "NAME", ">CREDIT LIMIT", ">BALANCE", ">HELD FOR SESSIONS"}}
 	for _, p := range parties.Parties {
-		t.add(string(p.ID), p.Name, p.CreditLimit.String(), balances[p.ID])
+		t.add(string(p.ID), p.Name, p.CreditLimit.String(), strings.Join(balances[p.ID], ", "), strings.Join(held[p.ID], ", "))
 	}
 	t.print(w, "No parties yet. Add one: lamppost party add ID --name NAME")
+}
+
+func partyConvertCmd(f *nodeFlags) *cobra.Command {
+	var b lamppost.ConvertBody
+	var with, amount, rate, at string
+	cmd := &cobra.Command{
+		Use:   "convert PARTY --with PARTY --amount AMOUNT --from EUR --to USD --rate RATE --source TEXT",
+		Short: "Exchange a party's claim for one in another currency",
+		Long: `Exchange a party's claim for one in another currency at a rate that both sides agreed on: the party gives the amount, the other
+side takes it and gives what it comes to, rounded half up. No account falls below its credit limit by it.`,
+		Example: `  lamppost party convert tenant-3 --with bank --amount 100.00 --from EUR --to USD --rate 1.0837 --source "ECB reference rate" --at 2026-11-24`,
+		Args:    oneArg("the party that gives, such as tenant-3"),
+		RunE: f.run(func(n *remote, args []string) (err error) {
+			b.Party, b.With = lamppost.PartyID(args[0]), lamppost.PartyID(with)
+			if b.Amount, err = lamppost.ParseMicro(amount); err != nil {
+				return usage(fmt.Errorf("--amount: %w: write it like 12.34", err))
+			}
+			if b.Rate, err = lamppost.ParseDecimal(rate); err != nil {
+				return usage(fmt.Errorf("--rate: %w: write it like 1.0837", err))
+			}
+			if b.RateTime, err = n.moment(at, &tariff.Zone{}); err != nil {
+				return usage(fmt.Errorf("--at: %w", err))
+			}
+			return n.order("/api/conversions", b, fmt.Sprintf("%s gave %s %s to %s for %s at %s", b.Party, b.Amount, b.From, b.With, b.To, b.Rate))
+		}),
+	}
+	cmd.Flags().StringVar(&with, "with", "", "the other side")
+	cmd.Flags().StringVar(&amount, "amount", "", "that is given, such as 12.34")
+	cmd.Flags().StringVar(&b.From, "from", "", "its currency, ISO 4217")
+	cmd.Flags().StringVar(&b.To, "to", "", "currency that is got")
+	cmd.Flags().StringVar(&rate, "rate", "", "of the second for one of the first")
+	cmd.Flags().StringVar(&b.Source, "source", "", "where the rate is from")
+	cmd.Flags().StringVar(&at, "at", "now", "when it was the rate: a date (UTC), an instant, or now")
+	return require(cmd, "with", "amount", "from", "to", "rate", "source")
 }
 
 // oneArg takes exactly one argument and says what it should be.

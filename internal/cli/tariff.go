@@ -20,7 +20,8 @@ func tariffCmd() *cobra.Command {
 	f := &nodeFlags{}
 	return f.group("tariff", "Priced terms: add, list, and an example to start from", `  lamppost tariff example > tariff.json
   lamppost tariff add tariff.json
-  lamppost tariff list`, tariffAddCmd(f), tariffListCmd(f), tariffExampleCmd())
+  lamppost tariff list
+  lamppost tariff try tariff.json --point flat-3 --from 2026-01-01 --to 2026-11-01`, tariffAddCmd(f), tariffListCmd(f), tariffTryCmd(f), tariffExampleCmd())
 }
 
 func tariffAddCmd(f *nodeFlags) *cobra.Command {

@@ -138,6 +138,7 @@ func TestVerbs(t *testing.T) {
 	says(t, verb("status"), "Network: house, member node1", "Signatures: all checked by every replica", "1 online", "Billed: 18.64 EUR")
 	statement(t, dir, verb)
 	asJSON(t, verb)
+	sessions(t, verb)
 }
 
 // enrol announces a device, enrols its key with what the verb printed, and returns the token.
@@ -275,6 +276,31 @@ func copies(t *testing.T, dir, file string, verb func(...string) []string) {
 	}
 	fails(t, verb("statement", "tenant-3", "--pdf", "--lang", "tlh"), "en, de, es")
 	fails(t, verb("statement", "tenant-3", "--pdf", "--pin", pin), "--pin and --parties")
+}
+
+// sessions charges somebody who has no agreement, by readings that were entered by hand.
+func sessions(t *testing.T, verb func(...string) []string) {
+	t.Helper()
+	says(t, verb("party", "add", "guest", "--credit-limit", "50"))
+	says(t, verb("point", "add", "bay", "--device", "meter-3", "--register", "charge", "--sessions"))
+	bill := verb("invoice", "create", "--seller", "landlord", "--buyer", "guest", "--from", "2026-12-01", "--to", "2026-12-01T12:00:00+01:00")
+	fails(t, bill, "no agreement and no settled session", "lamppost session list")
+	says(t, verb("session", "open", "s-1", "--point", "bay", "--buyer", "guest", "--tariff", "house-power", "--limit", "5.00", "--from", "2026-12-01T10:00:00+01:00", "--for", "90m"),
+		"until 2026-12-01 11:30:00 at the latest; 5.95 EUR of guest are held")
+	for at, value := range map[string]string{"2026-12-01T10:01:20+01:00": "1000", "2026-12-01T10:55:07+01:00": "11000"} {
+		says(t, verb("reading", "enter", "meter-3", "charge", at, value, "--estimated", "--reason", "the charger was offline"), value+" Wh, estimated")
+	}
+	says(t, verb("session", "settle", "s-1", "--at", "2026-12-01T11:00:00+01:00"), "Session s-1 comes to 3.40 EUR before tax; the next invoice to guest has it")
+	says(t, verb("session", "list", "--state", "settled"), "s-1", "5.95 EUR")
+	says(t, bill, "session s-1: day", "10.000 kWh", "4.05 EUR")
+	says(t, verb("session", "list"), "billed", "landlord-000002")
+	for _, args := range [][]string{{"session", "list"}, {"dispute", "list"}, {"point", "show", "bay"}, {"session", "quote", "--tariff", "house-power"},
+		{"tariff", "try", "house-power", "--point", "flat-3", "--from", "2026-11-01", "--to", "2026-11-03"}} {
+		out := says(t, append(verb(args...), "--json"))
+		if !json.Valid([]byte(out)) {
+			t.Errorf("lamppost %q --json: %s", args, out)
+		}
+	}
 }
 
 // asJSON checks that --json prints one JSON object, for every verb that reads.

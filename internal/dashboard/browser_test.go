@@ -30,9 +30,15 @@ var views = []struct{ name, hash, ready, heading string }{
 	{"flat", "#/device/flat-3", ".chart canvas", "Flat 3"},
 	{"log", "#/log", ".entries li:nth-child(14)", "The log"},
 	{"proof", "#/log/402/0", ".result", "The log"},
-	{"bills", "#/bills", ".bills tbody tr:nth-child(12)", "Bills"},
+	{"bills", "#/bills", ".bills tbody tr:nth-child(13)", "Bills"},
 	{"bill", "#/bill/riverside-000003", "#bill-total", "riverside-000003"},
 	{"bill-estimated", "#/bill/riverside-000007", "#bill-total", "riverside-000007"},
+	{"bill-corrected", "#/bill/riverside-000013", "#bill-corrects", "riverside-000013"},
+	{"bill-replaced", "#/bill/riverside-000009", "#bill-replaced", "riverside-000009"},
+	{"sessions", "#/sessions", ".cases li:nth-child(4)", "Sessions"},
+	{"disputes", "#/disputes", ".cases li:nth-child(3)", "Disputes"},
+	{"accounts", "#/accounts", ".accounts tbody tr:nth-child(3)", "Accounts"},
+	{"point", "#/point/flat-9", ".cases li:nth-child(2)", "flat-9"},
 	{"network", "#/network", ".members li", "The network"},
 }
 
@@ -45,7 +51,7 @@ func TestInBrowser(t *testing.T) {
 		"proof": testProof, "bill": testBill, "login": testLogin, "hostile names": testHostileNames,
 		"statement": testStatement, "hand over": testHandOver, "chart": testChart, "find": testFind, "broker": testBroker, "adopt": testAdopt, "arithmetic": testArithmetic,
 		"lies": testLies, "witnesses": testWitnesses, "copies": testCopies, "keyboard": testKeyboard, "keys": testKeys, "keeping": testKeeping, "network": testNetwork,
-		"bill to read": testBillToRead, "accessible": testAccessible,
+		"bill to read": testBillToRead, "sessions": testSessions, "disputes": testDisputes, "accessible": testAccessible,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, ctx) })
 	}
@@ -82,6 +88,7 @@ func testPagesFit(t *testing.T, ctx context.Context) {
 // openForms opens what a page keeps folded to adopt a device.
 func openForms(p *browsertest.Tab) {
 	browsertest.Value[int](p, `[...document.querySelectorAll('.waiting button[aria-expanded=false]')].filter((b) => b.checkVisibility()).slice(0, 1).map((b) => b.click()).length`)
+	browsertest.Value[int](p, `[...document.querySelectorAll('.cases details, #dispute-h ~ details')].slice(0, 1).map((e) => (e.open = true)).length`)
 }
 
 // The headline shows the node's totals and follows an event without anybody reloading.

@@ -54,7 +54,9 @@ type district struct {
 	signer    note.Signer
 	pin       string
 
-	revoked map[string]string // devices whose key was ended: why
+	revoked  map[string]string // devices whose key was ended: why
+	disputed []map[string]any
+	ended    map[string]string // sessions that were: why nothing is billed
 
 	// Set before the first request.
 	open     bool // no token is asked for
@@ -89,6 +91,8 @@ type invoice struct {
 	tariff.Invoice
 	SellerName string          `json:"seller_name"`
 	BuyerName  string          `json:"buyer_name"`
+	Due        lamppost.Micro  `json:"due"`
+	Replaced   string          `json:"replaced_by"`
 	Height     lamppost.Height `json:"height"`
 	Index      uint32          `json:"index"`
 }
@@ -136,6 +140,7 @@ func (d *district) found(t *testing.T) {
 		inv.Height, inv.Index = d.height, 0
 		d.invoices = append(d.invoices, inv)
 	}
+	d.correct(t)
 	d.block(d.now, transaction{Type: "transfer", Outcome: "no_funds", Summary: "transfer of 80.00 EUR from tenant-4 to landlord"},
 		d.segment(map[string]int{"ok": lamps + flats}))
 }
@@ -168,7 +173,7 @@ func (d *district) append(record []byte) {
 }
 
 func typeNumber(name string) lamppost.TxType {
-	for t := lamppost.TxGenesis; t <= lamppost.TxTransfer; t++ {
+	for t := lamppost.TxGenesis; t <= lamppost.TxConvert; t++ {
 		if t.String() == name {
 			return t
 		}
@@ -218,7 +223,7 @@ func (d *district) status() map[string]any {
 	cp, root := d.checkpoint()
 	var billed lamppost.Micro
 	for i := range d.invoices {
-		billed += d.invoices[i].Total
+		billed += d.invoices[i].Due
 	}
 	ends := 0
 	if d.ailing {
@@ -378,6 +383,10 @@ func (d *district) detail(n int) map[string]any {
 		dev["missing"], dev["lost"] = 3, 1
 	}
 	dev["points"] = []map[string]any{}
+	if n > lamps {
+		id := dev["id"].(string)
+		dev["points"] = []map[string]any{{"id": id, "device": id, "register": "energy", "unit": "Wh", "place": "Mill House, flat " + id[5:]}}
+	}
 	dev["series"] = []string{"energy", "power", "voltage"}
 	if n <= lamps {
 		dev["series"] = []string{"energy", "power", "level"}
@@ -433,7 +442,7 @@ func (d *district) bill(t *testing.T, i int) invoice {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return invoice{Invoice: inv, SellerName: "Riverside Housing", BuyerName: tenant(i)}
+	return invoice{Invoice: inv, SellerName: "Riverside Housing", BuyerName: tenant(i), Due: inv.Total}
 }
 
 func tenant(i int) string {
@@ -497,6 +506,7 @@ func (d *district) serve(t *testing.T) *httptest.Server {
 	mux.HandleFunc("POST /api/devices/{id}/revoke", d.guard(d.revoke))
 	answer("/network", func(*http.Request) any { return d.net() })
 	answer("/keeping", func(*http.Request) any { return d.keeping() })
+	d.serveCases(mux, answer)
 	answer("/log", d.log)
 	answer("/log/proof", func(r *http.Request) any { return d.proof(r.FormValue("height"), r.FormValue("index")) })
 	answer("/parties", func(*http.Request) any { return map[string]any{"parties": parties()} })
@@ -708,7 +718,7 @@ func (d *district) list() []map[string]any {
 	for i := range d.invoices {
 		v := &d.invoices[i]
 		all = append(all, map[string]any{"number": v.Number, "seller": v.Seller, "buyer": v.Buyer, "currency": v.Currency, "from_ms": v.From,
-			"to_ms": v.To, "issued_ms": v.Issued, "net": v.Net, "total": v.Total, "height": v.Height, "index": v.Index})
+			"to_ms": v.To, "issued_ms": v.Issued, "net": v.Net, "total": v.Total, "due": v.Due, "corrects": corrects(v), "replaced_by": v.Replaced, "height": v.Height, "index": v.Index})
 	}
 	return all
 }

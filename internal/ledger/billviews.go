@@ -83,6 +83,11 @@ func (v View) Disputes() ([]lamppost.DisputeBody, error) {
 	return readAll[lamppost.DisputeBody](v, 'U')
 }
 
+// Dispute returns a dispute, or kv.ErrNotFound.
+func (v View) Dispute(id string) (lamppost.DisputeBody, error) {
+	return read[lamppost.DisputeBody](v, key('U', id))
+}
+
 // Replaced returns the number of what replaced an invoice, or "".
 func (v View) Replaced(seller lamppost.PartyID, number string) (string, error) {
 	b, err := read[billed](v, billedKey(seller, number))

@@ -122,6 +122,11 @@ func (v View) Point(id string) ([]lamppost.PointBody, error) {
 // Tariffs returns all tariffs by id and version.
 func (v View) Tariffs() ([]tariff.Tariff, error) { return readAll[tariff.Tariff](v, 'T') }
 
+// Tariff returns a version of a tariff, or kv.ErrNotFound.
+func (v View) Tariff(id string, version uint32) (tariff.Tariff, error) {
+	return read[tariff.Tariff](v, tariffKey(id, version))
+}
+
 // Agreements returns all agreements by id.
 func (v View) Agreements() ([]lamppost.AgreementBody, error) {
 	all, err := readAll[lamppost.AgreementBody](v, 'G')

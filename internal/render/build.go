@@ -93,10 +93,33 @@ func (b *builder) party(n audit.Named) Party {
 func (b *builder) invoice(inv *audit.Invoice, words audit.BilledInvoice) Invoice {
 	v := Invoice{Number: inv.Number, Seller: b.party(words.Seller), Buyer: b.party(words.Buyer), Currency: inv.Currency, Zone: inv.Zone,
 		From: inv.From, To: inv.To, Issued: inv.Issued, Net: inv.Net, Taxes: inv.Tax, Total: inv.Total}
+	if c := inv.Corrects; c != nil {
+		v.Corrects = &Corrected{c.Number, b.issued(c.Number), c.Cause, c.Net, c.Tax, c.Total}
+		if v.Due() < 0 {
+			v.Kind = KindCreditNote
+		}
+	}
 	for i := range inv.Supplies {
 		b.supply(&v, &inv.Supplies[i])
 	}
 	return v
+}
+
+// issued is when an invoice of the statement was, or 0.
+func (b *builder) issued(number string) lamppost.TimeMS {
+	for _, v := range b.invoices {
+		if v.Number == number {
+			return v.Issued
+		}
+	}
+	return 0
+}
+
+// exempt notes why a category's tax is not paid, each reason once.
+func (v *Invoice) exempt(s *tariff.InvoiceSupply) {
+	if x := (Exemption{s.Tax.Category, s.TaxReason}); s.TaxReason != "" && !slices.Contains(v.Exempt, x) {
+		v.Exempt = append(v.Exempt, x)
+	}
 }
 
 // supply puts a supply's lines where its reader looks for them.
@@ -106,8 +129,9 @@ func (b *builder) supply(v *Invoice, s *tariff.InvoiceSupply) {
 	if name == place.Name {
 		name = ""
 	}
-	device := place.device(name)
-	meter := &Meter{ID: string(s.Device), Register: s.Register, Unit: s.PerUnit, Agreement: s.Agreement, Point: s.Point,
+	v.exempt(s)
+	device := place.device(name, s)
+	meter := &Meter{ID: string(s.Device), Register: s.Register, Unit: s.PerUnit, Agreement: s.Agreement, Session: s.Session, Point: s.Point,
 		Tariff: s.Tariff, Version: s.Version, Opening: reading(s, &s.Edges[0]), Closing: reading(s, &s.Edges[len(s.Edges)-1])}
 	device.Meters = append(device.Meters, meter)
 	for i := range s.Lines {
@@ -126,8 +150,13 @@ func (v *Invoice) place(name string) *Place {
 	return &v.Places[i]
 }
 
-func (p *Place) device(name string) *Device {
-	i := slices.IndexFunc(p.Devices, func(d Device) bool { return d.Name == name })
+// device finds where lines of a device stand; each session stands by itself.
+func (p *Place) device(name string, s *tariff.InvoiceSupply) *Device {
+	if s.Session != "" {
+		p.Devices = append(p.Devices, Device{Name: name, Session: &Session{s.Session, s.From, s.To}})
+		return &p.Devices[len(p.Devices)-1]
+	}
+	i := slices.IndexFunc(p.Devices, func(d Device) bool { return d.Name == name && d.Session == nil })
 	if i < 0 {
 		i, p.Devices = len(p.Devices), append(p.Devices, Device{Name: name})
 	}
@@ -139,17 +168,32 @@ func reading(s *tariff.InvoiceSupply, e *tariff.Edge) Reading {
 }
 
 func lineOf(s *tariff.InvoiceSupply, l *tariff.Line) Line {
-	line := Line{N: l.N, Band: l.Band, From: s.From, To: s.To, Unit: s.PerUnit, Price: l.Price, Amount: l.Amount, Tax: s.Tax, Estimated: l.Estimated}
-	switch l.Band {
-	case tariff.LineStanding:
-		line.Kind, line.Band, line.Unit, line.Quantity = LineStanding, "", unitDay, lamppost.Dec(int64(l.Days), 0)
-	case tariff.LineSeries:
-		line.Kind, line.Band, line.Quantity = LineSeries, "", perUnit(s, l.Quantity)
+	line := Line{N: l.N, Kind: lineKinds[l.Band], Band: l.Band, Block: l.Block, From: s.From, To: s.To, Unit: s.PerUnit, Price: l.Price, Amount: l.Amount, Tax: s.Tax,
+		Estimated: l.Estimated}
+	if line.Kind != LineBand {
+		line.Band = ""
+	}
+	switch l.Kind() {
+	case tariff.ByDay:
+		if line.Kind == LineBand {
+			line.Kind = LineDay
+		}
+		line.Unit, line.Quantity = unitDay, lamppost.Dec(int64(l.Days), 0)
+	case tariff.ByMinute:
+		line.Unit, line.Quantity = unitMinute, lamppost.Dec(int64(l.Minutes), 0)
+	case tariff.ByPeak:
+		line.Unit, line.Quantity, line.Days = peakUnit(s.PerUnit), perUnit(s, l.Quantity), l.Days
+	case tariff.Once:
+		line.Unit, line.Quantity = "", lamppost.Dec(1, 0)
 	default:
 		line.Quantity = perUnit(s, l.Quantity)
 	}
 	return line
 }
+
+// lineKinds are the kinds of lines with reserved names; others are bands and levies.
+var lineKinds = map[string]LineKind{tariff.LineSeries: LineSeries, tariff.LineStanding: LineStanding, tariff.LineCapacity: LineCapacity, tariff.LineStart: LineStart,
+	tariff.LineTime: LineTime, tariff.LineIdle: LineIdle, tariff.LineMinimum: LineMinimum, tariff.LineMaximum: LineMaximum}
 
 // perUnit takes register units to the unit of the price: 31200 Wh are 31.2 kWh. The result may have more digits than a
 // register can; it is only written.

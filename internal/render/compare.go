@@ -12,6 +12,7 @@ import (
 type bandKey struct {
 	place, band, unit string
 	kind              LineKind
+	block             uint32
 }
 
 // compare fills in what changed on invoice i against the last one before it that bills one of the same agreements.
@@ -45,7 +46,7 @@ func (p *Page) before(now *Invoice) (found *Invoice) {
 	under := now.agreements()
 	for i := range p.Invoices {
 		v := &p.Invoices[i]
-		earlier := v.From < now.From && v.Kind == now.Kind && v.Seller.ID == now.Seller.ID && v.Buyer.ID == now.Buyer.ID && v.Currency == now.Currency
+		earlier := v.From < now.From && v.Seller.ID == now.Seller.ID && v.Buyer.ID == now.Buyer.ID && v.Currency == now.Currency
 		if !earlier || found != nil && v.From < found.From {
 			continue
 		}
@@ -58,7 +59,7 @@ func (p *Page) before(now *Invoice) (found *Invoice) {
 
 func (v *Invoice) agreements() (ids []string) {
 	v.each(func(_ *Place, _ *Device, l *Line) {
-		if !slices.Contains(ids, l.Meter.Agreement) {
+		if l.Meter.Agreement != "" && !slices.Contains(ids, l.Meter.Agreement) {
 			ids = append(ids, l.Meter.Agreement)
 		}
 	})
@@ -82,15 +83,15 @@ func (v *Invoice) each(visit func(*Place, *Device, *Line)) {
 func (c *Changes) add(v *Invoice, side func(*Change) *Use) (err error) {
 	rows := make(map[bandKey]int, len(c.Rows))
 	for i, r := range c.Rows {
-		rows[bandKey{r.Place, r.Band, r.Unit, r.Kind}] = i
+		rows[bandKey{r.Place, r.Band, r.Unit, r.Kind, r.Block}] = i
 	}
 	v.each(func(p *Place, _ *Device, l *Line) {
-		k := bandKey{p.Name, l.Band, l.Unit, l.Kind}
+		k := bandKey{p.Name, l.Band, l.Unit, l.Kind, l.Block}
 		i, known := rows[k]
 		if !known {
 			i = len(c.Rows)
 			rows[k] = i
-			c.Rows = append(c.Rows, Change{Place: p.Name, Band: l.Band, Unit: l.Unit, Kind: l.Kind})
+			c.Rows = append(c.Rows, Change{Place: p.Name, Band: l.Band, Block: l.Block, Unit: l.Unit, Kind: l.Kind})
 		}
 		u := side(&c.Rows[i])
 		q, sumErr := sum(u.Quantity, l.Quantity)

@@ -13,10 +13,12 @@ import (
 // csvColumns are the columns of the CSV, one row per line of an invoice. docs/statements.md says what is in them.
 var csvColumns = []string{"kind", "invoice", "issued", "seller", "seller_name", "buyer", "buyer_name", "currency", "invoice_from", "invoice_to",
 	"line", "place", "device_name", "item", "band", "from", "to", "quantity", "unit", "price", "amount", "tax_category", "tax_rate", "estimated",
-	"opening", "closing", "agreement", "point", "device", "register", "tariff", "tariff_version", "invoice_net", "invoice_tax", "invoice_total"}
+	"opening", "closing", "agreement", "point", "device", "register", "tariff", "tariff_version", "invoice_net", "invoice_tax", "invoice_total",
+	"session", "block", "replaces", "invoice_due", "tax_reason"}
 
 // lineItems are the values of the column item.
-var lineItems = [...]string{LineBand: "band", LineSeries: "series", LineStanding: "standing"}
+var lineItems = [...]string{LineBand: "band", LineSeries: "series", LineStanding: "standing", LineDay: "levy_per_day", LineCapacity: "capacity",
+	LineStart: "session_start", LineTime: "session_time", LineIdle: "session_idle", LineMinimum: "minimum", LineMaximum: "maximum", LineReplaced: "replaced"}
 
 // documentKinds are the values of the column kind.
 var documentKinds = [...]string{KindInvoice: "invoice", KindCreditNote: "credit_note"}
@@ -30,6 +32,9 @@ func writeCSV(p *Page) ([]byte, error) {
 	for i := range p.Invoices {
 		v := &p.Invoices[i]
 		v.each(func(place *Place, d *Device, l *Line) { rows = append(rows, csvRow(v, place, d, l)) })
+		for _, l := range v.takenBack() {
+			rows = append(rows, csvRow(v, new(Place), new(Device), &l))
+		}
 	}
 	err := w.WriteAll(rows)
 	return b.Bytes(), err
@@ -46,13 +51,25 @@ func csvRow(v *Invoice, p *Place, d *Device, l *Line) []string {
 	if l.Kind != LineSeries {
 		price = money(l.Price)
 	}
-	if l.Kind != LineStanding {
+	if l.Kind.byUse() {
 		opening, closing = l.Meter.Opening.Value.String(), l.Meter.Closing.Value.String()
+	}
+	block, replaces := "", ""
+	if l.Block > 0 {
+		block = fmt.Sprint(l.Block)
+	}
+	if v.Corrects != nil {
+		replaces = v.Corrects.Number
+	}
+	version := ""
+	if l.Meter.Version > 0 {
+		version = fmt.Sprint(l.Meter.Version)
 	}
 	return []string{documentKinds[v.Kind], v.Number, at(v.Issued), v.Seller.ID, safe(v.Seller.Name), v.Buyer.ID, safe(v.Buyer.Name), v.Currency, at(v.From), at(v.To),
 		fmt.Sprint(l.N), safe(p.Name), safe(d.Name), lineItems[l.Kind], safe(l.Band), at(l.From), at(l.To), l.Quantity.String(), safe(l.Unit), price, money(l.Amount),
 		l.Tax.Category, lamppost.Dec(int64(l.Tax.BasisPoints), -2).String(), fmt.Sprint(l.Estimated), opening, closing,
-		l.Meter.Agreement, l.Meter.Point, l.Meter.ID, safe(l.Meter.Register), l.Meter.Tariff, fmt.Sprint(l.Meter.Version), money(v.Net), money(tax), money(v.Total)}
+		l.Meter.Agreement, l.Meter.Point, l.Meter.ID, safe(l.Meter.Register), l.Meter.Tariff, version, money(v.Net), money(tax), money(v.Total),
+		l.Meter.Session, block, replaces, money(v.Due()), safe(v.reason(l.Tax.Category))}
 }
 
 // iso writes an instant in RFC 3339 with the zone's offset.

@@ -17,10 +17,10 @@ type Page struct {
 // A Kind is what a document is.
 type Kind uint8
 
-// Kinds. Nothing makes credit notes yet; the formats that tell them apart have their place.
+// Kinds.
 const (
-	KindInvoice Kind = iota
-	KindCreditNote
+	KindInvoice    Kind = iota
+	KindCreditNote      // it replaces an invoice that came to more
 )
 
 // A Party is a seller or buyer: who the log says it is, and what only the operator knows.
@@ -43,7 +43,45 @@ type Invoice struct {
 	Net           lamppost.Micro
 	Taxes         []tariff.TaxSum
 	Total         lamppost.Micro
-	Changes       *Changes // nil: the statement has no invoice of the period before
+	Exempt        []Exemption
+	Corrects      *Corrected // nil: it replaces no other
+	Changes       *Changes   // nil: the statement has no invoice of the period before
+}
+
+// An Exemption is why a buyer pays no tax of a category, in the words of the agreement.
+type Exemption struct{ Category, Reason string }
+
+// Corrected is the invoice that another one replaces, and what it came to.
+type Corrected struct {
+	Number string
+	Issued lamppost.TimeMS // 0: the statement does not have it
+	Cause  lamppost.Cause
+	Net    lamppost.Micro
+	Taxes  []tariff.TaxSum
+	Total  lamppost.Micro
+}
+
+// Due is what the document claims: its total, less that of the one it replaces. Negative: it is credited.
+func (v *Invoice) Due() lamppost.Micro {
+	if v.Corrects == nil {
+		return v.Total
+	}
+	return v.Total - v.Corrects.Total
+}
+
+// takenBack are lines that take back what was billed before, one for each tax, numbered after the others: with them the lines sum up to
+// what is claimed.
+func (v *Invoice) takenBack() (lines []Line) {
+	if v.Corrects == nil {
+		return nil
+	}
+	n := uint32(0)
+	v.each(func(_ *Place, _ *Device, l *Line) { n = max(n, l.N) })
+	for i, x := range v.Corrects.Taxes {
+		lines = append(lines, Line{N: n + uint32(i) + 1, Kind: LineReplaced, From: v.From, To: v.To, Quantity: lamppost.Dec(1, 0), Price: -x.Base, Amount: -x.Base,
+			Tax: tariff.Tax{Category: x.Category, BasisPoints: x.BasisPoints}, Meter: &Meter{}})
+	}
+	return lines
 }
 
 // A Place is where something was used, in the reader's words.
@@ -53,11 +91,18 @@ type Place struct {
 	Subtotal lamppost.Micro
 }
 
-// A Device is what measured at a place. Name is empty where it would only repeat the place.
+// A Device is what measured at a place, or what one session there used. Name is empty where it would only repeat the place.
 type Device struct {
-	Name   string
-	Meters []*Meter
-	Lines  []Line
+	Name    string
+	Session *Session
+	Meters  []*Meter
+	Lines   []Line
+}
+
+// A Session is one use of a device.
+type Session struct {
+	ID       string
+	From, To lamppost.TimeMS
 }
 
 // A Meter is a register over the part of the period in which one agreement, tariff and meter held.
@@ -66,6 +111,7 @@ type Meter struct {
 	Register         string
 	Unit             string // that prices are in
 	Agreement, Point string
+	Session          string // in place of an agreement
 	Tariff           string
 	Version          uint32
 	Opening, Closing Reading
@@ -86,16 +132,34 @@ const (
 	LineBand     LineKind = iota // a quantity at one price
 	LineSeries                   // a quantity at prices that change from interval to interval
 	LineStanding                 // days at a price
+	LineDay                      // days at the price of a levy, which Band names
+	LineCapacity                 // the highest quarter hour at a price per day
+	LineStart                    // of a session, once
+	LineTime                     // minutes of a session
+	LineIdle                     // minutes of a session without use
+	LineMinimum                  // what is lacking to the least that something costs, which is Price
+	LineMaximum                  // what is over the most that it costs, likewise
+	LineReplaced                 // what was billed before under a tax; it stands only where sums must be of lines
 )
+
+// byUse says whether a register's difference is the line's quantity.
+func (k LineKind) byUse() bool { return k == LineBand || k == LineSeries }
+
+// once says whether the line has no quantity.
+func (k LineKind) once() bool {
+	return k == LineStart || k == LineMinimum || k == LineMaximum || k == LineReplaced
+}
 
 // A Line is a line of an invoice.
 type Line struct {
 	N         uint32
 	Kind      LineKind
-	Band      string // the seller's name of a price, of [LineBand]
+	Band      string // the seller's name of a price, of [LineBand] and [LineDay]
+	Block     uint32 // of a price in blocks, from 1
 	From, To  lamppost.TimeMS
 	Quantity  lamppost.Decimal // in Unit, without zeros at the end
-	Unit      string           // "day" of a standing charge
+	Unit      string           // "day" or "min" of charges by time; of a peak that of what an hour like it has; empty: it is once
+	Days      uint32           // of a peak
 	Price     lamppost.Micro   // per Unit; not of a series
 	Amount    lamppost.Micro
 	Tax       tariff.Tax
@@ -114,6 +178,7 @@ type Changes struct {
 // A Change is what became of a price band at a place. A side without a quantity was not billed there.
 type Change struct {
 	Place, Band       string
+	Block             uint32
 	Kind              LineKind
 	Unit              string
 	Before, Now, More Use // More is Now less Before; negative: less

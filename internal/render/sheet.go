@@ -103,7 +103,11 @@ func (s *sheet) cover(p *Page) *grid {
 		Head: []string{l.text("number"), l.text("seller"), l.text("buyer"), l.text("period.name"), l.text("total")}}
 	for i := range p.Invoices {
 		v := &p.Invoices[i]
-		g.Rows = append(g.Rows, []string{v.Number, v.Seller.Name, v.Buyer.Name, l.period(v.Zone, v.From, v.To), s.money(v, v.Total)})
+		number := v.Number
+		if v.Corrects != nil {
+			number = l.text("cover.replaces", "number", v.Number, "before", v.Corrects.Number)
+		}
+		g.Rows = append(g.Rows, []string{number, v.Seller.Name, v.Buyer.Name, l.period(v.Zone, v.From, v.To), s.money(v, v.Due())})
 	}
 	return g
 }
@@ -116,8 +120,11 @@ func (s *sheet) money(v *Invoice, m lamppost.Micro) string {
 func (s *sheet) invoice(v *Invoice) invoiceSheet {
 	l := s.l
 	title := "invoice"
-	if v.Kind == KindCreditNote {
+	switch {
+	case v.Kind == KindCreditNote:
 		title = "credit_note"
+	case v.Corrects != nil:
+		title = "corrected"
 	}
 	out := invoiceSheet{Title: l.text(title, "number", v.Number), TotalName: l.text("total"), Total: s.money(v, v.Total), Facts: s.facts(v),
 		Head: [4]string{l.text("item"), l.text("quantity"), l.text("price"), l.text("amount")}}
@@ -133,7 +140,14 @@ func (s *sheet) invoice(v *Invoice) invoiceSheet {
 	for _, x := range v.Taxes {
 		out.Totals = append(out.Totals, amountRow{Name: s.tax(v, x), Amount: s.money(v, x.Amount)})
 	}
-	out.Totals = append(out.Totals, amountRow{l.text("total"), s.money(v, v.Total), true})
+	out.Totals = append(out.Totals, amountRow{l.text("total"), s.money(v, v.Total), v.Corrects == nil})
+	if c := v.Corrects; c != nil {
+		out.TotalName, out.Total = l.text("total.due"), s.money(v, v.Due())
+		if v.Kind == KindCreditNote {
+			out.TotalName, out.Total = l.text("total.credit"), s.money(v, -v.Due())
+		}
+		out.Totals = append(out.Totals, amountRow{Name: l.text("total.before", "number", c.Number), Amount: s.money(v, -c.Total)}, amountRow{out.TotalName, out.Total, true})
+	}
 	if v.Changes != nil {
 		out.Changes = s.changes(v)
 	}
@@ -141,7 +155,22 @@ func (s *sheet) invoice(v *Invoice) invoiceSheet {
 }
 
 func (s *sheet) tax(v *Invoice, x tariff.TaxSum) string {
-	return s.l.text("tax."+x.Category, "rate", s.l.percent(x.BasisPoints), "base", s.money(v, x.Base))
+	text := s.l.text("tax."+x.Category, "rate", s.l.percent(x.BasisPoints), "base", s.money(v, x.Base))
+	if reason := v.reason(x.Category); reason != "" {
+		text += ": " + reason
+	}
+	return text
+}
+
+// reason is why a category's tax is not paid, in the words of the agreements.
+func (v *Invoice) reason(category string) string {
+	var reasons []string
+	for _, x := range v.Exempt {
+		if x.Category == category {
+			reasons = append(reasons, x.Reason)
+		}
+	}
+	return strings.Join(reasons, "; ")
 }
 
 func (s *sheet) facts(v *Invoice) []fact {
@@ -149,14 +178,21 @@ func (s *sheet) facts(v *Invoice) []fact {
 	facts := []fact{{l.text("seller"), s.party(&v.Seller)}, {l.text("buyer"), s.party(&v.Buyer)},
 		{l.text("period.name"), []string{l.period(v.Zone, v.From, v.To)}},
 		{l.text("issued"), []string{l.date(v.Zone, v.Issued)}}}
-	if days := v.Seller.DueDays; days > 0 {
+	if c := v.Corrects; c != nil {
+		facts = append(facts, fact{l.text("replaces"), []string{l.text("replaces.what", "number", c.Number), l.text(causes[c.Cause])}})
+	}
+	if days := v.Seller.DueDays; days > 0 && v.Kind == KindInvoice {
 		facts = append(facts, fact{l.text("due"), []string{l.date(v.Zone, v.due())}})
 	}
-	if v.Seller.IBAN != "" {
+	if v.Seller.IBAN != "" && v.Kind == KindInvoice {
 		facts = append(facts, fact{l.text("pay_to"), []string{strings.TrimSpace("IBAN " + v.Seller.IBAN), l.text("reference", "number", v.Number)}})
 	}
 	return append(facts, fact{l.text("clock"), []string{v.Zone.Name}})
 }
+
+// causes are the messages for why a bill was corrected.
+var causes = map[lamppost.Cause]string{lamppost.CauseLate: "cause.late", lamppost.CauseSubstituted: "cause.substituted", lamppost.CauseDispute: "cause.dispute",
+	lamppost.CauseTerms: "cause.terms"}
 
 // due is noon of the day on which an invoice is to be paid, if its seller says so.
 func (v *Invoice) due() lamppost.TimeMS {
@@ -184,6 +220,12 @@ func (s *sheet) place(v *Invoice, p *Place) placeSheet {
 	for i := range p.Devices {
 		d := &p.Devices[i]
 		sheet := deviceSheet{Name: d.Name}
+		if x := d.Session; x != nil {
+			sheet.Name = s.l.text("session", "from", s.l.moment(v.Zone, x.From), "to", s.l.moment(v.Zone, x.To))
+			if d.Name != "" {
+				sheet.Name = d.Name + ": " + sheet.Name
+			}
+		}
 		for _, m := range d.Meters {
 			sheet.Meters = append(sheet.Meters, s.meter(v, m))
 		}
@@ -208,8 +250,13 @@ func (s *sheet) meter(v *Invoice, m *Meter) string {
 
 // quantity writes a quantity with its unit.
 func (s *sheet) quantity(q lamppost.Decimal, unit string) string {
-	if unit == unitDay && q.Exponent == 0 {
+	switch {
+	case unit == unitDay && q.Exponent == 0:
 		return s.l.count("days", int(q.Mantissa))
+	case unit == "" && q.Mantissa == 0:
+		return ""
+	case unit == "":
+		return s.l.decimal(q.String()) + " ×"
 	}
 	return s.l.decimal(q.String()) + " " + s.unit(unit)
 }
@@ -228,8 +275,16 @@ func (s *sheet) unit(name string) string {
 
 func (s *sheet) row(v *Invoice, d *Device, line *Line) row {
 	l := s.l
-	r := row{Item: s.item(line.Kind, line.Band), Quantity: s.quantity(line.Quantity, line.Unit), Amount: s.money(v, line.Amount), Price: l.text("price.changing")}
-	if line.Kind != LineSeries {
+	r := row{Item: s.item(line.Kind, line.Band, line.Block), Quantity: s.quantity(line.Quantity, line.Unit), Amount: s.money(v, line.Amount)}
+	switch {
+	case line.Kind == LineSeries:
+		r.Price = l.text("price.changing")
+	case line.Kind == LineCapacity:
+		r.Quantity += ", " + l.count("days", int(line.Days))
+		r.Price = l.text("price.peak", "price", s.money(v, line.Price), "unit", s.unit(line.Unit))
+	case line.Kind.once():
+		r.Quantity, r.Price = "", s.money(v, line.Price)
+	default:
 		r.Price = l.text("price.per", "price", s.money(v, line.Price), "unit", s.unit(line.Unit))
 	}
 	if len(d.Meters) > 1 { // under several terms or meters a line says when it holds
@@ -242,12 +297,27 @@ func (s *sheet) row(v *Invoice, d *Device, line *Line) row {
 }
 
 // item names a line. A band has the name that its seller gave it.
-func (s *sheet) item(k LineKind, band string) string {
+func (s *sheet) item(k LineKind, band string, block uint32) string {
 	switch k {
 	case LineStanding:
 		return s.l.text("standing")
 	case LineSeries:
 		return s.l.text("series")
+	case LineCapacity:
+		return s.l.text("capacity")
+	case LineStart:
+		return s.l.text("session.start")
+	case LineTime:
+		return s.l.text("session.time")
+	case LineIdle:
+		return s.l.text("session.idle")
+	case LineMinimum:
+		return s.l.text("minimum")
+	case LineMaximum:
+		return s.l.text("maximum")
+	}
+	if block > 0 {
+		return s.l.text("block", "band", band, "n", fmt.Sprint(block))
 	}
 	return band
 }
@@ -257,7 +327,7 @@ func (s *sheet) changes(v *Invoice) *grid {
 	g := &grid{Title: l.text("changes"), Intro: l.text("changes.intro", "number", c.Before, "period", l.period(v.Zone, c.From, c.To)), Left: 2,
 		Head: []string{l.text("place"), l.text("item"), l.text("changes.before"), l.text("changes.now"), l.text("changes.more"), l.text("changes.amount")}}
 	for _, r := range c.Rows {
-		g.Rows = append(g.Rows, []string{r.Place, s.item(r.Kind, r.Band), s.quantity(r.Before.Quantity, r.Unit), s.quantity(r.Now.Quantity, r.Unit),
+		g.Rows = append(g.Rows, []string{r.Place, s.item(r.Kind, r.Band, r.Block), s.quantity(r.Before.Quantity, r.Unit), s.quantity(r.Now.Quantity, r.Unit),
 			signed(s.quantity(r.More.Quantity, r.Unit)), signed(s.money(v, r.More.Amount))})
 	}
 	g.Rows = append(g.Rows, []string{l.text("net"), "", s.money(v, c.Net), s.money(v, v.Net), "", signed(s.money(v, v.Net-c.Net))})
@@ -307,7 +377,11 @@ func (s *sheet) meters(p *Page) grid {
 		v.each(func(_ *Place, _ *Device, line *Line) {
 			if m := line.Meter; m != last {
 				last, first = m, line.N
-				g.Rows = append(g.Rows, []string{v.Number, fmt.Sprint(first), m.ID, m.Register, m.Point, m.Agreement, fmt.Sprintf("%s/%d", m.Tariff, m.Version)})
+				under := m.Agreement
+				if m.Session != "" {
+					under = l.text("proof.session", "id", m.Session)
+				}
+				g.Rows = append(g.Rows, []string{v.Number, fmt.Sprint(first), m.ID, m.Register, m.Point, under, fmt.Sprintf("%s/%d", m.Tariff, m.Version)})
 				return
 			}
 			g.Rows[len(g.Rows)-1][1] = fmt.Sprintf("%d–%d", first, line.N)

@@ -2,11 +2,15 @@ package render
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/tariff"
 )
+
+// A correction is written as the document of the difference: its lines, and one that takes back what was billed before for each
+// category and rate of tax; as a credit note if that is below zero.
 
 // Names and codes that invoices and credit notes have differently in UBL 2.1.
 var ublKinds = [...]struct{ root, typeCode, code, line, quantity string }{
@@ -16,9 +20,10 @@ var ublKinds = [...]struct{ root, typeCode, code, line, quantity string }{
 
 // A ublWriter makes the document of an invoice.
 type ublWriter struct {
-	p *Page
-	v *Invoice
-	l *locale
+	p    *Page
+	v    *Invoice
+	l    *locale
+	sign int64 // -1: of a credit note, which writes amounts the other way round
 }
 
 // writeUBL writes an invoice as EN 16931-1 has it, in the syntax of UBL 2.1. The comments name its business terms (BT) and
@@ -28,7 +33,10 @@ func writeUBL(p *Page, v *Invoice, l *locale) ([]byte, error) {
 	if digits, _ := tariff.Minor(v.Currency); digits > 2 {
 		return nil, &InputError{fmt.Sprintf("invoice %s: EN 16931 writes amounts with two digits (BR-DEC), %s has %d: take another format", v.Number, v.Currency, digits)}
 	}
-	w := &ublWriter{p, v, l}
+	w := &ublWriter{p, v, l, 1}
+	if v.Kind == KindCreditNote {
+		w.sign = -1
+	}
 	k := ublKinds[v.Kind]
 	root := element{name: k.root, attributes: []string{"xmlns", "urn:oasis:names:specification:ubl:schema:xsd:" + k.root + "-2",
 		"xmlns:cac", "urn:oasis:names:specification:ubl:schema:xsd:CommonAggregateComponents-2",
@@ -40,16 +48,50 @@ func writeUBL(p *Page, v *Invoice, l *locale) ([]byte, error) {
 		root.add(leaf("cbc:DueDate", isoDate(v.Zone, v.due()))) // BT-9
 	}
 	root.add(leaf(k.typeCode, k.code), // BT-3
-		leaf("cbc:Note", l.text("proof.copy")),                        // BT-22
-		leaf("cbc:DocumentCurrencyCode", v.Currency),                  // BT-5
-		w.period(v.From, v.To),                                        // BG-14
+		leaf("cbc:Note", l.text("proof.copy")),       // BT-22
+		leaf("cbc:DocumentCurrencyCode", v.Currency), // BT-5
+		w.period(v.From, v.To),                       // BG-14
+		w.preceding(),
 		node("cac:AccountingSupplierParty", w.party(&v.Seller, true)), // BG-4
 		node("cac:AccountingCustomerParty", w.party(&v.Buyer, false)), // BG-7
 		w.delivery(), w.payment(),
 		node("cac:PaymentTerms", leaf("cbc:Note", l.text("terms"))), // BT-20, BR-CO-25
 		w.tax(), w.sums())
 	v.each(func(place *Place, d *Device, line *Line) { root.add(w.line(place, d, line)) })
+	for _, line := range v.takenBack() {
+		root.add(w.line(new(Place), new(Device), &line))
+	}
 	return root.write(), nil
+}
+
+// preceding names the invoice that this one replaces (BG-3).
+func (w *ublWriter) preceding() *element {
+	c := w.v.Corrects
+	if c == nil {
+		return nil
+	}
+	ref := node("cac:InvoiceDocumentReference", leaf("cbc:ID", c.Number)) // BT-25
+	if c.Issued != 0 {
+		ref.add(leaf("cbc:IssueDate", isoDate(w.v.Zone, c.Issued))) // BT-26
+	}
+	return node("cac:BillingReference", ref)
+}
+
+// taxes are those of the document: of a correction less those of what it replaces, by category and rate.
+func (v *Invoice) taxes() []tariff.TaxSum {
+	all := slices.Clone(v.Taxes)
+	if v.Corrects == nil {
+		return all
+	}
+	for _, old := range v.Corrects.Taxes {
+		i := slices.IndexFunc(all, func(x tariff.TaxSum) bool { return x.Category == old.Category && x.BasisPoints == old.BasisPoints })
+		if i < 0 {
+			i, all = len(all), append(all, tariff.TaxSum{Category: old.Category, BasisPoints: old.BasisPoints})
+		}
+		all[i].Base -= old.Base
+		all[i].Amount -= old.Amount
+	}
+	return all
 }
 
 func (w *ublWriter) period(from, to lamppost.TimeMS) *element {
@@ -58,7 +100,7 @@ func (w *ublWriter) period(from, to lamppost.TimeMS) *element {
 
 // outside says that nothing here is subject to VAT: then no VAT identifier may stand (BR-O-02 to -04).
 func (v *Invoice) outside() bool {
-	for _, x := range v.Taxes {
+	for _, x := range v.taxes() {
 		if x.Category != "O" {
 			return false
 		}
@@ -84,7 +126,7 @@ func taxScheme(id string) *element { return node("cac:TaxScheme", leaf("cbc:ID",
 
 // delivery says to which country goods went: an intra-Community supply must (BR-IC-12).
 func (w *ublWriter) delivery() *element {
-	for _, x := range w.v.Taxes {
+	for _, x := range w.v.taxes() {
 		if x.Category == "K" {
 			return node("cac:Delivery", node("cac:DeliveryLocation", node("cac:Address", node("cac:Country", leaf("cbc:IdentificationCode", w.v.Buyer.Country))))) // BT-80
 		}
@@ -95,7 +137,7 @@ func (w *ublWriter) delivery() *element {
 // payment is a SEPA credit transfer where the seller's account is known (BG-16, BG-17).
 func (w *ublWriter) payment() *element {
 	s := &w.v.Seller
-	if s.IBAN == "" {
+	if s.IBAN == "" || w.v.Kind == KindCreditNote {
 		return nil
 	}
 	return node("cac:PaymentMeans", leaf("cbc:PaymentMeansCode", "58"), leaf("cbc:PaymentID", w.v.Number), // BT-81, BT-83
@@ -113,53 +155,59 @@ var exemptions = map[string]struct{ code, text string }{
 func (w *ublWriter) tax() *element {
 	var sum lamppost.Micro
 	total := node("cac:TaxTotal")
-	for _, x := range w.v.Taxes {
+	for _, x := range w.v.taxes() {
 		sum += x.Amount
 		total.add(node("cac:TaxSubtotal", w.money("cbc:TaxableAmount", x.Base), w.money("cbc:TaxAmount", x.Amount), // BT-116, BT-117
-			taxCategory("cac:TaxCategory", x.Category, x.BasisPoints, true)))
+			taxCategory("cac:TaxCategory", x.Category, x.BasisPoints, orElse(w.v.reason(x.Category), exemptions[x.Category].text))))
 	}
 	total.children = append([]*element{w.money("cbc:TaxAmount", sum)}, total.children...) // BT-110
 	return total
 }
 
 // taxCategory is BT-118 to BT-121 of a sum, BT-151 and BT-152 of a line.
-func taxCategory(name, category string, basisPoints uint16, reasons bool) *element {
+func taxCategory(name, category string, basisPoints uint16, reason string) *element {
 	c := node(name, leaf("cbc:ID", category))
 	if category != "O" { // BR-O-05: no rate at all
 		c.add(leaf("cbc:Percent", lamppost.Dec(int64(basisPoints), -2).String()))
 	}
-	if reasons {
-		c.add(leaf("cbc:TaxExemptionReasonCode", exemptions[category].code), leaf("cbc:TaxExemptionReason", exemptions[category].text))
+	if x, exempt := exemptions[category]; exempt && reason != "" {
+		c.add(leaf("cbc:TaxExemptionReasonCode", x.code), leaf("cbc:TaxExemptionReason", reason))
 	}
 	return c.add(taxScheme("VAT"))
 }
 
 func (w *ublWriter) sums() *element {
-	v := w.v
-	return node("cac:LegalMonetaryTotal", w.money("cbc:LineExtensionAmount", v.Net), // BT-106
-		w.money("cbc:TaxExclusiveAmount", v.Net),   // BT-109
-		w.money("cbc:TaxInclusiveAmount", v.Total), // BT-112
-		w.money("cbc:PayableAmount", v.Total))      // BT-115
+	net := w.v.Net
+	if c := w.v.Corrects; c != nil {
+		net -= c.Net
+	}
+	return node("cac:LegalMonetaryTotal", w.money("cbc:LineExtensionAmount", net), // BT-106
+		w.money("cbc:TaxExclusiveAmount", net),       // BT-109
+		w.money("cbc:TaxInclusiveAmount", w.v.Due()), // BT-112
+		w.money("cbc:PayableAmount", w.v.Due()))      // BT-115
 }
 
 func (w *ublWriter) money(name string, m lamppost.Micro) *element {
-	return leaf(name, fixed(m, w.v.Currency), "currencyID", w.v.Currency)
+	return leaf(name, fixed(m*lamppost.Micro(w.sign), w.v.Currency), "currencyID", w.v.Currency)
 }
 
 func (w *ublWriter) line(p *Place, d *Device, line *Line) *element {
 	k := ublKinds[w.v.Kind]
-	quantity, price, base := ublPrice(line, w.v.Currency)
+	quantity, price, base := ublPrice(line, w.v.Currency, w.sign)
 	note := ""
 	if line.Estimated {
 		note = w.l.text("estimated.note")
 	}
 	code := unitCode(line.Unit)
-	item := (&sheet{l: w.l}).item(line.Kind, line.Band)
+	item := (&sheet{l: w.l}).item(line.Kind, line.Band, line.Block)
+	if line.Kind == LineReplaced {
+		item = w.l.text("replaced.line", "number", w.v.Corrects.Number)
+	}
 	out := node(k.line, leaf("cbc:ID", fmt.Sprint(line.N)), leaf("cbc:Note", note), // BT-126, BT-127
 		leaf(k.quantity, quantity, "unitCode", code), w.money("cbc:LineExtensionAmount", line.Amount), // BT-129, BT-130, BT-131
 		w.period(line.From, line.To), // BG-26
 		node("cac:Item", leaf("cbc:Description", w.description(p, d, line)), leaf("cbc:Name", item), // BT-154, BT-153
-			taxCategory("cac:ClassifiedTaxCategory", line.Tax.Category, line.Tax.BasisPoints, false)))
+			taxCategory("cac:ClassifiedTaxCategory", line.Tax.Category, line.Tax.BasisPoints, "")))
 	priced := node("cac:Price", leaf("cbc:PriceAmount", price, "currencyID", w.v.Currency)) // BT-146
 	if base != "" {
 		priced.add(leaf("cbc:BaseQuantity", base, "unitCode", code)) // BT-149, BT-150
@@ -170,7 +218,13 @@ func (w *ublWriter) line(p *Place, d *Device, line *Line) *element {
 // description says where a line was measured, and in which unit where the code does not.
 func (w *ublWriter) description(p *Place, d *Device, line *Line) string {
 	parts := []string{p.Name, d.Name}
-	if line.Kind != LineStanding {
+	if d.Session != nil {
+		parts = append(parts, w.l.text("session", "from", w.l.moment(w.v.Zone, d.Session.From), "to", w.l.moment(w.v.Zone, d.Session.To)))
+	}
+	if line.Kind == LineCapacity {
+		parts = append(parts, w.l.decimal(line.Quantity.String())+" "+line.Unit, w.l.count("days", int(line.Days)))
+	}
+	if line.Kind.byUse() {
 		parts = append(parts, w.l.text("meter", "opening", line.Meter.Opening.Value.String(), "closing", line.Meter.Closing.Value.String()+" "+unitSign(line.Unit)))
 	}
 	return strings.Join(deleteEmpty(parts), ", ")
@@ -187,17 +241,24 @@ func deleteEmpty(parts []string) (some []string) {
 
 // ublPrice returns quantity, price and base quantity such that quantity × price ÷ base, rounded, is the line's amount. A price
 // below zero, which is not allowed (BR-27), becomes a quantity below zero. A series has no one price: its amount is the price
-// of its quantity.
-func ublPrice(line *Line, currency string) (quantity, price, base string) {
+// of its quantity. A peak counts for each day, and what a minimum or maximum asks for is the price of one. In a credit note (sign -1)
+// quantities are the other way round.
+func ublPrice(line *Line, currency string, sign int64) (quantity, price, base string) {
 	q, m := line.Quantity, line.Price
-	if line.Kind == LineSeries {
+	switch line.Kind {
+	case LineSeries:
 		m = line.Amount
 		if q.Mantissa != 0 {
 			base = q.String()
 		}
+	case LineCapacity:
+		q.Mantissa *= int64(line.Days) // a load is far from filling 63 bits
+	case LineMinimum, LineMaximum:
+		m = line.Amount
 	}
 	if m < 0 {
 		q.Mantissa, m = -q.Mantissa, -m
 	}
+	q.Mantissa *= sign
 	return q.String(), fixed(m, currency), base
 }

@@ -8,6 +8,7 @@ import { devicePage } from './device.js';
 import { logPage } from './log.js';
 import { billPage, billsPage } from './bills.js';
 import { certificateTrouble, copiesTrouble } from './copies.js';
+import { accountsPage, disputesPage, pointPage, sessionsPage } from './cases.js';
 import { loginPage } from './login.js';
 import { networkPage } from './network.js';
 
@@ -20,6 +21,10 @@ const routes = [
   [/^\/log\/(\d+)\/(\d+)$/, 'log', logPage],
   [/^\/bills$/, 'bills', billsPage],
   [/^\/bill\/([^/]+)$/, 'bills', billPage],
+  [/^\/sessions$/, 'bills', sessionsPage],
+  [/^\/disputes$/, 'bills', disputesPage],
+  [/^\/accounts$/, 'bills', accountsPage],
+  [/^\/point\/([^/]+)$/, 'fleet', pointPage],
   [/^\/network$/, 'network', networkPage],
 ];
 

@@ -1,11 +1,12 @@
 // Bills: the list, and one bill as a person wants it. Every figure comes from the node as text and is only shown here.
 
-import { get } from './api.js';
+import { get, post } from './api.js';
+import { disputeEntry, tabs } from './cases.js';
 import { copyButton, fill, h, keyed, say } from './dom.js';
 import { count, decimal, money, period, periodDays, plural, price, quantity, shift, unitName, when, zoneName } from './format.js';
 import { every } from './live.js';
 import { takeCopy, takeHome } from './takehome.js';
-import { lineName, qualityName } from './words.js';
+import { causeWords, lineName, qualityName } from './words.js';
 
 const pageSize = 100;
 
@@ -41,22 +42,24 @@ export function billsPage(app) {
   function row(b) {
     const buyer = h('td', { 'data-name': 'To' });
     const seller = h('td', { 'data-name': 'From', class: 'wide-only' });
+    const note = h('span', { class: 'quiet b-note' });
     return {
-      el: h('tr', null, h('th', { scope: 'row' }, h('a', { href: `#/bill/${encodeURIComponent(b.number)}` }, b.number)), buyer, seller,
-        h('td', null, periodDays(b.from_ms, b.to_ms)), h('td', { class: 'num strong' }, money(b.total, b.currency))),
+      el: h('tr', null, h('th', { scope: 'row' }, h('a', { href: `#/bill/${encodeURIComponent(b.number)}` }, b.number), note), buyer, seller,
+        h('td', null, periodDays(b.from_ms, b.to_ms)), h('td', { class: 'num strong' }, money(b.due, b.currency))),
       update() {
         say(buyer, names.get(b.buyer) || b.buyer);
         say(seller, names.get(b.seller) || b.seller);
+        say(note, [b.corrects && `replaces ${b.corrects}`, b.replaced_by && `replaced by ${b.replaced_by}`].filter(Boolean).join(', '));
       },
     };
   }
 
-  const el = h('div', { class: 'page' }, h('div', { class: 'head' }, h('h1', null, 'Bills'), found),
+  const el = h('div', { class: 'page' }, tabs('bills'), h('div', { class: 'head' }, h('h1', null, 'Bills'), found),
     h('p', { class: 'lead' }, 'A bill is computed from signed meter readings by a published tariff. It is never edited, and anyone it concerns can check every line of it without trusting this node.'),
     h('form', { class: 'filters', role: 'search', onsubmit: (e) => e.preventDefault() }, h('div', { class: 'field' }, h('label', { for: 'find' }, 'Find'), search)),
     problem,
     h('div', { class: 'card flush' }, h('table', { class: 'bills' }, h('thead', null, h('tr', null, h('th', { scope: 'col' }, 'Number'), h('th', { scope: 'col' }, 'To'),
-      h('th', { scope: 'col', class: 'wide-only' }, 'From'), h('th', { scope: 'col' }, 'Period'), h('th', { scope: 'col', class: 'num' }, 'Total'))), list)), more);
+      h('th', { scope: 'col', class: 'wide-only' }, 'From'), h('th', { scope: 'col' }, 'Period'), h('th', { scope: 'col', class: 'num' }, 'Due'))), list)), more);
   return { title: 'Bills', el, start: load, changed: load };
 }
 
@@ -75,7 +78,7 @@ export function billPage(app, number) {
       const where = await placeOf(bill);
       const names = namesOf(parties);
       const name = (id, given) => given || names.get(id) || id;
-      fill(place, paper(bill, name(bill.seller, bill.seller_name), name(bill.buyer, bill.buyer_name)), copyCard(bill), checkCard(bill, where));
+      fill(place, paper(bill, name(bill.seller, bill.seller_name), name(bill.buyer, bill.buyer_name)), copyCard(bill), checkCard(bill, where), disputeCard(app, bill));
     }, problem),
   };
 }
@@ -93,13 +96,19 @@ function paper(bill, seller, buyer) {
   return h('article', { class: 'card paper', 'aria-labelledby': 'bill-h' },
     h('header', null,
       h('div', null, h('p', { class: 'quiet' }, 'Bill'), h('h1', { id: 'bill-h' }, bill.number)),
-      h('div', { class: 'sum' }, h('p', { class: 'quiet' }, 'Total'), h('p', { class: 'figure', id: 'bill-total' }, money(bill.total, bill.currency)))),
+      h('div', { class: 'sum' }, h('p', { class: 'quiet' }, bill.corrects ? dueName(bill) : 'Total'), h('p', { class: 'figure', id: 'bill-total' }, money(claimed(bill), bill.currency)))),
+    bill.corrects && h('p', { class: 'note', id: 'bill-corrects' }, 'It replaces bill ', h('a', { href: `#/bill/${encodeURIComponent(bill.corrects.number)}` }, bill.corrects.number),
+      `, which came to ${money(bill.corrects.total, bill.currency)}, because ${causeWords(bill.corrects.cause)}. What is due is the difference.`),
+    bill.replaced_by && h('p', { class: 'note warn', id: 'bill-replaced' }, 'It was replaced by bill ', h('a', { href: `#/bill/${encodeURIComponent(bill.replaced_by)}` }, bill.replaced_by), ', which claims the difference.'),
     h('dl', { class: 'facts' }, fact('From', seller, seller === bill.seller ? '' : bill.seller), fact('To', buyer, buyer === bill.buyer ? '' : bill.buyer),
       fact('For', period(bill.from_ms, bill.to_ms), zoneName(bill.from_ms)), fact('Written', when(bill.issued_ms))),
     estimated && h('p', { class: 'note warn' }, 'Lines marked “estimated” rest on a reading that was estimated. They are provisional and are put right by a correction, never by changing this bill.'),
     supplies.map((s) => supply(s, bill.currency)),
     totals(bill));
 }
+
+const dueName = (bill) => (bill.due.startsWith('-') ? 'Credited' : 'Still due');
+const claimed = (bill) => (bill.corrects ? bill.due.replace('-', '') : bill.due);
 
 function fact(name, text, more) {
   return h('div', null, h('dt', null, name), h('dd', null, text, more && h('span', { class: 'quiet' }, more)));
@@ -110,7 +119,8 @@ function supply(s, currency) {
   const last = s.edges?.at(-1);
   return h('section', { class: 'supply' },
     h('h2', null, s.place || s.point),
-    h('p', { class: 'quiet' }, `Meter ${s.device}, ${s.register} · tariff ${s.tariff}, version ${s.version}`),
+    s.session && h('p', null, `Session ${s.session}, ${period(s.from_ms, s.to_ms)}`),
+    h('p', { class: 'quiet' }, h('a', { href: `#/point/${encodeURIComponent(s.point)}` }, s.point), ` · meter ${s.device}, ${s.register} · tariff ${s.tariff}, version ${s.version}`),
     first && h('p', { class: 'meter' }, h('span', null, h('span', { class: 'quiet' }, 'Opening '), h('strong', null, quantity(first.value, s.unit)), h('span', { class: 'quiet' }, rough(first))),
       h('span', { 'aria-hidden': 'true' }, ' → '), h('span', null, h('span', { class: 'quiet' }, 'closing '), h('strong', null, quantity(last.value, s.unit)), h('span', { class: 'quiet' }, rough(last)))),
     h('table', { class: 'lines' }, h('thead', null, h('tr', null, h('th', { scope: 'col' }, 'Line'), h('th', { scope: 'col', class: 'num' }, 'Quantity'), h('th', { scope: 'col', class: 'num' }, 'Price'), h('th', { scope: 'col', class: 'num' }, 'Amount'))),
@@ -127,18 +137,65 @@ function rough(edge) {
 }
 
 function line(s, l, currency) {
-  const standing = l.band === 'standing';
-  const amountOf = standing ? plural(l.days ?? 0, 'day') : `${decimal(shift(l.quantity, -(s.scale ?? 0)))} ${unitName(s.per_unit)}`;
-  const each = l.band === 'series' ? 'changing' : `${price(l.price, currency)} / ${standing ? 'day' : unitName(s.per_unit)}`;
-  return h('tr', null, h('th', { scope: 'row' }, lineName(l.band), l.estimated && h('span', { class: 'pill warn' }, 'estimated')),
+  const [amountOf, each] = counted(s, l, currency);
+  return h('tr', null, h('th', { scope: 'row' }, lineName(l.band), l.block > 0 && `, block ${l.block}`, l.estimated && h('span', { class: 'pill warn' }, 'estimated')),
     h('td', { class: 'num' }, amountOf), h('td', { class: 'num times' }, each), h('td', { class: 'num strong' }, money(l.amount, currency)));
+}
+
+// counted says of what a line is and what one of it costs.
+function counted(s, l, currency) {
+  const cost = price(l.price, currency);
+  const used = `${decimal(shift(l.quantity, -(s.scale ?? 0)))} ${unitName(s.per_unit)}`;
+  switch (l.band) {
+    case 'capacity': return [`${used} an hour, ${plural(l.days ?? 0, 'day')}`, `${cost} / day`];
+    case 'session-start': case 'minimum': case 'maximum': return ['', cost];
+    case 'series': return [used, 'changing'];
+    default:
+  }
+  if (l.minutes > 0) return [plural(l.minutes, 'minute'), `${cost} / minute`];
+  if (l.days > 0 || l.band === 'standing') return [plural(l.days ?? 0, 'day'), `${cost} / day`];
+  return [used, `${cost} / ${unitName(s.per_unit)}`];
 }
 
 function totals(bill) {
   const row = (name, amount, kind) => h('tr', { class: kind }, h('th', { scope: 'row' }, name), h('td', { class: 'num' }, money(amount, bill.currency)));
   return h('table', { class: 'totals' }, h('caption', { class: 'sr' }, 'Sum'), h('tbody', null, row('Net', bill.net),
     (bill.tax ?? []).map((t) => row(`Tax ${decimal(shift(String(t.basis_points), -2).replace(/\.?0+$/, ''))} % on ${money(t.base, bill.currency)}`, t.amount)),
-    row('Total', bill.total, 'grand')));
+    row('Total', bill.total, bill.corrects ? '' : 'grand'),
+    bill.corrects && [row(`Less bill ${bill.corrects.number}`, `-${bill.corrects.total}`.replace('--', '')), row(dueName(bill), claimed(bill), 'grand')]));
+}
+
+// disputeCard lists the disputes about a bill and opens another.
+function disputeCard(app, bill) {
+  const list = h('ul', { class: 'cases' });
+  const problem = h('div', { role: 'alert' });
+  const id = h('input', { id: 'dispute-id', required: true, maxlength: '32', autocomplete: 'off', value: `dispute-${bill.number}` });
+  const line = h('select', { id: 'dispute-line' }, h('option', { value: '0' }, 'All of it'),
+    (bill.supplies ?? []).flatMap((s) => s.lines.map((l) => h('option', { value: String(l.n) }, `Line ${l.n}: ${lineName(l.band)}, ${money(l.amount, bill.currency)}`))));
+  const reason = h('input', { id: 'dispute-reason', required: true, maxlength: '200', autocomplete: 'off' });
+  const button = h('button', { type: 'submit', class: 'main small' }, 'Open the dispute');
+  const field = (name, input) => h('div', { class: 'field' }, h('label', { for: input.id }, name), input);
+  const form = h('details', null, h('summary', null, 'Dispute this bill'), h('form', { class: 'small-form', onsubmit: submit },
+    field('What is wrong? The reason stays on record.', reason), field('About', line), field('Name of the dispute', id), problem, button));
+  form.hidden = Boolean(bill.replaced_by);
+
+  const load = () => app.guard(async () => {
+    const { disputes = [] } = await get('/disputes');
+    fill(list, disputes.filter((d) => d.invoice === bill.number).map((d) => disputeEntry(d)));
+  }, problem);
+  async function submit(event) {
+    event.preventDefault();
+    button.disabled = true;
+    await app.guard(async () => {
+      await post('/disputes', { id: id.value.trim(), invoice: bill.number, line: Number(line.value), state: 1, reason: reason.value.trim(), seller: bill.seller });
+      form.open = false;
+      await load();
+    }, problem);
+    button.disabled = false;
+  }
+  load();
+  return h('section', { class: 'card no-print', 'aria-labelledby': 'dispute-h' }, h('h2', { id: 'dispute-h' }, 'If it is wrong'),
+    h('p', null, 'A dispute changes no account. The seller must answer within 30 days, and until it is settled everything the devices reported for this bill is kept.'), list, form);
 }
 
 function copyCard(bill) {

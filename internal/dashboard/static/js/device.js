@@ -260,8 +260,11 @@ function accountCard() {
     update(d) {
       const all = Object.entries(d.balance ?? {}).sort();
       fill(body, all.length ? all.map(([currency, amount]) => account(currency, amount)) : h('p', null, 'Nothing is booked on it yet.'));
-      const names = (d.points ?? []).map((p) => (typeof p === 'string' ? p : p.place || p.id));
-      say(points, names.length ? `Its meter counts for: ${names.join(', ')}.` : '');
+      const at = (d.points ?? []).filter((p, i, all) => all.findIndex((q) => q.id === p.id) === i);
+      const key = at.map((p) => p.id).join();
+      if (points.dataset.shown === key) return;
+      points.dataset.shown = key;
+      fill(points, at.length > 0 && ['Its meter counts for: ', at.map((p, i) => [i > 0 && ', ', h('a', { href: `#/point/${encodeURIComponent(p.id)}` }, p.place || p.id)]), '.']);
     },
   };
 }

@@ -57,6 +57,7 @@ const types = {
   genesis: 'Network founded', segment: 'Readings', party: 'Party', device: 'Device', point: 'Metering point',
   tariff: 'Tariff', agreement: 'Agreement', invoice: 'Bill', transfer: 'Payment', block: 'Block', gateway: 'Gateway', revoke: 'Key revoked', fraud: 'Correction',
   retention: 'How long reports stay', hold: 'Hold', erase: 'Erasure', erased: 'Forgotten', snapshot: 'State vouched for', network: 'Members',
+  reading: 'Entered by hand', correct: 'Bill corrected', dispute: 'Dispute', session: 'Session', settle: 'Session ended', convert: 'Currencies exchanged',
 };
 
 export const typeName = (t) => types[t] ?? String(t);
@@ -68,10 +69,17 @@ export function stateOf(d) {
   return { key: 'idle', text: d.last_ms > 0 ? 'Silent' : 'Not heard yet' };
 }
 
+const lines = {
+  standing: 'Standing charge', series: 'At the changing price', capacity: 'Highest quarter hour', 'session-start': 'Start', 'session-time': 'Duration',
+  'session-idle': 'Time without use', minimum: 'Up to the minimum price', maximum: 'Over the maximum price',
+};
+
+// causeWords says why a bill was corrected.
+export const causeWords = (c) => ['', 'a reading came after it', 'a reading was replaced', 'it was disputed', 'a meter or an agreement was registered late or wrongly'][c] ?? '';
+
 // lineName names a line of a bill.
 export function lineName(band) {
-  if (band === 'standing') return 'Standing charge';
-  if (band === 'series') return 'At the changing price';
+  if (lines[band]) return lines[band];
   return band ? band[0].toUpperCase() + band.slice(1) : 'Use';
 }
 

@@ -1,0 +1,76 @@
+package api
+
+import (
+	"fmt"
+
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/tariff"
+)
+
+// orderSummary says in a line what an order around bills does.
+func orderSummary(tx *lamppost.Transaction, outcomes []lamppost.Outcome) string {
+	switch tx.Type {
+	case lamppost.TxReading:
+		return words(tx, func(b lamppost.ReadingBody) string {
+			return fmt.Sprintf("%s of %s at %s entered by hand as %s %s, %s: %s", b.Register, b.Device, utc(b.Time), b.Value, b.Unit, b.Quality, b.Reason)
+		})
+	case lamppost.TxCorrect:
+		return correctionSummary(tx, outcomes)
+	case lamppost.TxDispute:
+		return words(tx, disputeSummary)
+	case lamppost.TxSession:
+		return words(tx, func(b lamppost.SessionBody) string {
+			return fmt.Sprintf("session %s of %s at %s under %s version %d, for at most %s", b.ID, b.Buyer, b.Point, b.Tariff, b.Version, b.Limit)
+		})
+	case lamppost.TxSettle:
+		return settleSummary(tx, outcomes)
+	case lamppost.TxConvert:
+		return words(tx, func(b lamppost.ConvertBody) string {
+			return fmt.Sprintf("%s gives %s %s to %s for %s at %s, the %s of %s", b.Party, b.Amount, b.From, b.With, b.To, b.Rate, b.Source, utc(b.RateTime))
+		})
+	}
+	return tx.Type.String()
+}
+
+func disputeSummary(b lamppost.DisputeBody) string {
+	if b.State != lamppost.DisputeOpen {
+		return fmt.Sprintf("dispute %s %s: %s", b.ID, b.State, b.Reason)
+	}
+	about := "invoice " + b.Invoice
+	if b.Line != 0 {
+		about = fmt.Sprintf("line %d of %s", b.Line, about)
+	}
+	return fmt.Sprintf("dispute %s of %s opened: %s", b.ID, about, b.Reason)
+}
+
+func correctionSummary(tx *lamppost.Transaction, outcomes []lamppost.Outcome) string {
+	var inv tariff.Invoice
+	if said(outcomes, &inv) && inv.Corrects != nil {
+		return fmt.Sprintf("invoice %s replaces %s (%s): %s %s due", inv.Number, inv.Corrects.Number, inv.Corrects.Cause, inv.Due(), inv.Currency)
+	}
+	return words(tx, func(b lamppost.CorrectBody) string {
+		return fmt.Sprintf("correction of invoice %s (%s) asked for", b.Number, b.Cause)
+	})
+}
+
+func settleSummary(tx *lamppost.Transaction, outcomes []lamppost.Outcome) string {
+	return words(tx, func(b lamppost.SettleBody) string {
+		if b.Void != "" {
+			return fmt.Sprintf("session %s ended without a bill: %s", b.Session, b.Void)
+		}
+		var lines []tariff.Line
+		if !said(outcomes, &lines) {
+			return fmt.Sprintf("settlement of session %s asked for", b.Session)
+		}
+		var net lamppost.Micro
+		for i := range lines {
+			net += lines[i].Amount
+		}
+		return fmt.Sprintf("session %s settled: %s before tax", b.Session, net)
+	})
+}
+
+// said reads what an accepted order made.
+func said(outcomes []lamppost.Outcome, made any) bool {
+	return len(outcomes) == 1 && outcomes[0].Code == lamppost.CodeOK && len(outcomes[0].Data) > 0 && lamppost.Unmarshal(outcomes[0].Data, made) == nil
+}
