@@ -67,6 +67,7 @@ var uses = map[string]string{
 	"internal/api": ". audit ocmf sig tariff internal/archive internal/consensus internal/export internal/kv internal/ledger internal/render internal/replica " +
 		"internal/snapshot/dir internal/tilelog",
 	"internal/render":                ". audit tariff",
+	"internal/masterdata":            ". tariff internal/api",
 	"internal/dashboard":             "",
 	"internal/dashboard/browsertest": "",
 	"internal/checkpage":             "audit internal/dashboard",
@@ -83,7 +84,7 @@ var uses = map[string]string{
 	"internal/demo/data/gen": "",
 	"internal/measure":       ". audit device sig internal/archive internal/archive/dir internal/export internal/folder internal/kv internal/kv/pebble internal/node internal/replica internal/tilelog",
 	"internal/cli": ". audit device sig tariff internal/api internal/archive internal/archive/dir internal/backup internal/checkpage internal/demo internal/export internal/folder internal/fsck internal/gateway " +
-		"internal/kv/pebble internal/measure internal/network internal/node internal/recheck internal/render internal/replica internal/restore internal/sim internal/tilelog internal/witness",
+		"internal/kv/pebble internal/masterdata internal/measure internal/network internal/node internal/recheck internal/render internal/replica internal/restore internal/sim internal/tilelog internal/witness",
 	"cmd/lamppost": "internal/cli",
 }
 

@@ -199,6 +199,7 @@ func (s *Server) routes() []route {
 		{"POST /api/tariffs", closed, s.postTariff},
 		{"GET /api/agreements", closed, s.getAgreements},
 		{"POST /api/agreements", closed, s.postAgreement},
+		{"POST /api/orders", closed, s.postOrders},
 		{"GET /api/accounts", closed, s.getAccounts},
 		{"POST /api/transfers", closed, s.postTransfer},
 		{"GET /api/invoices", closed, s.getInvoices},

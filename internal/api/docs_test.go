@@ -29,6 +29,8 @@ var shapes = map[string]reflect.Type{
 	"Source": reflect.TypeFor[tariff.Source](), "Done": reflect.TypeFor[api.Done](), "NewDevice": reflect.TypeFor[api.NewDevice](), "NewToken": reflect.TypeFor[api.NewToken](),
 	"DeviceToken": reflect.TypeFor[api.DeviceToken](), "Block": reflect.TypeFor[api.Block](),
 	"MemberState": reflect.TypeFor[api.MemberState](), "Evidence": reflect.TypeFor[api.Evidence](), "Network": reflect.TypeFor[api.Network](), "NetworkChange": reflect.TypeFor[lamppost.NetworkBody](),
+	"Orders": reflect.TypeFor[api.Orders](), "NewOrder": reflect.TypeFor[api.NewOrder](), "OrderResults": reflect.TypeFor[api.OrderResults](),
+	"OrderResult": reflect.TypeFor[api.OrderResult](), "KnownDevice": reflect.TypeFor[api.KnownDevice](),
 	"Keeping": reflect.TypeFor[api.Keeping](), "Retention": reflect.TypeFor[lamppost.RetentionBody](),
 	"Hold": reflect.TypeFor[lamppost.HoldBody](), "Erasure": reflect.TypeFor[lamppost.EraseBody](),
 	"Backup": reflect.TypeFor[api.Backup](), "BackupList": reflect.TypeFor[api.BackupList](), "NewBackup": reflect.TypeFor[api.NewBackup](),

@@ -69,6 +69,7 @@ gives every party one statement whose every line can be checked offline.`,
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(demoCmd(), initCmd(), serveCmd(), gatewayCmd(), witnessCmd(), verifyCmd(), followCmd(), checkerCmd(), pinCmd(), fsckCmd(), benchCmd(), simCmd(), statusCmd(),
 		memberCmd(), partyCmd(), deviceCmd(), pointCmd(), tariffCmd(), agreementCmd(), invoiceCmd(), statementCmd(), transferCmd(),
-		retentionCmd(), holdCmd(), eraseCmd(), snapshotCmd(), restoreCmd(), backupCmd(), logCmd(), exportCmd())
+		retentionCmd(), holdCmd(), eraseCmd(), snapshotCmd(), restoreCmd(), backupCmd(), logCmd(), exportCmd(),
+		importCmd())
 	return root
 }
