@@ -189,6 +189,7 @@ func (s *Server) routes() []route {
 		{"GET /api/backups", closed, s.getBackups},
 		{"POST /api/backups", closed, s.postBackup},
 		{"POST /api/backups/{id}/gone", closed, s.postBackupGone},
+		{"GET /api/journal", closed, s.getJournal},
 		{"GET /api/log", closed, s.getLog},
 		{"GET /api/log/proof", closed, s.getLogProof},
 		{"GET /api/parties", closed, s.getParties},

@@ -43,7 +43,7 @@ func Main(args []string) int {
 
 // isUsage recognises the errors with which cobra refuses a command line.
 func isUsage(err error) bool {
-	for _, p := range []string{"unknown command", "unknown flag", "unknown shorthand", "accepts ", "requires ", "invalid argument", "required flag", "flag needs"} {
+	for _, p := range []string{"unknown command", "unknown flag", "unknown shorthand", "accepts ", "requires ", "invalid argument", "required flag", "flag needs", "at least one of the flags", "if any flags in the group"} {
 		if strings.HasPrefix(err.Error(), p) {
 			return true
 		}
