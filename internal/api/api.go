@@ -21,6 +21,7 @@ import (
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/archive"
+	"github.com/lamppost/lamppost/internal/books"
 	"github.com/lamppost/lamppost/internal/consensus"
 	"github.com/lamppost/lamppost/internal/kv"
 	"github.com/lamppost/lamppost/internal/render"
@@ -103,6 +104,9 @@ type Server struct {
 	once    sync.Once
 	closed  chan struct{}
 	exports chan struct{} // one for each that runs
+
+	booking sync.Mutex  // held while payments are booked, so that one is booked once
+	dues    *books.Dues // nil: nobody asked yet
 }
 
 // New returns a Server. An empty AdminToken is an error: it would let everybody in.
@@ -203,6 +207,9 @@ func (s *Server) routes() []route {
 		{"POST /api/orders", closed, s.postOrders},
 		{"GET /api/accounts", closed, s.getAccounts},
 		{"POST /api/transfers", closed, s.postTransfer},
+		{"GET /api/dues", closed, s.getDues},
+		{"POST /api/payments", closed, s.postPayments},
+		{"POST /api/sepa", closed, s.postSEPA},
 		{"GET /api/invoices", closed, s.getInvoices},
 		{"POST /api/invoices", closed, s.postInvoice},
 		{"GET /api/invoices/{number}", closed, s.getInvoice},

@@ -22,6 +22,8 @@ const (
 	MaxOrders   = 2000
 	maxOrdering = 512
 
+	MaxPayments = 500 // reported payments in a request: each that is booked waits for its block
+
 	maxStreams    = 64                     // open event streams
 	statusEvery   = 500 * time.Millisecond // shortest time between two status events of a stream
 	blockEvery    = 100 * time.Millisecond // shortest time between two block events of a stream
