@@ -212,6 +212,7 @@ func (s *Server) routes() []route {
 		{"POST /api/sepa", closed, s.postSEPA},
 		{"GET /api/invoices", closed, s.getInvoices},
 		{"POST /api/invoices", closed, s.postInvoice},
+		{"GET /api/invoices/summaries", closed, s.getSummaries},
 		{"GET /api/invoices/{number}", closed, s.getInvoice},
 		{"GET /api/statements/{party}", closed, s.getStatement},
 		{"GET /api/receipts/{device}/{epoch}/{n}", closed, s.getReceipt},
