@@ -73,3 +73,42 @@ func TestJournalOfDamagedAccounts(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// What is due on an invoice is that of all that corrected it, under any of their numbers, less what was paid, more what went back.
+func TestDuesOfCorrections(t *testing.T) {
+	t.Parallel()
+	net, store := everything(t)
+	see := func(f func(archive.View) error) error { return f(archive.View{Reader: store}) }
+	dues := books.NewDues()
+	list := func() (all []string) {
+		t.Helper()
+		if err := dues.Update(t.Context(), see); err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range dues.List("", "bob", true) {
+			all = append(all, strings.Join(d.Numbers, "+")+" "+d.Claimed.String()+" "+d.Paid.String()+" "+d.Due.String())
+		}
+		return all
+	}
+	if got, want := strings.Join(list(), ", "), "acme-000001+acme-000002+acme-000003 7.77 0.00 7.77, acme-000004 0.14 0.00 0.14"; got != want {
+		t.Fatalf("got %s, want %s", got, want)
+	}
+	r := open(t, store)
+	now := r.Last().Time + 1
+	pay := func(from, to lamppost.PartyID, amount lamppost.Micro, memo string) *lamppost.Transaction {
+		return net.Order(now+ledgertest.Hour, lamppost.TxTransfer, lamppost.TransferBody{From: from, To: to, Currency: "EUR", Amount: amount, Memo: memo})
+	}
+	apply(t, r, block(r.Last().Height+1, now, net.Order(now+ledgertest.Hour, lamppost.TxParty, lamppost.PartyBody{ID: "bank", CreditLimit: 100_000_000}),
+		pay("bank", "bob", 8_000_000, "acme-000001 ref:one"), pay("bob", "bank", 1_000_000, "acme-000003"), pay("bank", "bob", 140_000, "acme-0000044"),
+		pay("bank", "bob", 900_000_000, "acme-000004 ref:refused")))
+	commit(t, r)
+	if got, want := strings.Join(list(), ", "), "acme-000001+acme-000002+acme-000003 7.77 7.00 0.77, acme-000004 0.14 0.00 0.14"; got != want {
+		t.Errorf("after payments: got %s, want %s", got, want)
+	}
+	if at, ok := dues.Booked("one"); !ok || at.Height != r.Last().Height || at.Index != 1 {
+		t.Errorf("the reference was booked at %+v, %v", at, ok)
+	}
+	if _, ok := dues.Booked("refused"); ok {
+		t.Error("what the ledger refused counts as booked")
+	}
+}
