@@ -64,9 +64,14 @@ var uses = map[string]string{
 	"internal/ingest/mapping":            ". internal/ingest",
 	"internal/ingest/mqttd":              ". internal/ingest",
 	"internal/ingest/httpd":              ". sig internal/ingest",
-	"internal/api": ". audit ocmf sig tariff internal/archive internal/consensus internal/export internal/kv internal/ledger internal/render internal/replica " +
-		"internal/snapshot/dir internal/tilelog",
-	"internal/render":                ". audit tariff",
+	"internal/api": ". audit ocmf sig tariff internal/archive internal/books internal/consensus internal/export internal/kv internal/ledger internal/render internal/replica " +
+		"internal/sepa internal/shadow internal/snapshot/dir internal/tilelog",
+	"internal/render":                ". audit tariff internal/sepa",
+	"internal/sepa":                  ".",
+	"internal/books":                 ". tariff internal/archive internal/ledger internal/replica",
+	"internal/books/bookstest":       ". internal/ledger",
+	"internal/shadow":                ".",
+	"internal/masterdata":            ". tariff internal/api",
 	"internal/dashboard":             "",
 	"internal/dashboard/browsertest": "",
 	"internal/checkpage":             "audit internal/dashboard",
@@ -82,8 +87,8 @@ var uses = map[string]string{
 	"internal/demo":          ". audit device device/devicemqtt sig tariff internal/api internal/consensus internal/node",
 	"internal/demo/data/gen": "",
 	"internal/measure":       ". audit device sig tariff internal/archive internal/archive/dir internal/export internal/folder internal/kv internal/kv/pebble internal/node internal/replica internal/tilelog",
-	"internal/cli": ". audit device sig tariff internal/api internal/archive internal/archive/dir internal/backup internal/checkpage internal/demo internal/export internal/folder internal/fsck internal/gateway " +
-		"internal/kv/pebble internal/measure internal/network internal/node internal/recheck internal/render internal/replica internal/restore internal/sim internal/tilelog internal/witness",
+	"internal/cli": ". audit device sig tariff internal/api internal/archive internal/archive/dir internal/backup internal/books internal/checkpage internal/demo internal/export internal/folder internal/fsck internal/gateway " +
+		"internal/kv/pebble internal/masterdata internal/measure internal/network internal/node internal/recheck internal/render internal/replica internal/restore internal/sepa internal/shadow internal/sim internal/tilelog internal/witness",
 	"cmd/lamppost": "internal/cli",
 }
 
@@ -125,7 +130,7 @@ var library = map[string]struct{ code, tests string }{
 	"golang.org/x/image":                      {code: "internal/render"},
 	"golang.org/x/mod":                        {code: ". audit internal/api internal/cli internal/cosign internal/measure internal/node internal/sim internal/tilelog internal/witness", tests: "cmd/lamppost internal/checkpage internal/dashboard internal/recheck internal/replica"},
 	"golang.org/x/sys":                        {code: "internal/tilelog"},
-	"golang.org/x/text":                       {code: "internal/render"},
+	"golang.org/x/text":                       {code: "internal/render internal/sepa"},
 	"pgregory.net/rapid":                      {code: "internal/kv/kvtest", tests: everywhere},
 }
 

@@ -21,6 +21,7 @@ import (
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/archive"
+	"github.com/lamppost/lamppost/internal/books"
 	"github.com/lamppost/lamppost/internal/consensus"
 	"github.com/lamppost/lamppost/internal/kv"
 	"github.com/lamppost/lamppost/internal/render"
@@ -103,6 +104,9 @@ type Server struct {
 	once    sync.Once
 	closed  chan struct{}
 	exports chan struct{} // one for each that runs
+
+	booking sync.Mutex  // held while payments are booked, so that one is booked once
+	dues    *books.Dues // nil: nobody asked yet
 }
 
 // New returns a Server. An empty AdminToken is an error: it would let everybody in.
@@ -189,6 +193,7 @@ func (s *Server) routes() []route {
 		{"GET /api/backups", closed, s.getBackups},
 		{"POST /api/backups", closed, s.postBackup},
 		{"POST /api/backups/{id}/gone", closed, s.postBackupGone},
+		{"GET /api/journal", closed, s.getJournal},
 		{"GET /api/log", closed, s.getLog},
 		{"GET /api/log/proof", closed, s.getLogProof},
 		{"GET /api/parties", closed, s.getParties},
@@ -201,6 +206,7 @@ func (s *Server) routes() []route {
 		{"POST /api/tariffs/try", closed, s.postTrial},
 		{"GET /api/agreements", closed, s.getAgreements},
 		{"POST /api/agreements", closed, s.postAgreement},
+		{"POST /api/orders", closed, s.postOrders},
 		{"GET /api/accounts", closed, s.getAccounts},
 		{"POST /api/transfers", closed, s.postTransfer},
 		{"POST /api/conversions", closed, s.postConversion},
@@ -215,8 +221,12 @@ func (s *Server) routes() []route {
 		{"POST /api/disputes", closed, s.postDispute},
 		{"GET /api/disputes/{id}", closed, s.getDispute},
 		{"GET /api/disputes/{id}/evidence", closed, s.getEvidence},
+		{"GET /api/dues", closed, s.getDues},
+		{"POST /api/payments", closed, s.postPayments},
+		{"POST /api/sepa", closed, s.postSEPA},
 		{"GET /api/invoices", closed, s.getInvoices},
 		{"POST /api/invoices", closed, s.postInvoice},
+		{"GET /api/invoices/summaries", closed, s.getSummaries},
 		{"GET /api/invoices/{number}", closed, s.getInvoice},
 		{"GET /api/statements/{party}", closed, s.getStatement},
 		{"GET /api/receipts/{device}/{epoch}/{n}", closed, s.getReceipt},

@@ -10,8 +10,10 @@ import (
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/api"
+	"github.com/lamppost/lamppost/internal/books"
 	"github.com/lamppost/lamppost/internal/export"
 	"github.com/lamppost/lamppost/internal/ledger"
+	"github.com/lamppost/lamppost/internal/shadow"
 	"github.com/lamppost/lamppost/tariff"
 )
 
@@ -34,6 +36,12 @@ var shapes = map[string]reflect.Type{
 	"Source": reflect.TypeFor[tariff.Source](), "Done": reflect.TypeFor[api.Done](), "NewDevice": reflect.TypeFor[api.NewDevice](), "NewToken": reflect.TypeFor[api.NewToken](),
 	"DeviceToken": reflect.TypeFor[api.DeviceToken](), "Block": reflect.TypeFor[api.Block](),
 	"MemberState": reflect.TypeFor[api.MemberState](), "Evidence": reflect.TypeFor[api.Evidence](), "Network": reflect.TypeFor[api.Network](), "NetworkChange": reflect.TypeFor[lamppost.NetworkBody](),
+	"Orders": reflect.TypeFor[api.Orders](), "NewOrder": reflect.TypeFor[api.NewOrder](), "OrderResults": reflect.TypeFor[api.OrderResults](),
+	"OrderResult": reflect.TypeFor[api.OrderResult](), "KnownDevice": reflect.TypeFor[api.KnownDevice](),
+	"SummaryList": reflect.TypeFor[api.SummaryList](), "InvoiceSummary": reflect.TypeFor[shadow.Invoice](),
+	"Due": reflect.TypeFor[books.Due](), "DueList": reflect.TypeFor[api.DueList](), "Payment": reflect.TypeFor[books.Payment](),
+	"Payments": reflect.TypeFor[api.Payments](), "PaymentResult": reflect.TypeFor[api.PaymentResult](), "PaymentResults": reflect.TypeFor[api.PaymentResults](),
+	"SEPAOrder": reflect.TypeFor[api.SEPAOrder](), "SEPAFile": reflect.TypeFor[api.SEPAFile](), "SEPALeft": reflect.TypeFor[api.SEPALeft](),
 	"Keeping": reflect.TypeFor[api.Keeping](), "Retention": reflect.TypeFor[lamppost.RetentionBody](),
 	"Hold": reflect.TypeFor[lamppost.HoldBody](), "Erasure": reflect.TypeFor[lamppost.EraseBody](),
 	"Backup": reflect.TypeFor[api.Backup](), "BackupList": reflect.TypeFor[api.BackupList](), "NewBackup": reflect.TypeFor[api.NewBackup](),

@@ -18,6 +18,12 @@ const (
 	maxBlocks      = 10_000           // and at most
 	orderTimeout   = 30 * time.Second // how long an order may take to be committed
 
+	// MaxOrders is how many orders one request may bring; maxOrdering of them are on their way at a time.
+	MaxOrders   = 2000
+	maxOrdering = 512
+
+	MaxPayments = 500 // reported payments in a request: each that is booked waits for its block
+
 	maxStreams    = 64                     // open event streams
 	statusEvery   = 500 * time.Millisecond // shortest time between two status events of a stream
 	blockEvery    = 100 * time.Millisecond // shortest time between two block events of a stream

@@ -30,6 +30,7 @@ import (
 type exporting struct {
 	nodeFlags
 	path     string
+	journal  string
 	force    bool
 	from, to string
 	devices  []string
@@ -39,8 +40,8 @@ type exporting struct {
 func exportCmd() *cobra.Command {
 	x := new(exporting)
 	cmd := &cobra.Command{
-		Use:   "export --parquet DIR|FILE.parquet",
-		Short: "Write readings as Parquet, for the tools of analysts",
+		Use:   "export --parquet DIR|FILE.parquet | --journal FILE",
+		Short: "Write readings as Parquet for analysts, or all postings as a journal for accountants",
 		Long: `Write all readings that were accepted, or some, as Parquet for DuckDB, pandas, Polars, Spark and their like: a row for each, with
 its value to the last digit and where it stands in the ledger, so that its receipt can be fetched.
 
@@ -48,10 +49,14 @@ Into a file named *.parquet go the readings; into a folder also devices.parquet,
 was pruned. A node that runs is asked for them; the data folder of a stopped one is read. Published blocks are exported, those
 of the last second may not be yet.
 
-docs/export.md has the columns, and how to read them.`,
+With --journal every posting of every account goes into a journal for hledger and its like, from the first block on; with --names
+accounts carry the parties' names.
+
+docs/export.md has the columns of Parquet, and how to read them; docs/money.md the journal.`,
 		Example: `  lamppost export --parquet ./november --from 2026-11-01 --to 2026-12-01 --data ./node
   lamppost export --parquet meter-3.parquet --device meter-3 --name energy --data ./node
-  lamppost export --parquet ./since --after 48213 --json --data ./node      what came after an export up to block 48213`,
+  lamppost export --parquet ./since --after 48213 --json --data ./node      what came after an export up to block 48213
+  lamppost export --journal street.journal --data ./node && hledger -f street.journal balance`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return x.run(cmd) },
 	}
@@ -65,7 +70,9 @@ docs/export.md has the columns, and how to read them.`,
 	f.BoolVar(&x.o.All, "all", false, "also readings of reports that were refused, came twice or were corrected")
 	f.BoolVar(&x.o.People, "names", false, "with names of parties and devices, which may be about people")
 	f.BoolVar(&x.force, "force", false, "replace files that are there")
-	_ = cmd.MarkFlagRequired("parquet")
+	f.StringVar(&x.journal, "journal", "", "file to write all postings to, for plain text accounting")
+	cmd.MarkFlagsOneRequired("parquet", "journal")
+	cmd.MarkFlagsMutuallyExclusive("parquet", "journal")
 	x.add(cmd)
 	cmd.PersistentFlags().Lookup("data").Usage = "the node's data folder (default: LAMPPOST_URL and LAMPPOST_TOKEN)"
 	cmd.PersistentFlags().Lookup("json").Usage = "print what was written as JSON"
@@ -86,6 +93,9 @@ func moment(flag, text string) (lamppost.TimeMS, error) {
 }
 
 func (x *exporting) run(cmd *cobra.Command) (err error) {
+	if x.journal != "" {
+		return x.runJournal(cmd)
+	}
 	if x.o.From, err = moment("--from", x.from); err != nil {
 		return err
 	}

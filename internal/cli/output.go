@@ -39,10 +39,8 @@ func newOutput(path string, summaries, force bool) (o *output, err error) {
 			o.paths = append(o.paths, filepath.Join(path, name))
 		}
 	}
-	for _, p := range o.paths {
-		if _, err := os.Lstat(p); err == nil && !force {
-			return nil, usage(fmt.Errorf("%q is there already: say --force to replace it, or name another place", p))
-		}
+	if err := o.free(force); err != nil {
+		return nil, err
 	}
 	if len(o.names) > 1 {
 		if err := os.Mkdir(path, 0o755); err == nil {
@@ -51,15 +49,38 @@ func newOutput(path string, summaries, force bool) (o *output, err error) {
 			return nil, usage(fmt.Errorf("making the folder: %w", err))
 		}
 	}
+	return o, o.begin()
+}
+
+// newFile begins one file.
+func newFile(path string, force bool) (*output, error) {
+	o := &output{names: []string{path}, paths: []string{path}}
+	if err := o.free(force); err != nil {
+		return nil, err
+	}
+	return o, o.begin()
+}
+
+// free refuses to replace what is there unasked.
+func (o *output) free(force bool) error {
+	for _, p := range o.paths {
+		if _, err := os.Lstat(p); err == nil && !force {
+			return usage(fmt.Errorf("%q is there already: say --force to replace it, or name another place", p))
+		}
+	}
+	return nil
+}
+
+func (o *output) begin() error {
 	for _, p := range o.paths {
 		f, err := os.OpenFile(p+".partial", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
 		if err != nil {
 			o.abort()
-			return nil, usage(fmt.Errorf("beginning a file: %w", err))
+			return usage(fmt.Errorf("beginning a file: %w", err))
 		}
 		o.temps = append(o.temps, f)
 	}
-	return o, nil
+	return nil
 }
 
 // file returns the file of a name, nil where it is not wanted.

@@ -136,8 +136,10 @@ func transferCmd() *cobra.Command {
 		Use:   "transfer --from PARTY --to PARTY --amount AMOUNT --currency EUR",
 		Short: "Record a payment: move a claim from one account to another",
 		Long: `Record a payment that a bank or a provider reported: it moves a claim from one account to another. Lamppost keeps
-claims, not money; no account falls below its credit limit by a transfer.`,
-		Example: `  lamppost transfer --from tenant-3 --to landlord --amount 12.34 --currency EUR --memo "invoice landlord-000001"`,
+claims, not money; no account falls below its credit limit by a transfer. When a buyer has paid an invoice, the seller's claim goes
+back to the buyer's account, with the invoice's number as the first word of the memo; lamppost payment match does that from a
+bank's statement.`,
+		Example: `  lamppost transfer --from landlord --to tenant-3 --amount 12.34 --currency EUR --memo landlord-000001`,
 		Args:    cobra.NoArgs,
 		RunE: f.run(func(n *remote, _ []string) error {
 			value, err := lamppost.ParseMicro(amount)
@@ -148,8 +150,8 @@ claims, not money; no account falls below its credit limit by a transfer.`,
 			return n.order("/api/transfers", body, fmt.Sprintf("%s %s moved from %s to %s", value, currency, from, to))
 		}),
 	}
-	cmd.Flags().StringVar(&from, "from", "", "party or device that pays")
-	cmd.Flags().StringVar(&to, "to", "", "party or device that is paid")
+	cmd.Flags().StringVar(&from, "from", "", "party or device whose claim it was")
+	cmd.Flags().StringVar(&to, "to", "", "party or device whose claim it is now")
 	cmd.Flags().StringVar(&amount, "amount", "", "in major units, such as 12.34")
 	cmd.Flags().StringVar(&currency, "currency", "", "ISO 4217, such as EUR")
 	cmd.Flags().StringVar(&memo, "memo", "", "what for")

@@ -43,7 +43,7 @@ func Main(args []string) int {
 
 // isUsage recognises the errors with which cobra refuses a command line.
 func isUsage(err error) bool {
-	for _, p := range []string{"unknown command", "unknown flag", "unknown shorthand", "accepts ", "requires ", "invalid argument", "required flag", "flag needs"} {
+	for _, p := range []string{"unknown command", "unknown flag", "unknown shorthand", "accepts ", "requires ", "invalid argument", "required flag", "flag needs", "at least one of the flags", "if any flags in the group"} {
 		if strings.HasPrefix(err.Error(), p) {
 			return true
 		}
@@ -69,6 +69,7 @@ gives every party one statement whose every line can be checked offline.`,
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(demoCmd(), initCmd(), serveCmd(), gatewayCmd(), witnessCmd(), verifyCmd(), followCmd(), checkerCmd(), pinCmd(), fsckCmd(), benchCmd(), simCmd(), statusCmd(),
 		memberCmd(), partyCmd(), deviceCmd(), pointCmd(), tariffCmd(), agreementCmd(), readingCmd(), sessionCmd(), invoiceCmd(), disputeCmd(), statementCmd(), transferCmd(),
-		retentionCmd(), holdCmd(), eraseCmd(), snapshotCmd(), restoreCmd(), backupCmd(), logCmd(), exportCmd())
+		retentionCmd(), holdCmd(), eraseCmd(), snapshotCmd(), restoreCmd(), backupCmd(), logCmd(), exportCmd(),
+		importCmd(), shadowCmd(), paymentCmd())
 	return root
 }

@@ -127,6 +127,31 @@ func (v View) Tariff(id string, version uint32) (tariff.Tariff, error) {
 	return read[tariff.Tariff](v, tariffKey(id, version))
 }
 
+// Agreement returns an agreement as it stands, or kv.ErrNotFound.
+func (v View) Agreement(id string) (lamppost.AgreementBody, error) {
+	all, err := readRange[lamppost.AgreementBody](v, append(key('G', id), 0))
+	if err == nil && len(all) == 0 {
+		err = kv.ErrNotFound
+	}
+	if err != nil {
+		return lamppost.AgreementBody{}, err
+	}
+	return all[len(all)-1], nil
+}
+
+// Edge returns what is known of a register at a UTC quarter hour, or at a moment where there are sessions, or kv.ErrNotFound.
+func (v View) Edge(id lamppost.DeviceID, register string, t lamppost.TimeMS) (e tariff.Edge, err error) {
+	k := edgeKey(id, register, t)
+	if t%lamppost.EdgeMS != 0 {
+		k = momentKey(id, register, t)
+	}
+	raw, err := v.Get(k)
+	if err != nil {
+		return e, err
+	}
+	return e, lamppost.Unmarshal(raw, &e)
+}
+
 // Agreements returns all agreements by id.
 func (v View) Agreements() ([]lamppost.AgreementBody, error) {
 	all, err := readAll[lamppost.AgreementBody](v, 'G')

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/sepa"
 	"golang.org/x/text/language"
 )
 
@@ -32,9 +33,22 @@ type PartyDetails struct {
 	Registration string `json:"registration,omitempty"` // in the register of companies
 	Email        string `json:"email,omitempty"`
 	Phone        string `json:"phone,omitempty"`
-	IBAN         string `json:"iban,omitempty"` // where a seller wants to be paid
+	IBAN         string `json:"iban,omitempty"` // where a seller is paid, and where a buyer pays from
 	BIC          string `json:"bic,omitempty"`
 	DueDays      int    `json:"due_days,omitempty"` // of a seller: days from the invoice's date until it is to be paid
+
+	// Of a seller who collects by direct debit: its creditor identifier. Of a buyer: the mandates, by seller.
+	CreditorID string                       `json:"creditor_id,omitempty"`
+	Mandates   map[lamppost.PartyID]Mandate `json:"mandates,omitempty"`
+	// Clearing is, of a seller, the party whose account takes the other side of payments; empty: the seller itself.
+	Clearing lamppost.PartyID `json:"clearing,omitempty"`
+}
+
+// A Mandate is a buyer's leave to a seller to collect what is due.
+type Mandate struct {
+	ID       string `json:"id"`
+	Signed   string `json:"signed"`             // the day, as 2026-01-02
+	Sequence string `json:"sequence,omitempty"` // FRST, RCUR, OOFF or FNAL; empty: RCUR
 }
 
 // ReadDetails reads a file of details.
@@ -94,7 +108,21 @@ func (p *PartyDetails) check() error {
 	if strings.ContainsFunc(p.VAT+p.IBAN+p.BIC, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return errors.New("vat, iban and bic are written without spaces")
 	}
-	return nil
+	return p.checkBank()
+}
+
+// checkBank refuses what no bank would take. Mandates are looked at when they are used.
+func (p *PartyDetails) checkBank() (err error) {
+	if p.IBAN != "" {
+		err = sepa.CheckIBAN(p.IBAN)
+	}
+	if p.BIC != "" {
+		err = errors.Join(err, sepa.CheckBIC(p.BIC))
+	}
+	if p.CreditorID != "" {
+		err = errors.Join(err, sepa.CheckCreditorID(p.CreditorID))
+	}
+	return err
 }
 
 // lines is the postal address as it is written on an envelope.

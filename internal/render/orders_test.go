@@ -40,7 +40,7 @@ func (h *house) order(number string, before *audit.Invoice, supplies []tariff.Su
 			a.TaxCategory, a.TaxReason = "AE", "Steuerschuldnerschaft des Leistungsempfängers, § 13b UStG"
 		}
 	}
-	inv := &audit.Invoice{Invoice: must(tariff.Bill(order, supplies))(h.t)}
+	inv := &audit.Invoice{Invoice: must(tariff.Bill(order, supplies))(h.t), Zone: h.zone}
 	for range inv.Supplies {
 		t := h.power()
 		inv.Tariffs = append(inv.Tariffs, &t)
