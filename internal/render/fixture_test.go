@@ -137,7 +137,7 @@ func (h *house) invoice(number, from, to string) *audit.Invoice {
 	for _, c := range h.contracts() {
 		supplies = append(supplies, h.supplies(c, order.From, order.To)...)
 	}
-	inv := &audit.Invoice{Invoice: must(tariff.Bill(order, supplies))(h.t)}
+	inv := &audit.Invoice{Invoice: must(tariff.Bill(order, supplies))(h.t), Zone: supplies[0].Tariff.Zone}
 	for range inv.Supplies {
 		t := h.power()
 		inv.Tariffs = append(inv.Tariffs, &t)

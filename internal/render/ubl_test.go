@@ -67,7 +67,7 @@ func (h *house) simple(number string, tax tariff.Tax, currency string) *audit.In
 		c.terms.Tax, c.terms.Currency = tax, currency
 		supplies = append(supplies, h.supplies(c, order.From, order.To)...)
 	}
-	inv := &audit.Invoice{Invoice: must(tariff.Bill(order, supplies))(h.t)}
+	inv := &audit.Invoice{Invoice: must(tariff.Bill(order, supplies))(h.t), Zone: supplies[0].Tariff.Zone}
 	for i := range supplies {
 		inv.Tariffs = append(inv.Tariffs, &supplies[i].Tariff)
 	}
