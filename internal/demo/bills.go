@@ -13,6 +13,7 @@ import (
 // lasts, then the ending.
 type biller struct {
 	*run
+	d        *district
 	billed   int // days
 	invoices []tariff.Invoice
 }
