@@ -1,16 +1,18 @@
-// Package demo lives a week of a small district through a node, from signed readings to bills that anyone can check: a
-// street of 40 lamps that buy their electricity and sell their light, and a house of 12 flats with electricity meters.
+// Package demo lives a scenario through a node, from signed readings to bills that anyone can check. The district is a week
+// of a street of 40 lamps that buy their electricity and sell their light, and a house of 12 flats with electricity meters.
+// Charging is two days of a car park with 12 chargers, at which things go wrong.
 //
 // It promises that nothing but the world is simulated. Every device has its own key and runs the SDK over MQTT; the node
-// is the one that `lamppost serve` runs; prices, loads, traffic and daylight are a real week of other places (data/README.md);
-// invoices are made by the ledger, one a day for each pair of parties, and the statement at the end is checked as a
-// customer would check it. Only the clock is fast. An ending without an error means that every reading taken was committed
-// exactly once, that the lamps' accounts in the ledger are what their invoices add up to, and that the statement holds.
+// is the one that `lamppost serve` runs; the district's prices, loads, traffic and daylight are a real week of other places
+// (data/README.md), and the charging sessions have the shape of real ones; invoices are made by the ledger, and the statement
+// at the end is checked as a customer would check it. Only the clock is fast. An ending without an error means that every
+// reading taken was committed exactly once, that accounts in the ledger are what the invoices add up to, and that the
+// statement holds.
 //
 // It does not measure how fast anything is; that is what `lamppost bench` is for.
 //
-// Start reading at [Run], then run.story. The world is in week.go, lamp.go, flat.go and district.go and knows nothing of
-// nodes. Limits are in limits.go.
+// Start reading at [Run], then run.story, then districtRun or parkRun. The worlds, in week.go, lamp.go, flat.go and district.go,
+// stays.go and carpark.go, know nothing of nodes. Limits are in limits.go.
 package demo
 
 import (
@@ -47,9 +49,10 @@ type Setting struct {
 // Options are what Run needs. Start and Out are required.
 type Options struct {
 	Start    func(Setting) (Node, error) // opens a node; Run runs it
-	For      time.Duration               // wall time that the week takes; 0: DefaultFor; at least MinFor
+	For      time.Duration               // wall time that it takes; 0: the scenario's default; at least MinFor
 	Data     string                      // an empty folder, or one to be made; "": a new temporary one
-	Scenario string                      // "" or "district"
+	Scenario string                      // "" or "district", or "charging"
+	Sets     string                      // folder of public data sets for "charging"; "": ../shared/data, if it is there
 	Out      io.Writer
 	Open     bool             // show the dashboard in a browser
 	Command  string           // how people call this program; "" is "lamppost"
@@ -57,6 +60,9 @@ type Options struct {
 }
 
 func (o Options) withDefaults() (Options, error) {
+	if o.For == 0 && o.Scenario == "charging" {
+		o.For = DefaultChargingFor
+	}
 	if o.For == 0 {
 		o.For = DefaultFor
 	}
@@ -82,8 +88,14 @@ func (o *Options) stage() (*world, func(*run) play, error) {
 		}
 		d := newDistrict(week)
 		return &d.world, func(r *run) play { return newDistrictRun(r, d) }, nil
+	case "charging":
+		p, err := newCarPark(o.Sets)
+		if err != nil {
+			return nil, nil, err
+		}
+		return &p.world, func(r *run) play { return newParkRun(r, p) }, nil
 	}
-	return nil, nil, fmt.Errorf("scenario %q: there is only %q", o.Scenario, "district")
+	return nil, nil, fmt.Errorf("scenario %q: there is only %q and %q", o.Scenario, "district", "charging")
 }
 
 // folder makes the demo's folder. One that holds something is refused: its numbers would not be those of this week.

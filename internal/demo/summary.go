@@ -100,6 +100,7 @@ func signed(m lamppost.Micro) string {
 // A bill is all invoices of one buyer together.
 type bill struct {
 	name, place string
+	kind, state string // of its invoices, and of the sum
 	lines       []billLine
 	net, tax    lamppost.Micro
 	total       lamppost.Micro
@@ -112,6 +113,8 @@ type billLine struct {
 	band     string
 	quantity lamppost.Decimal // register units
 	days     uint32
+	minutes  uint32
+	kind     tariff.LineKind
 	price    lamppost.Micro
 	amount   lamppost.Micro
 	scale    uint8
@@ -123,7 +126,7 @@ func newBill(invoices []tariff.Invoice, name string) *bill {
 	if len(invoices) == 0 {
 		return nil
 	}
-	b := &bill{name: name, place: invoices[0].Supplies[0].Place}
+	b := &bill{name: name, place: invoices[0].Supplies[0].Place, kind: "daily invoice", state: "paid"}
 	for i := range invoices {
 		inv := &invoices[i]
 		b.numbers = append(b.numbers, inv.Number)
@@ -147,16 +150,22 @@ func (b *bill) add(s *tariff.InvoiceSupply, l tariff.Line) {
 		if sum.band == l.Band && sum.price == l.Price {
 			sum.quantity, _ = sum.quantity.Add(l.Quantity) // a week's Wh fit
 			sum.days += l.Days
+			sum.minutes += l.Minutes
 			sum.amount += l.Amount
 			return
 		}
 	}
-	b.lines = append(b.lines, billLine{l.Band, l.Quantity, l.Days, l.Price, l.Amount, s.Scale, s.PerUnit})
+	b.lines = append(b.lines, billLine{l.Band, l.Quantity, l.Days, l.Minutes, l.Kind(), l.Price, l.Amount, s.Scale, s.PerUnit})
 }
 
 func (l *billLine) words() (band, quantity, price string) {
-	if l.band == tariff.LineStanding {
+	switch l.kind {
+	case tariff.ByDay:
 		return "standing charge", plural(int(l.days), "day"), l.price.String() + " per day"
+	case tariff.ByMinute:
+		return l.band, plural(int(l.minutes), "minute"), l.price.String() + " per minute"
+	case tariff.Once:
+		return l.band, "", l.price.String() + " each"
 	}
 	q := l.quantity
 	q.Exponent -= int8(l.scale)
@@ -171,7 +180,8 @@ func (b *bill) write(w io.Writer) {
 		fmt.Fprintf(w, row, band, quantity, "at "+price, b.lines[i].amount)
 	}
 	fmt.Fprintf(w, row+row+row, "net", "", "", b.net, b.taxRate+" VAT", "", "", b.tax, "total", "", "", b.total)
-	fmt.Fprintf(w, "  from %s, %s to %s; paid.\n", plural(len(b.numbers), "daily invoice"), b.numbers[0], b.numbers[len(b.numbers)-1])
+	fmt.Fprintf(w, "  from %s, %s to %s; %s.\n", plural(len(b.numbers), b.kind), b.numbers[0], b.numbers[len(b.numbers)-1],
+		b.state)
 }
 
 // write tells how the statement can be checked again, if one was taken.
