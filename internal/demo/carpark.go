@@ -18,9 +18,10 @@ const (
 	lowerDeck = "Parkhaus Lindenau, lower deck"
 	upperDeck = "Parkhaus Lindenau, upper deck"
 
-	driverCredit  = 150 * lamppost.MicroUnit
-	noCreditLimit = 5 * lamppost.MicroUnit // of the driver who may not charge
-	graceMin      = 60                     // in which a full car may stay for nothing
+	providerCredit = 10_000 * lamppost.MicroUnit
+	driverCredit   = 150 * lamppost.MicroUnit
+	noCreditLimit  = 5 * lamppost.MicroUnit // of the driver who may not charge
+	graceMin       = 60                     // in which a full car may stay for nothing
 )
 
 // The drivers are invented.
@@ -47,8 +48,9 @@ func newCarPark(sets string) (*carPark, error) {
 	p := &carPark{stays: stays, source: source,
 		world: world{span: "A pair of days", from: from, to: from + parkDays*24*hourMS, zone: townZone()}}
 	p.parties = []lamppost.PartyBody{
-		{ID: operator, Name: "Parkhaus Lindenau GmbH"},
-		{ID: provider, Name: "Zahlfix, a payment provider", CreditLimit: 10_000 * lamppost.MicroUnit},
+		// What guests paid stands on the chargers' accounts; the operator's own pays the provider out.
+		{ID: operator, Name: "Parkhaus Lindenau GmbH", CreditLimit: providerCredit},
+		{ID: provider, Name: "Zahlfix, a payment provider", CreditLimit: providerCredit},
 	}
 	p.terms = p.tariff()
 	p.tariffs = []*tariff.Tariff{p.terms}

@@ -258,7 +258,8 @@ func (c *charger) lightAgain(life context.Context, e event) error {
 	}
 	c.off = false
 	c.sending = begin(life, c.dev.Run)
-	c.desk.tell(e.at, c, "power is back: session %s goes on at %s kWh with its key and its numbers", c.desk.uses[e.stay].id, kWh(c.register(e.at)))
+	c.desk.tell(e.at, c, "power is back: session %s goes on at %s kWh with its key and its numbers", c.desk.uses[e.stay].id,
+		kWh(c.register(e.at)))
 	return nil
 }
 

@@ -15,7 +15,7 @@ import (
 
 // story is what a whole run of charging must tell, wherever its cars are from.
 var story = []string{
-	"kWh until", "with tax are held",
+	"kWh until", "are held",
 	"power cut in the middle of session", "power is back: session",
 	"offline in the middle of session", "online again: ", "settled from the late reports",
 	"has forgotten session", "settled at its end by what was read until then", "void: nothing billed, its hold is free again",

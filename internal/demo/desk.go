@@ -48,7 +48,8 @@ type desk struct {
 }
 
 func newDesk(r *run, p *carPark) *desk {
-	d := &desk{run: r, park: p, uses: make([]use, len(p.stays)), replaced: make(map[string]bool), moved: make(map[lamppost.PartyID]lamppost.Micro)}
+	d := &desk{run: r, park: p, uses: make([]use, len(p.stays)), replaced: make(map[string]bool),
+		moved: make(map[lamppost.PartyID]lamppost.Micro)}
 	for i := range d.uses {
 		d.uses[i] = use{id: fmt.Sprintf("s-%03d", i+1), buyer: p.buyers[i], guest: p.stays[i].who == "", done: make(chan struct{})}
 	}
@@ -96,8 +97,8 @@ func (d *desk) tellQuote(c *charger, stay int, lines []tariff.Line, sum, limit, 
 		return
 	}
 	s := &d.park.stays[stay]
-	d.tell(s.in, c, "quote for %s, %s kWh until %s: %s; %s %s before tax, at most %s, of which %s with tax are held", d.callOf(stay), kWh(s.wh),
-		d.w.local(s.out, "15:04"), inWords(lines), sum, currency, limit, held)
+	d.tell(s.in, c, "quote for %s, %s kWh until %s: %s; %s %s before tax, at most %s: with tax %s are held", d.callOf(stay),
+		kWh(s.wh), d.w.local(s.out, "15:04"), inWords(lines), sum, currency, limit, held)
 }
 
 // first reports whether something was not told before.

@@ -111,6 +111,11 @@ func TestMadeStaysShowAll(t *testing.T) {
 	if len(p.stays) < 30 || !strings.Contains(p.source, "seed") {
 		t.Errorf("%d stays, %s", len(p.stays), p.source)
 	}
+	for _, b := range p.parties[:2] { // also on a day with more guests than tax: income stands on the chargers' accounts
+		if b.CreditLimit != providerCredit {
+			t.Errorf("%s may go to -%s, and not as far as the provider may owe", b.ID, b.CreditLimit)
+		}
+	}
 	for _, terms := range p.tariffs {
 		if err := terms.Validate(); err != nil {
 			t.Error(err)

@@ -180,8 +180,11 @@ func (b *bill) write(w io.Writer) {
 		fmt.Fprintf(w, row, band, quantity, "at "+price, b.lines[i].amount)
 	}
 	fmt.Fprintf(w, row+row+row, "net", "", "", b.net, b.taxRate+" VAT", "", "", b.tax, "total", "", "", b.total)
-	fmt.Fprintf(w, "  from %s, %s to %s; %s.\n", plural(len(b.numbers), b.kind), b.numbers[0], b.numbers[len(b.numbers)-1],
-		b.state)
+	numbers := b.numbers[0]
+	if n := len(b.numbers); n > 1 {
+		numbers += " to " + b.numbers[n-1]
+	}
+	fmt.Fprintf(w, "  from %s, %s; %s.\n", plural(len(b.numbers), b.kind), numbers, b.state)
 }
 
 // write tells how the statement can be checked again, if one was taken.

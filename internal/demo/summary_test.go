@@ -60,7 +60,8 @@ func twoInvoices(t *testing.T) []tariff.Invoice {
 func aSummary(t *testing.T) *summary {
 	s := &summary{
 		from: "Mon 19 Oct 00:00", to: "Mon 26 Oct 00:00", hours: 169, wall: 30140 * time.Millisecond, days: 7,
-		reckoning: reckoning{amount{35940, 150123}, amount{35940, 150123}, amount{35940, 150123}, "1898.412"}, held: 4321, invoices: 98, billed: 812_340_000, bill: newBill(twoInvoices(t), "Lucía Fernández"),
+		reckoning: reckoning{amount{35940, 150123}, amount{35940, 150123}, amount{35940, 150123}, "1898.412"},
+		held:      4321, invoices: 98, billed: 812_340_000, bill: newBill(twoInvoices(t), "Lucía Fernández"),
 		home: takenHome{command: "lamppost", statement: "/tmp/it's a demo/statement.json", pin: "/tmp/it's a demo/network.pin",
 			changed: "/tmp/it's a demo/changed.json", edit: `s/"total": "3\.41"/"total": "3.42"/`,
 			finding: &audit.Finding{Invoices: 2, Lines: 6, Readings: 1008}},
