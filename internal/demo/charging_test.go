@@ -2,6 +2,7 @@ package demo_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -95,5 +96,18 @@ func TestRunChargingInterrupted(t *testing.T) {
 	}
 	if _, err := audit.Verify(read(t, dir, "statement.json"), readPin(t, dir)); err != nil {
 		t.Error(err)
+	}
+}
+
+// When the node fails while cars are there, the demo ends soon and says why.
+func TestRunChargingNodeFails(t *testing.T) {
+	t.Parallel()
+	start := func(s demo.Setting) (demo.Node, error) {
+		n, err := startNode(s)
+		return failingNode{n}, err
+	}
+	o := demo.Options{Start: start, Scenario: "charging", For: 12 * time.Second, Data: t.TempDir(), Out: &watchedOutput{}}
+	if err := demo.Run(t.Context(), o); !errors.Is(err, errNode) {
+		t.Errorf("%v", err)
 	}
 }
