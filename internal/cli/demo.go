@@ -4,7 +4,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,14 +15,21 @@ func demoCmd() *cobra.Command {
 	o := demo.Options{Start: startDemoNode}
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "A street and a house, in half a minute",
-		Long: `Run a street of 40 lamps and a house of 12 flats through the program as it serves in production: every device has a
-key of its own and reports over MQTT. A simulated week, with the October clock change in it, passes in the time --for.
+		Short: "A street and a house, or a car park, in half a minute",
+		Long: `Run a small world through the program as it serves in production: every device has a key of its own and reports over
+MQTT. Its time passes in the time --for.
 
-It ends with what was taken and committed, each lamp's profit or loss, one tenant's bill, and a statement to verify.
+district  A week of a street of 40 lamps and a house of 12 flats, with the October clock change in it. It ends with what was
+          taken and committed, each lamp's profit or loss, one tenant's bill, and a statement to verify.
+charging  Two days of a car park with 12 chargers: quotes, holds, sessions, bills. A charger is offline for an hour, one loses
+          its power, starts have no stop, a stop is below its start, two bills are disputed. It ends with each charger's
+          income, the accounts held against the invoices, one driver's bill, and a statement to verify. The cars come and go
+          as in the public set ACN-Data if its folder is there (--sets), and otherwise as a seed says.
+
 Ctrl-C ends earlier, with the same summary.`,
 		Example: `  lamppost demo
-  lamppost demo --for 2m --data ./demo --open`,
+  lamppost demo --for 2m --data ./demo --open
+  lamppost demo --scenario charging`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.Out, o.Command = cmd.OutOrStdout(), calledAs()
@@ -31,9 +37,10 @@ Ctrl-C ends earlier, with the same summary.`,
 		},
 	}
 	f := cmd.Flags()
-	f.DurationVar(&o.For, "for", 30*time.Second, "wall time for the simulated week")
+	f.DurationVar(&o.For, "for", 0, "wall time that it takes (default 30s, charging 20s)")
 	f.StringVar(&o.Data, "data", "", "folder to keep everything in (default: a new temporary one)")
-	f.StringVar(&o.Scenario, "scenario", "district", "what to show: district")
+	f.StringVar(&o.Scenario, "scenario", "district", "what to show: district or charging")
+	f.StringVar(&o.Sets, "sets", "", "folder of public data sets for charging (default ../shared/data, if it is there)")
 	f.BoolVar(&o.Open, "open", false, "open the dashboard in a browser")
 	return cmd
 }

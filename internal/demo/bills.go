@@ -13,6 +13,7 @@ import (
 // lasts, then the ending.
 type biller struct {
 	*run
+	d        *district
 	billed   int // days
 	invoices []tariff.Invoice
 }
@@ -131,13 +132,13 @@ func (b *biller) lampResults() []lampResult {
 
 // checkAccounts holds the invoices against the lamps' accounts in the ledger.
 func (b *biller) checkAccounts(ctx context.Context, results []lampResult) error {
-	balances, err := b.web.accounts(ctx)
+	accounts, err := b.web.accounts(ctx)
 	if err != nil {
 		return err
 	}
 	var errs []error
 	for _, l := range results {
-		if have, want := balances[lamppost.PartyID(l.id)], l.sold-l.bought; have != want {
+		if have, want := accounts[lamppost.PartyID(l.id)].Balance, l.sold-l.bought; have != want {
 			errs = append(errs, fmt.Errorf("the account of %s holds %s %s, its invoices make %s", l.id, have, currency, want))
 		}
 	}

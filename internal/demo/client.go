@@ -78,25 +78,29 @@ func (c *client) status(ctx context.Context) (s status, err error) {
 	return s, c.get(ctx, "/api/status", &s)
 }
 
-// accounts returns the balances in the demo's currency.
-func (c *client) accounts(ctx context.Context) (map[lamppost.PartyID]lamppost.Micro, error) {
+// An account is what /api/accounts says of one.
+type account struct {
+	Party    lamppost.PartyID `json:"party"`
+	Currency string           `json:"currency"`
+	Balance  lamppost.Micro   `json:"balance"`
+	Held     lamppost.Micro   `json:"held"`
+}
+
+// accounts returns those in the demo's currency.
+func (c *client) accounts(ctx context.Context) (map[lamppost.PartyID]account, error) {
 	var list struct {
-		Accounts []struct {
-			Party    lamppost.PartyID `json:"party"`
-			Currency string           `json:"currency"`
-			Balance  lamppost.Micro   `json:"balance"`
-		} `json:"accounts"`
+		Accounts []account `json:"accounts"`
 	}
 	if err := c.get(ctx, "/api/accounts", &list); err != nil {
 		return nil, err
 	}
-	balances := make(map[lamppost.PartyID]lamppost.Micro)
+	all := make(map[lamppost.PartyID]account)
 	for _, a := range list.Accounts {
 		if a.Currency == currency {
-			balances[a.Party] = a.Balance
+			all[a.Party] = a
 		}
 	}
-	return balances, nil
+	return all, nil
 }
 
 // eventually calls do until its answer is ready.

@@ -1,21 +1,22 @@
-// Package demo lives a week of a small district through a node, from signed readings to bills that anyone can check: a
-// street of 40 lamps that buy their electricity and sell their light, and a house of 12 flats with electricity meters.
+// Package demo lives a scenario through a node, from signed readings to bills that anyone can check. The district is a week
+// of a street of 40 lamps that buy their electricity and sell their light, and a house of 12 flats with electricity meters.
+// Charging is two days of a car park with 12 chargers, at which things go wrong.
 //
 // It promises that nothing but the world is simulated. Every device has its own key and runs the SDK over MQTT; the node
-// is the one that `lamppost serve` runs; prices, loads, traffic and daylight are a real week of other places (data/README.md);
-// invoices are made by the ledger, one a day for each pair of parties, and the statement at the end is checked as a
-// customer would check it. Only the clock is fast. An ending without an error means that every reading taken was committed
-// exactly once, that the lamps' accounts in the ledger are what their invoices add up to, and that the statement holds.
+// is the one that `lamppost serve` runs; the district's prices, loads, traffic and daylight are a real week of other places
+// (data/README.md), and the charging sessions have the shape of real ones; invoices are made by the ledger, and the statement
+// at the end is checked as a customer would check it. Only the clock is fast. An ending without an error means that every
+// reading taken was committed exactly once, that accounts in the ledger are what the invoices add up to, and that the
+// statement holds.
 //
 // It does not measure how fast anything is; that is what `lamppost bench` is for.
 //
-// Start reading at [Run], then run.story. The world is in week.go, lamp.go, flat.go and district.go and knows nothing of
-// nodes. Limits are in limits.go.
+// Start reading at [Run], then run.story, then districtRun or parkRun. The worlds, in week.go, lamp.go, flat.go and district.go,
+// stays.go and carpark.go, know nothing of nodes. Limits are in limits.go.
 package demo
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -48,9 +49,10 @@ type Setting struct {
 // Options are what Run needs. Start and Out are required.
 type Options struct {
 	Start    func(Setting) (Node, error) // opens a node; Run runs it
-	For      time.Duration               // wall time that the week takes; 0: DefaultFor; at least MinFor
+	For      time.Duration               // wall time that it takes; 0: the scenario's default; at least MinFor
 	Data     string                      // an empty folder, or one to be made; "": a new temporary one
-	Scenario string                      // "" or "district"
+	Scenario string                      // "" or "district", or "charging"
+	Sets     string                      // folder of public data sets for "charging"; "": ../shared/data, if it is there
 	Out      io.Writer
 	Open     bool             // show the dashboard in a browser
 	Command  string           // how people call this program; "" is "lamppost"
@@ -58,14 +60,14 @@ type Options struct {
 }
 
 func (o Options) withDefaults() (Options, error) {
-	if o.Scenario != "" && o.Scenario != "district" {
-		return o, fmt.Errorf("scenario %q: there is only %q", o.Scenario, "district")
+	if o.For == 0 && o.Scenario == "charging" {
+		o.For = DefaultChargingFor
 	}
 	if o.For == 0 {
 		o.For = DefaultFor
 	}
 	if o.For < MinFor {
-		return o, fmt.Errorf("a week in %v is too fast: give it at least %v", o.For, MinFor)
+		return o, fmt.Errorf("a demo in %v is too fast: give it at least %v", o.For, MinFor)
 	}
 	if o.Command == "" {
 		o.Command = "lamppost"
@@ -74,6 +76,26 @@ func (o Options) withDefaults() (Options, error) {
 		o.Wall = time.Now
 	}
 	return o, nil
+}
+
+// stage opens the scenario's world, and says who acts in it.
+func (o *Options) stage() (*world, func(*run) play, error) {
+	switch o.Scenario {
+	case "", "district":
+		week, err := LoadWeek()
+		if err != nil {
+			return nil, nil, err
+		}
+		d := newDistrict(week)
+		return &d.world, func(r *run) play { return newDistrictRun(r, d) }, nil
+	case "charging":
+		p, err := newCarPark(o.Sets)
+		if err != nil {
+			return nil, nil, err
+		}
+		return &p.world, func(r *run) play { return newParkRun(r, p) }, nil
+	}
+	return nil, nil, fmt.Errorf("scenario %q: there is only %q and %q", o.Scenario, "district", "charging")
 }
 
 // folder makes the demo's folder. One that holds something is refused: its numbers would not be those of this week.
@@ -92,28 +114,28 @@ func (o *Options) folder() (err error) {
 	return err
 }
 
-// Run lives the week and writes to o.Out how it went. When ctx is done before the week is over, it ends in good order and
+// Run lives the scenario and writes to o.Out how it went. When ctx is done before it is over, it ends in good order and
 // tells of what has happened so far; that is no error.
 func Run(ctx context.Context, o Options) error {
 	o, err := o.withDefaults()
 	if err != nil {
 		return err
 	}
-	week, err := LoadWeek()
+	w, enter, err := o.stage()
 	if err != nil {
 		return err
 	}
 	if err := o.folder(); err != nil {
 		return err
 	}
-	clock := NewClock(stamp(week.From()), stamp(week.To()), o.For, o.Wall)
+	clock := NewClock(stamp(w.from), stamp(w.to), o.For, o.Wall)
 	node, err := o.Start(Setting{Data: o.Data, Network: network, Member: member, Now: clock.Now, Speed: clock.Speed()})
 	if err != nil {
 		return fmt.Errorf("starting the demo's node: %w", err)
 	}
-	d := newDistrict(week)
-	r := &run{o: o, d: d, clock: clock, node: node, web: &client{url: node.URL(), token: node.AdminToken()}, tally: newTally()}
-	r.bills = &biller{run: r}
+	r := &run{o: o, w: w, clock: clock, node: node, web: &client{url: node.URL(), token: node.AdminToken()}, tally: newTally(),
+		screen: newScreen(o.Out)}
+	r.play = enter(r)
 	return r.besideNode(ctx)
 }
 
@@ -121,14 +143,22 @@ func stamp(t lamppost.TimeMS) time.Time { return time.UnixMilli(int64(t)).UTC() 
 
 // A run is one run of the demo.
 type run struct {
-	o        Options
-	d        *district
-	clock    *Clock
-	node     Node
-	web      *client
-	tally    *tally
-	machines []*machine
-	bills    *biller
+	o      Options
+	w      *world
+	clock  *Clock
+	node   Node
+	web    *client
+	tally  *tally
+	screen *progressLine
+	play   play
+}
+
+// A play is what happens in a world once it is set up.
+type play interface {
+	open(ctx context.Context, i int) error // fits the world's i-th machine; called concurrently
+	live(ctx, life context.Context) error  // see run.story; nil: all that was measured is committed, and all that can be is billed
+	end(life context.Context, w io.Writer) error
+	close()
 }
 
 // besideNode tells the story while the node runs. The node outlives the caller's context, for the ending needs it.
@@ -154,13 +184,12 @@ func (r *run) besideNode(ctx context.Context) error {
 	return err
 }
 
-// story is what happens, in order: everything is set up, the week passes, the last report is committed and the last
-// invoice made, one tenant's statement is taken home and checked. ctx is done when the user or the node has had enough,
-// life only when the node has.
+// story is what happens, in order: everything is set up, the time passes, the last report is committed and the last
+// invoice made, one statement is taken home and checked. ctx is done when the user or the node has had enough, life only
+// when the node has.
 func (r *run) story(ctx, life context.Context) error {
-	fmt.Fprintf(r.o.Out, "Setting up %d devices, %d parties and %d agreements in %s …\n", len(r.d.machines), len(r.d.parties),
-		len(r.d.agreements), r.o.Data)
-	defer r.closeMachines()
+	fmt.Fprintf(r.o.Out, "Setting up %s in %s …\n", r.w.size(), r.o.Data)
+	defer r.play.close()
 	if err := r.setUp(ctx); err != nil {
 		if ctx.Err() != nil && life.Err() == nil {
 			fmt.Fprintln(r.o.Out, "Stopped before the first reading.")
@@ -169,59 +198,23 @@ func (r *run) story(ctx, life context.Context) error {
 		return fmt.Errorf("setting the demo up: %w", err)
 	}
 	r.introduce()
-	if err := r.live(ctx, life); err != nil {
+	if err := r.play.live(ctx, life); err != nil {
 		return err
 	}
-	s, err := r.end(life)
-	s.write(r.o.Out)
-	return err
+	return r.play.end(life, r.o.Out)
 }
 
 // introduce prints where to look.
 func (r *run) introduce() {
 	link := r.node.URL() + "/login?token=" + r.node.AdminToken()
-	fmt.Fprintf(r.o.Out, "\n  Dashboard  %s\n  MQTT       %s\n\nA week on the clock of %s passes in %v; ctrl-C ends it early.\n\n",
-		link, r.node.MQTTAddr(), r.d.week.Zone.Name, r.o.For)
+	fmt.Fprintf(r.o.Out, "\n  Dashboard  %s\n  MQTT       %s\n\n%s on the clock of %s passes in %v; ctrl-C ends it early.\n\n",
+		link, r.node.MQTTAddr(), r.w.span, r.w.zone.Name, r.o.For)
 	if !r.o.Open {
 		return
 	}
 	if err := browse(link); err != nil {
 		fmt.Fprintf(r.o.Out, "No browser could be opened (%v): use the link above.\n\n", err)
 	}
-}
-
-// live lets the week pass: devices measure and send, every day is billed, the numbers on the screen move. When it returns
-// without an error, all that was measured is acknowledged and every day that was lived to its end is billed.
-func (r *run) live(ctx, life context.Context) error {
-	progress := begin(life, r.showProgress)
-	defer progress.end()
-	r.clock.Begin()
-	billing := begin(life, func(ctx context.Context) error { return r.bills.followDays(ctx, life) })
-	err := r.passWeek(ctx, life)
-	if err == nil {
-		err = r.settle(life)
-	}
-	if billErr := billing.end(); err == nil {
-		err = billErr
-	}
-	if err == nil {
-		err = r.bills.finish(life, r.tally.lastTick())
-	}
-	return err
-}
-
-// passWeek returns when all machines have lived the week, or as much of it as the user wants.
-func (r *run) passWeek(ctx, life context.Context) error {
-	var lives []func(context.Context) error
-	for _, m := range r.machines {
-		m.sending = begin(life, m.dev.Run)
-		lives = append(lives, m.live)
-	}
-	err := together(ctx, lives)
-	if errors.Is(err, context.Canceled) {
-		return life.Err() // nil where only the user has seen enough
-	}
-	return err
 }
 
 // settle waits until every report is acknowledged, for as long as acknowledgements keep coming.
@@ -245,7 +238,7 @@ func (r *run) settle(life context.Context) error {
 	}
 }
 
-// interrupted reports whether the week was not lived to its end.
-func (r *run) interrupted() bool { return r.tally.lastTick() < r.d.week.To() }
+// interrupted reports whether the scenario was not lived to its end.
+func (r *run) interrupted() bool { return r.tally.lastTick() < r.w.to }
 
 func (r *run) path(name string) string { return filepath.Join(r.o.Data, name) }

@@ -36,14 +36,10 @@ var tenantNames = [flats]string{
 // A district is everything about the scenario that does not depend on its running: a street of lamps that buy their
 // electricity and sell their light, and a house whose landlord sells electricity to the tenants.
 type district struct {
-	week       *Week
-	days       []Day
-	parties    []lamppost.PartyBody
-	machines   []machineSpec
-	points     []lamppost.PointBody
-	tariffs    []*tariff.Tariff
-	agreements []lamppost.AgreementBody
-	pairs      []pair // who is invoiced by whom every day
+	world
+	week  *Week
+	days  []Day
+	pairs []pair // who is invoiced by whom every day
 }
 
 const (
@@ -51,35 +47,11 @@ const (
 	house  = "Kastanienallee 7"
 )
 
-// A machineSpec is a device and what it measures.
-type machineSpec struct {
-	id        lamppost.DeviceID
-	owner     lamppost.PartyID
-	name      string
-	site      string // what it stands in
-	place     string // where in it, as a bill says it
-	safety    lamppost.SafetyClass
-	model     model
-	registers []registerSpec
-}
-
-// A registerSpec is a register that bills are made from.
-type registerSpec struct {
-	name, unit string
-	edges      []lamppost.TimeMS // at which it must be known, ascending
-}
-
-// A model is a simulated machine. Read is called with rising times, one quarter hour after the other, by one goroutine.
-type model interface {
-	read(t lamppost.TimeMS) []lamppost.Reading // registers first
-	heldUp() int                               // in how many quarter hours the guard held its level up
-}
-
 // A pair is two parties with agreements.
 type pair struct{ seller, buyer lamppost.PartyID }
 
 func newDistrict(w *Week) *district {
-	d := &district{week: w, days: w.Days()}
+	d := &district{week: w, days: w.Days(), world: world{span: "A week", from: w.From(), to: w.To(), zone: w.Zone}}
 	d.parties = []lamppost.PartyBody{
 		{ID: utility, Name: "Stadtwerke Lindenau"},
 		{ID: lampOwner, Name: "Laternen eG, a cooperative"},
@@ -180,18 +152,3 @@ func (d *district) edges(t *tariff.Tariff) []lamppost.TimeMS {
 	}
 	return slices.Compact(all)
 }
-
-// of returns the edges of one UTC day.
-func (r *registerSpec) of(dayStart lamppost.TimeMS) []lamppost.TimeMS {
-	from, _ := slices.BinarySearch(r.edges, dayStart)
-	to, _ := slices.BinarySearch(r.edges, dayStart+utcDayMS)
-	return r.edges[from:to]
-}
-
-// billed reports whether the register's value at a quarter hour goes into a billing report.
-func (r *registerSpec) billed(at lamppost.TimeMS) bool {
-	_, wanted := slices.BinarySearch(r.edges, at)
-	return wanted || at%utcDayMS == 0
-}
-
-const utcDayMS = 24 * hourMS

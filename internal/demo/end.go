@@ -9,63 +9,42 @@ import (
 	"os"
 	"regexp"
 
+	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/audit"
 )
 
-// end sees to it that everything is in the ledger, pays, takes a statement home and checks it. The summary tells what was
-// done, also where something went wrong.
-func (r *run) end(ctx context.Context) (*summary, error) {
-	s := r.newSummary()
-	if err := r.compareCounts(ctx, s); err != nil {
-		return s, err
-	}
-	if r.bills.billed == 0 {
-		return s, nil
-	}
-	s.lamps = r.bills.lampResults()
-	if err := r.bills.checkAccounts(ctx, s.lamps); err != nil {
-		return s, err
-	}
-	if err := r.bills.pay(ctx); err != nil {
-		return s, err
-	}
-	s.bill = newBill(r.bills.of(teller), r.tellerName())
-	return s, r.takeHome(ctx, s)
+// A reckoning holds what the devices took against what the ledger counted.
+type reckoning struct {
+	taken, acked, committed amount
+	kWh                     string
 }
 
-// compareCounts waits until the ledger has counted what the devices took, and refuses more or less.
-func (r *run) compareCounts(ctx context.Context, s *summary) error {
+// reckon waits until the ledger has counted what the devices took, and refuses more or less.
+func (r *run) reckon(ctx context.Context) (k reckoning, err error) {
 	t := r.tally.counts()
-	s.taken, s.acked, s.kWh = t.taken, t.acked, t.kWh.String()
-	err := eventually(ctx, func() error {
+	k.taken, k.acked, k.kWh = t.taken, t.acked, t.kWh.String()
+	err = eventually(ctx, func() error {
 		now, err := r.web.status(ctx)
 		if err != nil {
 			return err
 		}
-		s.committed = amount{now.Totals.Reports, now.Totals.Readings}
-		if s.committed.reports < s.taken.reports {
+		k.committed = amount{now.Totals.Reports, now.Totals.Readings}
+		if k.committed.reports < k.taken.reports {
 			return &notReady{"the ledger does not have every report"}
 		}
 		return nil
 	})
-	if err == nil && (s.committed != s.taken || s.acked != s.taken) {
+	if err == nil && !k.equal() {
 		err = errors.New("the counts differ")
 	}
 	if err != nil {
-		return fmt.Errorf("%d readings in %d reports were taken, %d in %d acknowledged, %d in %d committed: %w", s.taken.readings,
-			s.taken.reports, s.acked.readings, s.acked.reports, s.committed.readings, s.committed.reports, err)
+		return k, fmt.Errorf("%d readings in %d reports were taken, %d in %d acknowledged, %d in %d committed: %w", k.taken.readings,
+			k.taken.reports, k.acked.readings, k.acked.reports, k.committed.readings, k.committed.reports, err)
 	}
-	return nil
+	return k, nil
 }
 
-func (r *run) tellerName() string {
-	for _, p := range r.d.parties {
-		if p.ID == teller {
-			return p.Name
-		}
-	}
-	return string(teller)
-}
+func (k *reckoning) equal() bool { return k.taken == k.committed && k.taken == k.acked }
 
 // Files of the demo's folder that people are told of.
 const (
@@ -73,51 +52,60 @@ const (
 	pinFile       = "network.pin"
 )
 
-// takeHome fetches a tenant's statement and the network's pin and checks them as the tenant would.
-func (r *run) takeHome(ctx context.Context, s *summary) error {
+// A takenHome is a statement that somebody has taken home and checked.
+type takenHome struct {
+	command, statement, pin, changed, edit string
+	finding                                *audit.Finding
+}
+
+// takeHome fetches a party's statement and the network's pin and checks them as the party would.
+func (r *run) takeHome(ctx context.Context, whose lamppost.PartyID, invoices int) (h takenHome, err error) {
 	var statement, pin []byte
-	err := eventually(ctx, func() (err error) {
-		if statement, err = r.web.do(ctx, http.MethodGet, "/api/statements/"+string(teller), nil); err != nil {
+	err = eventually(ctx, func() (err error) {
+		if statement, err = r.web.do(ctx, http.MethodGet, "/api/statements/"+string(whose), nil); err != nil {
 			return err
 		}
 		pin, err = r.web.do(ctx, http.MethodGet, "/network.pin", nil)
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("fetching the statement of %s: %w", teller, err)
+		return h, fmt.Errorf("fetching the statement of %s: %w", whose, err)
 	}
 	if err := os.WriteFile(r.path(statementFile), statement, 0o600); err != nil {
-		return fmt.Errorf("writing the statement: %w", err)
+		return h, fmt.Errorf("writing the statement: %w", err)
 	}
 	if err := os.WriteFile(r.path(pinFile), pin, 0o600); err != nil {
-		return fmt.Errorf("writing the pin: %w", err)
+		return h, fmt.Errorf("writing the pin: %w", err)
 	}
-	s.statement, s.pin, s.command = r.path(statementFile), r.path(pinFile), r.o.Command
-	s.changed = r.path("changed.json")
-	return s.verify(statement, pin)
+	h.statement, h.pin, h.command = r.path(statementFile), r.path(pinFile), r.o.Command
+	h.changed = r.path("changed.json")
+	if err := h.verify(statement, pin, invoices); err != nil {
+		return h, fmt.Errorf("the statement of %s: %w", whose, err)
+	}
+	return h, nil
 }
 
 // verify checks the statement, and that changing one digit of it is noticed.
-func (s *summary) verify(statement, pin []byte) error {
+func (h *takenHome) verify(statement, pin []byte, invoices int) error {
 	trusted, err := audit.ParsePin(string(pin))
 	if err != nil {
 		return err
 	}
 	finding, err := audit.Verify(statement, trusted)
 	if err != nil {
-		return fmt.Errorf("the statement of %s does not hold: %w", teller, err)
+		return fmt.Errorf("it does not hold: %w", err)
 	}
-	if !finding.Pinned || finding.Invoices != len(s.bill.numbers) {
-		return fmt.Errorf("the statement of %s has %d invoices, not %d, or hangs on no pin", teller, finding.Invoices, len(s.bill.numbers))
+	if !finding.Pinned || finding.Invoices != invoices {
+		return fmt.Errorf("it has %d invoices, not %d, or hangs on no pin", finding.Invoices, invoices)
 	}
 	edit, changed, err := oneDigit(statement)
 	if err != nil {
 		return err
 	}
 	if _, err := audit.Verify(changed, trusted); err == nil {
-		return errors.New("a statement with a changed digit was not noticed")
+		return errors.New("a changed digit was not noticed")
 	}
-	s.edit, s.finding = edit, finding
+	h.edit, h.finding = edit, finding
 	return nil
 }
 

@@ -8,8 +8,9 @@ import (
 
 // Limits and defaults.
 const (
-	DefaultFor = 30 * time.Second // wall time that the week takes
-	MinFor     = 3 * time.Second
+	DefaultFor         = 30 * time.Second // wall time that the district's week takes
+	DefaultChargingFor = 20 * time.Second // and the car park's two days
+	MinFor             = 3 * time.Second
 
 	network                    = "lindenau"
 	member   lamppost.MemberID = "stadtwerke"
@@ -22,4 +23,6 @@ const (
 	progressEvery = time.Second      // between lines; on a terminal the one line changes more often
 	redrawEvery   = 200 * time.Millisecond
 	maxReplyBytes = 64 << 20
+	maxSetBytes   = 64 << 20 // of a public data set, unpacked
+	staysSeed     = 12       // of the car park's stays where the public set is not here
 )

@@ -11,17 +11,22 @@ import (
 	"github.com/lamppost/lamppost/sig"
 )
 
-// A machine is a device at work: the model of what it measures, and the SDK that a real one would run.
-type machine struct {
+// A fitted device is at its place: the SDK that a real one would run, and its connection.
+type fitted struct {
 	*machineSpec
-	clock    *Clock
+	clock   *Clock
+	tally   *tally
+	dev     *device.Device
+	sender  sender
+	sending *task // the device's Run; nil before the time begins
+}
+
+// A machine is a device of the district at work: it measures what its model says.
+type machine struct {
+	*fitted
 	week     *Week
-	tally    *tally
-	dev      *device.Device
-	sender   sender
 	billings []*device.Billing // of the registers, in their order
 	days     []lamppost.TimeMS // by register: the UTC day of the last value for a bill
-	sending  *task             // the device's Run; nil before the week
 }
 
 // announcement is POST /api/devices, permission its answer.
@@ -37,28 +42,43 @@ type permission struct {
 	Token string `json:"token"`
 }
 
-// openMachine does what a fitter does: announce the device, give it its token, and let it enrol its own key.
-func (r *run) openMachine(ctx context.Context, spec *machineSpec) (*machine, error) {
+// A fitting is what a fitter leaves at a place: how its device connects, and how it starts.
+type fitting struct {
+	mqtt   devicemqtt.Config
+	device device.Config
+}
+
+// fit does what a fitter does: announce the device, give it its token, and let it enrol its own key.
+func (r *run) fit(ctx context.Context, spec *machineSpec) (f fitting, err error) {
 	var may permission
-	err := r.web.post(ctx, "/api/devices", announcement{spec.id, spec.owner, spec.name, spec.site, spec.safety.String()}, &may)
+	err = r.web.post(ctx, "/api/devices", announcement{spec.id, spec.owner, spec.name, spec.site, spec.safety.String()}, &may)
 	if err != nil {
-		return nil, err
+		return f, err
 	}
 	dir := r.path("devices/" + string(spec.id))
 	key, err := device.LoadOrCreateKey(dir, sig.EdDSA)
 	if err != nil {
-		return nil, err
+		return f, err
 	}
 	known, err := device.Enrol(ctx, device.Enrolment{URL: r.node.URL(), Device: spec.id, Token: may.Token, Key: key, Dir: dir})
 	if err != nil {
-		return nil, err
+		return f, err
 	}
-	mqtt, err := devicemqtt.Open(devicemqtt.Config{URL: "mqtt://" + r.node.MQTTAddr(), Device: spec.id, Token: may.Token})
+	return fitting{devicemqtt.Config{URL: "mqtt://" + r.node.MQTTAddr(), Device: spec.id, Token: may.Token},
+		device.Config{Network: known.Network, ID: spec.id, Key: key, KeyEpoch: known.KeyEpoch, Dir: dir}}, nil
+}
+
+// openMachine fits a machine of the district.
+func (r *districtRun) openMachine(ctx context.Context, spec *machineSpec) (*machine, error) {
+	f, err := r.fit(ctx, spec)
 	if err != nil {
 		return nil, err
 	}
-	m, err := newMachine(spec, r.d.week, r.clock, r.tally, mqtt, device.Config{
-		Network: known.Network, ID: spec.id, Key: key, KeyEpoch: known.KeyEpoch, Dir: dir})
+	mqtt, err := devicemqtt.Open(f.mqtt)
+	if err != nil {
+		return nil, err
+	}
+	m, err := newMachine(spec, r.d.week, r.clock, r.tally, mqtt, f.device)
 	if err != nil {
 		return nil, errors.Join(err, mqtt.Close())
 	}
@@ -73,17 +93,24 @@ type sender interface {
 
 // newMachine opens the device of a machine. The machine closes the sender.
 func newMachine(spec *machineSpec, w *Week, c *Clock, t *tally, s sender, cfg device.Config) (*machine, error) {
-	cfg.Sender, cfg.Now, cfg.Durability = countingSender{s, spec.id, t}, c.Now, device.SyncNumbers
-	cfg.TimeQuality = func() lamppost.TimeQuality { return lamppost.TimeSynchronised }
-	m := &machine{machineSpec: spec, clock: c, week: w, tally: t, sender: s}
-	var err error
-	if m.dev, err = device.Open(cfg); err != nil {
+	f := &fitted{machineSpec: spec, clock: c, tally: t}
+	if err := f.start(s, cfg); err != nil {
 		return nil, err
 	}
+	m := &machine{fitted: f, week: w}
 	if err := m.openBillings(); err != nil {
 		return nil, errors.Join(err, m.dev.Close())
 	}
 	return m, nil
+}
+
+// start opens the device, which sends by s from then on.
+func (f *fitted) start(s sender, cfg device.Config) (err error) {
+	cfg.Sender, cfg.Now, cfg.Durability = countingSender{s, f.id, f.tally}, f.clock.Now, device.SyncNumbers
+	cfg.TimeQuality = func() lamppost.TimeQuality { return lamppost.TimeSynchronised }
+	f.sender = s
+	f.dev, err = device.Open(cfg)
+	return err
 }
 
 func (m *machine) openBillings() error {
@@ -154,22 +181,17 @@ func (m *machine) billingOf(register int, at lamppost.TimeMS) amount {
 func (a amount) plus(b amount) amount { return amount{a.reports + b.reports, a.readings + b.readings} }
 
 // close ends sending; what is still in the queue stays on disk.
-func (m *machine) close() error {
+func (f *fitted) close() error {
 	var errs []error
-	if m.sending != nil {
-		errs = append(errs, m.sending.end())
+	if f.sending != nil {
+		errs = append(errs, f.sending.end())
 	}
-	return errors.Join(append(errs, m.dev.Close(), m.sender.Close())...)
+	return errors.Join(append(errs, f.dev.Close(), f.sender.Close())...)
 }
 
-// closeMachines closes all machines.
-func (r *run) closeMachines() {
-	for _, m := range r.machines {
-		if m == nil {
-			continue
-		}
-		if err := m.close(); err != nil {
-			fmt.Fprintf(r.o.Out, "Closing %s: %v\n", m.id, err)
-		}
+// closed tells of a device that could not be closed in good order.
+func (r *run) closed(id lamppost.DeviceID, err error) {
+	if err != nil {
+		fmt.Fprintf(r.o.Out, "Closing %s: %v\n", id, err)
 	}
 }

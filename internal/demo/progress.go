@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/lamppost/lamppost"
@@ -13,7 +14,7 @@ import (
 
 // showProgress writes how far the week is until ctx is done: on a terminal one line that changes, elsewhere a line a second.
 func (r *run) showProgress(ctx context.Context) error {
-	p := progressLine{out: r.o.Out, inPlace: isTerminal(r.o.Out)}
+	p := r.screen
 	every := progressEvery
 	if p.inPlace {
 		every = redrawEvery
@@ -34,7 +35,7 @@ func (r *run) showProgress(ctx context.Context) error {
 // progress puts a status into words that fit a line of 80 characters, which a terminal would otherwise wrap.
 func (r *run) progress(s status) string {
 	at, left := lamppost.TimeMS(r.clock.Now().UnixMilli()), r.clock.Remaining()
-	when, eta := r.d.week.local(min(at, r.d.week.To()), "Mon 15:04"), fmt.Sprintf("%2.0f s left", left.Seconds())
+	when, eta := r.w.local(min(at, r.w.to), "Mon 15:04"), fmt.Sprintf("%2.0f s left", left.Seconds())
 	if left == 0 {
 		eta = "finishing"
 	}
@@ -43,14 +44,19 @@ func (r *run) progress(s status) string {
 		s.Totals.Billed[currency], currency, eta)
 }
 
-// A progressLine is one line that is written again and again.
+// A progressLine is one line that is written again and again, below others that stay. Methods may be called concurrently.
 type progressLine struct {
 	out     io.Writer
 	inPlace bool
+	mu      sync.Mutex
 	width   int
 }
 
+func newScreen(out io.Writer) *progressLine { return &progressLine{out: out, inPlace: isTerminal(out)} }
+
 func (p *progressLine) write(line string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if !p.inPlace {
 		fmt.Fprintln(p.out, line)
 		return
@@ -59,11 +65,20 @@ func (p *progressLine) write(line string) {
 	p.width = len(line)
 }
 
+// say writes a line that stays, in place of the one that moves.
+func (p *progressLine) say(line string) {
+	p.write(line)
+	p.finish()
+}
+
 // finish leaves the line as it is.
 func (p *progressLine) finish() {
-	if p.inPlace {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.inPlace && p.width > 0 {
 		fmt.Fprintln(p.out)
 	}
+	p.width = 0
 }
 
 func isTerminal(w io.Writer) bool {

@@ -28,15 +28,11 @@ func (r *run) order(ctx context.Context, t lamppost.TxType, body any) ([]byte, e
 
 // setUp registers everybody and everything, in the order in which one needs the other.
 func (r *run) setUp(ctx context.Context) error {
-	d := r.d
-	r.machines = make([]*machine, len(d.machines))
+	d := r.w
 	steps := []func() error{
 		func() error { return registerAll(ctx, r, lamppost.TxParty, d.parties) },
 		func() error {
-			return each(ctx, len(d.machines), setUpers, func(ctx context.Context, i int) (err error) {
-				r.machines[i], err = r.openMachine(ctx, &d.machines[i])
-				return err
-			})
+			return each(ctx, len(d.machines), setUpers, r.play.open)
 		},
 		func() error { return registerAll(ctx, r, lamppost.TxPoint, d.points) },
 		func() error { return registerAll(ctx, r, lamppost.TxTariff, d.tariffs) },

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/lamppost/lamppost"
-	"github.com/lamppost/lamppost/audit"
 	"github.com/lamppost/lamppost/tariff"
 )
 
@@ -19,33 +18,14 @@ type summary struct {
 	interrupted bool
 	days        int // billed
 
-	taken, acked, committed amount
-	kWh                     string
-	held                    int // quarter hours in which a guard held a lamp up
-	invoices                int
-	billed                  lamppost.Micro
+	reckoning
+	held     int // quarter hours in which a guard held a lamp up
+	invoices int
+	billed   lamppost.Micro
 
 	lamps []lampResult
 	bill  *bill
-
-	command, statement, pin, changed, edit string
-	finding                                *audit.Finding
-}
-
-func (r *run) newSummary() *summary {
-	last := max(r.tally.lastTick(), r.d.week.From())
-	const layout = "Mon 2 Jan 15:04"
-	s := &summary{
-		from: r.d.week.local(r.d.week.From(), layout), to: r.d.week.local(last, layout), hours: int((last - r.d.week.From()) / hourMS),
-		wall: r.clock.Lasted(), interrupted: r.interrupted(), days: r.bills.billed, invoices: len(r.bills.invoices),
-	}
-	for _, m := range r.machines {
-		s.held += m.model.heldUp()
-	}
-	for i := range r.bills.invoices {
-		s.billed += r.bills.invoices[i].Total
-	}
-	return s
+	home  takenHome
 }
 
 // write tells everything, for people.
@@ -57,9 +37,7 @@ func (s *summary) write(w io.Writer) {
 	if s.bill != nil {
 		s.bill.write(w)
 	}
-	if s.finding != nil {
-		s.writeFiles(w)
-	}
+	s.home.write(w)
 }
 
 func (s *summary) writeCounts(w io.Writer) {
@@ -68,12 +46,7 @@ func (s *summary) writeCounts(w io.Writer) {
 		title = "Ended early"
 	}
 	fmt.Fprintf(w, "\n%s: %s to %s, %d hours in %s.\n\n", title, s.from, s.to, s.hours, short(s.wall))
-	fmt.Fprintf(w, "Readings  %s taken by the devices, %s committed in the ledger", grouped(s.taken.readings), grouped(s.committed.readings))
-	if s.taken == s.committed && s.taken == s.acked {
-		fmt.Fprintf(w, ": equal, none lost, none counted twice.\n          They came in %s signed reports, each acknowledged.\n", grouped(s.taken.reports))
-	} else {
-		fmt.Fprint(w, ": NOT EQUAL.\n")
-	}
+	s.reckoning.write(w)
 	fmt.Fprintf(w, "Energy    %s kWh through 52 meters.\n", s.kWh)
 	fmt.Fprintf(w, "Guard     %s times a lamp wanted to go below the safe %d %% and was kept there.\n", grouped(int64(s.held)), minLevel)
 	if s.invoices == 0 {
@@ -81,6 +54,15 @@ func (s *summary) writeCounts(w io.Writer) {
 		return
 	}
 	fmt.Fprintf(w, "Money     %s %s billed in %d invoices for %s, taxes included.\n", s.billed, currency, s.invoices, plural(s.days, "day"))
+}
+
+func (k *reckoning) write(w io.Writer) {
+	fmt.Fprintf(w, "Readings  %s taken by the devices, %s committed in the ledger", grouped(k.taken.readings), grouped(k.committed.readings))
+	if k.equal() {
+		fmt.Fprintf(w, ": equal, none lost, none counted twice.\n          They came in %s signed reports, each acknowledged.\n", grouped(k.taken.reports))
+	} else {
+		fmt.Fprint(w, ": NOT EQUAL.\n")
+	}
 }
 
 // writeLamps writes the lamps in four columns.
@@ -118,6 +100,7 @@ func signed(m lamppost.Micro) string {
 // A bill is all invoices of one buyer together.
 type bill struct {
 	name, place string
+	kind, state string // of its invoices, and of the sum
 	lines       []billLine
 	net, tax    lamppost.Micro
 	total       lamppost.Micro
@@ -130,6 +113,8 @@ type billLine struct {
 	band     string
 	quantity lamppost.Decimal // register units
 	days     uint32
+	minutes  uint32
+	kind     tariff.LineKind
 	price    lamppost.Micro
 	amount   lamppost.Micro
 	scale    uint8
@@ -141,7 +126,7 @@ func newBill(invoices []tariff.Invoice, name string) *bill {
 	if len(invoices) == 0 {
 		return nil
 	}
-	b := &bill{name: name, place: invoices[0].Supplies[0].Place}
+	b := &bill{name: name, place: invoices[0].Supplies[0].Place, kind: "daily invoice", state: "paid"}
 	for i := range invoices {
 		inv := &invoices[i]
 		b.numbers = append(b.numbers, inv.Number)
@@ -165,16 +150,22 @@ func (b *bill) add(s *tariff.InvoiceSupply, l tariff.Line) {
 		if sum.band == l.Band && sum.price == l.Price {
 			sum.quantity, _ = sum.quantity.Add(l.Quantity) // a week's Wh fit
 			sum.days += l.Days
+			sum.minutes += l.Minutes
 			sum.amount += l.Amount
 			return
 		}
 	}
-	b.lines = append(b.lines, billLine{l.Band, l.Quantity, l.Days, l.Price, l.Amount, s.Scale, s.PerUnit})
+	b.lines = append(b.lines, billLine{l.Band, l.Quantity, l.Days, l.Minutes, l.Kind(), l.Price, l.Amount, s.Scale, s.PerUnit})
 }
 
 func (l *billLine) words() (band, quantity, price string) {
-	if l.band == tariff.LineStanding {
+	switch l.kind {
+	case tariff.ByDay:
 		return "standing charge", plural(int(l.days), "day"), l.price.String() + " per day"
+	case tariff.ByMinute:
+		return l.band, plural(int(l.minutes), "minute"), l.price.String() + " per minute"
+	case tariff.Once:
+		return l.band, "", l.price.String() + " each"
 	}
 	q := l.quantity
 	q.Exponent -= int8(l.scale)
@@ -189,17 +180,25 @@ func (b *bill) write(w io.Writer) {
 		fmt.Fprintf(w, row, band, quantity, "at "+price, b.lines[i].amount)
 	}
 	fmt.Fprintf(w, row+row+row, "net", "", "", b.net, b.taxRate+" VAT", "", "", b.tax, "total", "", "", b.total)
-	fmt.Fprintf(w, "  from %s, %s to %s; paid.\n", plural(len(b.numbers), "daily invoice"), b.numbers[0], b.numbers[len(b.numbers)-1])
+	numbers := b.numbers[0]
+	if n := len(b.numbers); n > 1 {
+		numbers += " to " + b.numbers[n-1]
+	}
+	fmt.Fprintf(w, "  from %s, %s; %s.\n", plural(len(b.numbers), b.kind), numbers, b.state)
 }
 
-func (s *summary) writeFiles(w io.Writer) {
-	fmt.Fprintf(w, "\nWritten and verified: %s\n", s.statement)
-	fmt.Fprintf(w, "  %s with %s, computed again from %s signed values\n", plural(s.finding.Invoices, "invoice"),
-		plural(s.finding.Lines, "line"), grouped(int64(s.finding.Readings)))
-	statement, pin, changed := shellWord(s.statement), shellWord(s.pin), shellWord(s.changed)
-	fmt.Fprintf(w, "\nCheck it yourself, offline:\n  %s verify --pin %s %s\n", s.command, pin, statement)
-	fmt.Fprintf(w, "\nChange one digit, and see it fail:\n  sed '%s' %s > %s; %s verify --pin %s %s\n", s.edit, statement, changed,
-		s.command, pin, changed)
+// write tells how the statement can be checked again, if one was taken.
+func (h *takenHome) write(w io.Writer) {
+	if h.finding == nil {
+		return
+	}
+	fmt.Fprintf(w, "\nWritten and verified: %s\n", h.statement)
+	fmt.Fprintf(w, "  %s with %s, computed again from %s signed values\n", plural(h.finding.Invoices, "invoice"),
+		plural(h.finding.Lines, "line"), grouped(int64(h.finding.Readings)))
+	statement, pin, changed := shellWord(h.statement), shellWord(h.pin), shellWord(h.changed)
+	fmt.Fprintf(w, "\nCheck it yourself, offline:\n  %s verify --pin %s %s\n", h.command, pin, statement)
+	fmt.Fprintf(w, "\nChange one digit, and see it fail:\n  sed '%s' %s > %s; %s verify --pin %s %s\n", h.edit, statement, changed,
+		h.command, pin, changed)
 }
 
 // shellWord quotes a path for a POSIX shell where it needs that.

@@ -60,11 +60,11 @@ func twoInvoices(t *testing.T) []tariff.Invoice {
 func aSummary(t *testing.T) *summary {
 	s := &summary{
 		from: "Mon 19 Oct 00:00", to: "Mon 26 Oct 00:00", hours: 169, wall: 30140 * time.Millisecond, days: 7,
-		taken: amount{35940, 150123}, acked: amount{35940, 150123}, committed: amount{35940, 150123},
-		kWh: "1898.412", held: 4321, invoices: 98, billed: 812_340_000, bill: newBill(twoInvoices(t), "Lucía Fernández"),
-		command: "lamppost", statement: "/tmp/it's a demo/statement.json", pin: "/tmp/it's a demo/network.pin",
-		changed: "/tmp/it's a demo/changed.json", edit: `s/"total": "3\.41"/"total": "3.42"/`,
-		finding: &audit.Finding{Invoices: 2, Lines: 6, Readings: 1008},
+		reckoning: reckoning{amount{35940, 150123}, amount{35940, 150123}, amount{35940, 150123}, "1898.412"},
+		held:      4321, invoices: 98, billed: 812_340_000, bill: newBill(twoInvoices(t), "Lucía Fernández"),
+		home: takenHome{command: "lamppost", statement: "/tmp/it's a demo/statement.json", pin: "/tmp/it's a demo/network.pin",
+			changed: "/tmp/it's a demo/changed.json", edit: `s/"total": "3\.41"/"total": "3.42"/`,
+			finding: &audit.Finding{Invoices: 2, Lines: 6, Readings: 1008}},
 	}
 	for i := range lamps {
 		s.lamps = append(s.lamps, lampResult{lamppost.DeviceID(fmt.Sprintf("lamp-%02d", i+1)), 1_000_000, lamppost.Micro(i) * 60_000})
@@ -84,7 +84,7 @@ func TestSummary(t *testing.T) {
 func TestSummaryEarly(t *testing.T) {
 	t.Parallel()
 	s := &summary{from: "Mon 19 Oct 00:00", to: "Mon 19 Oct 11:15", hours: 11, wall: 2 * time.Second, interrupted: true,
-		taken: amount{100, 200}, acked: amount{100, 200}, committed: amount{100, 200}, kWh: "80.1", held: 12}
+		reckoning: reckoning{amount{100, 200}, amount{100, 200}, amount{100, 200}, "80.1"}, held: 12}
 	var b bytes.Buffer
 	s.write(&b)
 	compareGolden(t, "early.txt", b.Bytes())

@@ -131,6 +131,4 @@ func (w *Week) Days() []Day {
 }
 
 // local writes a time on the town's clock.
-func (w *Week) local(t lamppost.TimeMS, layout string) string {
-	return time.UnixMilli(int64(t)).In(time.FixedZone("", w.Zone.OffsetAt(t)*60)).Format(layout)
-}
+func (w *Week) local(t lamppost.TimeMS, layout string) string { return local(&w.Zone, t, layout) }
