@@ -231,22 +231,8 @@ func (d *desk) offer() (offered []*proposal) {
 	return offered
 }
 
-// mayLaunch reports whether one more block may be on its way: the first at once, another only once it is full. A block costs every
-// member syncs and messages whatever is in it, so what comes meanwhile had better go together.
-func (d *desk) mayLaunch() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.flights == 0 || d.flights >= maxInFlight {
-		return d.flights == 0
-	}
-	size := 0
-	for _, p := range d.list {
-		if !p.inFlight {
-			size += len(p.tx)
-		}
-	}
-	return size >= maxEntryBytes
-}
+// mayLaunch reports whether one more block may be on its way.
+func (d *desk) mayLaunch() bool { return d.flying() < maxInFlight }
 
 // flying returns how many blocks are on their way.
 func (d *desk) flying() int {

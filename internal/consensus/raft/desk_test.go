@@ -66,32 +66,6 @@ func TestDeskIsLimited(t *testing.T) {
 	}
 }
 
-// While a block is on its way another goes only when it is full, and never a third.
-func TestSecondBlockIsFull(t *testing.T) {
-	t.Parallel()
-	d := newDesk()
-	d.setLeading(true)
-	may := func(want bool, when string) {
-		t.Helper()
-		if d.mayLaunch() != want {
-			t.Errorf("%s: a block may go is %v, want %v", when, !want, want)
-		}
-	}
-	may(true, "nothing on its way")
-	propose(t, d, 1, 10)
-	d.launch(d.offer())
-	propose(t, d, 2, maxEntryBytes-1)
-	may(false, "a block on its way, the next one not full")
-	propose(t, d, 3, 1)
-	may(true, "a block on its way, the next one full")
-	d.launch(d.offer())
-	propose(t, d, 4, maxEntryBytes)
-	may(false, "two blocks on their way")
-	decide(d, id(1))
-	d.landed()
-	may(true, "one landed, the next one full")
-}
-
 // A block's worth is offered: in order, not what is in an entry already, a large one alone.
 func TestOffer(t *testing.T) {
 	t.Parallel()

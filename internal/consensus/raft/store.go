@@ -19,7 +19,6 @@ import (
 	"github.com/hashicorp/raft-wal/metadb"
 
 	"github.com/lamppost/lamppost"
-	"github.com/lamppost/lamppost/internal/consensus"
 )
 
 // A store is what the library keeps in files: the log with its meta data, and snapshots.
@@ -123,7 +122,7 @@ func (e *Engine) startRaft(s *store) error {
 	if err := e.found(s, conf, trans); err != nil {
 		return errors.Join(err, trans.Close())
 	}
-	r, err := raft.NewRaft(conf, fsm{e}, e.watch(s), s.log, s.snaps, trans)
+	r, err := raft.NewRaft(conf, fsm{e}, watched{s.log, s.fail}, s.log, s.snaps, trans)
 	if err != nil {
 		return errors.Join(err, trans.Close())
 	}
@@ -164,16 +163,7 @@ func server(id lamppost.MemberID) raft.Server {
 // watched is a log whose errors end the engine: what a failed write left is not known.
 type watched struct {
 	*wal.WAL
-	fail    func(error)
-	foresee func(txs [][]byte) // nil: the App does not want to hear
-}
-
-func (e *Engine) watch(s *store) watched {
-	w := watched{WAL: s.log, fail: s.fail}
-	if f, ok := e.app.(consensus.Foreseer); ok {
-		w.foresee = f.Foresee
-	}
-	return w
+	fail func(error)
 }
 
 func (w watched) check(err error) error {
@@ -186,18 +176,8 @@ func (w watched) check(err error) error {
 // StoreLog implements raft.LogStore.
 func (w watched) StoreLog(l *raft.Log) error { return w.check(w.WAL.StoreLog(l)) }
 
-// StoreLogs implements raft.LogStore. The library calls it with what it is going to commit, at the leader and at followers.
-func (w watched) StoreLogs(logs []*raft.Log) error {
-	for _, l := range logs {
-		if w.foresee == nil || l.Type != raft.LogCommand || len(l.Data) == markBytes {
-			continue
-		}
-		if in, err := parseEntry(l.Data); err == nil { // Apply says what is wrong with another
-			w.foresee(in.txs)
-		}
-	}
-	return w.check(w.WAL.StoreLogs(logs))
-}
+// StoreLogs implements raft.LogStore.
+func (w watched) StoreLogs(l []*raft.Log) error { return w.check(w.WAL.StoreLogs(l)) }
 
 // DeleteRange implements raft.LogStore.
 func (w watched) DeleteRange(from, to uint64) error { return w.check(w.WAL.DeleteRange(from, to)) }

@@ -142,7 +142,7 @@ func TestLogErrorsAreFinal(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.close()
-	w := watched{WAL: s.log, fail: s.fail}
+	w := watched{s.log, s.fail}
 	if err := w.StoreLogs([]*raft.Log{{Index: 1}, {Index: 2}}); err != nil || e.failure() != nil {
 		t.Fatalf("StoreLogs = %v, %v", err, e.failure())
 	}
