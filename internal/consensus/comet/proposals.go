@@ -38,7 +38,7 @@ type proposals struct {
 	fresh   []*proposal   // not submitted yet
 	number  uint64        // of what the others were told last
 	more    chan struct{} // closed when there is something to tell
-	old     [][]byte      // answered by the last block, which had others of their ids
+	old     [][]byte      // answered by one of the last blocks, which had others of their ids
 	waiting int           // calls of Propose
 	status  consensus.Status
 	role    string
@@ -162,7 +162,8 @@ func (s *proposals) submit(p *proposal) {
 func (s *proposals) committed(blocks []decided, height lamppost.Height, now lamppost.TimeMS) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.status.Height, s.status.Time, s.old = height, now, nil
+	s.status.Height, s.status.Time = height, now
+	s.old = s.old[max(0, len(s.old)-maxOld):]
 	for _, b := range blocks {
 		for i, id := range b.ids {
 			p := s.byID[id]
@@ -204,7 +205,10 @@ func (s *proposals) jumped(last consensus.Last) {
 	}
 }
 
-// spent reports whether a transaction is of a proposal that the last block answered by another of its id.
+// maxOld is how many of these are kept: one may still be on its way into the pool when later blocks come.
+const maxOld = 64
+
+// spent reports whether a transaction is of a proposal that one of the last blocks answered by another of its id.
 func (s *proposals) spent(raw []byte) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
