@@ -105,11 +105,11 @@ func (n *Node) agreeOn(ctx context.Context, c api.Cosigned) error {
 	ctx, cancel := context.WithTimeout(ctx, agreeTimeout)
 	defer cancel()
 	answers := make(chan signedBy, len(members))
-	asked := 0
+	asked, size := 0, c.Size // c grows below while others still ask
 	for _, m := range members {
 		if m.ID != n.cfg.Member && m.URL != "" {
 			asked++
-			go func() { answers <- n.askCheckpoint(ctx, m, c) }()
+			go func() { answers <- n.askCheckpoint(ctx, m, size) }()
 		}
 	}
 	var errs []error
@@ -165,7 +165,7 @@ type signedBy struct {
 
 // askCheckpoint asks a member until it has published as much, and reads what it signed. What else the note says is left out: with a
 // line that nobody can check no receipt made of it would hold.
-func (n *Node) askCheckpoint(ctx context.Context, m lamppost.Member, c api.Cosigned) signedBy {
+func (n *Node) askCheckpoint(ctx context.Context, m lamppost.Member, size int64) signedBy {
 	failed := func(format string, args ...any) signedBy {
 		return signedBy{member: m.ID, err: fmt.Errorf(format, args...)}
 	}
@@ -174,7 +174,7 @@ func (n *Node) askCheckpoint(ctx context.Context, m lamppost.Member, c api.Cosig
 		return failed("the key of %q: %w", m.ID, err)
 	}
 	for {
-		text, status, err := n.askMember(ctx, m.ID, m.URL, "/api/checkpoints/"+strconv.FormatInt(c.Size, 10))
+		text, status, err := n.askMember(ctx, m.ID, m.URL, "/api/checkpoints/"+strconv.FormatInt(size, 10))
 		switch {
 		case err != nil:
 			return failed("asking %q: %w", m.ID, err)
@@ -183,8 +183,8 @@ func (n *Node) askCheckpoint(ctx context.Context, m lamppost.Member, c api.Cosig
 			if err != nil {
 				return failed("what %q signed is no checkpoint: %w", m.ID, err)
 			}
-			if theirs.Size != c.Size {
-				return failed("%q was asked for %d entries and signed %d", m.ID, c.Size, theirs.Size)
+			if theirs.Size != size {
+				return failed("%q was asked for %d entries and signed %d", m.ID, size, theirs.Size)
 			}
 			own, err := lamppost.SignedNote(theirs.Text(), sigs...)
 			return signedBy{theirs, m.ID, string(own), err}
@@ -193,7 +193,7 @@ func (n *Node) askCheckpoint(ctx context.Context, m lamppost.Member, c api.Cosig
 		}
 		select {
 		case <-ctx.Done():
-			return failed("%q has not published %d entries", m.ID, c.Size)
+			return failed("%q has not published %d entries", m.ID, size)
 		case <-time.After(agreeEvery / 2):
 		}
 	}
@@ -236,7 +236,7 @@ func (n *Node) compare(ctx context.Context, m lamppost.Member, size int64) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, watchEvery)
 	defer cancel()
-	if a := n.askCheckpoint(ctx, m, *c); a.err == nil && a.Root != c.Root {
+	if a := n.askCheckpoint(ctx, m, c.Size); a.err == nil && a.Root != c.Root {
 		n.differs(a, c.Note)
 	}
 }
