@@ -216,10 +216,10 @@ func (s *State) forgetExpired() error {
 	if s.time < s.soonest {
 		return nil // a look into the store costs more than most orders
 	}
+	from := txKey(s.soonest, lamppost.TxID{}) // what was dropped before it is in the store's way until that is compacted
 	s.soonest = math.MaxInt64
 	var gone [][]byte
-	from := key('X')
-	err := s.scan(from, end(from), func(key, _ []byte) error {
+	err := s.scan(from, end(key('X')), func(key, _ []byte) error {
 		if at := lamppost.TimeMS(binary.BigEndian.Uint64(key[2:])); at > s.time || len(gone) == perTransaction {
 			s.soonest = at
 			return kv.ErrStop
