@@ -100,9 +100,12 @@ func (t *Tariff) checkBounds() error {
 	if !Whole(t.Minimum, t.Currency) || !Whole(t.Maximum, t.Currency) {
 		return fmt.Errorf("a minimum of %s or a maximum of %s cannot be paid in %s: use whole minor units", t.Minimum, t.Maximum, t.Currency)
 	}
-	for name, p := range map[string]lamppost.Micro{LineCapacity: t.Capacity, LineMinimum: t.Minimum, LineMaximum: t.Maximum} {
-		if err := checkPrice("charge", name, p); err != nil || p < 0 {
-			return fmt.Errorf("charge %s: %s is not from 0 to %s", name, p, MaxPrice)
+	for _, x := range [...]struct {
+		name  string
+		price lamppost.Micro
+	}{{LineCapacity, t.Capacity}, {LineMinimum, t.Minimum}, {LineMaximum, t.Maximum}} {
+		if x.price < 0 || x.price > MaxPrice {
+			return fmt.Errorf("charge %s: %s is not from 0 to %s", x.name, x.price, MaxPrice)
 		}
 	}
 	return nil
