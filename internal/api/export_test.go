@@ -28,7 +28,6 @@ type Ring struct{ ring }
 
 func (g *Ring) Add(at int64, v float32, limit int) { g.add(lamppost.TimeMS(at), v, limit) }
 func (g *Ring) Len() int                           { return len(g.times) }
-func (g *Ring) Cap() int                           { return cap(g.times) }
 func (g *Ring) Point(i int) (int64, float32)       { return int64(g.times[i]), g.values[i] }
 
 // Totals reads the twins as the handlers do.

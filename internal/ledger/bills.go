@@ -135,7 +135,7 @@ func (s *State) correct(b lamppost.CorrectBody) ([]byte, error) {
 
 // billed finds an invoice that nothing replaced yet.
 func (s *State) billed(seller lamppost.PartyID, number string) (*billed, error) {
-	b, err := read[billed](View{reader{s}}, billedKey(seller, number))
+	b, err := read[billed](s.view(), billedKey(seller, number))
 	switch {
 	case errors.Is(err, kv.ErrNotFound):
 		return nil, lamppost.Refuse(lamppost.CodeUnknown, "%q made no invoice %q", seller, number)
@@ -269,7 +269,7 @@ func (b *billed) devices() (all []lamppost.DeviceID) {
 }
 
 func (s *State) dispute(id string) (lamppost.DisputeBody, error) {
-	b, err := read[lamppost.DisputeBody](View{reader{s}}, key('U', id))
+	b, err := read[lamppost.DisputeBody](s.view(), key('U', id))
 	if errors.Is(err, kv.ErrNotFound) {
 		err = lamppost.Refuse(lamppost.CodeUnknown, "no dispute %q", id)
 	}
@@ -284,14 +284,14 @@ func (s *State) endDispute(id string, state lamppost.DisputeState, reason string
 	if b.State != lamppost.DisputeOpen {
 		return lamppost.Refuse(lamppost.CodeExists, "dispute %q was ended before: %s", id, b.State)
 	}
-	of, err := read[billed](View{reader{s}}, billedKey(b.Seller, b.Invoice))
+	of, err := read[billed](s.view(), billedKey(b.Seller, b.Invoice))
 	if err != nil {
 		return err
 	}
 	b.State, b.Reason = state, reason
 	s.putBody(key('U', id), b)
 	for i := range of.devices() {
-		switch h, err := read[lamppost.HoldBody](View{reader{s}}, key('h', holdID(id, i))); {
+		switch h, err := read[lamppost.HoldBody](s.view(), key('h', holdID(id, i))); {
 		case err != nil:
 			return err
 		case h.Lifted: // by somebody's order

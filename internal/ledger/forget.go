@@ -71,7 +71,7 @@ func (s *State) hold(b lamppost.HoldBody) error {
 	if b.Reason == "" || b.To != 0 && b.To <= b.From {
 		return lamppost.Refuse(lamppost.CodeBadTx, "hold %q needs a reason, and ends after it begins", b.ID)
 	}
-	old, err := read[lamppost.HoldBody](View{reader{s}}, key('h', b.ID))
+	old, err := read[lamppost.HoldBody](s.view(), key('h', b.ID))
 	switch {
 	case err != nil && !errors.Is(err, kv.ErrNotFound):
 		return err
@@ -181,7 +181,7 @@ func (s *State) eraseParty(id lamppost.PartyID) error {
 	if owes {
 		return lamppost.Refuse(lamppost.CodeNotReady, "accounts of %q are not settled", id)
 	}
-	where, err := View{reader{s}}.Where(lamppost.TxParty, string(id), 0)
+	where, err := s.view().Where(lamppost.TxParty, string(id), 0)
 	if err != nil {
 		return err
 	}
@@ -223,6 +223,9 @@ func (r reader) Get(key []byte) ([]byte, error) { return r.s.get(key) }
 func (r reader) Scan(from, to []byte, fn func(key, val []byte) error) error {
 	return r.s.scan(from, to, fn)
 }
+
+// view reads the state as it will be when everything applied is committed.
+func (s *State) view() View { return View{reader{s}} }
 
 // An Erasure is an order to forget, with what became of it.
 type Erasure struct {

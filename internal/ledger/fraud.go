@@ -117,24 +117,13 @@ func (s *State) restsOn(at tariff.Source, number string) error {
 	} else if err != nil {
 		return err
 	}
-	rec, err := readReport(overlaid{s}, place, at.Report)
+	rec, err := readReport(reader{s}, place, at.Report)
 	if err != nil {
 		return err
 	}
 	rec.Invoices = append(rec.Invoices, number)
 	s.put(reportAt(place, at.Report), lamppost.Marshal(rec))
 	return nil
-}
-
-// overlaid reads the state through what is not committed yet.
-type overlaid struct{ *State }
-
-// Get implements kv.Reader.
-func (o overlaid) Get(key []byte) ([]byte, error) { return o.get(key) }
-
-// Scan implements kv.Reader.
-func (o overlaid) Scan(from, to []byte, fn func(key, val []byte) error) error {
-	return o.scan(from, to, fn)
 }
 
 func readReport(r kv.Reader, at Place, report uint32) (rec reportRecord, err error) {
@@ -339,7 +328,7 @@ func (s *State) fraud(b lamppost.FraudBody) ([]byte, error) {
 	if s.net.Verify != lamppost.VerifyGateway {
 		return nil, trustsNobody(s.net.Network)
 	}
-	l, err := challenge(overlaid{s}, s.net.Network, s.time, &b)
+	l, err := challenge(reader{s}, s.net.Network, s.time, &b)
 	if err != nil {
 		return nil, err
 	}

@@ -173,7 +173,7 @@ func (s *State) supply(all []tariff.Supply, a lamppost.AgreementBody, from, to l
 			}
 			x := tariff.Supply{Agreement: a, Device: mounts[j].Device, Register: mounts[j].Register, Unit: mounts[j].Unit, Place: mounts[j].Place,
 				Tariff: versions[i], Mount: mounts[j].Mount, RollsAt: mounts[j].RollsAt}
-			have, err := registers(View{reader{s}}, &mounts[j], after(mounts, j), lo, hi)
+			have, err := registers(s.view(), &mounts[j], after(mounts, j), lo, hi)
 			if err != nil {
 				return nil, err
 			}

@@ -177,7 +177,7 @@ func (s *State) changeHeld(p lamppost.PartyID, currency string, by lamppost.Micr
 
 // session finds a session.
 func (s *State) session(id string) (*use, error) {
-	u, err := read[use](View{reader{s}}, useKey(id))
+	u, err := read[use](s.view(), useKey(id))
 	if errors.Is(err, kv.ErrNotFound) {
 		err = lamppost.Refuse(lamppost.CodeUnknown, "no session %q", id)
 	}

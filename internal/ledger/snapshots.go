@@ -35,7 +35,7 @@ func (s *State) snapshot(b lamppost.SnapshotBody, signer lamppost.MemberID) erro
 
 // forgetSnapshots drops the oldest height that members agree about, if there are too many.
 func (s *State) forgetSnapshots() error {
-	all, err := View{reader{s}}.Snapshots()
+	all, err := s.view().Snapshots()
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -60,7 +61,7 @@ func byPlace(reports []tariff.Source) (lists [][]tariff.Source) {
 	for i := range all {
 		all[i].Record = 0
 	}
-	slices.SortFunc(all, compareSources)
+	slices.SortFunc(all, tariff.Source.Compare)
 	all = slices.Compact(all)
 	for from, i := 0, 1; i <= len(all); i++ {
 		if i == len(all) || placeOf(all[i]) != placeOf(all[from]) {
@@ -72,26 +73,7 @@ func byPlace(reports []tariff.Source) (lists [][]tariff.Source) {
 }
 
 func comparePlaces(a, b ledger.Place) int {
-	if a.Height != b.Height {
-		return compare(a.Height, b.Height)
-	}
-	return compare(a.Index, b.Index)
-}
-
-func compareSources(a, b tariff.Source) int {
-	if c := comparePlaces(placeOf(a), placeOf(b)); c != 0 {
-		return c
-	}
-	return compare(a.Report, b.Report)
-}
-
-func compare[N lamppost.Height | uint32](a, b N) int {
-	if a < b {
-		return -1
-	} else if a > b {
-		return 1
-	}
-	return 0
+	return cmp.Or(cmp.Compare(a.Height, b.Height), cmp.Compare(a.Index, b.Index))
 }
 
 type prover struct {
@@ -155,7 +137,7 @@ func openSegment(rec *archive.Record, wanted []tariff.Source) (*lamppost.ThinSeg
 		return nil, err
 	}
 	return seg.Thin(func(k *lamppost.KeptReport) bool {
-		_, ok := slices.BinarySearchFunc(wanted, k.Index, func(s tariff.Source, i uint32) int { return compare(s.Report, i) })
+		_, ok := slices.BinarySearchFunc(wanted, k.Index, func(s tariff.Source, i uint32) int { return cmp.Compare(s.Report, i) })
 		return ok
 	}), nil
 }

@@ -208,6 +208,3 @@ func LeafIndex(key []byte) (index int64, ok bool) {
 	}
 	return int64(binary.BigEndian.Uint64(key[2:])), true
 }
-
-// Private says whether a key is about what this store has published, which its leaves do not say.
-func Private(key []byte) bool { return string(key) == ownKey }
