@@ -22,13 +22,14 @@ func (e *Engine) seats() (ids []lamppost.MemberID) {
 // member itself.
 func (e *Engine) keepSeats(ctx context.Context, left chan<- struct{}) {
 	was := slices.Contains(e.cfg.Founders, e.cfg.Member) // a member: who still catches up may read of a time before it was one
+	leaving := map[lamppost.MemberID]time.Time{}
 	for {
 		var again <-chan time.Time
 		want := e.members()
 		isMember := len(want) == 0 || slices.Contains(want, e.cfg.Member)
 		was = was || isMember && len(want) > 0
 		switch leads := e.raft.State() == raft.Leader; {
-		case leads && e.changeSeats(want):
+		case leads && e.changeSeats(want, leaving):
 			again = time.After(retryPause)
 		case !leads && was && !isMember && e.letGo():
 			close(left)
@@ -53,8 +54,9 @@ func (e *Engine) members() (ids []lamppost.MemberID) {
 }
 
 // changeSeats makes one change towards the members wanted, and reports whether it has to be looked at again. One that was
-// not made, because the library is busy with another or leadership is lost, is made later, perhaps by another leader.
-func (e *Engine) changeSeats(want []lamppost.MemberID) bool {
+// not made, because the library is busy with another or leadership is lost, is made later, perhaps by another leader. Who leaves
+// hears nothing more from then on: it keeps its seat for a moment after leaving was first seen, to read of it in the log.
+func (e *Engine) changeSeats(want []lamppost.MemberID, leaving map[lamppost.MemberID]time.Time) bool {
 	if len(want) == 0 {
 		return false // before the founding
 	}
@@ -69,7 +71,15 @@ func (e *Engine) changeSeats(want []lamppost.MemberID) bool {
 	for _, id := range have {
 		switch {
 		case slices.Contains(want, id):
+			delete(leaving, id)
 		case id != e.cfg.Member:
+			if leaving[id].IsZero() {
+				leaving[id] = time.Now()
+			}
+			if time.Since(leaving[id]) < 2*e.cfg.Timeout {
+				return true
+			}
+			delete(leaving, id)
 			e.cfg.Log.Info("a member leaves", "member", id)
 			e.raft.RemoveServer(raft.ServerID(id), 0, e.cfg.Timeout)
 			return true
