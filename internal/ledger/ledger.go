@@ -13,6 +13,7 @@
 package ledger
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -47,7 +48,7 @@ type State struct {
 	changed    map[string]uint32  // how often an agreement's end was changed
 	bySide     map[sides][]string // agreement ids in the order they were made
 
-	soonest lamppost.TimeMS // no id that is remembered expires before
+	soonest []byte // the key of the id that expires first, or one before it
 
 	// The block being applied.
 	height lamppost.Height
@@ -86,6 +87,7 @@ func Open(store kv.Reader) (*State, error) {
 		newest:     Rules,
 		overlay:    newOverlay(),
 		round:      1,
+		soonest:    key('X'),
 	}
 	s.block = &s.own
 	if err := s.load(); err != nil {
@@ -182,8 +184,11 @@ func (s *State) applyOrder(tx *lamppost.Transaction, id lamppost.TxID) (lamppost
 	if err != nil {
 		return none, err
 	}
-	s.put(txKey(o.ExpiryTime, id), Place{s.height, s.index}.append(nil))
-	s.soonest = min(s.soonest, o.ExpiryTime)
+	expires := txKey(o.ExpiryTime, id)
+	s.put(expires, Place{s.height, s.index}.append(nil))
+	if bytes.Compare(expires, s.soonest) < 0 {
+		s.soonest = expires
+	}
 	s.put(idKey(id), Place{s.height, s.index}.append(nil))
 	if err := s.forgetExpired(); err != nil {
 		return none, err

@@ -1,10 +1,9 @@
 package ledger
 
 import (
+	"bytes"
 	"cmp"
-	"encoding/binary"
 	"errors"
-	"math"
 	"slices"
 	"unicode/utf8"
 
@@ -213,15 +212,16 @@ func (s *State) addAgreement(b lamppost.AgreementBody) {
 // forgetExpired drops a few ids whose expiry has passed, so that the state does not grow with time.
 func (s *State) forgetExpired() error {
 	const perTransaction = 4
-	if s.time < s.soonest {
+	now := txKey(s.time+1, lamppost.TxID{})
+	if bytes.Compare(s.soonest, now) >= 0 {
 		return nil // a look into the store costs more than most orders
 	}
-	from := txKey(s.soonest, lamppost.TxID{}) // what was dropped before it is in the store's way until that is compacted
-	s.soonest = math.MaxInt64
 	var gone [][]byte
-	err := s.scan(from, end(key('X')), func(key, _ []byte) error {
-		if at := lamppost.TimeMS(binary.BigEndian.Uint64(key[2:])); at > s.time || len(gone) == perTransaction {
-			s.soonest = at
+	from := s.soonest // what was dropped before it is in the store's way until that is compacted
+	s.soonest = end(key('X'))
+	err := s.scan(from, s.soonest, func(key, _ []byte) error {
+		if bytes.Compare(key, now) >= 0 || len(gone) == perTransaction {
+			s.soonest = slices.Clone(key)
 			return kv.ErrStop
 		}
 		gone = append(gone, slices.Clone(key))
