@@ -11,3 +11,6 @@ func (s *Store) WriteAmplification() float64 {
 	total := m.Total()
 	return float64(total.TableBytesFlushed+total.TableBytesCompacted) / float64(m.WAL.BytesIn)
 }
+
+// CacheMisses returns how many blocks were not in the cache.
+func (s *Store) CacheMisses() int64 { return s.db.Metrics().BlockCache.Misses }

@@ -3,7 +3,7 @@
 //
 // It promises what kv.Store promises, across power cuts, as far as the disk keeps its word about fsync. It needs the
 // folder for itself: a second process that opens it is refused. Limits are those of kv; in memory it takes about
-// Options.CacheBytes + 4 × 64 MiB at most.
+// Options.CacheBytes + 4 × Options.MemTableBytes at most.
 //
 // Start reading at [Open] and [Options]; settings.go says why the library is configured as it is.
 package pebble

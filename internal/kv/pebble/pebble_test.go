@@ -367,3 +367,43 @@ func checkPurge(t *testing.T, o pebble.Options) {
 		t.Errorf("Get = %q, %v", v, err)
 	}
 }
+
+// Goal: what was read is found in memory again, however much is just being written. The library takes the memory of what it gathers
+// out of the cache's, which left none.
+func TestCacheHolds(t *testing.T) {
+	t.Parallel()
+	s, err := pebble.Open(t.TempDir(), pebble.Options{CacheBytes: 4 << 20, MemTableBytes: 4 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	rng := rand.New(rand.NewPCG(1, 2))
+	key := func(i int) []byte { return fmt.Appendf(nil, "k%05d", i) }
+	val := make([]byte, 2000)
+	var b kv.Batch
+	for i := range 5000 {
+		for j := range val {
+			val[j] = byte(rng.Uint32())
+		}
+		b.Reset()
+		b.Set(key(i), val)
+		if err := s.Apply(&b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Compact([]byte("k"), []byte("l")); err != nil {
+		t.Fatal(err)
+	}
+	var before int64
+	for range 2 {
+		before = s.CacheMisses()
+		for i := range 200 {
+			if _, err := s.Get(key(20 * i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if again := s.CacheMisses() - before; again > 20 {
+		t.Errorf("%d of 200 keys were read from disk a second time", again)
+	}
+}

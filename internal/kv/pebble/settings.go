@@ -53,6 +53,8 @@ func settings(disk vfs.FS, lock *pebble.Lock, o Options) *pebble.Options {
 	if s.MemTableSize == 0 {
 		s.MemTableSize = DefaultMemTableBytes
 	}
+	// The library takes what memtables hold out of the cache: one is always being filled, another often being written to a table.
+	s.CacheSize += 2 * int64(s.MemTableSize)
 	for i := range s.Levels {
 		s.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBitsPerKey)
 	}
