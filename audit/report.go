@@ -5,7 +5,10 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/ocmf"
@@ -54,6 +57,7 @@ func (e *Evidence) readReports() error {
 			n += len(seg.Kept)
 		}
 	}
+	e.readKeys()
 	e.Reports = make([]Report, 0, n)
 	e.places = make(map[tariff.Source]int, n)
 	var first error // told once all are read, so that the line it is about can be found
@@ -166,6 +170,27 @@ func (e *Evidence) reportKey(r *Report) (*sig.PublicKey, error) {
 		return r.Tx.key, nil
 	}
 	return e.deviceKey(made)
+}
+
+// readKeys reads the keys of all enrolments on all cores: a third of what checking a long statement takes. One that cannot be read is
+// told of where it is needed.
+func (e *Evidence) readKeys() {
+	var next atomic.Int64
+	var all sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		all.Go(func() {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(e.Txs) {
+					return
+				}
+				if d, ok := e.Txs[i].body.(*lamppost.DeviceBody); ok && d.Assurance == lamppost.DeviceSigned {
+					e.Txs[i].key, _ = ownKey(d)
+				}
+			}
+		})
+	}
+	all.Wait()
 }
 
 // deviceKey returns the key that a device's enrolment names, read once.
