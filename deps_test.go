@@ -64,9 +64,10 @@ var uses = map[string]string{
 	"internal/ingest/mapping":            ". internal/ingest",
 	"internal/ingest/mqttd":              ". internal/ingest",
 	"internal/ingest/httpd":              ". sig internal/ingest",
-	"internal/api": ". audit ocmf sig tariff internal/archive internal/books internal/consensus internal/export internal/kv internal/ledger internal/render internal/replica " +
+	"internal/api": ". audit ocmf sig tariff internal/archive internal/books internal/consensus internal/export internal/kv internal/ledger internal/outlook internal/render internal/replica " +
 		"internal/sepa internal/shadow internal/snapshot/dir internal/tilelog",
-	"internal/render":                ". audit tariff internal/sepa",
+	"internal/outlook":               ". tariff internal/archive internal/ledger",
+	"internal/render":                ". audit tariff internal/outlook internal/sepa",
 	"internal/sepa":                  ".",
 	"internal/books":                 ". tariff internal/archive internal/ledger internal/replica",
 	"internal/books/bookstest":       ". internal/ledger",

@@ -1,0 +1,171 @@
+package api_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/api"
+	"github.com/lamppost/lamppost/internal/outlook"
+	"github.com/lamppost/lamppost/internal/render"
+	"github.com/lamppost/lamppost/tariff"
+)
+
+// use has the meter count so many Wh in each half of each day of [from, to), from where it stood.
+func (h *house) use(from, to lamppost.TimeMS, morning, evening func(day time.Time) int64) {
+	h.t.Helper()
+	const half = 12 * 3600 * 1000
+	readings := []lamppost.Reading{energy(from, h.stand)}
+	send := func() {
+		if len(readings) > 0 {
+			h.clock.Store(int64(readings[len(readings)-1].Time) + 1000)
+			must(h.t, h.submit(h.report("meter", lamppost.FlagBilling, readings...))[0].Err())
+		}
+		readings = nil
+	}
+	for day := from; day < to; day += 2 * half {
+		at := time.UnixMilli(int64(day)).UTC()
+		h.stand += morning(at)
+		readings = append(readings, energy(day+half, h.stand))
+		h.stand += evening(at)
+		if readings = append(readings, energy(day+2*half, h.stand)); len(readings) >= 60 {
+			send()
+		}
+	}
+	send()
+}
+
+func always(wh int64) func(time.Time) int64 { return func(time.Time) int64 { return wh } }
+
+// more is a use that grows from week to week, the newest the largest.
+func weekly(wh ...int64) func(time.Time) int64 {
+	return func(day time.Time) int64 { return wh[int(day.Unix()/(7*86400))%len(wh)] }
+}
+
+func (h *house) outlook() (o outlook.Outlook) {
+	h.t.Helper()
+	h.ok(200, "GET", "/api/outlook/tenant", nil, &o)
+	return o
+}
+
+// A steady use gives the month's sum without a range; one that changes from week to week gives the cheapest and the dearest of them.
+func TestForecast(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.settle()
+	first, today := ms(t, "2026-11-01T00:00:00Z"), ms(t, "2027-01-11T00:00:00Z")
+	h.use(first, ms(t, "2026-11-20T00:00:00Z"), always(5000), always(5000))
+	h.clock.Store(int64(ms(t, "2026-11-20T06:00:00Z")))
+	if m := h.outlook().Months[0]; m.Expected != nil || m.Missing != outlook.MissingHistory || m.SoFar.String() != "67.83" { // 19 days × 10 kWh × 0.30 × 1.19
+		t.Errorf("after 19 days: %+v", m)
+	}
+	h.use(ms(t, "2026-11-20T00:00:00Z"), today, always(5000), always(5000))
+	h.clock.Store(int64(today) + 3600_000)
+	m := h.outlook().Months[0]
+	if e := m.Expected; e == nil || *e != (outlook.Expected{Amount: e.Low, Low: e.Low, High: e.Low, Weeks: 8}) || e.Low.String() != "110.67" || m.SoFar.String() != "35.70" || m.Until != today {
+		t.Errorf("steady use: %+v, expected %+v", m, e) // 31 and 10 days
+	}
+	h.use(today, ms(t, "2027-03-15T00:00:00Z"), weekly(4000, 5000, 6000, 7000), always(5000))
+	h.clock.Store(int64(ms(t, "2027-03-15T00:00:00Z")) + 3600_000)
+	m = h.outlook().Months[0]
+	if e := m.Expected; e == nil || e.Low >= e.Amount || e.Amount >= e.High || e.Low <= m.SoFar {
+		t.Errorf("changing use: %+v, expected %+v", m, e)
+	}
+	h.clock.Store(int64(ms(t, "2027-03-19T00:00:00Z")))
+	if m := h.outlook().Months[0]; m.Missing != outlook.MissingReadings || m.Expected != nil || m.SoFar == 0 {
+		t.Errorf("after four days of silence: %+v", m)
+	}
+	h.refused(404, "not_found", "GET", "/api/outlook/nobody", nil)
+}
+
+// A budget's notices come as its thresholds are crossed, and the day is the one on which the money is gone.
+func TestBudgets(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.settle()
+	first, today := ms(t, "2026-11-01T00:00:00Z"), ms(t, "2027-01-11T00:00:00Z")
+	h.use(first, today, always(5000), always(5000)) // 3.57 a day with tax: 35.70 so far, 110.67 expected
+	h.clock.Store(int64(today) + 3600_000)
+	for _, c := range []struct {
+		amount  string
+		used    int64
+		over    string
+		notices []outlook.Notice
+	}{
+		{"200.00", 17, "", nil},
+		{"110.67", 32, "", nil},
+		{"110.66", 32, "2027-01-31", []outlook.Notice{"expected"}},
+		{"57.12", 62, "2027-01-17", []outlook.Notice{"expected"}}, // 16 days exactly
+		{"40.00", 89, "2027-01-12", []outlook.Notice{"nearly", "expected"}},
+		{"35.70", 100, "2027-01-11", []outlook.Notice{"nearly", "expected"}},
+		{"35.69", 100, "2027-01-10", []outlook.Notice{"nearly", "exceeded"}},
+		{"3.00", 1190, "2027-01-01", []outlook.Notice{"nearly", "exceeded"}},
+	} {
+		amount, err := lamppost.ParseMicro(c.amount)
+		must(t, err)
+		h.details = render.Details{"tenant": {Budgets: outlook.Budgets{"EUR": amount}}, "landlord": {}}
+		var list api.BudgetList
+		h.ok(200, "GET", "/api/budgets", nil, &list)
+		if len(list.Budgets) != 1 || list.Budgets[0].Party != "tenant" || list.Next != "" {
+			t.Fatalf("budgets %+v", list)
+		}
+		b, over := list.Budgets[0].Budget, ""
+		if b.Over != 0 {
+			over = time.UnixMilli(int64(b.Over)).UTC().Format(time.DateOnly)
+		}
+		if b.UsedPercent != c.used || b.TimePercent != 32 || over != c.over || len(b.Notices) != len(c.notices) {
+			t.Errorf("%s: %+v, over on %q", c.amount, b, over)
+			continue
+		}
+		for i := range c.notices {
+			if b.Notices[i] != c.notices[i] {
+				t.Errorf("%s: notices %q, want %q", c.amount, b.Notices, c.notices)
+			}
+		}
+	}
+}
+
+// What is called cheaper is what `tariff try` finds, over months that were recorded without a gap, and never by a guess.
+func TestComparison(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.settle()
+	now := ms(t, "2027-03-10T00:00:00Z")
+	offer := func(id string, day, night lamppost.Micro, from lamppost.TimeMS, change func(*tariff.Tariff)) {
+		x := flat(t)
+		x.ID, x.From, x.Zone.Transitions = id, from, []tariff.Transition{{AtMS: from}}
+		x.Bands = []tariff.Band{{Name: "day", FromMin: 0, ToMin: 720, Price: day}, {Name: "night", FromMin: 720, ToMin: 1440, Price: night}}
+		if change != nil {
+			change(&x)
+		}
+		h.ok(201, "POST", "/api/tariffs", x, nil)
+	}
+	begin := ms(t, "2027-03-01T00:00:00Z")
+	offer("cheap-nights", 350_000, 150_000, begin, nil) // new, and so its clock
+	offer("cheap-days", 150_000, 350_000, begin, nil)
+	offer("hardly", 299_900, 299_900, begin, nil)
+	offer("later", 1, 1, ms(t, "2027-06-01T00:00:00Z"), nil)
+	offer("over", 1, 1, ms(t, "2026-12-01T00:00:00Z"), func(x *tariff.Tariff) { x.To = begin })
+	offer("francs", 1, 1, begin, func(x *tariff.Tariff) { x.Currency = "CHF" })
+	offer("edges", 1, 1, begin, func(x *tariff.Tariff) { x.Bands[0].ToMin, x.Bands[1].FromMin = 600, 600 }) // nothing is recorded at 10:00
+
+	h.use(ms(t, "2026-11-01T00:00:00Z"), now, always(2000), always(8000))
+	h.clock.Store(int64(now) + 3600_000)
+	c := h.outlook().Tariffs[0]
+	if c.Months != 4 || c.Missing != "" || c.Compared != 3 || len(c.Cheaper) != 1 || c.Cheaper[0].Tariff != "cheap-nights" || c.From != ms(t, "2026-11-01T00:00:00Z") || c.To != begin {
+		t.Fatalf("comparison %+v", c)
+	}
+	// 120 days, 2 kWh at 0.35 and 8 at 0.15 against 10 at 0.30.
+	if x := c.Cheaper[0]; c.Total.String() != "428.40" || x.Total.String() != "271.32" || x.Less.String() != "157.08" {
+		t.Errorf("total %s, cheaper %+v", c.Total, x)
+	}
+	var tried api.TrialResult
+	h.ok(200, "POST", "/api/tariffs/try", api.Trial{ID: "power", Point: "flat-3", From: c.From, To: c.To}, &tried)
+	if net := tried.Tried[0].Net; net.String() != "360.00" {
+		t.Errorf("tariff try says %s", net)
+	}
+	h.clock.Store(int64(ms(t, "2027-01-20T00:00:00Z")))
+	if c := h.outlook().Tariffs[0]; c.Missing != outlook.MissingHistory || len(c.Cheaper) > 0 || c.Months != 0 {
+		t.Errorf("after two months: %+v", c)
+	}
+}
