@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -37,7 +38,7 @@ func (h *house) use(from, to lamppost.TimeMS, morning, evening func(day time.Tim
 
 func always(wh int64) func(time.Time) int64 { return func(time.Time) int64 { return wh } }
 
-// more is a use that grows from week to week, the newest the largest.
+// weekly is a use that is the same on all days of a week, and another in the next.
 func weekly(wh ...int64) func(time.Time) int64 {
 	return func(day time.Time) int64 { return wh[int(day.Unix()/(7*86400))%len(wh)] }
 }
@@ -109,10 +110,7 @@ func TestBudgets(t *testing.T) {
 		if len(list.Budgets) != 1 || list.Budgets[0].Party != "tenant" || list.Next != "" {
 			t.Fatalf("budgets %+v", list)
 		}
-		b, over := list.Budgets[0].Budget, ""
-		if b.Over != 0 {
-			over = time.UnixMilli(int64(b.Over)).UTC().Format(time.DateOnly)
-		}
+		b, over := list.Budgets[0].Budget, list.Budgets[0].OverDay
 		if b.UsedPercent != c.used || b.TimePercent != 32 || over != c.over || len(b.Notices) != len(c.notices) {
 			t.Errorf("%s: %+v, over on %q", c.amount, b, over)
 			continue
@@ -168,4 +166,37 @@ func TestComparison(t *testing.T) {
 	if c := h.outlook().Tariffs[0]; c.Missing != outlook.MissingHistory || len(c.Cheaper) > 0 || c.Months != 0 {
 		t.Errorf("after two months: %+v", c)
 	}
+}
+
+// A copy for reading looks ahead unless it is told not to; the statement itself never does, and neither do its lines.
+func TestStatementLooksAhead(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.settle()
+	first, today := ms(t, "2026-11-01T00:00:00Z"), ms(t, "2026-12-11T00:00:00Z")
+	h.use(first, today, always(5000), always(5000))
+	h.clock.Store(int64(today) + 3600_000)
+	h.ok(201, "POST", "/api/invoices", lamppost.InvoiceBody{Seller: "landlord", Buyer: "tenant", Currency: "EUR", From: first, To: ms(t, "2026-12-01T00:00:00Z")}, nil)
+	h.details = render.Details{"tenant": {Budgets: outlook.Budgets{"EUR": 50 * lamppost.MicroUnit}}}
+	page := func(query string) string {
+		var raw []byte
+		if status := h.do("GET", "/api/statements/tenant"+query, nil, &raw); status != 200 {
+			t.Fatalf("%s: status %d: %s", query, status, raw)
+		}
+		return string(raw)
+	}
+	html := page("?format=html&lang=en")
+	for _, want := range []string{`class="ahead"`, "71% used after 32% of the month: €35.70 of €50.00.", "expected to be exceeded on 15 December 2026", "About €111."} {
+		if !strings.Contains(html, want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+	if strings.Contains(page("?format=html&outlook=false"), `class="ahead"`) {
+		t.Error("a page looks ahead that should not")
+	}
+	if strings.Contains(page(""), "budget") || strings.Contains(page("?format=csv"), "50.00") {
+		t.Error("the statement, or its lines, look ahead")
+	}
+	h.refused(400, "bad_request", "GET", "/api/statements/tenant?format=html&outlook=perhaps", nil)
+	h.refused(400, "bad_request", "GET", "/api/statements/tenant?outlook=false", nil)
 }

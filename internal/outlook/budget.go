@@ -3,6 +3,7 @@ package outlook
 import (
 	"fmt"
 	"math/big"
+	"time"
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/tariff"
@@ -32,8 +33,9 @@ type Budget struct {
 	// UsedPercent of Amount is used after TimePercent of the month, both rounded down.
 	UsedPercent int64           `json:"used_percent"`
 	TimePercent int64           `json:"time_percent"`
-	Over        lamppost.TimeMS `json:"over_ms"` // begin of the day on which it is exceeded, as it was or is expected; 0: it is not, or nobody knows
-	Notices     []Notice        `json:"notices"` // thresholds that are crossed
+	Over        lamppost.TimeMS `json:"over_ms"`            // begin of the day on which it is exceeded, as it was or is expected; 0: it is not, or nobody knows
+	OverDay     string          `json:"over_day,omitempty"` // likewise, on the party's clock
+	Notices     []Notice        `json:"notices"`            // thresholds that are crossed
 }
 
 // A Notice is a threshold of a budget that is crossed.
@@ -53,7 +55,9 @@ func (m *month) budget(amount lamppost.Micro, z tariff.Zone) Budget {
 	exceeded := b.Used > amount
 	expected := m.Expected != nil && m.Expected.Amount > amount
 	if exceeded || expected {
-		b.Over = m.over(amount, z)
+		if b.Over = m.over(amount, z); b.Over != 0 {
+			b.OverDay = local(z, b.Over).Format(time.DateOnly)
+		}
 	}
 	switch {
 	case exceeded:

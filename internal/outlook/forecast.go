@@ -184,7 +184,7 @@ type course func(at lamppost.TimeMS) (lamppost.Micro, error)
 
 // foresee fills in a supply's part of the month, and returns how it may go on, if enough is known.
 func (x *supply) foresee(now lamppost.TimeMS) (Supply, []course) {
-	out := Supply{Agreement: x.ID, Seller: x.Seller, Point: x.Point, Place: x.place, Until: min(max(x.until, x.from), x.to)}
+	out := Supply{Agreement: x.ID, Seller: x.Seller, Point: x.Point, Place: x.place, PerUnit: x.versions[0].PerUnit, Until: min(max(x.until, x.from), x.to)}
 	var err error
 	if out.SoFar, err = x.cost(&x.point, x.from, out.Until); err != nil {
 		out.Missing = missing(err)

@@ -15,6 +15,7 @@ type Comparison struct {
 	Seller    lamppost.PartyID `json:"seller"`
 	Point     string           `json:"point"`
 	Place     string           `json:"place,omitempty"`
+	PerUnit   string           `json:"per_unit"` // that prices are in
 	Currency  string           `json:"currency"`
 	From      lamppost.TimeMS  `json:"from_ms"` // of the months; 0: none
 	To        lamppost.TimeMS  `json:"to_ms"`
@@ -40,7 +41,7 @@ type Offer struct {
 // compare tries all tariffs that the seller offers now on the months before the running one. Months with a value that was not measured
 // do not count, and neither do tariffs that need such a value: what was used when would be a guess.
 func (b *buyer) compare(x *supply) Comparison {
-	out := Comparison{Agreement: x.ID, Seller: x.Seller, Point: x.Point, Place: x.place, Currency: x.versions[0].Currency, Tariff: x.Tariff, Cheaper: []Offer{}}
+	out := Comparison{Agreement: x.ID, Seller: x.Seller, Point: x.Point, Place: x.place, PerUnit: x.versions[0].PerUnit, Currency: x.versions[0].Currency, Tariff: x.Tariff, Cheaper: []Offer{}}
 	own, _ := x.version(b.now, b.now+1)
 	if own == nil {
 		out.Missing = MissingTerms

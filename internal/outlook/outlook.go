@@ -30,7 +30,7 @@ type Outlook struct {
 	Skipped int              `json:"skipped"` // agreements beyond [MaxAgreements], of which nothing is said
 
 	// Zone is whose clock months are on: that of the party's first agreement or session.
-	Zone tariff.Zone `json:"-"`
+	Zone tariff.Zone `json:"zone"`
 }
 
 // Says reports whether there is anything to tell.
@@ -62,6 +62,7 @@ type Supply struct {
 	Seller    lamppost.PartyID `json:"seller,omitempty"`
 	Point     string           `json:"point,omitempty"`
 	Place     string           `json:"place,omitempty"`
+	PerUnit   string           `json:"per_unit,omitempty"` // that prices are in
 	Until     lamppost.TimeMS  `json:"until_ms"`
 	SoFar     lamppost.Micro   `json:"so_far"`
 	Expected  *Expected        `json:"expected"`
