@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -199,4 +200,65 @@ func TestStatementLooksAhead(t *testing.T) {
 	}
 	h.refused(400, "bad_request", "GET", "/api/statements/tenant?format=html&outlook=perhaps", nil)
 	h.refused(400, "bad_request", "GET", "/api/statements/tenant?outlook=false", nil)
+}
+
+// Settled sessions count where they ended, and go on as in each of the last weeks; those without a bill do not count.
+func TestSessionsAhead(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.settle()
+	h.charger()
+	h.ok(201, "POST", "/api/parties", lamppost.PartyBody{ID: "guest", CreditLimit: 100 * lamppost.MicroUnit}, nil)
+	const week = 7 * 24 * 3600 * 1000
+	begin := ms(t, "2026-11-02T10:00:00Z") // a Monday
+	session := func(id string, at lamppost.TimeMS, settle string) {
+		h.clock.Store(int64(at))
+		h.ok(201, "POST", "/api/sessions", lamppost.SessionBody{ID: id, Buyer: "guest", Point: "bay", Tariff: "fast", Version: 1, Limit: 10 * lamppost.MicroUnit, From: at, Until: at + 7_200_000}, nil)
+		h.stand += 500
+		opening := charge(at+20_000, h.stand)
+		h.stand += 10_000
+		h.clock.Store(int64(at + 3_600_000))
+		must(t, h.submit(h.report("meter", lamppost.FlagBilling, opening, charge(at+1_830_000, h.stand)))[0].Err())
+		h.ok(201, "POST", "/api/sessions/"+id+"/settle", settle, nil)
+	}
+	for i := range lamppost.TimeMS(6) { // until 7 December: 4.31 and tax each
+		session(fmt.Sprint("s", i), begin+i*week, `{}`)
+	}
+	session("void", ms(t, "2026-12-08T10:00:00Z"), `{"void":"nobody came"}`)
+	h.clock.Store(int64(ms(t, "2026-12-10T00:00:00Z")))
+	var o outlook.Outlook
+	h.ok(200, "GET", "/api/outlook/guest", nil, &o)
+	if len(o.Months) != 1 || len(o.Months[0].Supplies) != 1 || len(o.Tariffs) != 0 {
+		t.Fatalf("outlook %+v", o)
+	}
+	m := o.Months[0] // and on the 14th, the 21st and the 28th
+	if e := m.Expected; m.SoFar.String() != "5.13" || e == nil || e.Weeks != 5 || e.Low.String() != "20.52" || e.High != e.Low || m.Supplies[0].Agreement != "" {
+		t.Errorf("month %+v, expected %+v", m, e)
+	}
+	h.clock.Store(int64(begin + 3*week))
+	h.ok(200, "GET", "/api/outlook/guest", nil, &o)
+	if m := o.Months[0]; m.Expected != nil || m.Missing != outlook.MissingHistory {
+		t.Errorf("after three weeks %+v", m)
+	}
+}
+
+// Nobody learns from an outlook what the buyer before used at the point.
+func TestFormerBuyer(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.settle()
+	first, moved, today := ms(t, "2026-11-01T00:00:00Z"), ms(t, "2027-03-01T00:00:00Z"), ms(t, "2027-03-21T00:00:00Z")
+	h.use(first, today, weekly(2000, 8000), always(5000))
+	h.clock.Store(int64(today) + 1000)
+	h.ok(201, "POST", "/api/parties", lamppost.PartyBody{ID: "next"}, nil)
+	h.ok(201, "POST", "/api/agreements", lamppost.AgreementBody{ID: "flat-3-power", Seller: "landlord", Buyer: "tenant", Point: "flat-3", Tariff: "power", From: first, To: moved}, nil)
+	h.ok(201, "POST", "/api/agreements", lamppost.AgreementBody{ID: "flat-3-next", Seller: "landlord", Buyer: "next", Point: "flat-3", Tariff: "power", From: moved}, nil)
+	var o outlook.Outlook
+	h.ok(200, "GET", "/api/outlook/next", nil, &o)
+	if m := o.Months[0]; m.Missing != outlook.MissingHistory || m.Expected != nil || m.SoFar == 0 || o.Tariffs[0].Missing != outlook.MissingHistory {
+		t.Errorf("the next tenant's outlook: %+v", o)
+	}
+	if o := h.outlook(); len(o.Months)+len(o.Tariffs) != 0 {
+		t.Errorf("who moved out has an outlook: %+v", o)
+	}
 }

@@ -51,7 +51,7 @@ func testAhead(t *testing.T, ctx context.Context) {
 	p.Visit("#/bill/riverside-000004", "#ahead-h")
 	p.WaitText(".ahead", "it takes four weeks without a gap")
 	p.Visit("#/bills", "#budgets-h")
-	p.WaitText("#budgets-h ~ ul", "62 % used")
+	p.WaitText("#budgets-h ~ ul", "Chiara Romano: 62 % used")
 	if n := browsertest.Value[int](p, "document.querySelectorAll('#budgets-h ~ ul li').length"); n != 1 {
 		t.Errorf("%d budgets are named, want the one that crossed a threshold", n)
 	}

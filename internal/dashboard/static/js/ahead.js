@@ -67,10 +67,12 @@ export function outlookCard(buyer) {
 }
 
 // budgetsCard lists the budgets that crossed a threshold, by party.
-export function budgetsCard(names) {
+export function budgetsCard() {
   const card = h('section', { class: 'card', 'aria-labelledby': 'budgets-h', hidden: true });
   async function load() {
     const all = [];
+    const { parties = [] } = await get('/parties');
+    const names = new Map(parties.map((p) => [p.id, p.name]));
     for (let next = ''; all.length < 1000;) {
       const page = await get(`/budgets?after=${encodeURIComponent(next)}`);
       all.push(...page.budgets);
@@ -78,7 +80,7 @@ export function budgetsCard(names) {
     }
     const crossed = all.filter((b) => b.notices.length);
     card.hidden = !crossed.length;
-    fill(card, h('h2', { id: 'budgets-h' }, 'Budgets'), h('ul', { class: 'offers' }, crossed.map((b) => h('li', null, h('strong', null, names().get(b.party) || b.party), `: ${used(b)}. ${notice(b)[0]}`))));
+    fill(card, h('h2', { id: 'budgets-h' }, 'Budgets'), h('ul', { class: 'offers' }, crossed.map((b) => h('li', null, h('strong', null, names.get(b.party) || b.party), `: ${used(b)}. ${notice(b)[0]}`))));
   }
   return { card, load };
 }

@@ -21,7 +21,7 @@ export function billsPage(app) {
   let limit = pageSize;
   let invoices = [];
   let names = new Map();
-  const budgets = budgetsCard(() => names);
+  const budgets = budgetsCard();
 
   const load = every(3000, () => app.guard(async () => {
     const [bills, parties] = await Promise.all([get('/invoices'), get('/parties')]);
