@@ -250,11 +250,11 @@ func TestFormerBuyer(t *testing.T) {
 	first, moved, today := ms(t, "2026-11-01T00:00:00Z"), ms(t, "2027-03-01T00:00:00Z"), ms(t, "2027-03-21T00:00:00Z")
 	h.use(first, today, weekly(2000, 8000), always(5000))
 	h.clock.Store(int64(today) + 1000)
-	h.ok(201, "POST", "/api/parties", lamppost.PartyBody{ID: "next"}, nil)
+	h.ok(201, "POST", "/api/parties", lamppost.PartyBody{ID: "tenant-2"}, nil)
 	h.ok(201, "POST", "/api/agreements", lamppost.AgreementBody{ID: "flat-3-power", Seller: "landlord", Buyer: "tenant", Point: "flat-3", Tariff: "power", From: first, To: moved}, nil)
-	h.ok(201, "POST", "/api/agreements", lamppost.AgreementBody{ID: "flat-3-next", Seller: "landlord", Buyer: "next", Point: "flat-3", Tariff: "power", From: moved}, nil)
+	h.ok(201, "POST", "/api/agreements", lamppost.AgreementBody{ID: "flat-3-next", Seller: "landlord", Buyer: "tenant-2", Point: "flat-3", Tariff: "power", From: moved}, nil)
 	var o outlook.Outlook
-	h.ok(200, "GET", "/api/outlook/next", nil, &o)
+	h.ok(200, "GET", "/api/outlook/tenant-2", nil, &o)
 	if m := o.Months[0]; m.Missing != outlook.MissingHistory || m.Expected != nil || m.SoFar == 0 || o.Tariffs[0].Missing != outlook.MissingHistory {
 		t.Errorf("the next tenant's outlook: %+v", o)
 	}

@@ -11,7 +11,6 @@ package outlook
 
 import (
 	"cmp"
-	"errors"
 	"slices"
 
 	"github.com/lamppost/lamppost"
@@ -81,22 +80,17 @@ const (
 
 // A Source is what outlooks are made from: the ledger at one time. It may be used by one goroutine.
 type Source struct {
-	r          archive.View
-	v          ledger.View
-	now        lamppost.TimeMS
-	tariffs    []tariff.Tariff // by id and version
-	agreements []lamppost.AgreementBody
-	sessions   []ledger.Session
+	r       archive.View
+	v       ledger.View
+	now     lamppost.TimeMS
+	tariffs []tariff.Tariff // by id and version
 }
 
 // Open reads what all parties' outlooks share. The view must stay open as long as the source is used.
 func Open(r archive.View, now lamppost.TimeMS) (*Source, error) {
-	s := &Source{r: r, v: ledger.View{Reader: r}, now: now}
-	var err1, err2, err3 error
-	s.tariffs, err1 = s.v.Tariffs()
-	s.agreements, err2 = s.v.Agreements()
-	s.sessions, err3 = s.v.Sessions()
-	return s, errors.Join(err1, err2, err3)
+	v := ledger.View{Reader: r}
+	tariffs, err := v.Tariffs()
+	return &Source{r, v, now, tariffs}, err
 }
 
 // Of returns what a party may expect.
@@ -149,13 +143,11 @@ type buyer struct {
 // buyer reads a party's sessions, and its meters' registers as far back as anything is said of them.
 func (s *Source) buyer(party lamppost.PartyID) (*buyer, error) {
 	b := &buyer{Source: s}
-	var mine []lamppost.AgreementBody
-	for _, a := range s.agreements {
-		if a.Buyer == party && a.From <= s.now && (a.To == 0 || a.To > s.now-monthMS) {
-			mine = append(mine, a)
-		}
+	mine, err := s.v.AgreementsOf(party)
+	if err != nil {
+		return nil, err
 	}
-	slices.SortFunc(mine, func(a, b lamppost.AgreementBody) int { return cmp.Compare(a.ID, b.ID) })
+	mine = slices.DeleteFunc(mine, func(a lamppost.AgreementBody) bool { return a.From > s.now || a.To != 0 && a.To <= s.now-monthMS })
 	if b.skipped = max(0, len(mine)-MaxAgreements); b.skipped > 0 {
 		mine = mine[:MaxAgreements]
 	}

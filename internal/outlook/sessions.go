@@ -17,9 +17,13 @@ type settled struct {
 
 // readSessions reads the party's sessions of the running month and of the weeks before.
 func (b *buyer) readSessions(party lamppost.PartyID) error {
-	for i := range b.sessions {
-		x := &b.sessions[i]
-		if x.Buyer != party || x.Stop < b.now-monthMS-MaxWeeks*weekMS || x.Void != "" { // an open one has no stop
+	all, err := b.v.SessionsOf(party)
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		x := &all[i]
+		if x.Stop < b.now-monthMS-MaxWeeks*weekMS || x.Void != "" { // an open one has no stop
 			continue
 		}
 		t, err := b.v.Tariff(x.Tariff, x.Version)
