@@ -71,14 +71,14 @@ func (m *month) budget(amount lamppost.Micro, z tariff.Zone) Budget {
 	return b
 }
 
-// over returns the begin of the day on which the middle course exceeds an amount, or 0.
+// over returns the begin of the day on which the mean course exceeds an amount, or 0.
 func (m *month) over(amount lamppost.Micro, z tariff.Zone) lamppost.TimeMS {
-	if m.middle == nil {
+	if m.mean == nil {
 		return 0
 	}
 	for day := m.From; day < m.To; {
 		next := dayAfter(z, day)
-		if sum, err := m.middle(next); err != nil || sum > amount {
+		if sum, err := m.mean(next); err != nil || sum > amount {
 			return day
 		}
 		day = next

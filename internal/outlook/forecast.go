@@ -11,11 +11,11 @@ import (
 )
 
 // How the rest of a month is foreseen: as if each week that is still to come went like one and the same of the last weeks. For each
-// of these the whole month is priced as a bill would be, with its bands, blocks and standing charges. The middle one of what comes out
-// is what is expected, the cheapest and the dearest are the range.
+// of these the whole month is priced as a bill would be, with its bands, blocks and standing charges. The mean of the latest four sums
+// is what is expected, the cheapest and the dearest of all are the range.
 //
-// Nothing is assumed of how use is spread, a weekday stays a weekday, and whoever wants to can compute it again by hand. Weeks that
-// differ much give a wide range.
+// Nothing is assumed of how use is spread, a weekday stays a weekday, and whoever wants to can compute it again by hand. Older weeks
+// widen the range and do not move the amount: they are of another season. What was measured stands in docs/decisions/0013-outlook.md.
 
 // A supply is an agreement with what its meters recorded.
 type supply struct {
@@ -213,7 +213,7 @@ func (x *supply) foresee(now lamppost.TimeMS) (Supply, []course) {
 		}
 		all = append(all, func(at lamppost.TimeMS) (lamppost.Micro, error) { return x.cost(p, x.from, min(at, x.to)) })
 	}
-	out.Expected, _, err = expect(all, x.to)
+	out.Expected, _, err = expect(all, x.to, x.versions[0].Currency)
 	if err != nil {
 		out.Missing = missing(err)
 	}
@@ -227,22 +227,42 @@ func missing(err error) Missing {
 	return MissingReadings
 }
 
-// expect prices all courses to the end, and returns the middle one, too.
-func expect(all []course, end lamppost.TimeMS) (*Expected, course, error) {
-	type ending struct {
-		amount lamppost.Micro
-		course course
-	}
-	var endings []ending
-	for _, c := range all {
-		amount, err := c(end)
-		if err != nil {
-			return nil, nil, err
+// expect prices courses to the end, the latest week's first, and returns with what is expected the course that comes to it.
+func expect(all []course, end lamppost.TimeMS, currency string) (*Expected, course, error) {
+	mean := meanOf(all[:MinWeeks], currency)
+	amount, err := mean(end)
+	e := &Expected{Amount: amount, Weeks: len(all)}
+	for i, c := range all {
+		sum, courseErr := c(end)
+		if err = errors.Join(err, courseErr); i == 0 {
+			e.Low, e.High = sum, sum
 		}
-		endings = append(endings, ending{amount, c})
+		e.Low, e.High = min(e.Low, sum), max(e.High, sum)
 	}
-	slices.SortStableFunc(endings, func(a, b ending) int { return cmp.Compare(a.amount, b.amount) })
-	n := len(endings)
-	middle := endings[n/2] // of an even number the dearer one: nobody is angry about a bill that is less
-	return &Expected{middle.amount, endings[0].amount, endings[n-1].amount, n}, middle.course, nil
+	if err != nil {
+		return nil, nil, err
+	}
+	return e, mean, nil
+}
+
+// meanOf is the mean of courses, rounded to what can be paid.
+func meanOf(all []course, currency string) course {
+	digits, _ := tariff.Minor(currency)
+	unit := lamppost.Micro(1)
+	for range 6 - digits {
+		unit *= 10
+	}
+	return func(at lamppost.TimeMS) (sum lamppost.Micro, err error) {
+		for _, c := range all {
+			amount, err := c(at)
+			if err != nil {
+				return 0, err
+			}
+			var fits bool
+			if sum, fits = sum.Add(amount); !fits {
+				return 0, errLarge
+			}
+		}
+		return sum / (lamppost.Micro(len(all)) * unit) * unit, nil
+	}
 }

@@ -5,8 +5,8 @@ import "github.com/lamppost/lamppost"
 // What an outlook rests on, and how much work it may be.
 const (
 	MaxAgreements = 20 // of a party; who has more has a fleet, and tools for it
-	MinWeeks      = 4  // recorded in one piece: fewer say nothing about the next
-	MaxWeeks      = 8  // the rest of a month is compared with
+	MinWeeks      = 4  // recorded in one piece: fewer say nothing about the next. The mean is of the latest so many; catalogues say "four"
+	MaxWeeks      = 8  // that the range is of
 	MinMonths     = 3  // whole ones, recorded in one piece, that tariffs are compared over
 	MaxMonths     = 12
 	MaxOffers     = 3 // cheaper tariffs that are named

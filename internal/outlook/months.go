@@ -11,7 +11,7 @@ import (
 type month struct {
 	Month
 	courses []course // nil: nobody knows
-	middle  course   // that comes to what is expected
+	mean    course   // that comes to what is expected
 }
 
 // months sums up supplies and sessions by currency. There is one for each budget, too.
@@ -89,7 +89,7 @@ func (m *month) expect() {
 		return
 	}
 	var err error
-	if m.Expected, m.middle, err = expect(m.courses, m.To); err != nil {
+	if m.Expected, m.mean, err = expect(m.courses, m.To, m.Currency); err != nil {
 		m.Missing = missing(err)
 	}
 }

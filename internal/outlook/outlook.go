@@ -47,10 +47,10 @@ type Month struct {
 	Supplies []Supply        `json:"supplies"`
 }
 
-// Expected is what a month will probably come to, were its rest like one of the last Weeks weeks.
+// Expected is what a month will probably come to, were its rest like the last weeks.
 type Expected struct {
-	Amount lamppost.Micro `json:"amount"` // the middle one
-	Low    lamppost.Micro `json:"low"`
+	Amount lamppost.Micro `json:"amount"` // the mean of the latest four weeks
+	Low    lamppost.Micro `json:"low"`    // the cheapest of Weeks
 	High   lamppost.Micro `json:"high"`
 	Weeks  int            `json:"weeks"`
 }

@@ -116,18 +116,22 @@ func TestWeeks(t *testing.T) {
 	}
 }
 
-// The middle is one of the courses, and the range holds it.
+// The amount is the mean of the latest four courses, in whole cents; the range is of all.
 func TestExpect(t *testing.T) {
 	t.Parallel()
 	var all []course
-	for _, amount := range []lamppost.Micro{7, 3, 9, 4} {
+	for _, amount := range []lamppost.Micro{70_000, 30_000, 90_000, 50_000, 20_000} {
 		all = append(all, func(lamppost.TimeMS) (lamppost.Micro, error) { return amount, nil })
 	}
-	e, middle, err := expect(all, 0)
-	if err != nil || *e != (Expected{7, 3, 9, 4}) {
+	e, mean, err := expect(all, 0, "EUR")
+	if err != nil || *e != (Expected{60_000, 20_000, 90_000, 5}) {
 		t.Fatalf("%+v, %v", e, err)
 	}
-	if got, _ := middle(0); got != 7 {
-		t.Errorf("the middle course comes to %d", got)
+	if got, _ := mean(0); got != 60_000 {
+		t.Errorf("the mean course comes to %d", got)
+	}
+	all[2] = func(lamppost.TimeMS) (lamppost.Micro, error) { return 91_000, nil }
+	if e, _, _ := expect(all, 0, "EUR"); e.Amount != 60_000 {
+		t.Errorf("0.06025 is not rounded to cents: %d", e.Amount)
 	}
 }

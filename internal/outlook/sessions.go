@@ -81,7 +81,7 @@ func (b *buyer) sessionParts() map[string]*sessionPart {
 		for back := 1; back <= weeks; back++ {
 			p.courses = append(p.courses, b.sessionsLike(currency, back))
 		}
-		p.Expected, _, _ = expect(p.courses, b.to) // they only add up
+		p.Expected, _, _ = expect(p.courses, b.to, currency) // they only add up
 	}
 	return parts
 }

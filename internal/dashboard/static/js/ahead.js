@@ -40,7 +40,7 @@ function forecast(m) {
   return [h('h3', null, month(m.from_ms)),
     e && h('p', { class: 'strong' }, e.low === e.high ? `About ${money(e.amount, m.currency)}` : `About ${money(e.amount, m.currency)}, between ${money(e.low, m.currency)} and ${money(e.high, m.currency)}`),
     h('p', null, `So far ${money(m.so_far, m.currency)}, until ${when(m.until_ms)}. `,
-      e ? `The rest is priced as if it went like each of the last ${plural(e.weeks, 'week')}: the amount is the middle one, the range goes from the cheapest to the dearest.` : missing[m.missing] ?? '')];
+      e ? `The rest is priced as if it went like each of the last ${plural(e.weeks, 'week')}: the amount is the mean of the latest four, the range goes from the cheapest to the dearest.` : missing[m.missing] ?? '')];
 }
 
 function comparison(c) {
