@@ -258,6 +258,14 @@ func TestFormerBuyer(t *testing.T) {
 	if m := o.Months[0]; m.Missing != outlook.MissingHistory || m.Expected != nil || m.SoFar == 0 || o.Tariffs[0].Missing != outlook.MissingHistory {
 		t.Errorf("the next tenant's outlook: %+v", o)
 	}
+	// Who comes between two readings begins on the straight line between them, as on a bill.
+	h.ok(201, "POST", "/api/parties", lamppost.PartyBody{ID: "third"}, nil)
+	h.ok(201, "POST", "/api/agreements", lamppost.AgreementBody{ID: "flat-3-next", Seller: "landlord", Buyer: "tenant-2", Point: "flat-3", Tariff: "power", From: moved, To: today - 30*3600_000}, nil)
+	h.ok(201, "POST", "/api/agreements", lamppost.AgreementBody{ID: "flat-3-third", Seller: "landlord", Buyer: "third", Point: "flat-3", Tariff: "power", From: today - 30*3600_000}, nil)
+	h.ok(200, "GET", "/api/outlook/third", nil, &o)
+	if m := o.Months[0]; m.Missing != outlook.MissingHistory || m.SoFar == 0 {
+		t.Errorf("who came between two readings: %+v", m)
+	}
 	if o := h.outlook(); len(o.Months)+len(o.Tariffs) != 0 {
 		t.Errorf("who moved out has an outlook: %+v", o)
 	}

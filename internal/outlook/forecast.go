@@ -22,7 +22,6 @@ type supply struct {
 	lamppost.AgreementBody
 	point    Point // registers up to until only
 	place    string
-	unit     string
 	versions []tariff.Tariff // of its tariff, in turn
 	from, to lamppost.TimeMS // its part of the running month
 	until    lamppost.TimeMS // up to where its register is known; 0: nowhere
@@ -40,7 +39,7 @@ func (b *buyer) supply(a lamppost.AgreementBody) (*supply, error) {
 		x.to = min(x.to, a.To)
 	}
 	last := len(mounts) - 1
-	x.place, x.unit = mounts[last].Place, mounts[last].Unit
+	x.place = mounts[last].Place
 	for i := range b.tariffs {
 		if b.tariffs[i].ID == a.Tariff {
 			x.versions = append(x.versions, b.tariffs[i])
@@ -70,9 +69,9 @@ func (b *buyer) supply(a lamppost.AgreementBody) (*supply, error) {
 	return x, nil
 }
 
-// usable are values of a time that can be priced. What was recorded before an agreement is another's.
+// usable are values that can be priced, and those of the day before, between which and the next a bill would interpolate too.
 func usable(all []tariff.Edge, from, to lamppost.TimeMS) []tariff.Edge {
-	return slices.DeleteFunc(all, func(e tariff.Edge) bool { return e.Time < from || e.Time > to || e.Quality >= lamppost.Faulty })
+	return slices.DeleteFunc(all, func(e tariff.Edge) bool { return e.Time < from-dayMS || e.Time > to || e.Quality >= lamppost.Faulty })
 }
 
 var (
@@ -128,13 +127,13 @@ func (x *supply) tax(t *tariff.Tariff) tariff.Tax {
 	return t.Tax
 }
 
-// weeks counts the whole weeks before until in which there is no hole.
+// weeks counts the whole weeks before until in which there is no hole. What was recorded before the agreement is another's.
 func (x *supply) weeks() int {
 	since := x.until
 	for i := len(x.edges) - 1; i >= 0 && since-x.edges[i].Time <= holeMS; i-- {
 		since = x.edges[i].Time
 	}
-	return min(MaxWeeks, int((x.until-since)/weekMS))
+	return max(0, min(MaxWeeks, int((x.until-max(since, x.From))/weekMS)))
 }
 
 // likeWeek is the point with a register that goes on as it went from back weeks ago until a week later, over and over. Where the clock
