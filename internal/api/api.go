@@ -229,6 +229,8 @@ func (s *Server) routes() []route {
 		{"GET /api/invoices/summaries", closed, s.getSummaries},
 		{"GET /api/invoices/{number}", closed, s.getInvoice},
 		{"GET /api/statements/{party}", closed, s.getStatement},
+		{"GET /api/outlook/{party}", closed, s.getOutlook},
+		{"GET /api/budgets", closed, s.getBudgets},
 		{"GET /api/receipts/{device}/{epoch}/{n}", closed, s.getReceipt},
 	}
 }

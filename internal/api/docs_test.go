@@ -13,6 +13,7 @@ import (
 	"github.com/lamppost/lamppost/internal/books"
 	"github.com/lamppost/lamppost/internal/export"
 	"github.com/lamppost/lamppost/internal/ledger"
+	"github.com/lamppost/lamppost/internal/outlook"
 	"github.com/lamppost/lamppost/internal/shadow"
 	"github.com/lamppost/lamppost/tariff"
 )
@@ -50,6 +51,8 @@ var shapes = map[string]reflect.Type{
 	"KeyHistory":   reflect.TypeFor[api.KeyHistory](), "Revoke": reflect.TypeFor[api.Revoke](), "GatewayList": reflect.TypeFor[api.GatewayList](),
 	"Fraud": reflect.TypeFor[lamppost.FraudBody](), "Correction": reflect.TypeFor[lamppost.Correction](),
 	"ExportStep": reflect.TypeFor[api.ExportStep](), "ExportResult": reflect.TypeFor[export.Result](),
+	"Outlook": reflect.TypeFor[outlook.Outlook](), "Expected": reflect.TypeFor[outlook.Expected](), "BudgetUse": reflect.TypeFor[outlook.Budget](),
+	"Comparison": reflect.TypeFor[outlook.Comparison](), "BudgetList": reflect.TypeFor[api.BudgetList](),
 	"NewGateway": reflect.TypeFor[api.NewGateway](), "GatewayToken": reflect.TypeFor[api.GatewayToken](),
 }
 

@@ -58,6 +58,7 @@ type house struct {
 	details    render.Details
 	number     map[lamppost.DeviceID]uint64
 	segment    uint64
+	stand      int64 // of the meter's register, where a test lets it run
 }
 
 // turns lets the replica and the devices' tokens share a store.

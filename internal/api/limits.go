@@ -22,6 +22,7 @@ const (
 	MaxOrders   = 2000
 	maxOrdering = 512
 
+	maxBudgets  = 50  // parties in one answer: each is priced anew
 	MaxPayments = 500 // reported payments in a request: each that is booked waits for its block
 
 	maxStreams    = 64                     // open event streams

@@ -10,6 +10,7 @@ import (
 	"github.com/lamppost/lamppost/internal/archive"
 	"github.com/lamppost/lamppost/internal/kv"
 	"github.com/lamppost/lamppost/internal/ledger"
+	"github.com/lamppost/lamppost/internal/outlook"
 	"github.com/lamppost/lamppost/tariff"
 )
 
@@ -132,7 +133,7 @@ func (d *PointDetail) addTerms(v ledger.View) error {
 
 func (d *PointDetail) addRegisters(v ledger.View, from, to lamppost.TimeMS) error {
 	for i := range d.Mounts {
-		lo, hi := during(d.Mounts, i, from, to)
+		lo, hi := outlook.During(d.Mounts, i, from, to)
 		if lo >= hi {
 			continue
 		}
@@ -149,16 +150,6 @@ func (d *PointDetail) addRegisters(v ledger.View, from, to lamppost.TimeMS) erro
 		d.Registers = append(d.Registers, Registers{uint32(i), d.Mounts[i].Device, inside})
 	}
 	return nil
-}
-
-// during returns the part of a period in which meter i hung at a point.
-func during(mounts []lamppost.PointBody, i int, from, to lamppost.TimeMS) (lo, hi lamppost.TimeMS) {
-	var next *lamppost.PointBody
-	if i+1 < len(mounts) {
-		next = &mounts[i+1]
-	}
-	hung, taken := mounts[i].Mounted(next)
-	return max(from, hung), min(to, taken)
 }
 
 // balance compares the point's meter with those under it, if there are any.
@@ -195,7 +186,7 @@ func (d *PointDetail) balance(v ledger.View, from, to lamppost.TimeMS) error {
 func measure(v ledger.View, mounts []lamppost.PointBody, from, to lamppost.TimeMS, count func(*lamppost.PointBody) bool) Measured {
 	m := Measured{Point: mounts[0].ID}
 	for i := range mounts {
-		lo, hi := during(mounts, i, from, to)
+		lo, hi := outlook.During(mounts, i, from, to)
 		if lo >= hi || !count(&mounts[i]) {
 			continue
 		}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -21,9 +22,13 @@ import (
 func (s *Server) getStatement(w http.ResponseWriter, req *http.Request) error {
 	party, query := lamppost.PartyID(req.PathValue("party")), req.URL.Query()
 	format, o := query.Get("format"), render.Options{Lang: query.Get("lang"), Invoice: query.Get("invoice")}
+	ahead, err := strconv.ParseBool(cmp.Or(query.Get("outlook"), "true"))
+	if err != nil {
+		return badRequest("outlook=%q: expected true or false", clip(query.Get("outlook")))
+	}
 	if format == "" || format == "json" {
-		if o.Lang+o.Invoice != "" {
-			return badRequest("lang and invoice are for copies: say ?format= and one of %s", strings.Join(render.Formats, ", "))
+		if o.Lang+o.Invoice+query.Get("outlook") != "" {
+			return badRequest("lang, invoice and outlook are for copies: say ?format= and one of %s", strings.Join(render.Formats, ", "))
 		}
 		st, err := s.statement(party)
 		if err != nil {
@@ -35,8 +40,14 @@ func (s *Server) getStatement(w http.ResponseWriter, req *http.Request) error {
 		return badRequest("%v", err)
 	}
 	st, err := s.statement(party)
-	if err == nil && s.cfg.Details != nil {
-		o.Details, err = s.cfg.Details()
+	if err == nil {
+		o.Details, err = s.details()
+	}
+	if err == nil && ahead && (format == "html" || format == "pdf") {
+		err = s.snapshot(func(r archive.View) (err error) {
+			o.Outlook, err = outlookOf(r, party, o.Details, s.cfg.Now())
+			return err
+		})
 	}
 	if err != nil {
 		return err

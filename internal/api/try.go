@@ -1,7 +1,6 @@
 package api
 
 import (
-	"fmt"
 	"net/http"
 	"slices"
 
@@ -9,6 +8,7 @@ import (
 	"github.com/lamppost/lamppost/audit"
 	"github.com/lamppost/lamppost/internal/archive"
 	"github.com/lamppost/lamppost/internal/ledger"
+	"github.com/lamppost/lamppost/internal/outlook"
 	"github.com/lamppost/lamppost/tariff"
 )
 
@@ -48,17 +48,8 @@ type TriedTariff struct {
 	Net        lamppost.Micro  `json:"net"`
 	Estimated  bool            `json:"estimated"`            // some line is
 	Difference *lamppost.Micro `json:"difference,omitempty"` // Net less what was billed; negative: cheaper
-	Bills      []TriedSupply   `json:"bills"`
+	Bills      []outlook.Part  `json:"bills"`
 	Error      string          `json:"error,omitempty"` // why it prices nothing
-}
-
-// A TriedSupply is a meter's part of it in one billing period.
-type TriedSupply struct {
-	From   lamppost.TimeMS   `json:"from_ms"`
-	To     lamppost.TimeMS   `json:"to_ms"`
-	Mount  uint32            `json:"mount"`
-	Device lamppost.DeviceID `json:"device"`
-	Lines  []tariff.Line     `json:"lines"`
 }
 
 // postTrial prices recorded registers under other terms. It orders nothing.
@@ -85,16 +76,18 @@ func (s *Server) postTrial(w http.ResponseWriter, req *http.Request) error {
 
 // A trial is the state of one.
 type trial struct {
-	v      ledger.View
-	mounts []lamppost.PointBody
-	cuts   []lamppost.TimeMS // where the period is cut into bills
-	out    TrialResult
+	v     ledger.View
+	point outlook.Point
+	cuts  []lamppost.TimeMS // where the period is cut into bills
+	out   TrialResult
 }
 
 func (t *trial) run(r archive.View, b *Trial) (err error) {
-	if t.mounts, err = pointOf(t.v, b.Point); err != nil {
+	mounts, err := pointOf(t.v, b.Point)
+	if err != nil {
 		return err
 	}
+	t.point = outlook.PointOf(t.v, b.Point, mounts)
 	tariffs, err := t.chosen(b)
 	if err != nil {
 		return err
@@ -130,7 +123,7 @@ func (t *trial) chosen(b *Trial) (some []tariff.Tariff, err error) {
 	all, err := t.v.Tariffs()
 	for i := range all {
 		x := &all[i]
-		if x.ID != b.ID && x.Seller != b.Seller || b.Seller != "" && x.RegisterUnit != t.mounts[0].Unit {
+		if x.ID != b.ID && x.Seller != b.Seller || b.Seller != "" && x.RegisterUnit != t.point.Mounts[0].Unit {
 			continue
 		}
 		if n := len(some); n > 0 && some[n-1].ID == x.ID {
@@ -139,7 +132,7 @@ func (t *trial) chosen(b *Trial) (some []tariff.Tariff, err error) {
 		some = append(some, *x)
 	}
 	if err == nil && len(some) == 0 {
-		return nil, notFound("no tariff %q, or none of %q for registers in %q", clip(b.ID), clip(string(b.Seller)), t.mounts[0].Unit)
+		return nil, notFound("no tariff %q, or none of %q for registers in %q", clip(b.ID), clip(string(b.Seller)), t.point.Mounts[0].Unit)
 	}
 	return some, err
 }
@@ -185,59 +178,19 @@ func (t *trial) billed(r archive.View) error {
 // price prices the period under terms, bill by bill and meter by meter. When they begin and end to be offered does not count; when
 // levies and prices by time do does.
 func (t *trial) price(x *tariff.Tariff) TriedTariff {
-	terms := *x
-	terms.From = min(terms.From, t.out.From)
-	if terms.To != 0 {
-		terms.To = max(terms.To, t.out.To)
+	out := TriedTariff{Tariff: x.ID, Version: x.Version, Currency: x.Currency, Bills: []outlook.Part{}}
+	if x.Validate() == nil {
+		out.Terms = audit.Terms(x)
 	}
-	out := TriedTariff{Tariff: x.ID, Version: x.Version, Currency: x.Currency, Bills: []TriedSupply{}}
-	if err := terms.Validate(); err != nil {
+	priced, err := t.point.Try(x, t.cuts)
+	if err != nil {
 		out.Error = err.Error()
 		return out
 	}
-	out.Terms = audit.Terms(x)
-	if unit := t.mounts[0].Unit; terms.RegisterUnit != unit {
-		out.Error = fmt.Sprintf("the meter counts in %q, the tariff in %q", unit, terms.RegisterUnit)
-		return out
-	}
-	for i := 1; i < len(t.cuts); i++ {
-		if err := t.bill(&out, &terms, t.cuts[i-1], t.cuts[i]); err != nil {
-			return TriedTariff{Tariff: x.ID, Version: x.Version, Currency: x.Currency, Terms: out.Terms, Bills: []TriedSupply{}, Error: err.Error()}
-		}
-	}
+	out.Net, out.Estimated, out.Bills = priced.Net, priced.Estimated, priced.Parts
 	if b := t.out.Billed; b != nil && b.Currency == x.Currency {
 		diff := out.Net - b.Net
 		out.Difference = &diff
 	}
 	return out
-}
-
-func (t *trial) bill(out *TriedTariff, terms *tariff.Tariff, from, to lamppost.TimeMS) error {
-	for i := range t.mounts {
-		lo, hi := during(t.mounts, i, from, to)
-		if lo >= hi {
-			continue
-		}
-		have, err := t.v.Registers(t.out.Point, uint32(i), lo, hi)
-		if err != nil {
-			return err
-		}
-		edges, err := tariff.FillEdges(terms.Edges(lo, hi), have, t.mounts[i].RollsAt)
-		if err != nil {
-			return fmt.Errorf("meter %q, register %q: %w", t.mounts[i].Device, t.mounts[i].Register, err)
-		}
-		lines, err := tariff.Price(terms, edges)
-		if err != nil {
-			return err
-		}
-		for j := range lines {
-			sum, fits := out.Net.Add(lines[j].Amount)
-			if !fits {
-				return fmt.Errorf("the sum does not fit 63 bits")
-			}
-			out.Net, out.Estimated = sum, out.Estimated || lines[j].Estimated
-		}
-		out.Bills = append(out.Bills, TriedSupply{lo, hi, uint32(i), t.mounts[i].Device, lines})
-	}
-	return nil
 }

@@ -14,7 +14,7 @@ import (
 func partyCmd() *cobra.Command {
 	f := &nodeFlags{}
 	return f.group("party", "Who sells and buys: add and list parties", `  lamppost party add landlord --name "Lena Landlord" --data ./node
-  lamppost party list --data ./node`, partyAddCmd(f), partyListCmd(f), partyConvertCmd(f))
+  lamppost party list --data ./node`, partyAddCmd(f), partyListCmd(f), partyOutlookCmd(f), partyBudgetsCmd(f), partyConvertCmd(f))
 }
 
 func partyAddCmd(f *nodeFlags) *cobra.Command {

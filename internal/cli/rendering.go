@@ -18,6 +18,7 @@ import (
 type rendering struct {
 	chosen        [4]bool // of [render.Formats]
 	lang, invoice string
+	bare          bool   // without what looks ahead
 	pin, parties  string // of a file
 }
 
@@ -28,6 +29,7 @@ func (c *rendering) flags(cmd *cobra.Command) {
 	}
 	cmd.Flags().StringVar(&c.lang, "lang", "", "language of a copy, such as de or fr-CH: "+strings.Join(render.Languages(), ", ")+" (default: the party's, or English)")
 	cmd.Flags().StringVar(&c.invoice, "invoice", "", "only the invoice of this number")
+	cmd.Flags().BoolVar(&c.bare, "no-outlook", false, "without the part that looks ahead: forecast, budgets, cheaper tariffs")
 	cmd.Flags().StringVar(&c.pin, "pin", "", "of a statement's file: the network's pin, against which it is held")
 	cmd.Flags().StringVar(&c.parties, "parties", "", "of a statement's file: what is known of the parties, as in the node's setting of that name")
 }
@@ -44,6 +46,9 @@ func (c *rendering) format() (format string, err error) {
 	}
 	if format == "" && c.lang+c.invoice != "" {
 		return "", usage(fmt.Errorf("statement: --lang and --invoice are for copies: say --%s too", strings.Join(render.Formats, ", --")))
+	}
+	if c.bare && format != "html" && format != "pdf" {
+		return "", usage(fmt.Errorf("statement: --no-outlook is for --html and --pdf: nothing else looks ahead"))
 	}
 	return format, nil
 }

@@ -23,7 +23,8 @@ checks it offline with ` + "`lamppost verify`" + ` and the network's pin, or in 
 for what is committed but not published yet.
 
 With --html, --pdf, --csv or --xml it is a copy to read, to print or to book, in the language --lang; XML is EN 16931 in UBL 2.1, one
-document per invoice, of several an archive. Copies prove nothing: send the statement with them. They can be written from a statement's
+document per invoice, of several an archive. From a node, HTML and PDF look ahead too, visibly apart: what the running month will
+probably come to, budgets, and tariffs that would have been cheaper; --no-outlook leaves it out. Copies prove nothing: send the statement with them. They can be written from a statement's
 FILE too (named with a folder or .json), offline, once it is held against --pin. See docs/statements.md.
 
 With --self-check it is written as a page that checks itself: one file, to be sent by mail and opened with a click, without any
@@ -66,7 +67,7 @@ func fetchStatement(n *remote, party, format string, c *rendering, d *delivery) 
 	if d.page != "" {
 		return usage(fmt.Errorf("statement: --self-check and --%s are too much: run it twice", format))
 	}
-	query := url.Values{"format": {format}, "lang": {c.lang}, "invoice": {c.invoice}}
+	query := url.Values{"format": {format}, "lang": {c.lang}, "invoice": {c.invoice}, "outlook": {strconv.FormatBool(!c.bare)}}
 	raw, name, err := n.askFile(path + "?" + query.Encode())
 	if err != nil {
 		return err

@@ -51,7 +51,7 @@ func TestInBrowser(t *testing.T) {
 		"proof": testProof, "bill": testBill, "login": testLogin, "hostile names": testHostileNames,
 		"statement": testStatement, "hand over": testHandOver, "chart": testChart, "find": testFind, "broker": testBroker, "adopt": testAdopt, "arithmetic": testArithmetic,
 		"lies": testLies, "witnesses": testWitnesses, "copies": testCopies, "keyboard": testKeyboard, "keys": testKeys, "keeping": testKeeping, "network": testNetwork,
-		"bill to read": testBillToRead, "sessions": testSessions, "disputes": testDisputes, "accessible": testAccessible,
+		"bill to read": testBillToRead, "sessions": testSessions, "disputes": testDisputes, "accessible": testAccessible, "ahead": testAhead,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, ctx) })
 	}

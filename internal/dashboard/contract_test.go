@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/lamppost/lamppost/internal/api"
+	"github.com/lamppost/lamppost/internal/outlook"
 )
 
 // The fake that the pages are tested against answers in the shapes of the real API: no field that it does not have, none
@@ -21,7 +22,8 @@ func TestFakeKeepsTheContract(t *testing.T) {
 	server := d.serve(t)
 	for path, shape := range map[string]any{
 		"/api/status": &api.Status{}, "/api/devices": &api.DeviceList{}, "/api/devices/lamp-17": &api.DeviceDetail{}, "/api/devices/lamp-05/keys": &api.KeyHistory{},
-		"/api/keeping":                          &api.Keeping{},
+		"/api/keeping":          &api.Keeping{},
+		"/api/outlook/tenant-3": &outlook.Outlook{}, "/api/budgets": &api.BudgetList{},
 		"/api/network":                          &api.Network{},
 		"/api/devices/flat-3/series?name=power": &api.Series{}, "/api/log?limit=9": &api.Log{}, "/api/log/proof?height=300&index=0": &api.LogProof{},
 		"/api/sessions": &api.SessionList{}, "/api/disputes": &api.DisputeList{}, "/api/accounts": &api.AccountList{}, "/api/points/flat-9": &api.PointDetail{},

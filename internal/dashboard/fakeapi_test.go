@@ -511,6 +511,8 @@ func (d *district) serve(t *testing.T) *httptest.Server {
 	answer("/log/proof", func(r *http.Request) any { return d.proof(r.FormValue("height"), r.FormValue("index")) })
 	answer("/parties", func(*http.Request) any { return map[string]any{"parties": parties()} })
 	answer("/invoices", func(*http.Request) any { return map[string]any{"invoices": d.list()} })
+	answer("/outlook/{party}", func(r *http.Request) any { return d.outlook(r.PathValue("party")) })
+	answer("/budgets", func(*http.Request) any { return d.budgets() })
 	answer("/invoices/{number}", func(r *http.Request) any { return d.invoice(r.PathValue("number")) })
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)

@@ -46,6 +46,18 @@ func (v View) Sessions() ([]Session, error) {
 	return all, err
 }
 
+// SessionsOf returns a buyer's sessions by id, in the way of [View.AgreementsOf].
+func (v View) SessionsOf(buyer lamppost.PartyID) (all []Session, err error) {
+	err = v.scanNaming('L', buyer, func(val []byte) error {
+		s, err := v.asSession(val)
+		if s.Buyer == buyer {
+			all = append(all, s)
+		}
+		return err
+	})
+	return all, err
+}
+
 // Session returns a session, or kv.ErrNotFound.
 func (v View) Session(id string) (Session, error) {
 	raw, err := v.Get(useKey(id))

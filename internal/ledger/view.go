@@ -155,14 +155,41 @@ func (v View) Edge(id lamppost.DeviceID, register string, t lamppost.TimeMS) (e 
 // Agreements returns all agreements by id.
 func (v View) Agreements() ([]lamppost.AgreementBody, error) {
 	all, err := readAll[lamppost.AgreementBody](v, 'G')
-	var last []lamppost.AgreementBody
+	return lastOrders(all), err
+}
+
+// AgreementsOf returns a buyer's agreements by id. There is no index of them: all are passed by, and what names the buyer is decoded.
+func (v View) AgreementsOf(buyer lamppost.PartyID) (all []lamppost.AgreementBody, err error) {
+	err = v.scanNaming('G', buyer, func(val []byte) error {
+		b, err := decodeBody[lamppost.AgreementBody](val)
+		if b.Buyer == buyer {
+			all = append(all, b)
+		}
+		return err
+	})
+	return lastOrders(all), err
+}
+
+// lastOrders keeps of orders by agreement the last of each.
+func lastOrders(all []lamppost.AgreementBody) (last []lamppost.AgreementBody) {
 	for _, b := range all {
 		if n := len(last); n > 0 && last[n-1].ID == b.ID {
 			last = last[:n-1]
 		}
 		last = append(last, b)
 	}
-	return last, err
+	return last
+}
+
+// scanNaming calls fn for each body of a kind that has a party's id somewhere in it.
+func (v View) scanNaming(kind byte, party lamppost.PartyID, fn func(val []byte) error) error {
+	from := key(kind)
+	return v.Scan(from, end(from), func(_, val []byte) error {
+		if !bytes.Contains(val, []byte(party)) {
+			return nil
+		}
+		return fn(slices.Clone(val))
+	})
 }
 
 // An Account is a party's or device's claims in one currency.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/audit"
+	"github.com/lamppost/lamppost/internal/outlook"
 	"github.com/lamppost/lamppost/tariff"
 )
 
@@ -14,6 +15,7 @@ type Options struct {
 	Lang    string // BCP 47, such as "de-AT"; empty: the party's, or English
 	Invoice string // a number: only this one; empty: all
 	Details Details
+	Outlook *outlook.Outlook // of the party; nil: none is shown
 }
 
 // NewPage makes the view model of a statement, which was checked by whoever made or read it.
@@ -29,6 +31,7 @@ func NewPage(st *audit.Statement, o Options) (*Page, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.Outlook = o.Outlook
 	p.Proof.Pinned = st.Evidence().Pinned
 	return p.only(o.Invoice)
 }

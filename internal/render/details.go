@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/outlook"
 	"github.com/lamppost/lamppost/internal/sepa"
 	"golang.org/x/text/language"
 )
@@ -40,6 +41,8 @@ type PartyDetails struct {
 	// Of a seller who collects by direct debit: its creditor identifier. Of a buyer: the mandates, by seller.
 	CreditorID string                       `json:"creditor_id,omitempty"`
 	Mandates   map[lamppost.PartyID]Mandate `json:"mandates,omitempty"`
+	// Budgets are what a buyer means to spend at most in a month, with tax, by currency.
+	Budgets outlook.Budgets `json:"budgets,omitempty"`
 	// Clearing is, of a seller, the party whose account takes the other side of payments; empty: the seller itself.
 	Clearing lamppost.PartyID `json:"clearing,omitempty"`
 }
@@ -108,7 +111,7 @@ func (p *PartyDetails) check() error {
 	if strings.ContainsFunc(p.VAT+p.IBAN+p.BIC, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return errors.New("vat, iban and bic are written without spaces")
 	}
-	return p.checkBank()
+	return errors.Join(p.Budgets.Check(), p.checkBank())
 }
 
 // checkBank refuses what no bank would take. Mandates are looked at when they are used.

@@ -47,7 +47,7 @@ func Money(lang, amount, currency string) string {
 }
 
 func Percent(lang string, basisPoints uint16) string {
-	return must(newLocale(lang)).percent(basisPoints)
+	return must(newLocale(lang)).percent(int64(basisPoints))
 }
 
 func Period(lang string, z tariff.Zone, from, to int64) string {

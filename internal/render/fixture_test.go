@@ -6,6 +6,7 @@ import (
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/audit"
+	"github.com/lamppost/lamppost/internal/outlook"
 	"github.com/lamppost/lamppost/internal/render"
 	"github.com/lamppost/lamppost/tariff"
 )
@@ -153,7 +154,9 @@ func names(s *tariff.InvoiceSupply) string {
 // page is the house's statement over two months.
 func (h *house) page() *render.Page {
 	h.t.Helper()
-	return h.pageOf(h.invoice("ST-000041", "2026-10-01 00:00", "2026-11-01 00:00"), h.invoice("ST-000042", "2026-11-01 00:00", "2026-12-01 00:00"))
+	p := h.pageOf(h.invoice("ST-000041", "2026-10-01 00:00", "2026-11-01 00:00"), h.invoice("ST-000042", "2026-11-01 00:00", "2026-12-01 00:00"))
+	p.Outlook = h.outlook()
+	return p
 }
 
 func (h *house) pageOf(invoices ...*audit.Invoice) *render.Page {
@@ -167,6 +170,30 @@ func (h *house) pageOf(invoices ...*audit.Invoice) *render.Page {
 	p := must(render.PageOf(st, invoices, details(h.t), names))(h.t)
 	p.Proof.Pinned = true
 	return p
+}
+
+// outlook is what Anna may expect in December: of one place too little is known to compare tariffs, and her budget will not last.
+func (h *house) outlook() *outlook.Outlook {
+	const flat, yard = "Hafenstraße 3, Wohnung 2", "Hafenstraße 3, Hof"
+	m := func(s string) lamppost.Micro { return micro(h.t, s) }
+	night := h.power()
+	night.ID, night.Bands[0].Price, night.Bands[1].Price, night.Bands[2].Price = "stadtwerk-nachtstrom", m("0.3349"), m("0.1219"), m("0.1219")
+	spot := h.charging()
+	spot.ID = "stadtwerk-dynamisch"
+	from, to, now := h.at("2026-12-01 00:00"), h.at("2027-01-01 00:00"), h.at("2026-12-13 00:00")
+	return &outlook.Outlook{Party: "anna", At: now + 36_000_000, Zone: h.zone,
+		Months: []outlook.Month{{Currency: "EUR", From: from, To: to, Until: now, SoFar: m("124.41"), Expected: &outlook.Expected{Amount: m("321.87"), Low: m("297.11"), High: m("358.50"), Weeks: 8},
+			Supplies: []outlook.Supply{
+				{Agreement: "a-power", Seller: "stadtwerk", Point: "point-a-power", Place: flat, PerUnit: "kWh", Until: now, SoFar: m("121.94"), Expected: &outlook.Expected{Amount: m("315.33"), Low: m("292.05"), High: m("350.40"), Weeks: 8}},
+				{Agreement: "b-water", Seller: "stadtwerk", Point: "point-b-water", Place: flat, PerUnit: "m3", Until: now, SoFar: m("2.47"), Expected: &outlook.Expected{Amount: m("6.54"), Low: m("5.06"), High: m("8.10"), Weeks: 8}}}}},
+		Budgets: []outlook.Budget{{Currency: "EUR", Amount: m("200"), From: from, To: to, Until: now, Used: m("124.41"), UsedPercent: 62, TimePercent: 38,
+			Over: h.at("2026-12-20 00:00"), Notices: []outlook.Notice{outlook.NoticeExpected}}},
+		Tariffs: []outlook.Comparison{
+			{Agreement: "a-power", Seller: "stadtwerk", Point: "point-a-power", Place: flat, PerUnit: "kWh", Currency: "EUR", From: h.at("2026-09-01 00:00"), To: from, Months: 3, Tariff: "home-2026", Version: 1,
+				Total: m("912.40"), Compared: 2, Cheaper: []outlook.Offer{{Tariff: night.ID, Version: 1, Total: m("855.12"), Less: m("57.28"), Terms: night},
+					{Tariff: spot.ID, Version: 2, Total: m("881.97"), Less: m("30.43"), Terms: spot}}},
+			{Agreement: "d-solar", Seller: "stadtwerk", Point: "point-d-solar", Place: yard, PerUnit: "kWh", Currency: "EUR", Tariff: "solar", Version: 1, Compared: 1, Cheaper: []outlook.Offer{}},
+			{Agreement: "b-water", Seller: "stadtwerk", Point: "point-b-water", Place: flat, PerUnit: "m3", Currency: "EUR", Tariff: "water", Missing: outlook.MissingHistory}}}
 }
 
 func details(t testing.TB) render.Details {

@@ -193,8 +193,14 @@ func (l *locale) money(amount, code string) string {
 }
 
 // percent writes a rate of basis points.
-func (l *locale) percent(basisPoints uint16) string {
-	return fill(l.formats.Percent, []string{"n", l.decimal(trimZeros(lamppost.Dec(int64(basisPoints), -2)).String())})
+func (l *locale) percent(basisPoints int64) string {
+	return fill(l.formats.Percent, []string{"n", l.decimal(trimZeros(lamppost.Dec(basisPoints, -2)).String())})
+}
+
+// month names the month of an instant on a zone's clock.
+func (l *locale) month(z tariff.Zone, at lamppost.TimeMS) string {
+	t := local(z, at)
+	return l.words.Months[t.Month()-1] + " " + fmt.Sprint(t.Year())
 }
 
 // date writes the day of an instant on a zone's clock.

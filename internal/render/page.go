@@ -2,6 +2,7 @@ package render
 
 import (
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/outlook"
 	"github.com/lamppost/lamppost/tariff"
 )
 
@@ -11,6 +12,7 @@ type Page struct {
 	Network  string
 	Party    Party // whose statement it is
 	Invoices []Invoice
+	Outlook  *outlook.Outlook // of the reader; nothing proves it. nil: nobody estimated
 	Proof    Proof
 }
 

@@ -50,6 +50,7 @@ func drawPDF(s *sheet, pages int) *fpdf.Fpdf {
 	p.SetLang(s.Lang)
 	p.SetProducer("lamppost", true)
 	p.SetMargins(pdfMargin, pdfMargin, pdfMargin)
+	p.SetCellMargin(0) // letters begin where rules do
 	p.SetAutoPageBreak(false, 0)
 	p.SetHeaderFunc(p.head)
 	p.SetFooterFunc(p.foot)
@@ -58,12 +59,16 @@ func drawPDF(s *sheet, pages int) *fpdf.Fpdf {
 		p.title(s.Cover.Title, "")
 		p.text(s.Cover.Intro)
 		p.grid(s.Cover, []float64{32, 38, 38, 40, 26})
+		p.ahead(s.Ahead)
 	}
 	for i := range s.Invoices {
 		if i > 0 || s.Cover != nil {
 			p.AddPage()
 		}
 		p.invoice(&s.Invoices[i])
+	}
+	if s.Cover == nil {
+		p.ahead(s.Ahead)
 	}
 	p.proof(&s.Proof)
 	return p.Fpdf
@@ -145,6 +150,22 @@ func (p *pen) text(text string) {
 	p.gap(1.5)
 }
 
+// note writes a text that stands out.
+func (p *pen) note(text string) {
+	p.style("", pdfSize, false)
+	high := float64(len(p.wrap(text, pdfWidth-6)))*4.6 + 3
+	p.room(high)
+	p.SetFillColor(255, 241, 214)
+	p.Rect(pdfMargin, p.GetY(), pdfWidth, high, "F")
+	p.gap(1.5)
+	for _, line := range p.wrap(text, pdfWidth-6) {
+		p.SetX(pdfMargin + 3)
+		p.CellFormat(pdfWidth-6, 4.6, line, "", 1, "L", false, 0, "")
+	}
+	p.gap(3)
+	p.fresh = false
+}
+
 // lines writes a text over as many lines as it needs.
 func (p *pen) lines(text string, width, height float64) {
 	for _, line := range p.wrap(text, width) {
@@ -159,7 +180,7 @@ func (p *pen) invoice(v *invoiceSheet) {
 	p.title(v.Title, v.Total)
 	p.facts(v.Facts)
 	if v.Note != "" {
-		p.text(v.Note)
+		p.note(v.Note)
 	}
 	for i := range v.Places {
 		p.place(v, &v.Places[i])
@@ -197,7 +218,7 @@ func (p *pen) place(v *invoiceSheet, place *placeSheet) {
 		d := &place.Devices[i]
 		if d.Name != "" {
 			p.keep(2+len(d.Meters), head)
-			p.row([]cell{{text: d.Name, width: pdfWidth}}, head)
+			p.row([]cell{{text: d.Name, width: pdfWidth, bold: true}}, head)
 		}
 		for _, text := range d.Meters {
 			p.row([]cell{{text: text, width: pdfWidth, soft: true, small: true}}, head)

@@ -16,6 +16,7 @@ type sheet struct {
 	Issued   time.Time // of the last invoice: all that a file may say of when it was made
 	Cover    *grid     // of several invoices
 	Invoices []invoiceSheet
+	Ahead    *outlookSheet // nil: nothing is said
 	Proof    proofSheet
 	PageOf   string // with {page} and {pages}
 	l        *locale
@@ -86,7 +87,7 @@ func newSheet(p *Page, l *locale) *sheet {
 	} else {
 		s.Cover = s.cover(p)
 	}
-	s.Proof = s.proof(p)
+	s.Ahead, s.Proof = s.ahead(p), s.proof(p)
 	return s
 }
 
@@ -155,9 +156,9 @@ func (s *sheet) invoice(v *Invoice) invoiceSheet {
 }
 
 func (s *sheet) tax(v *Invoice, x tariff.TaxSum) string {
-	text := s.l.text("tax."+x.Category, "rate", s.l.percent(x.BasisPoints), "base", s.money(v, x.Base))
+	text := s.l.text("tax."+x.Category, "rate", s.l.percent(int64(x.BasisPoints)), "base", s.money(v, x.Base))
 	if reason := v.reason(x.Category); reason != "" {
-		text += ": " + reason
+		text = s.l.text("named", "name", text, "text", reason)
 	}
 	return text
 }
@@ -223,7 +224,7 @@ func (s *sheet) place(v *Invoice, p *Place) placeSheet {
 		if x := d.Session; x != nil {
 			sheet.Name = s.l.text("session", "from", s.l.moment(v.Zone, x.From), "to", s.l.moment(v.Zone, x.To))
 			if d.Name != "" {
-				sheet.Name = d.Name + ": " + sheet.Name
+				sheet.Name = s.l.text("named", "name", d.Name, "text", sheet.Name)
 			}
 		}
 		for _, m := range d.Meters {

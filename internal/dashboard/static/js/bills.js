@@ -1,5 +1,6 @@
 // Bills: the list, and one bill as a person wants it. Every figure comes from the node as text and is only shown here.
 
+import { budgetsCard, outlookCard } from './ahead.js';
 import { get, post } from './api.js';
 import { disputeEntry, tabs } from './cases.js';
 import { copyButton, fill, h, keyed, say } from './dom.js';
@@ -20,6 +21,7 @@ export function billsPage(app) {
   let limit = pageSize;
   let invoices = [];
   let names = new Map();
+  const budgets = budgetsCard();
 
   const load = every(3000, () => app.guard(async () => {
     const [bills, parties] = await Promise.all([get('/invoices'), get('/parties')]);
@@ -57,10 +59,10 @@ export function billsPage(app) {
   const el = h('div', { class: 'page' }, tabs('bills'), h('div', { class: 'head' }, h('h1', null, 'Bills'), found),
     h('p', { class: 'lead' }, 'A bill is computed from signed meter readings by a published tariff. It is never edited, and anyone it concerns can check every line of it without trusting this node.'),
     h('form', { class: 'filters', role: 'search', onsubmit: (e) => e.preventDefault() }, h('div', { class: 'field' }, h('label', { for: 'find' }, 'Find'), search)),
-    problem,
+    problem, budgets.card,
     h('div', { class: 'card flush' }, h('table', { class: 'bills' }, h('thead', null, h('tr', null, h('th', { scope: 'col' }, 'Number'), h('th', { scope: 'col' }, 'To'),
       h('th', { scope: 'col', class: 'wide-only' }, 'From'), h('th', { scope: 'col' }, 'Period'), h('th', { scope: 'col', class: 'num' }, 'Due'))), list)), more);
-  return { title: 'Bills', el, start: load, changed: load };
+  return { title: 'Bills', el, start: () => { budgets.load().catch(() => {}); load(); }, changed: load }; // bills stand without budgets
 }
 
 const namesOf = (answer) => new Map((answer.parties ?? []).map((p) => [p.id, p.name]));
@@ -78,7 +80,7 @@ export function billPage(app, number) {
       const where = await placeOf(bill);
       const names = namesOf(parties);
       const name = (id, given) => given || names.get(id) || id;
-      fill(place, paper(bill, name(bill.seller, bill.seller_name), name(bill.buyer, bill.buyer_name)), copyCard(bill), checkCard(bill, where), disputeCard(app, bill));
+      fill(place, paper(bill, name(bill.seller, bill.seller_name), name(bill.buyer, bill.buyer_name)), outlookCard(bill.buyer), copyCard(bill), checkCard(bill, where), disputeCard(app, bill));
     }, problem),
   };
 }
