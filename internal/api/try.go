@@ -213,6 +213,8 @@ func (t *trial) price(x *tariff.Tariff) TriedTariff {
 }
 
 func (t *trial) bill(out *TriedTariff, terms *tariff.Tariff, from, to lamppost.TimeMS) error {
+	var meters [][]tariff.Edge
+	var bills []TriedSupply
 	for i := range t.mounts {
 		lo, hi := during(t.mounts, i, from, to)
 		if lo >= hi {
@@ -226,18 +228,29 @@ func (t *trial) bill(out *TriedTariff, terms *tariff.Tariff, from, to lamppost.T
 		if err != nil {
 			return fmt.Errorf("meter %q, register %q: %w", t.mounts[i].Device, t.mounts[i].Register, err)
 		}
-		lines, err := tariff.Price(terms, edges)
-		if err != nil {
+		meters, bills = append(meters, edges), append(bills, TriedSupply{lo, hi, uint32(i), t.mounts[i].Device, nil})
+	}
+	lines, err := tariff.PriceInTurn(terms, meters)
+	if err != nil {
+		return err
+	}
+	for i := range bills {
+		bills[i].Lines = lines[i]
+		if err := out.add(lines[i]); err != nil {
 			return err
 		}
-		for j := range lines {
-			sum, fits := out.Net.Add(lines[j].Amount)
-			if !fits {
-				return fmt.Errorf("the sum does not fit 63 bits")
-			}
-			out.Net, out.Estimated = sum, out.Estimated || lines[j].Estimated
+	}
+	out.Bills = append(out.Bills, bills...)
+	return nil
+}
+
+func (out *TriedTariff) add(lines []tariff.Line) error {
+	for i := range lines {
+		sum, fits := out.Net.Add(lines[i].Amount)
+		if !fits {
+			return fmt.Errorf("the sum does not fit 63 bits")
 		}
-		out.Bills = append(out.Bills, TriedSupply{lo, hi, uint32(i), t.mounts[i].Device, lines})
+		out.Net, out.Estimated = sum, out.Estimated || lines[i].Estimated
 	}
 	return nil
 }
