@@ -76,6 +76,10 @@ type Config struct {
 	Snapshots *Snapshots
 	// Details are what is known of the parties beyond the log, for bills that people read. Nil: nothing is.
 	Details func() (render.Details, error)
+	// Providers are payment providers that report by webhook, by name.
+	Providers map[string]Provider
+	// Noticed is told what became of each of their notices. Nil: nobody is.
+	Noticed func(provider, outcome string)
 	// Backups makes backups. Nil: there are none.
 	Backups *Backups
 	// Scrub says what reading everything again has found. Nil: nothing is read.
@@ -223,6 +227,7 @@ func (s *Server) routes() []route {
 		{"GET /api/disputes/{id}/evidence", closed, s.getEvidence},
 		{"GET /api/dues", closed, s.getDues},
 		{"POST /api/payments", closed, s.postPayments},
+		{"POST /api/providers/{name}", public, s.postNotice}, // signed by the provider
 		{"POST /api/sepa", closed, s.postSEPA},
 		{"GET /api/invoices", closed, s.getInvoices},
 		{"POST /api/invoices", closed, s.postInvoice},

@@ -71,7 +71,7 @@ func TestDocs(t *testing.T) {
 			errs = append(errs, fmt.Sprintf("%s | %d", name, api.StatusOf[code]))
 		}
 	}
-	errs = append(errs, "unauthorized | 401", "not_found | 404", "bad_request | 400", "internal | 500", "unknown_outcome | 504", "gone | 410")
+	errs = append(errs, "unauthorized | 401", "not_found | 404", "bad_request | 400", "internal | 500", "unknown_outcome | 504", "gone | 410", "unmatched | 409")
 	compareTable(t, "Errors", tables["Errors"], errs)
 
 	for name, shape := range shapes {
