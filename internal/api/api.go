@@ -202,6 +202,7 @@ func (s *Server) routes() []route {
 		{"GET /api/log/proof", closed, s.getLogProof},
 		{"GET /api/parties", closed, s.getParties},
 		{"POST /api/parties", closed, s.postParty},
+		{"POST /api/credits", closed, s.postCredit},
 		{"GET /api/points", closed, s.getPoints},
 		{"POST /api/points", closed, s.postPoint},
 		{"GET /api/points/{id}", closed, s.getPoint},

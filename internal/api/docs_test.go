@@ -26,7 +26,7 @@ var shapes = map[string]reflect.Type{
 	"Party": reflect.TypeFor[lamppost.PartyBody](), "Point": reflect.TypeFor[lamppost.PointBody](),
 	"Tariff": reflect.TypeFor[tariff.Tariff](), "Agreement": reflect.TypeFor[lamppost.AgreementBody](),
 	"PointDetail": reflect.TypeFor[api.PointDetail](), "Balance": reflect.TypeFor[api.Balance](), "Line": reflect.TypeFor[tariff.Line](), "Edge": reflect.TypeFor[tariff.Edge](),
-	"Trial": reflect.TypeFor[api.Trial](), "TrialResult": reflect.TypeFor[api.TrialResult](), "Conversion": reflect.TypeFor[lamppost.ConvertBody](),
+	"Trial": reflect.TypeFor[api.Trial](), "TrialResult": reflect.TypeFor[api.TrialResult](), "Credit": reflect.TypeFor[lamppost.CreditBody](), "Conversion": reflect.TypeFor[lamppost.ConvertBody](),
 	"ReadingOrder": reflect.TypeFor[lamppost.ReadingBody](), "CorrectOrder": reflect.TypeFor[lamppost.CorrectBody](),
 	"DisputeOrder": reflect.TypeFor[lamppost.DisputeBody](), "Dispute": reflect.TypeFor[api.Dispute](),
 	"SessionOrder": reflect.TypeFor[lamppost.SessionBody](), "Session": reflect.TypeFor[api.Session](), "Settle": reflect.TypeFor[api.Settle](), "Quote": reflect.TypeFor[api.Quote](),
