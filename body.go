@@ -49,17 +49,19 @@ const (
 	TxSettle  TxType = 23 // SettleBody: it has ended; its outcome holds the tariff.Session
 	TxConvert TxType = 24 // ConvertBody
 
+	TxCredit TxType = 36 // CreditBody
+
 	TxUnreadable TxType = 255 // in the leaf of what is no transaction
 )
 
 var txTypeNames = [...]string{"block", "genesis", "segment", "party", "device", "point", "tariff", "agreement", "invoice", "transfer",
 	"gateway", "revoke", "fraud", "retention", "hold", "erase", "erased",
 	"snapshot", "network",
-	"reading", "correct", "dispute", "session", "settle", "convert"}
+	"reading", "correct", "dispute", "session", "settle", "convert", TxCredit: "credit"}
 
 // String returns the type's name in messages and the API.
 func (t TxType) String() string {
-	if int(t) < len(txTypeNames) {
+	if int(t) < len(txTypeNames) && txTypeNames[t] != "" {
 		return txTypeNames[t]
 	}
 	return "unknown"
@@ -69,7 +71,8 @@ func (t TxType) String() string {
 type PartyBody struct {
 	ID   PartyID `cbor:"1,keyasint" json:"id"`
 	Name string  `cbor:"2,keyasint" json:"name"`
-	// CreditLimit is how far below zero each account of the party may go by transfers. Invoices are claims and always post.
+	// CreditLimit is how far below zero each account of the party may go by transfers, until a CreditBody changes it. Invoices are claims
+	// and always post.
 	CreditLimit Micro `cbor:"3,keyasint,omitempty" json:"credit_limit"`
 	// Erased says that the name was erased: the ledger's state has that, an order never.
 	Erased bool `cbor:"4,keyasint,omitempty" json:"erased,omitempty"`

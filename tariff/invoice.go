@@ -49,11 +49,23 @@ func (s *Supply) id() string {
 	return s.Agreement.ID
 }
 
-func (s *Supply) price() ([]Line, error) {
+// priceInTurn prices a session, or supplies of one agreement and version of its tariff, of which each goes on where the one before stopped.
+func priceInTurn(run []*Supply) ([][]Line, error) {
+	s := run[0]
 	if s.Session != nil {
-		return PriceSession(&s.Tariff, s.Edges, s.Session.Limit)
+		lines, err := PriceSession(&s.Tariff, s.Edges, s.Session.Limit)
+		return [][]Line{lines}, err
 	}
-	return Price(&s.Tariff, s.Edges)
+	meters := make([][]Edge, len(run))
+	for i := range run {
+		meters[i] = run[i].Edges
+	}
+	return PriceInTurn(&s.Tariff, meters)
+}
+
+// sameTerms reports whether a supply only has another meter than the one before it.
+func (s *Supply) sameTerms(before *Supply) bool {
+	return s.Session == nil && before.Session == nil && s.id() == before.id() && s.Tariff.Version == before.Tariff.Version
 }
 
 // tax is the tariff's, or the agreement's exception.
@@ -138,7 +150,7 @@ type TaxSum struct {
 }
 
 // Bill makes the invoice of an order. The order of the supplies does not matter. All must be between the order's parties
-// and in its currency, and round alike; those of one agreement must follow each other without gap or overlap over
+// and in its currency; those of one agreement must follow each other without gap or overlap over
 // [InvoiceOrder.Period], the closing register of one being the opening register of the next, unless the meter changed.
 // The invoice shares the edges' memory with the supplies.
 func Bill(order InvoiceOrder, supplies []Supply) (Invoice, error) {
@@ -161,19 +173,34 @@ func bill(order *InvoiceOrder, supplies []Supply) (Invoice, error) {
 	if err != nil {
 		return Invoice{}, err
 	}
-	for i, s := range sorted {
-		if err := checkSupply(order, sorted, i); err != nil {
-			return Invoice{}, fmt.Errorf("%s: %v", s.what(), err)
+	for i, j := 0, 0; i < len(sorted); i = j {
+		for j = i; j == i || j < len(sorted) && sorted[j].sameTerms(sorted[i]); j++ {
+			if err := checkSupply(order, sorted, j); err != nil {
+				return Invoice{}, fmt.Errorf("%s: %v", sorted[j].what(), err)
+			}
 		}
-		if err := inv.add(s); err != nil {
-			return Invoice{}, fmt.Errorf("%s: %v", s.what(), err)
+		lines, err := priceInTurn(sorted[i:j])
+		if err != nil {
+			return Invoice{}, fmt.Errorf("%s: %v", sorted[i].what(), err)
+		}
+		for k, s := range sorted[i:j] {
+			inv.add(s, lines[k])
 		}
 	}
-	rounding := RoundHalfUp
-	if len(sorted) > 0 {
-		rounding = sorted[0].Tariff.Rounding
+	return inv, inv.sum(roundings(sorted))
+}
+
+// roundings says how each tax is rounded: as all tariffs under it round their lines, or half up where they differ.
+func roundings(supplies []*Supply) map[Tax]string {
+	rules := map[Tax]string{}
+	for _, s := range supplies {
+		if rule, known := rules[s.tax()]; known && rule != s.Tariff.Rounding {
+			rules[s.tax()] = RoundHalfUp
+		} else {
+			rules[s.tax()] = s.Tariff.Rounding
+		}
 	}
-	return inv, inv.sum(rounding)
+	return rules
 }
 
 func (o *InvoiceOrder) check(supplies int) error {
@@ -218,9 +245,6 @@ func checkSupply(order *InvoiceOrder, sorted []*Supply, i int) error {
 	s := sorted[i]
 	if err := s.checkTerms(order); err != nil {
 		return err
-	}
-	if first := sorted[0].Tariff.Rounding; s.Tariff.Rounding != first {
-		return fmt.Errorf("tariff %q rounds %q, others on the invoice %q", clip(s.Tariff.ID), clip(s.Tariff.Rounding), clip(first))
 	}
 	if s.Session != nil {
 		return s.checkSession(order, i > 0 && sorted[i-1].Session != nil && sorted[i-1].Session.ID == s.Session.ID)
@@ -307,15 +331,10 @@ func sameValue(a, b lamppost.Decimal, rollsAt *lamppost.Decimal) bool {
 	return a.Cmp(b) == 0
 }
 
-func (inv *Invoice) add(s *Supply) error {
-	lines, err := s.price()
-	if err != nil {
-		return err
-	}
+func (inv *Invoice) add(s *Supply, lines []Line) {
 	n := uint32(0)
-	if last := len(inv.Supplies) - 1; last >= 0 {
-		before := inv.Supplies[last].Lines
-		n = before[len(before)-1].N
+	for i := range inv.Supplies {
+		n += uint32(len(inv.Supplies[i].Lines))
 	}
 	for i := range lines {
 		lines[i].N = n + uint32(i) + 1
@@ -329,11 +348,10 @@ func (inv *Invoice) add(s *Supply) error {
 		PerUnit: t.PerUnit, Scale: t.Scale, Tariff: t.ID, Version: t.Version, Tax: s.tax(),
 		From: s.from(), To: s.to(), Edges: s.Edges, Lines: lines, Mount: s.Mount, TaxReason: a.TaxReason,
 	})
-	return nil
 }
 
 // sum fills in net, taxes and total from the lines.
-func (inv *Invoice) sum(rounding string) error {
+func (inv *Invoice) sum(roundings map[Tax]string) error {
 	fits := true
 	add := func(to *lamppost.Micro, amount lamppost.Micro) {
 		sum, ok := to.Add(amount)
@@ -351,7 +369,7 @@ func (inv *Invoice) sum(rounding string) error {
 	for i := range inv.Tax {
 		x := &inv.Tax[i]
 		value := new(big.Int).Mul(big.NewInt(int64(x.Base)), big.NewInt(int64(x.BasisPoints)))
-		amount, ok := roundTo(inv.Currency, rounding, value, 4) // basis points are 10⁻⁴
+		amount, ok := roundTo(inv.Currency, roundings[Tax{x.Category, x.BasisPoints}], value, 4) // basis points are 10⁻⁴
 		x.Amount, fits = amount, fits && ok
 		add(&inv.Total, amount)
 	}

@@ -32,11 +32,16 @@ type Line struct {
 // beyond 63 bits is an error: a bill never guesses.
 func Price(t *Tariff, edges []Edge) ([]Line, error) { return priceOnce(t, edges, false) }
 
+// PriceInTurn returns the lines of meters that measured one supply in turn, for each meter its own. They are those of [Price], but blocks
+// go on from one meter to the next, and the minimum and the maximum are of all lines together: that a meter was exchanged makes nothing
+// dearer or cheaper.
+func PriceInTurn(t *Tariff, meters [][]Edge) ([][]Line, error) { return priceAll(t, meters, false) }
+
 // PriceSession returns what a session from the first to the last edge costs, which need not lie on quarter hours, with those
 // of [Tariff.Edges] in between. There are no charges per day, and in their place those of [SessionTerms]. The lines come to no more
 // than limit, which is [Whole].
 func PriceSession(t *Tariff, edges []Edge, limit lamppost.Micro) ([]Line, error) {
-	within := *t
+	within := t.inSession()
 	if t.Maximum == 0 || limit < t.Maximum {
 		within.Maximum = limit
 	}
@@ -44,6 +49,14 @@ func PriceSession(t *Tariff, edges []Edge, limit lamppost.Micro) ([]Line, error)
 		return nil, fmt.Errorf("a limit of %s is under the minimum of %s, or nothing, or cannot be paid in %s", limit, t.Minimum, clip(t.Currency))
 	}
 	return priceOnce(&within, edges, true)
+}
+
+// inSession returns the terms that count in a session: those without charges per day, among them that for the peak, for which every quarter
+// hour would have to be known.
+func (t *Tariff) inSession() Tariff {
+	within := *t
+	within.Capacity = 0
+	return within
 }
 
 // SessionEdges returns the values that a session is priced by, out of readings in ascending order: the first and the last of those
@@ -65,7 +78,8 @@ func SessionEdges(t *Tariff, have []Edge, from, to lamppost.TimeMS, rollsAt *lam
 	for idle > 0 && inside[idle-1].Value.Cmp(last.Value) == 0 {
 		idle--
 	}
-	want := t.Edges(inside[0].Time, last.Time)
+	within := t.inSession()
+	want := within.Edges(inside[0].Time, last.Time)
 	for i := range inside {
 		if i != idle && !inside[i].Manual {
 			continue
@@ -78,46 +92,52 @@ func SessionEdges(t *Tariff, have []Edge, from, to lamppost.TimeMS, rollsAt *lam
 }
 
 func priceOnce(t *Tariff, edges []Edge, session bool) ([]Line, error) {
+	lines, err := priceAll(t, [][]Edge{edges}, session)
+	if err != nil {
+		return nil, err
+	}
+	return lines[0], nil
+}
+
+func priceAll(t *Tariff, meters [][]Edge, session bool) ([][]Line, error) {
 	if err := t.Validate(); err != nil {
 		return nil, err
 	}
-	lines, err := price(t, edges, session)
+	lines, err := price(t, meters, session)
 	if err != nil {
 		return nil, fmt.Errorf("pricing by tariff %q version %d: %v", t.ID, t.Version, err)
 	}
 	return lines, nil
 }
 
-func price(t *Tariff, edges []Edge, session bool) ([]Line, error) {
-	if err := checkEdges(t, edges, session); err != nil {
-		return nil, err
-	}
-	m := meter{t: t, bands: newUses(t, finest(edges)), levies: newLevies(t, finest(edges))}
-	for i := 1; i < len(edges); i++ {
-		if err := m.interval(&edges[i-1], &edges[i]); err != nil {
+func price(t *Tariff, meters [][]Edge, session bool) ([][]Line, error) {
+	counted := make([]meter, len(meters))
+	var in turn
+	for i := range meters {
+		if err := counted[i].count(t, meters[i], session); err != nil {
+			return nil, err
+		}
+		if err := in.add(&counted[i]); err != nil {
 			return nil, err
 		}
 	}
-	c, from, to := charges{t: t}, edges[0].Time, edges[len(edges)-1].Time
-	switch {
-	case len(t.Blocks) > 0:
-		c.blocks(&m.bands[0], t.Zone.Midnights(from, to))
-	default:
-		for i := range m.bands {
-			if m.bands[i].name != "" { // not the first band of its name
-				c.use(&m.bands[i])
-			}
-		}
-	}
-	c.levies(m.levies, from, to, session)
-	if session {
-		c.session(edges)
-	} else {
-		c.peak(&m.peak, from, to)
-		c.daily(LineStanding, t.Standing, from, to)
+	c, ends := charges{t: t}, make([]int, len(meters))
+	for i := range counted {
+		c.meter(&counted[i], &in, session)
+		ends[i] = len(c.lines)
 	}
 	c.bound()
-	return c.lines, c.err
+	if c.err != nil {
+		return nil, c.err
+	}
+	lines, begin := make([][]Line, len(meters)), 0
+	for i, end := range ends {
+		if i == len(ends)-1 {
+			end = len(c.lines) // with what the bounds ask for
+		}
+		lines[i], begin = c.lines[begin:end:end], end
+	}
+	return lines, nil
 }
 
 func checkEdges(t *Tariff, edges []Edge, session bool) error {
@@ -239,8 +259,44 @@ func newLevies(t *Tariff, exp int8) []use {
 // A meter gives what was used to the lines.
 type meter struct {
 	t             *Tariff
+	edges         []Edge
 	bands, levies []use
 	peak          peak
+}
+
+// count takes in what the meter showed.
+func (m *meter) count(t *Tariff, edges []Edge, session bool) error {
+	if err := checkEdges(t, edges, session); err != nil {
+		return err
+	}
+	*m = meter{t: t, edges: edges, bands: newUses(t, finest(edges)), levies: newLevies(t, finest(edges))}
+	for i := 1; i < len(edges); i++ {
+		if err := m.interval(&edges[i-1], &edges[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *meter) from() lamppost.TimeMS { return m.edges[0].Time }
+func (m *meter) to() lamppost.TimeMS   { return m.edges[len(m.edges)-1].Time }
+
+// A turn is what blocks are measured by: what meters counted that hung one after the other, and what of it before the one at hand.
+type turn struct {
+	whole, before lamppost.Decimal // of a tariff with blocks
+	days          int64            // local days that begin in all of it
+}
+
+func (in *turn) add(m *meter) error {
+	in.days += m.t.Zone.Midnights(m.from(), m.to())
+	if len(m.t.Blocks) == 0 {
+		return nil
+	}
+	var ok bool
+	if in.whole, ok = in.whole.Add(m.bands[0].quantity); !ok {
+		return fmt.Errorf("the quantities of the meters have too many digits together")
+	}
+	return nil
 }
 
 // interval gives the register's difference between two edges to the lines whose prices hold there.

@@ -1,6 +1,7 @@
 package tariff
 
 import (
+	"cmp"
 	"fmt"
 	"math/big"
 
@@ -213,38 +214,86 @@ func (c *charges) shift(quantity lamppost.Decimal) int {
 	return int(c.t.Scale) - int(quantity.Exponent)
 }
 
-// blocks puts a line for each block, used or not, or one for the block that the quantity comes to.
-func (c *charges) blocks(u *use, days int64) {
-	rest, begin := big.NewInt(u.quantity.Mantissa), new(big.Int)
-	line := Line{Band: u.name, Estimated: u.estimated}
-	for i := range c.t.Blocks {
-		x := &c.t.Blocks[i]
-		line.Block, line.Price = uint32(i+1), x.Price
-		part := new(big.Int).Set(rest)
-		if x.To.Mantissa != 0 {
-			end := power10(c.shift(u.quantity) + int(x.To.Exponent))
-			end.Mul(end, big.NewInt(x.To.Mantissa))
-			if c.t.BlockRule == BlockDay {
-				end.Mul(end, big.NewInt(days))
+// meter puts the lines of one of the meters that hung in turn.
+func (c *charges) meter(m *meter, in *turn, session bool) {
+	if len(c.t.Blocks) > 0 {
+		c.blocks(&m.bands[0], in)
+	} else {
+		for i := range m.bands {
+			if m.bands[i].name != "" { // not the first band of its name
+				c.use(&m.bands[i])
 			}
-			if size := new(big.Int).Sub(end, begin); part.Cmp(size) > 0 {
-				part = size
-			}
-			begin = end
 		}
+	}
+	c.levies(m.levies, m.from(), m.to(), session)
+	if session {
+		c.session(m.edges)
+		return
+	}
+	c.peak(&m.peak, m.from(), m.to())
+	c.daily(LineStanding, c.t.Standing, m.from(), m.to())
+}
+
+// blocks puts a line for each block, used or not, or one for the block that the whole comes to. What the meters before used is in
+// the blocks already.
+func (c *charges) blocks(u *use, in *turn) {
+	exp := in.whole.Exponent // the finest of all
+	whole, _ := in.whole.At(exp)
+	before, ok1 := in.before.At(exp)
+	used, ok2 := u.quantity.At(exp)
+	if !ok1 || !ok2 {
+		c.err = cmp.Or(c.err, fmt.Errorf("the quantity of %s %s has too many digits", u.quantity, c.t.RegisterUnit))
+		return
+	}
+	in.before = lamppost.Dec(before+used, exp) // no more than the whole
+	line := Line{Band: u.name, Estimated: u.estimated}
+	begin := new(big.Int)
+	for i := range c.t.Blocks {
+		end := c.blockEnd(i, exp, in.days)
+		line.Block, line.Price = uint32(i+1), c.t.Blocks[i].Price
 		if c.t.BlockRule == BlockReached {
-			if part.Cmp(rest) == 0 {
-				line.Quantity = u.quantity
-				c.add(line, product(u.quantity.Mantissa, int64(x.Price)), c.shift(u.quantity))
+			if end == nil || end.Cmp(big.NewInt(whole)) >= 0 {
+				c.block(line, used, exp)
 				return
 			}
-			begin = new(big.Int) // the next is measured from nothing
 			continue
 		}
-		rest.Sub(rest, part)
-		line.Quantity = lamppost.Dec(part.Int64(), u.quantity.Exponent)
-		c.add(line, new(big.Int).Mul(part, big.NewInt(int64(x.Price))), c.shift(u.quantity))
+		c.block(line, common(before, before+used, begin, end), exp)
+		begin = end
 	}
+}
+
+func (c *charges) block(l Line, used int64, exp int8) {
+	l.Quantity = lamppost.Dec(used, exp)
+	c.add(l, product(used, int64(l.Price)), c.shift(l.Quantity))
+}
+
+// blockEnd is where a block ends, in units of 10^exp of the register; nil: nowhere.
+func (c *charges) blockEnd(i int, exp int8, days int64) *big.Int {
+	to := c.t.Blocks[i].To
+	if to.Mantissa == 0 {
+		return nil
+	}
+	end := power10(int(c.t.Scale) - int(exp) + int(to.Exponent))
+	end.Mul(end, big.NewInt(to.Mantissa))
+	if c.t.BlockRule == BlockDay {
+		end.Mul(end, big.NewInt(days))
+	}
+	return end
+}
+
+// common is how much of [from, to) lies in [begin, end); an end of nil is none.
+func common(from, to int64, begin, end *big.Int) int64 {
+	inside := func(x *big.Int) int64 { // as a number of [from, to]
+		if x.Cmp(big.NewInt(to)) >= 0 {
+			return to
+		}
+		return max(from, x.Int64())
+	}
+	if end == nil {
+		return to - inside(begin)
+	}
+	return inside(end) - inside(begin)
 }
 
 // daily puts a charge per local day that begins.

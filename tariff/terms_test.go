@@ -3,6 +3,7 @@ package tariff_test
 import (
 	"fmt"
 	"math/big"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -141,4 +142,57 @@ func checkBlocks(t *rapid.T, p *tariff.Tariff, lines []tariff.Line, edges []tari
 	if rest.Sign() != 0 {
 		t.Fatalf("%s are in no block", rest)
 	}
+}
+
+// TestExchangesChangeNothing: where meters hang in turn, what all of them have in a block is what one meter would have, to the last digit,
+// and the sum keeps the bounds.
+func TestExchangesChangeNothing(t *testing.T) {
+	t.Parallel()
+	loc := berlin(t)
+	rapid.Check(t, func(t *rapid.T) {
+		p := anyTariff(t, loc)
+		anyTerms(t, &p)
+		p.Capacity = 0 // a peak is a meter's
+		from, to := anyPeriod(t)
+		edges := anyRegister(t, p.Edges(from, to))
+		one, err := tariff.Price(&p, edges)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cut := rapid.IntRange(0, len(edges)-1).Draw(t, "exchange")
+		if cut == 0 || cut == len(edges)-1 {
+			return
+		}
+		two, err := tariff.PriceInTurn(&p, [][]tariff.Edge{edges[:cut+1], edges[cut:]})
+		if err != nil {
+			t.Fatal(err)
+		}
+		both := slices.Concat(two[0], two[1])
+		if have, want := quantities(both), quantities(one); have != want {
+			t.Fatalf("two meters have %s, one has %s", have, want)
+		}
+		var sum lamppost.Micro
+		for _, l := range both {
+			sum += l.Amount
+		}
+		if sum < p.Minimum && p.Minimum != 0 || sum > p.Maximum && p.Maximum != 0 {
+			t.Fatalf("the lines come to %s, not within %s and %s", sum, p.Minimum, p.Maximum)
+		}
+	})
+}
+
+// quantities sums up what there is of each band, block and levy.
+func quantities(lines []tariff.Line) string {
+	sums := map[string]*big.Rat{}
+	for _, l := range lines {
+		if l.Quantity.Mantissa == 0 {
+			continue
+		}
+		key := fmt.Sprint(l.Band, " ", l.Block)
+		if sums[key] == nil {
+			sums[key] = new(big.Rat)
+		}
+		sums[key].Add(sums[key], rat(l.Quantity))
+	}
+	return fmt.Sprint(sums)
 }

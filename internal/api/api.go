@@ -76,6 +76,10 @@ type Config struct {
 	Snapshots *Snapshots
 	// Details are what is known of the parties beyond the log, for bills that people read. Nil: nothing is.
 	Details func() (render.Details, error)
+	// Providers are payment providers that report by webhook, by name.
+	Providers map[string]Provider
+	// Noticed is told what became of each of their notices. Nil: nobody is.
+	Noticed func(provider, outcome string)
 	// Backups makes backups. Nil: there are none.
 	Backups *Backups
 	// Scrub says what reading everything again has found. Nil: nothing is read.
@@ -198,12 +202,14 @@ func (s *Server) routes() []route {
 		{"GET /api/log/proof", closed, s.getLogProof},
 		{"GET /api/parties", closed, s.getParties},
 		{"POST /api/parties", closed, s.postParty},
+		{"POST /api/credits", closed, s.postCredit},
 		{"GET /api/points", closed, s.getPoints},
 		{"POST /api/points", closed, s.postPoint},
 		{"GET /api/points/{id}", closed, s.getPoint},
 		{"GET /api/tariffs", closed, s.getTariffs},
 		{"POST /api/tariffs", closed, s.postTariff},
 		{"POST /api/tariffs/try", closed, s.postTrial},
+		{"GET /api/tariffs/{id}/quote", closed, s.getQuote},
 		{"GET /api/agreements", closed, s.getAgreements},
 		{"POST /api/agreements", closed, s.postAgreement},
 		{"POST /api/orders", closed, s.postOrders},
@@ -213,7 +219,6 @@ func (s *Server) routes() []route {
 		{"POST /api/readings", closed, s.postReading},
 		{"GET /api/sessions", closed, s.getSessions},
 		{"POST /api/sessions", closed, s.postSession},
-		{"GET /api/sessions/quote", closed, s.getQuote},
 		{"GET /api/sessions/{id}", closed, s.getSession},
 		{"POST /api/sessions/{id}/settle", closed, s.postSettle},
 		{"POST /api/corrections", closed, s.postCorrection},
@@ -223,6 +228,7 @@ func (s *Server) routes() []route {
 		{"GET /api/disputes/{id}/evidence", closed, s.getEvidence},
 		{"GET /api/dues", closed, s.getDues},
 		{"POST /api/payments", closed, s.postPayments},
+		{"POST /api/providers/{name}", public, s.postNotice}, // signed by the provider
 		{"POST /api/sepa", closed, s.postSEPA},
 		{"GET /api/invoices", closed, s.getInvoices},
 		{"POST /api/invoices", closed, s.postInvoice},

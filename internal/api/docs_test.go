@@ -27,7 +27,7 @@ var shapes = map[string]reflect.Type{
 	"Party": reflect.TypeFor[lamppost.PartyBody](), "Point": reflect.TypeFor[lamppost.PointBody](),
 	"Tariff": reflect.TypeFor[tariff.Tariff](), "Agreement": reflect.TypeFor[lamppost.AgreementBody](),
 	"PointDetail": reflect.TypeFor[api.PointDetail](), "Balance": reflect.TypeFor[api.Balance](), "Line": reflect.TypeFor[tariff.Line](), "Edge": reflect.TypeFor[tariff.Edge](),
-	"Trial": reflect.TypeFor[api.Trial](), "TrialResult": reflect.TypeFor[api.TrialResult](), "Conversion": reflect.TypeFor[lamppost.ConvertBody](),
+	"Trial": reflect.TypeFor[api.Trial](), "TrialResult": reflect.TypeFor[api.TrialResult](), "Credit": reflect.TypeFor[lamppost.CreditBody](), "Conversion": reflect.TypeFor[lamppost.ConvertBody](),
 	"ReadingOrder": reflect.TypeFor[lamppost.ReadingBody](), "CorrectOrder": reflect.TypeFor[lamppost.CorrectBody](),
 	"DisputeOrder": reflect.TypeFor[lamppost.DisputeBody](), "Dispute": reflect.TypeFor[api.Dispute](),
 	"SessionOrder": reflect.TypeFor[lamppost.SessionBody](), "Session": reflect.TypeFor[api.Session](), "Settle": reflect.TypeFor[api.Settle](), "Quote": reflect.TypeFor[api.Quote](),
@@ -74,7 +74,7 @@ func TestDocs(t *testing.T) {
 			errs = append(errs, fmt.Sprintf("%s | %d", name, api.StatusOf[code]))
 		}
 	}
-	errs = append(errs, "unauthorized | 401", "not_found | 404", "bad_request | 400", "internal | 500", "unknown_outcome | 504", "gone | 410")
+	errs = append(errs, "unauthorized | 401", "not_found | 404", "bad_request | 400", "internal | 500", "unknown_outcome | 504", "gone | 410", "unmatched | 409")
 	compareTable(t, "Errors", tables["Errors"], errs)
 
 	for name, shape := range shapes {

@@ -56,6 +56,7 @@ type house struct {
 	held       atomic.Bool // no checkpoint is published
 	nonce      atomic.Uint64
 	details    render.Details
+	providers  map[string]api.Provider
 	number     map[lamppost.DeviceID]uint64
 	segment    uint64
 	stand      int64 // of the meter's register, where a test lets it run
@@ -112,6 +113,7 @@ func newHouse(t testing.TB) *house {
 		cancel()
 		must(t, <-ended)
 	})
+	h.providers = map[string]api.Provider{}
 	h.serve(h.live)
 	return h
 }
@@ -126,8 +128,8 @@ func (h *house) serve(live *api.Live) {
 	h.server, err = api.New(api.Config{Store: h.store, Order: h.order, Checkpoint: h.checkpoint, Status: h.engine.Status, Files: &h.files, Network: network,
 		Member: "north", Now: h.now, Version: "test", AdminToken: adminToken, Live: live, Devices: h.devices, Gateways: h.gates,
 		Log:     slog.New(slog.NewTextHandler(testWriter{h.t}, nil)),
-		Details: func() (render.Details, error) { return h.details, nil },
-		MQTT:    "127.0.0.1:1883", HTTP: "http://127.0.0.1:8080",
+		Details: func() (render.Details, error) { return h.details, nil }, Providers: h.providers,
+		MQTT: "127.0.0.1:1883", HTTP: "http://127.0.0.1:8080",
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "metrics\n") }),
 		Check:   func(w http.ResponseWriter, _ *http.Request, pin string) { io.WriteString(w, "check with "+pin) },
 		Front:   http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "front\n") })})

@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/tariff"
@@ -24,6 +25,10 @@ func orderSummary(tx *lamppost.Transaction, outcomes []lamppost.Outcome) string 
 		})
 	case lamppost.TxSettle:
 		return settleSummary(tx, outcomes)
+	case lamppost.TxCredit:
+		return words(tx, func(b lamppost.CreditBody) string {
+			return strings.TrimSuffix(fmt.Sprintf("credit limit of %s is %s: %s", b.Party, b.Limit, b.Reason), ": ")
+		})
 	case lamppost.TxConvert:
 		return words(tx, func(b lamppost.ConvertBody) string {
 			return fmt.Sprintf("%s gives %s %s to %s for %s at %s, the %s of %s", b.Party, b.Amount, b.From, b.With, b.To, b.Rate, b.Source, utc(b.RateTime))

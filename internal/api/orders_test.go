@@ -160,19 +160,19 @@ func TestSession(t *testing.T) {
 	h.clock.Store(int64(start))
 
 	var q api.Quote
-	h.ok(200, "GET", "/api/sessions/quote?tariff=fast&units=10.5&minutes=30&idle_minutes=10", nil, &q)
+	h.ok(200, "GET", "/api/tariffs/fast/quote?units=10.5&minutes=30&idle_minutes=10", nil, &q)
 	// 10.5 kWh at 0.40, 30 minutes at 0.01, and 5 of the 10 idle ones at 0.10: 4.20 + 0.30 + 0.50.
 	if q.Net.String() != "5.00" || q.Total.String() != "5.95" || q.Hold.String() != "5.95" || q.Version != 1 || !strings.Contains(q.Terms, "0.40 EUR per kWh") {
 		t.Errorf("quote %+v", q)
 	}
-	h.ok(200, "GET", "/api/sessions/quote?tariff=fast&units=100&minutes=60&limit=10", nil, &q)
+	h.ok(200, "GET", "/api/tariffs/fast/quote?units=100&minutes=60&limit=10", nil, &q)
 	if q.Net.String() != "10.00" || q.Hold.String() != "11.90" {
 		t.Errorf("quote within a limit: %+v", q)
 	}
-	h.refused(404, "not_found", "GET", "/api/sessions/quote?tariff=slow", nil)
-	h.refused(400, "bad_request", "GET", "/api/sessions/quote?tariff=fast&units=lots", nil)
-	h.refused(400, "bad_request", "GET", "/api/sessions/quote?tariff=fast&units=-1", nil)
-	h.refused(400, "bad_request", "GET", "/api/sessions/quote?tariff=fast&from_ms=5", nil)
+	h.refused(404, "not_found", "GET", "/api/tariffs/slow/quote", nil)
+	h.refused(400, "bad_request", "GET", "/api/tariffs/fast/quote?units=lots", nil)
+	h.refused(400, "bad_request", "GET", "/api/tariffs/fast/quote?units=-1", nil)
+	h.refused(400, "bad_request", "GET", "/api/tariffs/fast/quote?from_ms=5", nil)
 
 	open := lamppost.SessionBody{ID: "s1", Buyer: "tenant", Point: "bay", Tariff: "fast", Version: 1, Limit: 10 * lamppost.MicroUnit, From: start, Until: start + 7_200_000}
 	h.ok(201, "POST", "/api/sessions", open, nil)
@@ -204,10 +204,14 @@ func TestSession(t *testing.T) {
 	}
 	h.logged("session s1 of tenant at bay under fast version 1, for at most 10.00")
 	h.logged("session s1 settled: 4.31 before tax")
-	open.ID, open.From = "s2", start+3_600_000
+	open.ID, open.From = "quote", start+3_600_000 // no route's name is in the way of a session's
 	h.ok(201, "POST", "/api/sessions", open, nil)
-	h.ok(201, "POST", "/api/sessions/s2/settle", `{"stop_ms":0,"void":"nobody came"}`, nil)
-	h.logged("session s2 ended without a bill: nobody came")
+	h.ok(200, "GET", "/api/sessions/quote", nil, &s)
+	if s.ID != "quote" || s.State != "open" {
+		t.Errorf("session %+v", s)
+	}
+	h.ok(201, "POST", "/api/sessions/quote/settle", `{"stop_ms":0,"void":"nobody came"}`, nil)
+	h.logged("session quote ended without a bill: nobody came")
 }
 
 // Claims in two currencies are exchanged.

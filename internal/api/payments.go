@@ -37,6 +37,8 @@ type PaymentResult struct {
 	By        string          `json:"by,omitempty"`   // end_to_end, text or amount
 	Left      lamppost.Micro  `json:"left,omitempty"` // due on the invoice after it
 	Height    lamppost.Height `json:"height,omitempty"`
+
+	refused error // why it was not booked
 }
 
 // Unmatched is the outcome of a payment that says too little or fits nothing.
@@ -78,30 +80,35 @@ func (s *Server) postPayments(w http.ResponseWriter, r *http.Request) error {
 	if len(in.Payments) == 0 || len(in.Payments) > MaxPayments {
 		return badRequest("body: %d payments, not 1 to %d", len(in.Payments), MaxPayments)
 	}
-	accounts, err := s.accounts()
+	results, err := s.book(r.Context(), in.Payments, in.DryRun)
 	if err != nil {
 		return err
 	}
-	var out PaymentResults
-	err = s.withDues(r.Context(), func(d *books.Dues) error {
-		for i := range in.Payments {
-			res, undo := s.pay(r.Context(), d, &in.Payments[i], accounts, in.DryRun)
+	return writeJSON(w, http.StatusOK, PaymentResults{results})
+}
+
+// book books payments one after the other, whoever reported them. A dry run orders nothing.
+func (s *Server) book(ctx context.Context, payments []books.Payment, dry bool) (results []PaymentResult, err error) {
+	accounts, err := s.accounts()
+	if err != nil {
+		return nil, err
+	}
+	err = s.withDues(ctx, func(d *books.Dues) error {
+		for i := range payments {
+			res, undo := s.pay(ctx, d, &payments[i], accounts, dry)
 			defer undo()
-			out.Results = append(out.Results, res)
-			if in.DryRun {
+			results = append(results, res)
+			if dry {
 				continue
 			}
-			if err := d.Update(r.Context(), s.snapshot); err != nil {
+			if err := d.Update(ctx, s.snapshot); err != nil {
 				s.dues = nil
 				return err
 			}
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	return writeJSON(w, http.StatusOK, out)
+	return results, err
 }
 
 // pay books one payment, or says why not. A dry run counts it until undo is called.
@@ -115,6 +122,7 @@ func (s *Server) pay(ctx context.Context, d *books.Dues, p *books.Payment, a *bo
 	var none *books.NoMatch
 	if errors.As(err, &none) {
 		res.Outcome, res.Text = Unmatched, none.Reason
+		res.refused = &statusError{http.StatusConflict, Unmatched, none.Reason}
 		return res, undo
 	}
 	res.Outcome, res.Invoice, res.By, res.Left = m.Outcome, m.Invoice, m.By, m.Left
@@ -126,7 +134,7 @@ func (s *Server) pay(ctx context.Context, d *books.Dues, p *books.Payment, a *bo
 	decision, err := s.cfg.Order.do(ctx, lamppost.TxTransfer, m.Transfer)
 	if res.Height = decision.Height; err != nil {
 		answer := answerOf(err)
-		res.Outcome, res.Text, res.Left = answer.code, answer.text, 0
+		res.Outcome, res.Text, res.Left, res.refused = answer.code, answer.text, 0, err
 	}
 	return res, undo
 }

@@ -61,6 +61,10 @@ func (s *Server) postParty(w http.ResponseWriter, r *http.Request) error {
 	return post[lamppost.PartyBody](s, w, r, lamppost.TxParty)
 }
 
+func (s *Server) postCredit(w http.ResponseWriter, r *http.Request) error {
+	return post[lamppost.CreditBody](s, w, r, lamppost.TxCredit)
+}
+
 func (s *Server) postPoint(w http.ResponseWriter, r *http.Request) error {
 	return post[lamppost.PointBody](s, w, r, lamppost.TxPoint)
 }

@@ -33,7 +33,7 @@ type Settle struct {
 	Void string          `json:"void,omitempty"` // why nothing is billed
 }
 
-// A Quote answers GET /api/sessions/quote: what a session would come to if its use were even.
+// A Quote answers GET /api/tariffs/{id}/quote: what a session would come to if its use were even.
 type Quote struct {
 	Tariff   string           `json:"tariff"`
 	Version  uint32           `json:"version"` // in force at From
@@ -132,9 +132,9 @@ func (s *Server) shown(v ledger.View, x ledger.Session) (Session, error) {
 	return Session{Session: x, State: x.State(), Currency: t.Currency, Overdue: x.Stop == 0 && s.cfg.Now() > x.Until}, err
 }
 
-// getQuote prices ?units= and ?minutes= of a session under the version of ?tariff= that holds at ?from_ms=, or now.
+// getQuote prices ?units= and ?minutes= of a session under the version of the tariff that holds at ?from_ms=, or now.
 func (s *Server) getQuote(w http.ResponseWriter, req *http.Request) error {
-	q := Quote{Tariff: req.URL.Query().Get("tariff")}
+	q := Quote{Tariff: req.PathValue("id")}
 	from, err := queryNumber(req, "from_ms", uint64(s.cfg.Now()), 1<<53)
 	if err != nil {
 		return err
@@ -181,7 +181,7 @@ func versionAt(v ledger.View, id string, at lamppost.TimeMS) (*tariff.Tariff, er
 	}
 	switch {
 	case !known:
-		return nil, notFound("no tariff %q: add ?tariff= and one of GET /api/tariffs", clip(id))
+		return nil, notFound("no tariff %q: GET /api/tariffs lists them", clip(id))
 	case found == nil || found.To != 0 && found.To <= at:
 		return nil, badRequest("no version of tariff %q holds at %d ms", id, at)
 	}

@@ -79,12 +79,14 @@ type View struct {
 //	aB <height>              Block
 //	aT <height> <index, 4>   the transaction as it was ordered
 //	aR <height> <index, 4>   its result: see appendResult
+//	aM <height>              empty: the block may have moved claims, see PutMoved
 //	aP <last height>         Pack
 //	aK                       what the Keeper has done
 const (
 	blockKind  = 'B'
 	txKind     = 'T'
 	resultKind = 'R'
+	movedKind  = 'M'
 	packKind   = 'P'
 )
 
@@ -103,7 +105,7 @@ func Private(key []byte) bool {
 
 // Clear stages a store without blocks and packs, whose objects Keeper.Sweep then removes. What was erased stays known.
 func Clear(b *kv.Batch) {
-	for _, kind := range [...]byte{blockKind, txKind, resultKind, packKind} {
+	for _, kind := range [...]byte{blockKind, txKind, resultKind, movedKind, packKind} {
 		b.DeleteRange([]byte{'a', kind}, []byte{'a', kind + 1})
 	}
 }
@@ -115,7 +117,7 @@ func Where(key []byte) (h lamppost.Height, index int64, ok bool) {
 	}
 	h = lamppost.Height(binary.BigEndian.Uint64(key[2:]))
 	switch kind := key[1]; {
-	case kind == blockKind && len(key) == 10:
+	case (kind == blockKind || kind == movedKind) && len(key) == 10:
 		return h, -1, true
 	case (kind == txKind || kind == resultKind) && len(key) == 14:
 		return h, int64(binary.BigEndian.Uint32(key[10:])), true
@@ -131,6 +133,10 @@ func Put(b *kv.Batch, h lamppost.Height, index uint32, r Record) {
 
 // PutBlock stages a block's header.
 func PutBlock(b *kv.Batch, blk Block) { b.Set(heightKey(blockKind, blk.Height), lamppost.Marshal(blk)) }
+
+// PutMoved stages that a block may have moved claims, so that [View.Moved] finds it. It is said of block 1 in any case: what
+// was stored before there was such an index has none.
+func PutMoved(b *kv.Batch, h lamppost.Height) { b.Set(heightKey(movedKind, h), nil) }
 
 // appendResult writes the writes digest, the number of outcomes, and those that are not plainly accepted with their
 // place before them: nearly all reports cost no byte here.

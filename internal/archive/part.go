@@ -44,6 +44,54 @@ func (v View) Part(after lamppost.Height) (*Part, error) {
 	return v.packPart(p, after)
 }
 
+// MovedAt says whether the index of blocks that may have moved claims has one of them, and whether there is such an index at all.
+func (v View) MovedAt(h lamppost.Height) (indexed, there bool, err error) {
+	if indexed, err = v.has(heightKey(movedKind, 1)); err != nil || !indexed {
+		return false, false, err
+	}
+	there, err = v.has(heightKey(movedKind, h))
+	return true, there, err
+}
+
+func (v View) has(key []byte) (bool, error) {
+	_, err := v.Get(key)
+	if errors.Is(err, kv.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Moved reads, of the blocks that follow a height, those that may have moved claims, as many as are read at once, and returns nil
+// after the last. Where the store does not say which these are, indexed is false.
+func (v View) Moved(after lamppost.Height) (part *Part, indexed bool, err error) {
+	if indexed, err = v.has(heightKey(movedKind, 1)); err != nil || !indexed {
+		return nil, false, err
+	}
+	part, bytes := new(Part), 0
+	err = v.Scan(heightKey(movedKind, after+1), []byte{'a', movedKind + 1}, func(key, _ []byte) (err error) {
+		h, _, _ := Where(key)
+		s, err := v.stored(h)
+		if err != nil {
+			return err
+		}
+		b := PartBlock{Block: s.Block}
+		if b.Records, err = s.records(); err != nil {
+			return err
+		}
+		for i := range b.Records {
+			bytes += len(b.Records[i].Raw)
+		}
+		if part.Blocks = append(part.Blocks, b); bytes >= MaxHotBytes {
+			return kv.ErrStop
+		}
+		return nil
+	})
+	if len(part.Blocks) == 0 {
+		part = nil
+	}
+	return part, true, err
+}
+
 func (v View) packPart(p Pack, after lamppost.Height) (*Part, error) {
 	c, err := v.Packs.read(p.Name)
 	if errors.Is(err, fs.ErrNotExist) { // written anew since the snapshot was taken

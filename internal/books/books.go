@@ -47,7 +47,8 @@ type See func(func(archive.View) error) error
 // A Walker goes through the history once. One goroutine uses it.
 type Walker struct {
 	after   lamppost.Height
-	checked bool
+	checked bool                                   // compares the sums with the ledger's accounts after a walk, all of which are read for it
+	all     bool                                   // reads every block, whatever the store says of it
 	devices map[lamppost.DeviceID]lamppost.PartyID // owners, who never change
 	billed  map[[2]string][]Posting                // by seller and number
 	sums    map[account]lamppost.Micro
@@ -66,9 +67,6 @@ func NewWalker() *Walker {
 // errSums is what a difference to the ledger's accounts means. The walker is of no use then.
 var errSums = errors.New("the postings do not come to the ledger's accounts: `lamppost fsck` says whether the history is whole")
 
-// Check says that the sums are compared with the ledger's accounts after a walk, all of which are read for it.
-func (w *Walker) Check() { w.checked = true }
-
 // Walk calls fn for each entry since the last walk, in the ledger's order, up to the last block there is. It returns fn's error. After
 // an error the walker is of no use.
 func (w *Walker) Walk(ctx context.Context, see See, fn func(*Entry) error) (lamppost.Height, error) {
@@ -86,7 +84,7 @@ func (w *Walker) Walk(ctx context.Context, see See, fn func(*Entry) error) (lamp
 	for w.after < last {
 		var part *archive.Part
 		err := see(func(v archive.View) (err error) {
-			part, err = v.Part(w.after)
+			part, err = w.next(v)
 			return err
 		})
 		if err != nil {
@@ -104,6 +102,16 @@ func (w *Walker) Walk(ctx context.Context, see See, fn func(*Entry) error) (lamp
 		return last, nil
 	}
 	return last, w.compare(accounts)
+}
+
+// next reads the next blocks that may have moved claims, or all where the store does not say which these are; nil after the last.
+func (w *Walker) next(v archive.View) (*archive.Part, error) {
+	if !w.all {
+		if part, indexed, err := v.Moved(w.after); indexed || err != nil {
+			return part, err
+		}
+	}
+	return v.Part(w.after)
 }
 
 func (w *Walker) part(ctx context.Context, part *archive.Part, last lamppost.Height, fn func(*Entry) error) error {
@@ -164,7 +172,7 @@ func (w *Walker) entry(rec *archive.Record) (*Entry, error) {
 		return nil, nil // a segment of one report is none of the types below
 	}
 	tx := lamppost.ReadTransaction(rec.Raw)
-	switch tx.Type {
+	switch tx.Type { // all of these are in [replica.Moves]
 	case lamppost.TxDevice:
 		var b lamppost.DeviceBody
 		err := lamppost.Unmarshal(tx.Order.Body, &b)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"slices"
 	"strings"
 
@@ -39,8 +40,21 @@ func NewDues() *Dues {
 	return &Dues{walker: NewWalker(), byNumber: map[string][]*Due{}, booked: map[string]ledger.Place{}}
 }
 
-// Update reads what was committed since the last time. After an error the dues are of no use.
-func (d *Dues) Update(ctx context.Context, see See) (err error) {
+// Update reads what was committed since the last time. After an error the dues are of no use. The first time it goes by the store's index of
+// blocks, and by all blocks where the accounts say that the index is not whole.
+func (d *Dues) Update(ctx context.Context, see See) error {
+	first := d.walker.after == 0 && !d.walker.all
+	d.walker.checked = first
+	err := d.read(ctx, see)
+	if first && errors.Is(err, errSums) {
+		*d = *NewDues()
+		d.walker.all = true
+		err = d.read(ctx, see)
+	}
+	return err
+}
+
+func (d *Dues) read(ctx context.Context, see See) (err error) {
 	d.Height, err = d.walker.Walk(ctx, see, func(e *Entry) error {
 		if e.Invoice != nil {
 			d.invoice(e)

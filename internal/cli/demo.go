@@ -19,8 +19,9 @@ func demoCmd() *cobra.Command {
 		Long: `Run a small world through the program as it serves in production: every device has a key of its own and reports over
 MQTT. Its time passes in the time --for.
 
-district  A week of a street of 40 lamps and a house of 12 flats, with the October clock change in it. It ends with what was
-          taken and committed, each lamp's profit or loss, one tenant's bill, and a statement to verify.
+district  A week of a street of 40 lamps and a house of 12 flats, with the October clock change in it. Tenants buy electricity
+          and water; a water meter is exchanged in the middle of a day. It ends with what was taken and committed, each lamp's
+          profit or loss, one tenant's bill with both meters, and a statement to verify.
 charging  Two days of a car park with 12 chargers: quotes, holds, sessions, bills. A charger is offline for an hour, one loses
           its power, starts have no stop, a stop is below its start, two bills are disputed. It ends with each charger's
           income, the accounts held against the invoices, one driver's bill, and a statement to verify. The cars come and go

@@ -14,7 +14,7 @@ import (
 func partyCmd() *cobra.Command {
 	f := &nodeFlags{}
 	return f.group("party", "Who sells and buys: add and list parties", `  lamppost party add landlord --name "Lena Landlord" --data ./node
-  lamppost party list --data ./node`, partyAddCmd(f), partyListCmd(f), partyOutlookCmd(f), partyBudgetsCmd(f), partyConvertCmd(f))
+  lamppost party list --data ./node`, partyAddCmd(f), partyListCmd(f), partyCreditCmd(f), partyOutlookCmd(f), partyBudgetsCmd(f), partyConvertCmd(f))
 }
 
 func partyAddCmd(f *nodeFlags) *cobra.Command {
@@ -37,6 +37,30 @@ func partyAddCmd(f *nodeFlags) *cobra.Command {
 	cmd.Flags().StringVar(&name, "name", "", "name for bills")
 	cmd.Flags().StringVar(&limit, "credit-limit", "0", "how far below zero its accounts may go by transfers")
 	return cmd
+}
+
+func partyCreditCmd(f *nodeFlags) *cobra.Command {
+	var b lamppost.CreditBody
+	var limit string
+	cmd := &cobra.Command{
+		Use:   "credit PARTY --limit AMOUNT",
+		Short: "Change a party's credit limit",
+		Long: `Change how far below zero a party's accounts may go by transfers and for sessions. What it owes and what is held already stays, also
+where that is more: sessions go on, and the next transfer or session has to fit.`,
+		Example: `  lamppost party credit tenant-3 --limit 800.00 --reason "deposit raised"
+  lamppost party credit tenant-3 --limit 0`,
+		Args: oneArg("the party's id, such as tenant-3"),
+		RunE: f.run(func(n *remote, args []string) (err error) {
+			b.Party = lamppost.PartyID(args[0])
+			if b.Limit, err = lamppost.ParseMicro(limit); err != nil {
+				return usage(fmt.Errorf("--limit: %w: write it like 500.00", err))
+			}
+			return n.order("/api/credits", b, fmt.Sprintf("The credit limit of %s is %s", b.Party, b.Limit))
+		}),
+	}
+	cmd.Flags().StringVar(&limit, "limit", "", "how far below zero its accounts may go, such as 500.00")
+	cmd.Flags().StringVar(&b.Reason, "reason", "", "why, for the log")
+	return require(cmd, "limit")
 }
 
 func partyListCmd(f *nodeFlags) *cobra.Command {

@@ -33,9 +33,9 @@ of the buyer's money is held for it, with tax. It orders nothing.`,
   lamppost session quote --tariff fast --units 20 --minutes 90 --idle 45 --limit 25.00`,
 		Args: cobra.NoArgs,
 		RunE: f.run(func(n *remote, _ []string) error {
-			query := url.Values{"tariff": {id}, "units": {units}, "limit": {limit}, "minutes": {strconv.FormatUint(minutes, 10)}, "idle_minutes": {strconv.FormatUint(idle, 10)}}
+			query := url.Values{"units": {units}, "limit": {limit}, "minutes": {strconv.FormatUint(minutes, 10)}, "idle_minutes": {strconv.FormatUint(idle, 10)}}
 			var q api.Quote
-			raw, err := n.get("/api/sessions/quote?"+query.Encode(), &q)
+			raw, err := n.get("/api/tariffs/"+url.PathEscape(id)+"/quote?"+query.Encode(), &q)
 			if err != nil {
 				return err
 			}
@@ -97,9 +97,9 @@ offline is opened later, with --from.`,
 				return usage(fmt.Errorf("--from: %w", err))
 			}
 			b.Until = b.From + lamppost.TimeMS(last.Milliseconds())
-			query := url.Values{"tariff": {b.Tariff}, "from_ms": {strconv.FormatInt(int64(b.From), 10)}, "limit": {limit}}
+			query := url.Values{"from_ms": {strconv.FormatInt(int64(b.From), 10)}, "limit": {limit}}
 			var q api.Quote
-			if _, err := n.get("/api/sessions/quote?"+query.Encode(), &q); err != nil {
+			if _, err := n.get("/api/tariffs/"+url.PathEscape(b.Tariff)+"/quote?"+query.Encode(), &q); err != nil {
 				return err
 			}
 			b.Version = q.Version

@@ -21,11 +21,10 @@ type biller struct {
 // followDays bills each day as soon as the registers at its end are in the ledger, until ctx is done. An order that was
 // begun is finished within life: whether it was ordered must be known.
 func (b *biller) followDays(ctx, life context.Context) error {
-	registers := len(b.d.points)
 	for b.billed < len(b.d.days) {
 		// A UTC day's billing reports carry all edges of the local day that ends in it but for those in earlier ones.
 		for _, at := range []lamppost.TimeMS{b.d.days[b.billed].From, b.d.days[b.billed].To} {
-			if err := b.tally.untilBilled(ctx, at, registers); err != nil {
+			if err := b.tally.untilBilled(ctx, at, b.d.reportsOn(at/utcDayMS*utcDayMS)); err != nil {
 				return err
 			}
 		}

@@ -195,13 +195,13 @@ func (c *charger) measure(at lamppost.TimeMS) error {
 	return c.meter(at, c.register(at))
 }
 
-// meter signs a register's value of a session at its very time. No meter of its own signs here, so there are no records.
+// meter signs a register's value of a session at its very time.
 func (c *charger) meter(at lamppost.TimeMS, wh int64) error {
 	if c.off {
 		return nil
 	}
 	c.tally.took(c.id, at, amount{1, 1})
-	_, err := c.dev.ReportMetered(nil,
+	_, err := c.dev.ReportMoment(
 		lamppost.Reading{Name: registerEnergy, Unit: "Wh", Kind: lamppost.Register, Time: at, Value: lamppost.Dec(wh, 0)})
 	return err
 }

@@ -1,18 +1,19 @@
 // Package demo lives a scenario through a node, from signed readings to bills that anyone can check. The district is a week
-// of a street of 40 lamps that buy their electricity and sell their light, and a house of 12 flats with electricity meters.
+// of a street of 40 lamps that buy their electricity and sell their light, and a house of 12 flats with meters for electricity and
+// water, of which one is exchanged.
 // Charging is two days of a car park with 12 chargers, at which things go wrong.
 //
 // It promises that nothing but the world is simulated. Every device has its own key and runs the SDK over MQTT; the node
 // is the one that `lamppost serve` runs; the district's prices, loads, traffic and daylight are a real week of other places
-// (data/README.md), and the charging sessions have the shape of real ones; invoices are made by the ledger, and the statement
+// (data/README.md; water follows electricity), and the charging sessions have the shape of real ones; invoices are made by the ledger, and the statement
 // at the end is checked as a customer would check it. Only the clock is fast. An ending without an error means that every
 // reading taken was committed exactly once, that accounts in the ledger are what the invoices add up to, and that the
 // statement holds.
 //
 // It does not measure how fast anything is; that is what `lamppost bench` is for.
 //
-// Start reading at [Run], then run.story, then districtRun or parkRun. The worlds, in week.go, lamp.go, flat.go and district.go,
-// stays.go and carpark.go, know nothing of nodes. Limits are in limits.go.
+// Start reading at [Run], then run.story, then districtRun or parkRun. The worlds, in week.go, lamp.go, flat.go, tap.go and
+// district.go, stays.go and carpark.go, know nothing of nodes. Limits are in limits.go.
 package demo
 
 import (

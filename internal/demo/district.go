@@ -17,6 +17,12 @@ const (
 )
 
 const (
+	wornMeter    lamppost.DeviceID = "water-03" // of the teller's flat
+	exchangeDay                    = 3          // Thursday
+	exchangeTime                   = 10*hourMS + quarterMS
+)
+
+const (
 	lamps          = 40
 	registerEnergy = "energy"
 	registerLight  = "light"
@@ -33,8 +39,11 @@ var tenantNames = [flats]string{
 	"Frieda Lindqvist", "Rahul Deshpande", "Chiara Rossi", "Yusuf Karim", "Hannelore Vogt", "Mateo Silva",
 }
 
+// waterTax is the reduced rate, which drinking water has.
+var waterTax = tariff.Tax{Category: "S", BasisPoints: 700}
+
 // A district is everything about the scenario that does not depend on its running: a street of lamps that buy their
-// electricity and sell their light, and a house whose landlord sells electricity to the tenants.
+// electricity and sell their light, and a house whose landlord sells electricity and water to the tenants.
 type district struct {
 	world
 	week  *Week
@@ -58,8 +67,8 @@ func newDistrict(w *Week) *district {
 		{ID: city, Name: "Stadt Lindenau"},
 		{ID: landlord, Name: "Hausverwaltung Kastanienallee 7", CreditLimit: 10_000 * lamppost.MicroUnit},
 	}
-	power, light, flat := d.powerTariff(), d.lightTariff(), d.flatTariff()
-	d.tariffs = []*tariff.Tariff{power, light, flat}
+	power, light, flat, water := d.powerTariff(), d.lightTariff(), d.flatTariff(), d.waterTariff()
+	d.tariffs = []*tariff.Tariff{power, light, flat, water}
 	d.pairs = []pair{{utility, lampOwner}, {lampOwner, city}}
 	for i := range lamps {
 		d.addLamp(i, power, light)
@@ -67,6 +76,10 @@ func newDistrict(w *Week) *district {
 	for i := range flats {
 		d.addFlat(i, flat)
 	}
+	for i := range flats {
+		d.addTap(i, water)
+	}
+	d.exchange(water)
 	return d
 }
 
@@ -94,6 +107,38 @@ func (d *district) addFlat(i int, t *tariff.Tariff) {
 		registers: []registerSpec{{registerEnergy, t.RegisterUnit, d.edges(t)}},
 	})
 	d.supply(id, registerEnergy, t, tenant)
+}
+
+func (d *district) addTap(i int, t *tariff.Tariff) {
+	id, home := fmt.Sprintf("water-%02d", i+1), &d.machines[lamps+i]
+	model := &tap{flat: home.model.(*flat), hung: d.week.From(), base: 300_000 + 41_237*int64(i)}
+	d.machines = append(d.machines, machineSpec{
+		id: lamppost.DeviceID(id), owner: landlord, name: fmt.Sprintf("Water meter of flat %d", i+1),
+		site: house, place: home.place, safety: lamppost.Essential, model: model,
+		registers: []registerSpec{{registerWater, t.RegisterUnit, d.edges(t)}},
+	})
+	d.supply(id, registerWater, t, lamppost.PartyID(fmt.Sprintf("tenant-%02d", i+1)))
+}
+
+// exchange has the water meter of the teller's flat replaced in the middle of the week: both sign what they show then.
+func (d *district) exchange(t *tariff.Tariff) {
+	i := slices.IndexFunc(d.machines, func(m machineSpec) bool { return m.id == wornMeter })
+	at := d.days[exchangeDay].From + exchangeTime
+	next := d.machines[i]
+	next.id, next.name, next.from = wornMeter+"b", next.name+", new", at
+	next.model = &tap{flat: next.model.(*tap).flat, hung: at, base: 12} // from its calibration
+	old, edges := &d.machines[i], d.edges(t)
+	n, _ := slices.BinarySearch(edges, at)
+	old.to = at
+	old.registers = []registerSpec{{registerWater, t.RegisterUnit, append(slices.Clone(edges[:n]), at)}}
+	next.registers = []registerSpec{{registerWater, t.RegisterUnit, append([]lamppost.TimeMS{at}, edges[n:]...)}}
+	old.next = next.id
+	d.machines = append(d.machines, next)
+}
+
+// pointOf returns the metering point at which a machine measures what it bills by.
+func (d *district) pointOf(id lamppost.DeviceID) lamppost.PointBody {
+	return d.points[slices.IndexFunc(d.points, func(p lamppost.PointBody) bool { return p.Device == id })]
 }
 
 // supply opens a metering point of the machine added last, and the agreement to buy there.
@@ -142,6 +187,26 @@ func (d *district) flatTariff() *tariff.Tariff {
 	}
 	t.Standing = 350_000
 	return t
+}
+
+// waterTariff charges more for what goes beyond what a household needs in a day.
+func (d *district) waterTariff() *tariff.Tariff {
+	t := d.terms("house-water", landlord)
+	t.PerUnit, t.RegisterUnit, t.Tax = "m³", unitWater, waterTax
+	t.Bands = []tariff.Band{{Name: registerWater, ToMin: 24 * 60}}
+	t.Blocks = []tariff.Block{{To: lamppost.Dec(150, -3), Price: 3_800_000}, {Price: 5_100_000}}
+	t.BlockRule = tariff.BlockDay
+	return t
+}
+
+// reportsOn is how many billing reports there are of a UTC day: one of every register that hangs there then.
+func (d *district) reportsOn(day lamppost.TimeMS) (n int) {
+	for i := range d.machines {
+		if m := &d.machines[i]; m.on(day) {
+			n += len(m.registers)
+		}
+	}
+	return n
 }
 
 // edges returns at which times a register is needed to bill every day of the week on its own.

@@ -3,7 +3,11 @@ package demo
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"slices"
+
+	"github.com/lamppost/lamppost"
 )
 
 // A districtRun is the district's week: its lamps and meters at work, a bill a day for everybody.
@@ -50,6 +54,9 @@ func (r *districtRun) passWeek(ctx, life context.Context) error {
 	var lives []func(context.Context) error
 	for _, m := range r.machines {
 		m.sending = begin(life, m.dev.Run)
+		if m.from != 0 {
+			m.hang = func() error { return r.exchange(life, m) }
+		}
 		lives = append(lives, m.live)
 	}
 	err := together(ctx, lives)
@@ -57,6 +64,18 @@ func (r *districtRun) passWeek(ctx, life context.Context) error {
 		return life.Err() // nil where only the user has seen enough
 	}
 	return err
+}
+
+// exchange orders that a meter hangs in the place of another. Both sign what they show then, so nobody has to enter it.
+func (r *districtRun) exchange(ctx context.Context, m *machine) error {
+	i := slices.IndexFunc(r.machines, func(old *machine) bool { return old.next == m.id })
+	p := r.d.pointOf(r.machines[i].id)
+	p.Device, p.Mount, p.From = m.id, 1, m.from
+	if _, err := r.order(ctx, lamppost.TxPoint, p); err != nil {
+		return fmt.Errorf("hanging %q in the place of %q: %w", m.id, r.machines[i].id, err)
+	}
+	r.screen.say(fmt.Sprintf("%s  the water meter of %s is exchanged: %s goes, %s comes", r.w.local(m.from, "Mon 15:04"), m.place, r.machines[i].id, m.id))
+	return nil
 }
 
 // end sees to it that everything is in the ledger, pays, takes a statement home and checks it. The summary tells what was
@@ -79,7 +98,7 @@ func (r *districtRun) conclude(ctx context.Context, s *summary) (err error) {
 	if err := r.bills.pay(ctx); err != nil {
 		return err
 	}
-	s.bill = newBill(r.bills.of(teller), r.w.nameOf(teller))
+	s.bill = newBill(r.bills.of(teller), r.w.nameOf(teller), &r.w.zone)
 	s.home, err = r.takeHome(ctx, teller, len(s.bill.numbers))
 	return err
 }

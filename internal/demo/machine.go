@@ -27,6 +27,7 @@ type machine struct {
 	week     *Week
 	billings []*device.Billing // of the registers, in their order
 	days     []lamppost.TimeMS // by register: the UTC day of the last value for a bill
+	hang     func() error      // says that it hangs there now; nil: known from the begin
 }
 
 // announcement is POST /api/devices, permission its answer.
@@ -126,12 +127,21 @@ func (m *machine) openBillings() error {
 	return nil
 }
 
-// live measures every quarter hour from the week's begin to its end, or until ctx is done. What it has measured is signed
-// and in the device's queue when it returns.
+// live measures every quarter hour while it hangs there, or until ctx is done. What it has measured is signed and in the
+// device's queue when it returns.
 func (m *machine) live(ctx context.Context) error {
-	for at := m.week.From(); at <= m.week.To(); at += quarterMS {
+	from, to := max(m.from, m.week.From()), m.week.To()
+	if m.to != 0 {
+		to = m.to
+	}
+	for at := from; at <= to; at += quarterMS {
 		if m.clock.Until(ctx, stamp(at)) != nil {
 			break // told to stop
+		}
+		if at == from && m.hang != nil {
+			if err := m.hang(); err != nil {
+				return err
+			}
 		}
 		if err := m.measure(at); err != nil {
 			return fmt.Errorf("device %q at %s: %w", m.id, stamp(at).Format("2006-01-02T15:04Z"), err)
@@ -153,6 +163,9 @@ func (m *machine) measure(at lamppost.TimeMS) error {
 		n = n.plus(m.billingOf(i, at))
 	}
 	m.tally.took(m.id, at, n) // first, so that nothing is ever acknowledged before it was taken
+	if at == m.to {
+		m.tally.gone(m.id, m.next)
+	}
 	if _, err := m.dev.Report(readings...); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/lamppost/lamppost"
@@ -136,6 +137,30 @@ func TestLampSafeLevel(t *testing.T) {
 	}
 }
 
+// The two water meters of one flat count what one would have, and no litre between them is lost or counted twice; at the exchange both
+// are asked, and each only while it hangs there.
+func TestExchangeLosesNothing(t *testing.T) {
+	t.Parallel()
+	d := newDistrict(loadWeek(t))
+	i := slices.IndexFunc(d.machines, func(m machineSpec) bool { return m.id == wornMeter })
+	old, next := &d.machines[i], &d.machines[len(d.machines)-1]
+	if old.next != next.id || old.to != next.from || old.to <= d.days[exchangeDay].From || old.to >= d.days[exchangeDay].To {
+		t.Fatalf("%s hangs to %d, %s from %d", old.id, old.to, next.id, next.from)
+	}
+	first, last := old.model.(*tap), next.model.(*tap)
+	whole := first.shows(d.week.To()) - first.base
+	if got := first.shows(old.to) - first.base + last.shows(d.week.To()) - last.base; got != whole || whole == 0 {
+		t.Errorf("two meters count %d l, one %d", got, whole)
+	}
+	if a, b := old.registers[0].edges, next.registers[0].edges; a[len(a)-1] != old.to || b[0] != old.to || len(a)+len(b) != 8+2 {
+		t.Errorf("edges %v and %v", a, b)
+	}
+	day := old.to / utcDayMS * utcDayMS
+	if a, b, c := d.reportsOn(day-utcDayMS), d.reportsOn(day), d.reportsOn(day+utcDayMS); a != 104 || b != 105 || c != 104 {
+		t.Errorf("%d, %d and %d billing reports about the exchange", a, b, c)
+	}
+}
+
 // Light falls and rises between the hours' middles without a jump.
 func TestLightIsSteady(t *testing.T) {
 	t.Parallel()
@@ -156,7 +181,7 @@ func TestLightIsSteady(t *testing.T) {
 func TestDistrictTerms(t *testing.T) {
 	t.Parallel()
 	d := newDistrict(loadWeek(t))
-	if len(d.machines) != 52 || len(d.agreements) != 92 || len(d.points) != 92 || len(d.parties) != 16 || len(d.pairs) != 14 {
+	if len(d.machines) != 65 || len(d.agreements) != 104 || len(d.points) != 104 || len(d.parties) != 16 || len(d.pairs) != 14 {
 		t.Fatalf("%d machines, %d agreements, %d points, %d parties, %d pairs", len(d.machines), len(d.agreements), len(d.points),
 			len(d.parties), len(d.pairs))
 	}
@@ -182,7 +207,7 @@ func TestDistrictTerms(t *testing.T) {
 func TestEdgesByDay(t *testing.T) {
 	t.Parallel()
 	d := newDistrict(loadWeek(t))
-	for _, m := range d.machines[38:42] {
+	for _, m := range append(d.machines[38:42:42], d.machines[lamps+flats:lamps+flats+2]...) {
 		for _, r := range m.registers {
 			n, days := 0, 0
 			for day := d.week.From() / utcDayMS * utcDayMS; day <= d.week.To(); day += utcDayMS {

@@ -129,7 +129,7 @@ func (r *parkRun) conclude(ctx context.Context, s *parkSummary) (err error) {
 		return err
 	}
 	whose, made := r.desk.teller()
-	s.bill = newBill(r.desk.inForce(whose), r.w.nameOf(whose))
+	s.bill = newBill(r.desk.inForce(whose), r.w.nameOf(whose), &r.w.zone)
 	s.bill.kind, s.bill.state = "invoice", "to be paid"
 	s.home, err = r.takeHome(ctx, whose, made)
 	return err

@@ -40,7 +40,7 @@ func (r *run) progress(s status) string {
 		eta = "finishing"
 	}
 	t := r.tally.counts()
-	return fmt.Sprintf("%s  %d devices  %s kWh committed  %s %s billed  %s", when, t.devices, t.kWh,
+	return fmt.Sprintf("%s  %d meters  %s kWh committed  %s %s billed  %s", when, t.meters, t.kWh,
 		s.Totals.Billed[currency], currency, eta)
 }
 

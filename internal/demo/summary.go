@@ -102,15 +102,16 @@ type bill struct {
 	name, place string
 	kind, state string // of its invoices, and of the sum
 	lines       []billLine
-	net, tax    lamppost.Micro
-	total       lamppost.Micro
-	taxRate     string
+	net, total  lamppost.Micro
+	taxes       []tariff.TaxSum
 	numbers     []string
+	exchanges   []string // in words
 }
 
 // A billLine adds up the lines of one band.
 type billLine struct {
 	band     string
+	block    uint32
 	quantity lamppost.Decimal // register units
 	days     uint32
 	minutes  uint32
@@ -121,8 +122,8 @@ type billLine struct {
 	unit     string // of the price
 }
 
-// newBill adds up invoices of one supply and one tax rate; nil if there are none.
-func newBill(invoices []tariff.Invoice, name string) *bill {
+// newBill adds up invoices; nil if there are none.
+func newBill(invoices []tariff.Invoice, name string, zone *tariff.Zone) *bill {
 	if len(invoices) == 0 {
 		return nil
 	}
@@ -132,22 +133,50 @@ func newBill(invoices []tariff.Invoice, name string) *bill {
 		b.numbers = append(b.numbers, inv.Number)
 		b.net, b.total = b.net+inv.Net, b.total+inv.Total
 		for _, t := range inv.Tax {
-			b.tax += t.Amount
-			b.taxRate = lamppost.Dec(int64(t.BasisPoints/100), 0).String() + " %"
+			b.addTax(t)
 		}
 		for j := range inv.Supplies {
-			for _, l := range inv.Supplies[j].Lines {
-				b.add(&inv.Supplies[j], l)
+			s := &inv.Supplies[j]
+			for _, l := range s.Lines {
+				b.add(s, l)
+			}
+			if j > 0 && s.Mount != 0 && s.Mount == inv.Supplies[j-1].Mount+1 && s.Agreement == inv.Supplies[j-1].Agreement {
+				b.exchanges = append(b.exchanges, exchanged(&inv.Supplies[j-1], s, zone))
 			}
 		}
 	}
 	return b
 }
 
+func (b *bill) addTax(t tariff.TaxSum) {
+	for i := range b.taxes {
+		if sum := &b.taxes[i]; sum.Category == t.Category && sum.BasisPoints == t.BasisPoints {
+			sum.Base, sum.Amount = sum.Base+t.Base, sum.Amount+t.Amount
+			return
+		}
+	}
+	b.taxes = append(b.taxes, t)
+}
+
+// exchanged says what two meters showed when one came in the place of the other.
+func exchanged(old, next *tariff.InvoiceSupply, zone *tariff.Zone) string {
+	shown := func(s *tariff.InvoiceSupply, e tariff.Edge) string {
+		return fmt.Sprintf("%s %s", perUnit(e.Value, s.Scale), s.PerUnit)
+	}
+	return fmt.Sprintf("%s went with %s on %s, %s goes on from %s", old.Device, shown(old, old.Edges[len(old.Edges)-1]),
+		local(zone, next.From, "Mon 2 Jan 15:04"), next.Device, shown(next, next.Edges[0]))
+}
+
+// perUnit is a register's value in the unit of its price.
+func perUnit(d lamppost.Decimal, scale uint8) lamppost.Decimal {
+	d.Exponent -= int8(scale)
+	return d
+}
+
 func (b *bill) add(s *tariff.InvoiceSupply, l tariff.Line) {
 	for i := range b.lines {
 		sum := &b.lines[i]
-		if sum.band == l.Band && sum.price == l.Price {
+		if sum.band == l.Band && sum.block == l.Block && sum.price == l.Price {
 			sum.quantity, _ = sum.quantity.Add(l.Quantity) // a week's Wh fit
 			sum.days += l.Days
 			sum.minutes += l.Minutes
@@ -155,7 +184,7 @@ func (b *bill) add(s *tariff.InvoiceSupply, l tariff.Line) {
 			return
 		}
 	}
-	b.lines = append(b.lines, billLine{l.Band, l.Quantity, l.Days, l.Minutes, l.Kind(), l.Price, l.Amount, s.Scale, s.PerUnit})
+	b.lines = append(b.lines, billLine{l.Band, l.Block, l.Quantity, l.Days, l.Minutes, l.Kind(), l.Price, l.Amount, s.Scale, s.PerUnit})
 }
 
 func (l *billLine) words() (band, quantity, price string) {
@@ -167,9 +196,11 @@ func (l *billLine) words() (band, quantity, price string) {
 	case tariff.Once:
 		return l.band, "", l.price.String() + " each"
 	}
-	q := l.quantity
-	q.Exponent -= int8(l.scale)
-	return l.band, q.String() + " " + l.unit, l.price.String() + " per " + l.unit
+	band = l.band
+	if l.block != 0 {
+		band = fmt.Sprintf("%s, block %d", band, l.block)
+	}
+	return band, perUnit(l.quantity, l.scale).String() + " " + l.unit, l.price.String() + " per " + l.unit
 }
 
 func (b *bill) write(w io.Writer) {
@@ -179,7 +210,18 @@ func (b *bill) write(w io.Writer) {
 		band, quantity, price := b.lines[i].words()
 		fmt.Fprintf(w, row, band, quantity, "at "+price, b.lines[i].amount)
 	}
-	fmt.Fprintf(w, row+row+row, "net", "", "", b.net, b.taxRate+" VAT", "", "", b.tax, "total", "", "", b.total)
+	fmt.Fprintf(w, row, "net", "", "", b.net)
+	for _, t := range b.taxes {
+		of := ""
+		if len(b.taxes) > 1 {
+			of = "of " + t.Base.String()
+		}
+		fmt.Fprintf(w, row, fmt.Sprintf("%d %% VAT", t.BasisPoints/100), "", of, t.Amount)
+	}
+	fmt.Fprintf(w, row, "total", "", "", b.total)
+	for _, x := range b.exchanges {
+		fmt.Fprintf(w, "  %s.\n", x)
+	}
 	numbers := b.numbers[0]
 	if n := len(b.numbers); n > 1 {
 		numbers += " to " + b.numbers[n-1]

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -34,21 +35,18 @@ func compareGolden(t *testing.T, name string, got []byte) {
 	}
 }
 
-// twoInvoices bill a flat for two days by the district's own tariff.
+// twoInvoices bill a flat and its water for two days by the district's own tariffs: the day of the exchange, and the long one.
 func twoInvoices(t *testing.T) []tariff.Invoice {
 	t.Helper()
 	d := newDistrict(loadWeek(t))
-	m, terms := &d.machines[lamps+2], d.tariffs[2]
-	a := d.agreements[2*lamps+2]
 	var invoices []tariff.Invoice
-	for i, day := range d.days[5:] {
-		var edges []tariff.Edge
-		for _, at := range terms.Edges(day.From, day.To) {
-			edges = append(edges, tariff.Edge{Time: at, Value: newFlat(d.week, 2).read(at)[0].Value})
+	for i, day := range []Day{d.days[exchangeDay], d.days[6]} {
+		var supplies []tariff.Supply
+		for _, id := range []lamppost.DeviceID{"flat-03", wornMeter, wornMeter + "b"} {
+			supplies = append(supplies, d.supplied(id, day)...)
 		}
 		inv, err := tariff.Bill(tariff.InvoiceOrder{Number: fmt.Sprintf("hausverwaltung-%06d", 3+12*i), IssuedMS: day.To,
-			InvoiceBody: lamppost.InvoiceBody{Seller: landlord, Buyer: a.Buyer, Currency: currency, From: day.From, To: day.To}},
-			[]tariff.Supply{{Agreement: a, Device: m.id, Register: registerEnergy, Unit: "Wh", Place: m.place, Tariff: *terms, Edges: edges}})
+			InvoiceBody: lamppost.InvoiceBody{Seller: landlord, Buyer: teller, Currency: currency, From: day.From, To: day.To}}, supplies)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -57,11 +55,34 @@ func twoInvoices(t *testing.T) []tariff.Invoice {
 	return invoices
 }
 
+// supplied is what the ledger would find of a machine's first register on a day, if it hung there.
+func (d *district) supplied(id lamppost.DeviceID, day Day) []tariff.Supply {
+	m := &d.machines[slices.IndexFunc(d.machines, func(m machineSpec) bool { return m.id == id })]
+	from, to := max(day.From, m.from), day.To
+	if m.to != 0 {
+		to = min(to, m.to)
+	}
+	if from >= to {
+		return nil
+	}
+	id, mount := lamppost.DeviceID(strings.TrimSuffix(string(id), "b")), uint32(0)
+	if m.from != 0 {
+		mount = 1
+	}
+	i := slices.IndexFunc(d.agreements, func(a lamppost.AgreementBody) bool { return a.Point == d.pointOf(id).ID })
+	terms := d.tariffs[slices.IndexFunc(d.tariffs, func(t *tariff.Tariff) bool { return t.ID == d.agreements[i].Tariff })]
+	s := tariff.Supply{Agreement: d.agreements[i], Device: m.id, Mount: mount, Register: m.registers[0].name, Unit: m.registers[0].unit, Place: m.place, Tariff: *terms}
+	for _, at := range terms.Edges(from, to) {
+		s.Edges = append(s.Edges, tariff.Edge{Time: at, Value: m.model.read(at)[0].Value})
+	}
+	return []tariff.Supply{s}
+}
+
 func aSummary(t *testing.T) *summary {
 	s := &summary{
 		from: "Mon 19 Oct 00:00", to: "Mon 26 Oct 00:00", hours: 169, wall: 30140 * time.Millisecond, days: 7,
 		reckoning: reckoning{amount{35940, 150123}, amount{35940, 150123}, amount{35940, 150123}, "1898.412"},
-		held:      4321, invoices: 98, billed: 812_340_000, bill: newBill(twoInvoices(t), "Lucía Fernández"),
+		held:      4321, invoices: 98, billed: 812_340_000, bill: newBill(twoInvoices(t), "Lucía Fernández", &townClock),
 		home: takenHome{command: "lamppost", statement: "/tmp/it's a demo/statement.json", pin: "/tmp/it's a demo/network.pin",
 			changed: "/tmp/it's a demo/changed.json", edit: `s/"total": "3\.41"/"total": "3.42"/`,
 			finding: &audit.Finding{Invoices: 2, Lines: 6, Readings: 1008}},
@@ -108,25 +129,36 @@ func TestSummaryUnequal(t *testing.T) {
 func TestBillAddsUp(t *testing.T) {
 	t.Parallel()
 	invoices := twoInvoices(t)
-	b := newBill(invoices, "somebody")
-	var sum lamppost.Micro
-	wh := lamppost.Decimal{}
+	b := newBill(invoices, "somebody", &townClock)
+	var sum, tax lamppost.Micro
+	used := map[string]lamppost.Decimal{}
 	for _, l := range b.lines {
 		sum += l.amount
-		wh, _ = wh.Add(l.quantity)
+		used[l.unit], _ = used[l.unit].Add(l.quantity)
 	}
-	if sum != b.net || b.net+b.tax != b.total || b.total != invoices[0].Total+invoices[1].Total {
-		t.Errorf("lines %s, net %s, tax %s, total %s", sum, b.net, b.tax, b.total)
+	for _, x := range b.taxes {
+		tax += x.Amount
+	}
+	if sum != b.net || b.net+tax != b.total || b.total != invoices[0].Total+invoices[1].Total {
+		t.Errorf("lines %s, net %s, tax %s, total %s", sum, b.net, tax, b.total)
 	}
 	d := newDistrict(loadWeek(t))
 	f := newFlat(d.week, 2)
-	if want := f.used(d.week.To()) - f.used(d.days[5].From); wh.Mantissa != want {
-		t.Errorf("%s Wh on the bill, %d used", wh, want)
+	days := []Day{d.days[exchangeDay], d.days[6]}
+	wh, litres := int64(0), int64(0)
+	for _, day := range days {
+		wh += f.used(day.To) - f.used(day.From)
+		litres += f.used(day.To)/whPerLitre - f.used(day.From)/whPerLitre
 	}
-	if len(b.lines) != 3 || b.lines[2].days != 2 || newBill(nil, "nobody") != nil {
-		t.Errorf("lines %+v", b.lines)
+	if used["kWh"].Mantissa != wh || used["m³"].Mantissa != litres {
+		t.Errorf("%s Wh and %s l on the bill, %d and %d used", used["kWh"], used["m³"], wh, litres)
+	}
+	if len(b.lines) != 5 || b.lines[2].days != 2 || len(b.taxes) != 2 || len(b.exchanges) != 1 || newBill(nil, "nobody", &townClock) != nil {
+		t.Errorf("lines %+v, taxes %+v, exchanges %q", b.lines, b.taxes, b.exchanges)
 	}
 }
+
+var townClock = townZone()
 
 // oneDigit changes exactly one digit of each field that is like the first total, and its sed command does the same.
 func TestOneDigit(t *testing.T) {

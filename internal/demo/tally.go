@@ -15,9 +15,10 @@ type tally struct {
 	mu     sync.Mutex
 	count  counts
 	ticks  map[lamppost.DeviceID]lamppost.TimeMS // of the last readings of each device
-	energy map[lamppost.DeviceID]span            // acknowledged, Wh on the register
-	billed map[lamppost.TimeMS]int               // acknowledged billing reports by UTC day
-	more   chan struct{}                         // closed, and made anew, when billed changes
+	next   map[lamppost.DeviceID]lamppost.DeviceID
+	energy map[lamppost.DeviceID]span // acknowledged, Wh on the register
+	billed map[lamppost.TimeMS]int    // acknowledged billing reports by UTC day
+	more   chan struct{}              // closed, and made anew, when billed changes
 }
 
 // A span is the lowest and the highest value of a register.
@@ -31,12 +32,12 @@ type counts struct {
 	acked      amount
 	refused    int64
 	whyRefused string
-	devices    int              // of which something is acknowledged
+	meters     int              // of energy, of which something is acknowledged
 	kWh        lamppost.Decimal // through their registers, as far as acknowledged
 }
 
 func newTally() *tally {
-	return &tally{ticks: make(map[lamppost.DeviceID]lamppost.TimeMS), energy: make(map[lamppost.DeviceID]span),
+	return &tally{ticks: make(map[lamppost.DeviceID]lamppost.TimeMS), next: make(map[lamppost.DeviceID]lamppost.DeviceID), energy: make(map[lamppost.DeviceID]span),
 		billed: make(map[lamppost.TimeMS]int), more: make(chan struct{})}
 }
 
@@ -48,7 +49,7 @@ func (t *tally) counts() counts {
 	for _, s := range t.energy {
 		wh += s.high - s.low
 	}
-	c.devices, c.kWh = len(t.energy), lamppost.Dec(wh, -3)
+	c.meters, c.kWh = len(t.energy), lamppost.Dec(wh, -3)
 	return c
 }
 
@@ -61,6 +62,13 @@ func (t *tally) took(id lamppost.DeviceID, at lamppost.TimeMS, n amount) {
 	t.ticks[id] = at
 }
 
+// gone says that a device measured its last, and which one measures in its place.
+func (t *tally) gone(id, next lamppost.DeviceID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.next[id] = next
+}
+
 // lastTick is the time up to which every device has measured; 0 if one has not begun.
 func (t *tally) lastTick() lamppost.TimeMS {
 	t.mu.Lock()
@@ -69,8 +77,10 @@ func (t *tally) lastTick() lamppost.TimeMS {
 		return 0
 	}
 	last := lamppost.TimeMS(1<<63 - 1)
-	for _, at := range t.ticks {
-		last = min(last, at)
+	for id, at := range t.ticks {
+		if _, goesOn := t.ticks[t.next[id]]; !goesOn {
+			last = min(last, at)
+		}
 	}
 	return last
 }

@@ -55,6 +55,14 @@ type machineSpec struct {
 	safety    lamppost.SafetyClass
 	model     model
 	registers []registerSpec
+
+	from, to lamppost.TimeMS   // in which it hangs; 0: from the begin, or to the end
+	next     lamppost.DeviceID // that comes in its place
+}
+
+// on reports whether the machine hangs there on a UTC day.
+func (m *machineSpec) on(day lamppost.TimeMS) bool {
+	return m.from < day+utcDayMS && (m.to == 0 || m.to >= day)
 }
 
 // A registerSpec is a register that bills are made from.

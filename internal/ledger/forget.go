@@ -186,8 +186,9 @@ func (s *State) eraseParty(id lamppost.PartyID) error {
 		return err
 	}
 	p.Name, p.Erased = "", true
-	s.parties[id] = p
-	s.put(key('P', string(id)), append(where.append(nil), lamppost.Marshal(p)...))
+	if err := s.rewriteParty(p); err != nil {
+		return err
+	}
 	s.put(append(key('g'), where.append(nil)...), Place{s.height, s.index}.append(nil))
 	return nil
 }

@@ -42,6 +42,7 @@ type State struct {
 	devices    map[lamppost.DeviceID]*device
 	points     map[string][]lamppost.PointBody // by mount
 	metered    map[lamppost.DeviceID]bool      // devices of the points
+	units      map[register][]string           // in which points count it
 	serving    map[lamppost.DeviceID][]string  // their registers at points that have sessions
 	tariffs    map[string][]tariff.Tariff      // by version
 	agreements map[string]lamppost.AgreementBody
@@ -79,6 +80,7 @@ func Open(store kv.Reader) (*State, error) {
 		devices:    map[lamppost.DeviceID]*device{},
 		points:     map[string][]lamppost.PointBody{},
 		metered:    map[lamppost.DeviceID]bool{},
+		units:      map[register][]string{},
 		serving:    map[lamppost.DeviceID][]string{},
 		tariffs:    map[string][]tariff.Tariff{},
 		agreements: map[string]lamppost.AgreementBody{},
@@ -201,6 +203,8 @@ func (s *State) dispatch(tx *lamppost.Transaction) (out lamppost.Outcome, err er
 	switch o.Type {
 	case lamppost.TxParty:
 		err = body(o, s.party)
+	case lamppost.TxCredit:
+		err = body(o, s.credit)
 	case lamppost.TxDevice:
 		err = body(o, s.device)
 	case lamppost.TxGateway:

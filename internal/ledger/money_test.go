@@ -56,7 +56,7 @@ func TestRandomMoney(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	for _, what := range [...]string{"invoice", "correct", "session", "settle", "dispute", "convert", "reading", "point", "transfer"} {
+	for _, what := range [...]string{"invoice", "correct", "session", "settle", "dispute", "convert", "reading", "point", "transfer", "credit"} {
 		if done[what+" ok"] == 0 && *moneyOps >= 2*moneyRun {
 			t.Errorf("no %s was accepted", what)
 		}
@@ -80,6 +80,8 @@ type purse struct {
 
 	bills map[lamppost.CorrectBody]*bill // by seller and number
 	count map[lamppost.PartyID]int
+
+	limits map[lamppost.PartyID]lamppost.Micro // that were ordered
 }
 
 type bill struct {
@@ -97,7 +99,7 @@ type applied struct {
 func newPurse(t *testing.T, seed uint64) *purse {
 	rnd := rand.New(rand.NewPCG(seed, 9))
 	p := &purse{t: t, seed: seed, draw: rnd.IntN, store: kv.NewMem(), lazily: kv.NewMem(), mirror: map[string]string{}, done: map[string]int{},
-		bills: map[lamppost.CorrectBody]*bill{}, count: map[lamppost.PartyID]int{}}
+		bills: map[lamppost.CorrectBody]*bill{}, count: map[lamppost.PartyID]int{}, limits: map[lamppost.PartyID]lamppost.Micro{}}
 	p.traffic = ledgertest.NewMoney(ledgertest.New("net"), p.draw)
 	p.state, p.late = p.open(p.store), p.open(p.lazily)
 	return p
@@ -250,8 +252,8 @@ func (p *purse) check(tx *lamppost.Transaction, o lamppost.Outcome, after map[st
 		free := func(number func(string) lamppost.Micro) lamppost.Micro {
 			return number("sA"+key[2:]) - number("sH"+key[2:])
 		}
-		if !claim && free(now) < free(before) && free(now) < -limit(party) {
-			p.fail("a %s took %s to %s %s free, its limit is %s", tx.Type, party, free(now), currency, limit(party))
+		if !claim && free(now) < free(before) && free(now) < -p.limit(party) {
+			p.fail("a %s took %s to %s %s free, its limit is %s", tx.Type, party, free(now), currency, p.limit(party))
 		}
 	}
 	for currency, sum := range sums {
@@ -260,6 +262,12 @@ func (p *purse) check(tx *lamppost.Transaction, o lamppost.Outcome, after map[st
 		}
 	}
 	switch tx.Type {
+	case lamppost.TxCredit:
+		var b lamppost.CreditBody
+		if err := lamppost.Unmarshal(tx.Order.Body, &b); err != nil || len(after) > 0 {
+			p.fail("a credit limit changed accounts: %v (%v)", after, err)
+		}
+		p.limits[b.Party] = b.Limit
 	case lamppost.TxInvoice, lamppost.TxCorrect:
 		p.checkBill(tx, o, sides)
 	case lamppost.TxSettle:
@@ -276,7 +284,11 @@ func owner(account string) lamppost.PartyID {
 	return lamppost.PartyID(account)
 }
 
-func limit(account string) lamppost.Micro {
+// limit is how far an account may go below zero: what it was founded with, or what was ordered since.
+func (p *purse) limit(account string) lamppost.Micro {
+	if ordered, ok := p.limits[lamppost.PartyID(account)]; ok {
+		return ordered
+	}
 	return map[string]lamppost.Micro{"s0": 1_000_000_000, "s1": 1_000_000_000, "b0": 200_000_000, "b1": 400_000_000, "b2": 600_000_000}[account]
 }
 

@@ -30,6 +30,35 @@ func (s *State) party(b lamppost.PartyBody) error {
 	return nil
 }
 
+// credit changes how far a party may go below zero from now on.
+func (s *State) credit(b lamppost.CreditBody) error {
+	p, ok := s.parties[b.Party]
+	switch {
+	case !ok:
+		return lamppost.Refuse(lamppost.CodeUnknown, "no party %q whose credit limit could be changed", b.Party)
+	case b.Limit < 0:
+		return lamppost.Refuse(lamppost.CodeBadTx, "a credit limit is not negative")
+	case b.Limit == p.CreditLimit:
+		return lamppost.Refuse(lamppost.CodeExists, "the credit limit of %q is %s already", b.Party, b.Limit)
+	}
+	if err := checkText(b.Reason); err != nil {
+		return err
+	}
+	p.CreditLimit = b.Limit
+	return s.rewriteParty(p)
+}
+
+// rewriteParty keeps what changed about a party. Its place stays that of the order that registered it, where its name is.
+func (s *State) rewriteParty(p lamppost.PartyBody) error {
+	where, err := s.view().Where(lamppost.TxParty, string(p.ID), 0)
+	if err != nil {
+		return err
+	}
+	s.parties[p.ID] = p
+	s.putAt(key('P', string(p.ID)), where, p)
+	return nil
+}
+
 // freeName refuses ids that cannot be or are taken: devices have accounts too, so both share one name space.
 func (s *State) freeName(id string) error {
 	if err := lamppost.CheckName("party or device", id); err != nil {
@@ -116,9 +145,19 @@ func (s *State) checkMount(b *lamppost.PointBody, mounts []lamppost.PointBody) e
 // minRollsAt is the least value that a register can begin at 0 again instead of showing.
 const minRollsAt = 1000
 
+// A register is one of a device's.
+type register struct {
+	device lamppost.DeviceID
+	name   string
+}
+
 func (s *State) addPoint(b lamppost.PointBody) {
 	s.points[b.ID] = append(s.points[b.ID], b)
 	s.metered[b.Device] = true
+	r := register{b.Device, b.Register}
+	if !slices.Contains(s.units[r], b.Unit) {
+		s.units[r] = append(s.units[r], b.Unit)
+	}
 	if b.Sessions && !slices.Contains(s.serving[b.Device], b.Register) {
 		s.serving[b.Device] = append(s.serving[b.Device], b.Register)
 	}

@@ -444,6 +444,9 @@ func (s *State) reading(b lamppost.ReadingBody) error {
 	case b.Value.Exponent > 0 || b.Value.Exponent < lamppost.MinExponent:
 		return lamppost.Refuse(lamppost.CodeBadTx, "%s has an exponent that no reading has", b.Value)
 	}
+	if err := s.checkUnit(b.Device, b.Register, b.Unit); err != nil {
+		return err
+	}
 	e := tariff.Edge{Time: b.Time, Value: b.Value, Quality: b.Quality, Manual: true, Source: tariff.Source{Height: s.height, Tx: s.index}}
 	kept, keptToo := false, false
 	var err error
@@ -457,6 +460,17 @@ func (s *State) reading(b lamppost.ReadingBody) error {
 		err = lamppost.Refuse(lamppost.CodeExists, "register %q of %q is known at that time: a substituted value would replace it", b.Register, b.Device)
 	}
 	return err
+}
+
+// checkUnit refuses a register that no metering point has, or that counts in another unit: nobody could verify a bill that rests on it.
+func (s *State) checkUnit(id lamppost.DeviceID, name, unit string) error {
+	switch units := s.units[register{id, name}]; {
+	case len(units) == 0:
+		return lamppost.Refuse(lamppost.CodeUnknown, "no metering point has a register %q of %q", name, id)
+	case !slices.Contains(units, unit):
+		return lamppost.Refuse(lamppost.CodeBadTx, "register %q of %q counts in %s, not %s", name, id, strings.Join(units, " or "), unit)
+	}
+	return nil
 }
 
 // writeDevices encodes what the segment changed, each device once, in the order they were first touched.

@@ -45,6 +45,8 @@ func (d *desk) body(w words) (lamppost.TxType, any) {
 			Rules: uint32(number(w.or("rules", "1"))), From: lamppost.Height(number(w.or("from", "0")))}
 	case "party":
 		return lamppost.TxParty, lamppost.PartyBody{ID: party(0), Name: w.or("name", ""), CreditLimit: money(w.or("limit", "0"))}
+	case "credit":
+		return lamppost.TxCredit, lamppost.CreditBody{Party: party(0), Limit: money(w.arg(1)), Reason: w.or("reason", "")}
 	case "device":
 		return lamppost.TxDevice, d.device(w)
 	case "gateway":

@@ -16,6 +16,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/provider"
 )
 
 // Config is all that can be set about a node. A YAML file holds the fields with a yaml name; unknown keys are errors;
@@ -52,6 +53,8 @@ type Config struct {
 	// Parties is a file of what is known of the parties beyond the log, such as addresses: bills that people read show it. It is
 	// read again for each bill.
 	Parties string `yaml:"parties"`
+	// Providers are payment providers that report by webhook.
+	Providers []Provider `yaml:"payment_providers"`
 	// Broker is an MQTT broker that others run, for this node to join.
 	Broker Broker `yaml:",inline"`
 
@@ -99,6 +102,14 @@ type Config struct {
 type Witness struct {
 	VKey string `yaml:"vkey"` // its verifier key
 	URL  string `yaml:"url"`
+}
+
+// A Provider is a payment provider that reports to /api/providers/NAME.
+type Provider struct {
+	Name    string           `yaml:"name"`
+	Kind    string           `yaml:"kind"`    // standard or stripe
+	Seller  lamppost.PartyID `yaml:"seller"`  // whose money it is
+	Secrets string           `yaml:"secrets"` // file with a secret in each line
 }
 
 // ReadConfig reads a YAML file over c.
@@ -160,6 +171,9 @@ func (c *Config) Check() error {
 		}
 	}
 	if err := c.checkWitnesses(); err != nil {
+		return err
+	}
+	if err := c.checkProviders(); err != nil {
 		return err
 	}
 	if !c.SnapshotEvery.Off() && c.SnapshotEvery < Every(time.Minute) {
@@ -230,6 +244,22 @@ func (c *Config) checkWitnesses() error {
 		if u, err := url.Parse(w.URL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 			return fmt.Errorf("witness %q: %q is not an address such as https://witness.example", k.Name(), w.URL)
 		}
+	}
+	return nil
+}
+
+// checkProviders refuses two of one name, and what could read no notice.
+func (c *Config) checkProviders() error {
+	names := map[string]bool{}
+	for _, p := range c.Providers {
+		w := provider.Webhook(p)
+		if err := w.Check(); err != nil {
+			return err
+		}
+		if names[p.Name] {
+			return fmt.Errorf("payment provider %q is there twice", p.Name)
+		}
+		names[p.Name] = true
 	}
 	return nil
 }

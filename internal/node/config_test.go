@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -21,6 +22,7 @@ func TestExampleConfig(t *testing.T) {
 	want := node.Config{Data: "/var/lib/lamppost", Network: "house-7", Member: "cellar", MemberListen: "0.0.0.0:7650", Peers: map[lamppost.MemberID]string{"south": "10.0.0.7:7650"}, HTTP: "0.0.0.0:8443", MQTT: "0.0.0.0:8883",
 		TLSCert: "/etc/lamppost/cert.pem", TLSKey: "/etc/lamppost/key.pem", TLSClientCA: "/etc/lamppost/devices-ca.pem",
 		Mapping: "/etc/lamppost/mapping.yaml", Parties: "/etc/lamppost/parties.json", AdmitUnsigned: true, Verify: "gateway", Sample: 0.02,
+		Providers: []node.Provider{{Name: "zahlfix", Kind: "standard", Seller: "works", Secrets: "/etc/lamppost/zahlfix.secrets"}},
 		Broker: node.Broker{URL: "mqtts://broker.example:8883", User: "lamppost", Password: "correct-horse", CA: "/etc/lamppost/broker-ca.pem",
 			Group: "house-7", ACL: true, Plain: true},
 		Linger: 25 * time.Millisecond, Publish: 500 * time.Millisecond,
@@ -129,6 +131,18 @@ func TestCheck(t *testing.T) {
 		{func(c *node.Config) { c.Broker.ACL = true }, "mean nothing without its address"},
 		{func(c *node.Config) { c.Broker.URL, c.Broker.CA = "mqtt://localhost", "ca.pem" }, "mqtt_broker_ca means nothing without TLS"},
 		{func(c *node.Config) { c.Broker.URL, c.Broker.Group = "mqtt://localhost", "a/b" }, "mqtt_broker_group"},
+		{func(c *node.Config) {
+			c.Providers = []node.Provider{{Name: "z", Kind: "stripe", Seller: "works", Secrets: "f"}}
+		}, ""},
+		{func(c *node.Config) { c.Providers = []node.Provider{{Name: "z", Kind: "stripe", Seller: "works"}} }, "secrets names no file"},
+		{func(c *node.Config) {
+			c.Providers = []node.Provider{{Name: "z", Kind: "cash", Seller: "works", Secrets: "f"}}
+		}, "is not one of standard, stripe"},
+		{func(c *node.Config) { c.Providers = []node.Provider{{Name: "z", Kind: "stripe", Secrets: "f"}} }, "seller"},
+		{func(c *node.Config) {
+			p := node.Provider{Name: "z", Kind: "stripe", Seller: "works", Secrets: "f"}
+			c.Providers = []node.Provider{p, p}
+		}, "is there twice"},
 		{func(c *node.Config) { c.Network = "my network" }, "network"},
 		{func(c *node.Config) { c.Member = "node/1" }, "member"},
 	} {
@@ -139,4 +153,21 @@ func TestCheck(t *testing.T) {
 			t.Errorf("%+v: error %v, want %q", cfg, err, c.want)
 		}
 	}
+}
+
+// A payment provider whose secrets cannot be read is told of when the node starts, and not when money comes.
+func TestProviderSecrets(t *testing.T) {
+	t.Parallel()
+	secrets := filepath.Join(t.TempDir(), "secrets")
+	cfg := node.Config{Data: t.TempDir(), HTTP: "127.0.0.1:0", MQTT: "off", NoFsync: true,
+		Providers: []node.Provider{{Name: "zahlfix", Kind: "stripe", Seller: "works", Secrets: secrets}}}
+	if _, err := node.Open(cfg); err == nil || !strings.Contains(err.Error(), secrets) {
+		t.Errorf("without the file: %v", err)
+	}
+	must(t, os.WriteFile(secrets, []byte("whsec_0123456789abcdef\n"), 0o600))
+	n, err := node.Open(cfg)
+	must(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	must(t, n.Run(ctx))
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/lamppost/lamppost/internal/ingest"
 	"github.com/lamppost/lamppost/internal/ingest/httpd"
 	"github.com/lamppost/lamppost/internal/ingest/mqttd"
+	"github.com/lamppost/lamppost/internal/provider"
 	"github.com/lamppost/lamppost/internal/render"
 	"github.com/lamppost/lamppost/sig"
 )
@@ -115,6 +116,10 @@ func (n *Node) openWeb() error {
 		cfg.Members, cfg.FromMember, cfg.Evidence = n.otherMembers, n.fromMember, n.Evidence
 	}
 	var err error
+	if cfg.Providers, err = n.providers(); err != nil {
+		return err
+	}
+	cfg.Noticed = n.notices()
 	server, err = api.New(cfg)
 	if err != nil {
 		return err
@@ -122,6 +127,19 @@ func (n *Node) openWeb() error {
 	n.web = &http.Server{Handler: server.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
 	n.web.RegisterOnShutdown(server.Close)
 	return nil
+}
+
+// providers are the payment providers of the configuration. Secrets that cannot be read are told of now, and not when money comes.
+func (n *Node) providers() (map[string]api.Provider, error) {
+	all := map[string]api.Provider{}
+	for _, p := range n.cfg.Providers {
+		w := provider.Webhook(p)
+		if err := w.Ready(); err != nil {
+			return nil, err
+		}
+		all[p.Name] = &w
+	}
+	return all, nil
 }
 
 // details reads what is known of the parties beyond the log.

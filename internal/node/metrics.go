@@ -33,3 +33,11 @@ func (n *Node) registerMetrics() {
 		return 0
 	})
 }
+
+// notices counts what becomes of payment providers' notices.
+func (n *Node) notices() func(provider, outcome string) {
+	c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lamppost_payment_notices_total", Help: "Notices of payment providers, by what became of them."},
+		[]string{"provider", "outcome"})
+	n.registry.MustRegister(c)
+	return func(provider, outcome string) { c.WithLabelValues(provider, outcome).Inc() }
+}

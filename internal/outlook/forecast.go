@@ -15,7 +15,7 @@ import (
 // is what is expected, the cheapest and the dearest of all are the range.
 //
 // Nothing is assumed of how use is spread, a weekday stays a weekday, and whoever wants to can compute it again by hand. Older weeks
-// widen the range and do not move the amount: they are of another season. What was measured stands in docs/decisions/0013-outlook.md.
+// widen the range and do not move the amount: they are of another season. What was measured stands in docs/decisions/0018-outlook.md.
 
 // A supply is an agreement with what its meters recorded.
 type supply struct {

@@ -68,6 +68,8 @@ func (p *Point) Try(x *tariff.Tariff, cuts []lamppost.TimeMS) (Priced, error) {
 }
 
 func (out *Priced) bill(p *Point, terms *tariff.Tariff, from, to lamppost.TimeMS) error {
+	var meters [][]tariff.Edge
+	var parts []Part
 	for i := range p.Mounts {
 		lo, hi := During(p.Mounts, i, from, to)
 		if lo >= hi {
@@ -81,18 +83,29 @@ func (out *Priced) bill(p *Point, terms *tariff.Tariff, from, to lamppost.TimeMS
 		if err != nil {
 			return fmt.Errorf("meter %q, register %q: %w", p.Mounts[i].Device, p.Mounts[i].Register, err)
 		}
-		lines, err := tariff.Price(terms, edges)
-		if err != nil {
+		meters, parts = append(meters, edges), append(parts, Part{lo, hi, uint32(i), p.Mounts[i].Device, nil})
+	}
+	lines, err := tariff.PriceInTurn(terms, meters)
+	if err != nil {
+		return err
+	}
+	for i := range parts {
+		parts[i].Lines = lines[i]
+		if err := out.add(lines[i]); err != nil {
 			return err
 		}
-		for j := range lines {
-			sum, fits := out.Net.Add(lines[j].Amount)
-			if !fits {
-				return errLarge
-			}
-			out.Net, out.Estimated = sum, out.Estimated || lines[j].Estimated
+	}
+	out.Parts = append(out.Parts, parts...)
+	return nil
+}
+
+func (out *Priced) add(lines []tariff.Line) error {
+	for i := range lines {
+		sum, fits := out.Net.Add(lines[i].Amount)
+		if !fits {
+			return errLarge
 		}
-		out.Parts = append(out.Parts, Part{lo, hi, uint32(i), p.Mounts[i].Device, lines})
+		out.Net, out.Estimated = sum, out.Estimated || lines[i].Estimated
 	}
 	return nil
 }

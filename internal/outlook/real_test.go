@@ -61,7 +61,7 @@ func meterOf(wh []int64, begin lamppost.TimeMS) *supply {
 }
 
 // How good forecasts are on real meters: a house in Sceaux over four years, and twelve in Fontana over one. What is held here are bounds
-// that a mistake would break; the figures stand in docs/decisions/0013-outlook.md.
+// that a mistake would break; the figures stand in docs/decisions/0018-outlook.md.
 func TestRealMonths(t *testing.T) {
 	t.Parallel()
 	begin := ms(time.Date(2006, 12, 16, 18, 0, 0, 0, time.UTC))

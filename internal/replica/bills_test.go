@@ -18,7 +18,7 @@ import (
 
 // everything is a network whose invoices rest on all that there is: a meter that was exchanged, another that begins at 0 again, values
 // entered by hand, an agreement that ended, a session, and corrections of two of them.
-func everything(t *testing.T) (*ledgertest.Network, *kv.Mem) {
+func everything(t testing.TB) (*ledgertest.Network, *kv.Mem) {
 	t.Helper()
 	const start, hour, minute = ledgertest.Start, ledgertest.Hour, ledgertest.Hour / 60
 	net, store := ledgertest.New("net"), kv.NewMem()

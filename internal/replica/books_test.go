@@ -2,6 +2,7 @@ package replica_test
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -12,6 +13,8 @@ import (
 	"github.com/lamppost/lamppost/internal/kv"
 	"github.com/lamppost/lamppost/internal/ledger"
 	"github.com/lamppost/lamppost/internal/ledger/ledgertest"
+	"github.com/lamppost/lamppost/internal/replica"
+	"github.com/lamppost/lamppost/sig"
 )
 
 // The journal of a ledger with orders of all kinds has the ledger's balances, also where invoices were corrected, money was
@@ -111,4 +114,101 @@ func TestDuesOfCorrections(t *testing.T) {
 	if _, ok := dues.Booked("refused"); ok {
 		t.Error("what the ledger refused counts as booked")
 	}
+}
+
+// By the index of blocks the dues are what they are by all blocks: in the store, in packs, and where the index lacks a block, or is not there.
+func TestDuesByIndex(t *testing.T) {
+	t.Parallel()
+	_, store := everything(t)
+	packs, err := archive.NewPacks(store, new(archive.MemObjects))
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := func() string {
+		t.Helper()
+		d := books.NewDues()
+		if err := d.Update(t.Context(), func(f func(archive.View) error) error {
+			return f(archive.View{Reader: store, Packs: packs})
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprintf("%d %+v", d.Height, d.List("", "", true))
+	}
+	want := list()
+	if !strings.Contains(want, "acme-000003") {
+		t.Fatal(want)
+	}
+	k := archive.Keeper{Store: store, Packs: packs, Rules: replica.Rules, MaxHot: 1}
+	if did, err := k.Step(1 << 52); err != nil || !did.Some() {
+		t.Fatal(did, err)
+	}
+	if got := list(); got != want {
+		t.Errorf("from packs: got %s, want %s", got, want)
+	}
+	var moved [][]byte
+	if err := store.Scan([]byte("aM"), []byte("aN"), func(key, _ []byte) error {
+		moved = append(moved, bytes.Clone(key))
+		return nil
+	}); err != nil || len(moved) < 3 || len(moved) >= int(open(t, store).Last().Height) {
+		t.Fatalf("%d blocks are indexed, %v", len(moved), err)
+	}
+	for i := len(moved) - 1; i >= 0; i-- {
+		var b kv.Batch
+		b.Delete(moved[i])
+		if err := store.Apply(&b); err != nil {
+			t.Fatal(err)
+		}
+		c, err := replica.Fsck(t.Context(), archive.View{Reader: store, Packs: packs}, nowhere, func(_, _ lamppost.Height) {})
+		if err != nil || i > 0 != strings.Contains(fmt.Sprint(c.Faults), "the index of such blocks does not have it") {
+			t.Errorf("without %d of %d blocks in the index fsck says %v, %v", len(moved)-i, len(moved), c, err)
+		}
+		if got := list(); got != want {
+			t.Errorf("without %d of %d blocks in the index: got %s, want %s", len(moved)-i, len(moved), got, want)
+		}
+	}
+}
+
+// BenchmarkDues is the first request for what is due in a chain of 300,000 reports, in packs, with a few invoices: by the index, and by all
+// blocks, as where there is none.
+func BenchmarkDues(b *testing.B) {
+	const segments, reports = 300, 1000
+	net, store := everything(b)
+	r := open(b, store)
+	d := net.NewDevice("old", sig.EdDSA)
+	now := r.Last().Time
+	for i := range segments {
+		all := make([][]byte, reports)
+		for j := range all {
+			all[j] = d.Report(uint64(100+i*reports+j), ledgertest.Energy(now, int64(9000+i)))
+		}
+		now += 1000
+		apply(b, r, block(r.Last().Height+1, now, net.Segment(now, all...)))
+		commit(b, r)
+	}
+	packs, err := archive.NewPacks(store, new(archive.MemObjects))
+	if err != nil {
+		b.Fatal(err)
+	}
+	k := archive.Keeper{Store: store, Packs: packs, Rules: replica.Rules}
+	for did := (archive.Did{Erased: 1}); did.Some(); {
+		if did, err = k.Step(1 << 52); err != nil {
+			b.Fatal(err)
+		}
+	}
+	dues := func(b *testing.B) {
+		for b.Loop() {
+			if err := books.NewDues().Update(b.Context(), func(f func(archive.View) error) error {
+				return f(archive.View{Reader: store, Packs: packs})
+			}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	b.Run("index", dues)
+	var batch kv.Batch
+	batch.DeleteRange([]byte("aM"), []byte("aN"))
+	if err := store.Apply(&batch); err != nil {
+		b.Fatal(err)
+	}
+	b.Run("all", dues)
 }

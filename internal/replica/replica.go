@@ -332,6 +332,15 @@ func (r *Replica) applyBlock(ev *Event) error {
 	return r.log.Append(&r.batch, append(leaves, bl.Append(nil))...)
 }
 
+// Moves says whether an order of a type moves claims, or says whose they are: the blocks that have one are indexed.
+func Moves(t lamppost.TxType) bool {
+	switch t {
+	case lamppost.TxDevice, lamppost.TxInvoice, lamppost.TxCorrect, lamppost.TxTransfer, lamppost.TxConvert:
+		return true
+	}
+	return false
+}
+
 // networkOf is the id that a transaction is signed for: the genesis brings its own.
 func (r *Replica) networkOf(tx *lamppost.Transaction) string {
 	var g lamppost.GenesisBody
@@ -392,6 +401,9 @@ func (r *Replica) applyTx(ev *Event, index uint32, in incoming) ([]byte, error) 
 	ev.Txs = append(ev.Txs, tx)
 	ev.Result.IDs[index], ev.Result.Outcomes[index] = id, outcomes
 	digest := lamppost.WritesDigest(tx.Seed.Salt(lamppost.SaltWrites), writes)
+	if ev.Block.Height == 1 || Moves(tx.Type) && outcomes[0].Code == lamppost.CodeOK {
+		archive.PutMoved(&r.batch, ev.Block.Height)
+	}
 	archive.Put(&r.batch, ev.Block.Height, index, archive.Record{Raw: raw, Outcomes: outcomes, Writes: digest})
 	leaf := lamppost.Leaf{Type: tx.Type, Height: ev.Block.Height, Index: index, Body: tx.BodyDigest(),
 		Result: lamppost.ResultDigest(lamppost.MerkleRoot(outcomeHashes(tx, outcomes)), digest)}

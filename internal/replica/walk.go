@@ -210,8 +210,19 @@ func (k *checker) recordLeaf(h lamppost.Height, index uint32, rec *archive.Recor
 	k.found.Reports += int64(len(tx.Items))
 	if err == nil {
 		k.learn(tx, rec.Outcomes)
+		k.indexed(h, tx, rec.Outcomes)
 	}
 	return l, full, err
+}
+
+// indexed compares an order that moved claims with the index of such blocks, where there is one.
+func (k *checker) indexed(h lamppost.Height, tx *lamppost.Transaction, outcomes []lamppost.Outcome) {
+	if !Moves(tx.Type) || outcomes[0].Code != lamppost.CodeOK {
+		return
+	}
+	if whole, there, err := k.view.MovedAt(h); err != nil || whole && !there {
+		k.fault(fmt.Sprintf("block %d", h), "what is due may be wrong", "it moved claims, and the index of such blocks does not have it (%v)", err)
+	}
 }
 
 func (k *checker) thinLeaf(l lamppost.Leaf, t *lamppost.ThinSegment) (lamppost.Leaf, bool, error) {

@@ -178,7 +178,7 @@ func (m *Money) Next() *lamppost.Transaction {
 }
 
 func (m *Money) body() (lamppost.TxType, any) {
-	switch m.Draw(18) {
+	switch m.Draw(19) {
 	case 0, 1, 17:
 		return lamppost.TxReading, m.reading()
 	case 2, 3, 4:
@@ -197,6 +197,8 @@ func (m *Money) body() (lamppost.TxType, any) {
 		}
 	case 13:
 		return m.registry()
+	case 18:
+		return lamppost.TxCredit, lamppost.CreditBody{Party: m.party(), Limit: lamppost.Micro(m.Draw(4)) * 300_000_000}
 	case 14:
 		return lamppost.TxConvert, lamppost.ConvertBody{Party: m.party(), With: m.party(), From: m.currency(), To: m.currency(), Amount: m.amount(), Rate: lamppost.Dec(int64(m.Draw(20_000)), -4),
 			RateTime: m.Now - lamppost.TimeMS(m.Draw(1000)), Source: "drawn"}

@@ -105,7 +105,7 @@ function paper(bill, seller, buyer) {
     h('dl', { class: 'facts' }, fact('From', seller, seller === bill.seller ? '' : bill.seller), fact('To', buyer, buyer === bill.buyer ? '' : bill.buyer),
       fact('For', period(bill.from_ms, bill.to_ms), zoneName(bill.from_ms)), fact('Written', when(bill.issued_ms))),
     estimated && h('p', { class: 'note warn' }, 'Lines marked “estimated” rest on a reading that was estimated. They are provisional and are put right by a correction, never by changing this bill.'),
-    supplies.map((s) => supply(s, bill.currency)),
+    supplies.map((s) => supply(s, bill)),
     totals(bill));
 }
 
@@ -116,17 +116,19 @@ function fact(name, text, more) {
   return h('div', null, h('dt', null, name), h('dd', null, text, more && h('span', { class: 'quiet' }, more)));
 }
 
-function supply(s, currency) {
+// A supply under its own period: it is shorter than the bill where a meter was exchanged, or an agreement began or ended.
+function supply(s, bill) {
   const first = s.edges?.[0];
   const last = s.edges?.at(-1);
   return h('section', { class: 'supply' },
     h('h2', null, s.place || s.point),
-    s.session && h('p', null, `Session ${s.session}, ${period(s.from_ms, s.to_ms)}`),
+    s.session ? h('p', null, `Session ${s.session}, ${period(s.from_ms, s.to_ms)}`)
+      : (s.from_ms !== bill.from_ms || s.to_ms !== bill.to_ms) && h('p', null, period(s.from_ms, s.to_ms)),
     h('p', { class: 'quiet' }, h('a', { href: `#/point/${encodeURIComponent(s.point)}` }, s.point), ` · meter ${s.device}, ${s.register} · tariff ${s.tariff}, version ${s.version}`),
     first && h('p', { class: 'meter' }, h('span', null, h('span', { class: 'quiet' }, 'Opening '), h('strong', null, quantity(first.value, s.unit)), h('span', { class: 'quiet' }, rough(first))),
       h('span', { 'aria-hidden': 'true' }, ' → '), h('span', null, h('span', { class: 'quiet' }, 'closing '), h('strong', null, quantity(last.value, s.unit)), h('span', { class: 'quiet' }, rough(last)))),
     h('table', { class: 'lines' }, h('thead', null, h('tr', null, h('th', { scope: 'col' }, 'Line'), h('th', { scope: 'col', class: 'num' }, 'Quantity'), h('th', { scope: 'col', class: 'num' }, 'Price'), h('th', { scope: 'col', class: 'num' }, 'Amount'))),
-      h('tbody', null, s.lines.map((l) => line(s, l, currency)))),
+      h('tbody', null, s.lines.map((l) => line(s, l, bill.currency)))),
     s.edges?.length > 2 && h('details', null, h('summary', null, `The ${s.edges.length} meter readings this rests on`),
       h('table', null, h('thead', null, h('tr', null, h('th', { scope: 'col' }, 'Time'), h('th', { scope: 'col', class: 'num' }, 'Register'), h('th', { scope: 'col' }, 'Proof'))),
         h('tbody', null, s.edges.map((e) => h('tr', null, h('th', { scope: 'row' }, when(e.time_ms)), h('td', { class: 'num' }, `${decimal(e.value)} ${unitName(s.unit)}${rough(e)}`),
