@@ -32,9 +32,6 @@ type Outlook struct {
 	Zone tariff.Zone `json:"zone"`
 }
 
-// Says reports whether there is anything to tell.
-func (o *Outlook) Says() bool { return o != nil && len(o.Months)+len(o.Budgets)+len(o.Tariffs) > 0 }
-
 // A Month is what a calendar month comes to in one currency.
 type Month struct {
 	Currency string          `json:"currency"`
