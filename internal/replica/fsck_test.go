@@ -270,6 +270,11 @@ func TestFsckMends(t *testing.T) {
 			b.DeleteRange([]byte("aP"), []byte("aQ"))
 			must(k.t, k.store.Apply(&b))
 		}, true},
+		"the index of what moved claims": {func(k *kept) {
+			var b kv.Batch
+			b.DeleteRange([]byte("aM\x00\x00\x00\x00\x00\x00\x00\x02"), []byte("aN"))
+			must(k.t, k.store.Apply(&b))
+		}, true},
 		"a snapshot": {func(k *kept) { k.snaps["006"][30] ^= 1 }, true},
 		"a leaf of the store": {func(k *kept) {
 			var b kv.Batch

@@ -220,9 +220,17 @@ func (k *checker) indexed(h lamppost.Height, tx *lamppost.Transaction, outcomes 
 	if !Moves(tx.Type) || outcomes[0].Code != lamppost.CodeOK {
 		return
 	}
-	if whole, there, err := k.view.MovedAt(h); err != nil || whole && !there {
-		k.fault(fmt.Sprintf("block %d", h), "what is due may be wrong", "it moved claims, and the index of such blocks does not have it (%v)", err)
+	whole, there, err := k.view.MovedAt(h)
+	if err == nil && (there || !whole) {
+		return
 	}
+	f := Fault{Where: fmt.Sprintf("block %d", h), What: "it moved claims, and the index of such blocks does not have it", Means: "what is due may be wrong"}
+	k.mend(&f, func() error {
+		var b kv.Batch
+		archive.PutMoved(&b, h)
+		return k.Mend.Store(&b)
+	})
+	k.add(f)
 }
 
 func (k *checker) thinLeaf(l lamppost.Leaf, t *lamppost.ThinSegment) (lamppost.Leaf, bool, error) {
