@@ -49,17 +49,20 @@ const (
 	TxSettle  TxType = 23 // SettleBody: it has ended; its outcome holds the tariff.Session
 	TxConvert TxType = 24 // ConvertBody
 
+	TxCharter  TxType = 38 // CharterBody: what a device's guard keeps to
+	TxRestrict TxType = 39 // RestrictBody: what is asked of it
+
 	TxUnreadable TxType = 255 // in the leaf of what is no transaction
 )
 
 var txTypeNames = [...]string{"block", "genesis", "segment", "party", "device", "point", "tariff", "agreement", "invoice", "transfer",
 	"gateway", "revoke", "fraud", "retention", "hold", "erase", "erased",
 	"snapshot", "network",
-	"reading", "correct", "dispute", "session", "settle", "convert"}
+	"reading", "correct", "dispute", "session", "settle", "convert", 38: "charter", 39: "restrict"}
 
 // String returns the type's name in messages and the API.
 func (t TxType) String() string {
-	if int(t) < len(txTypeNames) {
+	if int(t) < len(txTypeNames) && txTypeNames[t] != "" {
 		return txTypeNames[t]
 	}
 	return "unknown"

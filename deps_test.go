@@ -25,7 +25,8 @@ var uses = map[string]string{
 	"sig":                  "",
 	"tariff":               ".",
 	"ocmf":                 ".",
-	"device":               ". audit sig",
+	"guard":                ".",
+	"device":               ". audit guard sig",
 	"device/devicemqtt":    ". device",
 	"audit":                ". ocmf sig tariff",
 	"examples/device-http": ". device sig",
@@ -79,7 +80,7 @@ var uses = map[string]string{
 	"internal/node": ". audit sig internal/api internal/archive internal/archive/dir internal/backup internal/challenge internal/consensus internal/consensus/comet internal/consensus/raft internal/consensus/solo internal/cosign " +
 		"internal/checkpage internal/dashboard internal/folder internal/ingest internal/ingest/brokerd internal/ingest/httpd internal/ingest/mapping internal/ingest/mqttd internal/kv " +
 		"internal/kv/pebble internal/ledger internal/network internal/render internal/replica internal/scrub internal/snapshot internal/snapshot/dir internal/tilelog",
-	"internal/gateway": ". sig internal/consensus internal/folder internal/ingest internal/ingest/httpd internal/ingest/mqttd internal/kv internal/kv/pebble",
+	"internal/gateway": ". guard sig internal/consensus internal/folder internal/ingest internal/ingest/httpd internal/ingest/mqttd internal/kv internal/kv/pebble",
 	"internal/cosign":  ". internal/tilelog internal/witness",
 	"internal/witness": ". internal/dashboard internal/kv internal/kv/pebble internal/tilelog",
 	"internal/sim": ". audit sig internal/archive internal/consensus internal/consensus/solo internal/ingest internal/kv " +
@@ -95,6 +96,7 @@ var uses = map[string]string{
 // testUses is what tests of public packages may import beyond uses.
 var testUses = map[string]string{
 	"device/c":          ". sig",
+	"guard":             "sig",
 	"device/devicemqtt": "sig",
 }
 
@@ -143,6 +145,7 @@ var never = map[string]struct{ std, except string }{
 	"sig":                     {std: "time net os math/rand"},
 	"tariff":                  {std: "time net os math/rand crypto/rand", except: "zoneof.go"}, // makes a zone's data, before it is signed
 	"ocmf":                    {std: "time net os math/rand crypto/rand"},
+	"guard":                   {std: "net os math/rand crypto/rand"}, // it writes spans of time, and knows no clock
 	"internal/ledger":         {std: "time net os math/rand crypto/rand"},
 	"internal/archive":        {std: "time net os math/rand crypto/rand"},
 	"internal/consensus":      {std: "time net os math/rand"},
