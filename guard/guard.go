@@ -11,8 +11,8 @@
 //   - unlocking, and stopping to let go, are never refused;
 //   - none of that gets weaker without the signatures of the owner and of the second party, and notice.
 //
-// It is a state machine of values: no clock, disk, network or goroutine. Start reading at [State], [State.Level] and
-// [State.Tick]. model_test.go visits every state that is reached within some steps, and shows for each [Rule] that without it a promise
+// The State is a machine of values: no clock, disk, network or goroutine. Start reading there, at [State.Level] and
+// [State.Tick]; a [Keeper] gives it a clock and a disk. model_test.go visits every state that is reached within some steps, and shows for each [Rule] that without it a promise
 // breaks. docs/guard.md is for owners and writers of firmware.
 package guard
 
