@@ -64,5 +64,5 @@ func span(t lamppost.TimeMS) string {
 	if d >= 48*time.Hour {
 		return fmt.Sprintf("%d days %d h", d/(24*time.Hour), d%(24*time.Hour)/time.Hour)
 	}
-	return d.Round(time.Minute).String()
+	return fmt.Sprintf("%d h %d min", d/time.Hour, d%time.Hour/time.Minute)
 }

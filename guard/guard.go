@@ -213,9 +213,9 @@ type Action uint8
 
 // Actions.
 const (
-	Use     Action = iota // begin to use a function
-	Unlock                // get out, or get out what is inside
-	Release               // stop so that whoever or whatever is held comes free
+	Use     Action = iota // begin to use a function, such as a lock's way in from outside
+	Unlock                // let out whoever or whatever is inside
+	Release               // stop, so that whoever or whatever is held comes free
 )
 
 // May decides on an action at the device. Nothing on a ledger, no level and no outage ever stands against the last two.
