@@ -62,14 +62,21 @@ func Open(cfg Config) (*Keeper, error) {
 		return nil, fmt.Errorf("reading the guard's state: it is version %d of device %q in network %q", was.Version, was.Device, was.Network)
 	}
 	k.state = &was.State
-	if cfg.Class.Rank() > k.state.Class.Rank() {
-		k.state.Class = cfg.Class
-	}
+	k.Enrolled(cfg.Class)
 	k.state.Restart()
 	if k.state.Tick(0, lamppost.TimeMS(k.at.UnixMilli())-was.Wall) {
 		return k, k.save()
 	}
 	return k, nil
+}
+
+// Enrolled says that the device is enrolled with a class. It never lowers the one that is known.
+func (k *Keeper) Enrolled(class lamppost.SafetyClass) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if class.Rank() > k.state.Class.Rank() {
+		k.state.Class = class
+	}
 }
 
 // tick lets the time since the last call pass. The caller holds mu.
@@ -148,6 +155,7 @@ type Word struct {
 	Online    bool       `json:"online"`  // it heard of the network lately, before this
 	Decisions []Decision `json:"decisions"`
 	Refused   string     `json:"refused,omitempty"` // why it does not take a charter that it was offered
+	Own       bool       `json:"own,omitempty"`     // a gateway passes on the word of the device's own guard
 }
 
 // An Asked is what the node answers: the charters that come after that one, and everything that is asked of the device.
