@@ -42,7 +42,8 @@ const (
 	guardEvery = 5 * time.Minute // a third of guard.Silence
 )
 
-// OpenGuard opens the device's guard. A folder that kept a charter goes on with it. A device has one guard.
+// OpenGuard opens the device's guard. A folder that kept a charter goes on with it. A device has one guard. After an error, of a file
+// that is damaged for one, the device has none, and its program restricts nothing.
 func (d *Device) OpenGuard(cfg GuardConfig) (*Guard, error) {
 	fail := func(err error) (*Guard, error) {
 		return nil, fmt.Errorf("opening the guard of device %q: %w", d.cfg.ID, err)

@@ -1,8 +1,11 @@
 package guard
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"slices"
 	"sync"
 	"time"
@@ -37,7 +40,7 @@ type Keeper struct {
 	failed error
 }
 
-// A kept is what is on the disk, as deterministic CBOR.
+// A kept is what is on the disk: keptMagic, this as deterministic CBOR, and the CRC-32C over both, big-endian.
 type kept struct {
 	Version uint8             `cbor:"1,keyasint"`
 	Network string            `cbor:"2,keyasint"`
@@ -46,7 +49,26 @@ type kept struct {
 	State   State             `cbor:"5,keyasint"`
 }
 
-const keptVersion = 1
+const (
+	keptVersion = 1
+	keptMagic   = "lpguard1"
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func (k *kept) encode() []byte {
+	b := append([]byte(keptMagic), lamppost.Marshal(k)...)
+	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+}
+
+func decodeKept(raw []byte) (k kept, err error) {
+	body, magic := bytes.CutPrefix(raw, []byte(keptMagic))
+	n := len(raw) - 4
+	if !magic || n < len(keptMagic) || crc32.Checksum(raw[:n], castagnoli) != binary.BigEndian.Uint32(raw[n:]) {
+		return k, errors.New("it is damaged")
+	}
+	return k, lamppost.Unmarshal(body[:len(body)-4], &k)
+}
 
 // Open continues what was kept, or begins. What cannot be read is an error: whoever begins anew in its place forgets a charter.
 func Open(cfg Config) (*Keeper, error) {
@@ -54,8 +76,8 @@ func Open(cfg Config) (*Keeper, error) {
 	if len(cfg.Kept) == 0 {
 		return k, nil
 	}
-	was := kept{}
-	if err := lamppost.Unmarshal(cfg.Kept, &was); err != nil {
+	was, err := decodeKept(cfg.Kept)
+	if err != nil {
 		return nil, fmt.Errorf("reading the guard's state: %w", err)
 	}
 	if was.Version != keptVersion || was.Network != cfg.Network || was.Device != cfg.Device {
@@ -96,7 +118,8 @@ func (k *Keeper) save() error {
 	if k.failed != nil {
 		return k.failed
 	}
-	err := k.cfg.Save(lamppost.Marshal(kept{keptVersion, k.cfg.Network, k.cfg.Device, lamppost.TimeMS(k.at.UnixMilli()), *k.state}))
+	now := kept{keptVersion, k.cfg.Network, k.cfg.Device, lamppost.TimeMS(k.at.UnixMilli()), *k.state}
+	err := k.cfg.Save(now.encode())
 	if err != nil {
 		k.failed = fmt.Errorf("keeping the guard's state: %w", err)
 		k.state.Requests = nil

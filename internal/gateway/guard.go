@@ -33,14 +33,19 @@ type guards struct {
 // guarded is a device with what it is told.
 type guarded struct {
 	*guard.Keeper
-	refused  string          // why it does not take a charter
-	operator []byte          // what the operator wants it to be like; empty: nothing
-	touched  map[string]bool // functions that the guard spoke of, and goes on to
+	refused  string   // why it does not take a charter
+	operator []byte   // what the operator wants it to be like; empty: nothing
+	touched  []string // functions that the guard spoke of and goes on to, by name; durable before the device hears of one
 	sent     []byte
 }
 
-// guardPrefix is of keys: the prefix and a device's id.
-var guardPrefix = []byte{'G'}
+// Keys: 'G' ‖ device: its guard's state. 'g' ‖ device: the functions that the guard spoke of, in JSON.
+var (
+	guardPrefix   = []byte{'G'}
+	touchedPrefix = []byte{'g'}
+)
+
+func guardKey(prefix []byte, id lamppost.DeviceID) []byte { return append(slices.Clone(prefix), id...) }
 
 func openGuards(g *Gateway) (*guards, error) {
 	gs := &guards{g: g, byID: map[lamppost.DeviceID]*guarded{}}
@@ -58,15 +63,20 @@ func (gs *guards) open(id lamppost.DeviceID, kept []byte) (*guarded, error) {
 	class, _ := gs.g.fleet.safety(id)
 	k, err := guard.Open(guard.Config{Network: gs.g.Network(), Device: id, Class: class, Kept: kept, Now: gs.g.cfg.Now, Save: func(raw []byte) error {
 		var b kv.Batch
-		b.Set(append(slices.Clone(guardPrefix), id...), raw)
+		b.Set(guardKey(guardPrefix, id), raw)
 		return gs.g.apply(&b)
 	}})
 	if err != nil {
 		return nil, err
 	}
-	d := &guarded{Keeper: k, touched: map[string]bool{}}
-	for _, w := range k.Word().Decisions {
-		d.touched[w.Function] = w.Request != "" // it may have been told before the restart
+	d := &guarded{Keeper: k}
+	switch raw, err := gs.g.store.Get(guardKey(touchedPrefix, id)); {
+	case err == nil:
+		if err := json.Unmarshal(raw, &d.touched); err != nil {
+			return nil, err
+		}
+	case !errors.Is(err, kv.ErrNotFound):
+		return nil, err
 	}
 	gs.byID[id] = d
 	return d, nil
@@ -144,14 +154,45 @@ func (gs *guards) send(id lamppost.DeviceID, d *guarded, wish *[]byte) error {
 		}
 		d.operator = *wish
 	}
+	if gs.g.mqttL == nil {
+		return nil
+	}
+	if err := gs.touch(id, d); err != nil {
+		return err
+	}
 	out := d.desired()
-	if gs.g.mqttL == nil || bytes.Equal(out, d.sent) {
+	if bytes.Equal(out, d.sent) {
 		return nil
 	}
 	if err := gs.g.mqtt.SetDesired(id, out); err != nil {
 		return err
 	}
 	d.sent = out
+	return nil
+}
+
+// touch remembers what the guard speaks of from now on, for a device that is not there when it is let go.
+func (gs *guards) touch(id lamppost.DeviceID, d *guarded) error {
+	touched := slices.Clone(d.touched)
+	for _, w := range d.Word().Decisions {
+		if w.Request != "" && !slices.Contains(touched, w.Function) {
+			touched = append(touched, w.Function)
+		}
+	}
+	if len(touched) == len(d.touched) {
+		return nil
+	}
+	slices.Sort(touched)
+	text, err := json.Marshal(touched)
+	if err != nil {
+		return err
+	}
+	var b kv.Batch
+	b.Set(guardKey(touchedPrefix, id), text)
+	if err := gs.g.apply(&b); err != nil {
+		return err
+	}
+	d.touched = touched
 	return nil
 }
 
@@ -185,20 +226,11 @@ func (d *guarded) desired() []byte {
 	if levels == nil {
 		levels = map[string]uint8{}
 	}
-	guards := false
-	for _, w := range d.Word().Decisions {
-		if w.Request == "" && !d.touched[w.Function] {
-			continue
-		}
-		guards, d.touched[w.Function] = true, true
-		wanted, wants := levels[w.Function]
-		if !wants || wanted > w.Level {
-			levels[w.Function] = w.Level
-		}
-	}
-	for name := range d.touched {
-		if _, there := levels[name]; !there && d.touched[name] {
-			levels[name], guards = lamppost.FullService, true
+	guards := len(d.touched) > 0
+	for _, name := range d.touched {
+		granted := d.Level(name).Level
+		if wanted, wants := levels[name]; !wants || wanted > granted {
+			levels[name] = granted
 		}
 	}
 	for name, level := range levels {

@@ -236,6 +236,13 @@ func TestGuardOfGateway(t *testing.T) {
 	pass(12 * time.Minute)
 	heater.hears(t, `{"heat":100}`)
 	plug.hears(t, `{"power":100}`)
+
+	// A device that was not there hears of it after a restart, too.
+	s.stop()
+	s.start()
+	must(t, s.g.AskGuards(t.Context()))
+	s.listen("heater", tokens["heater"]).hears(t, `{"heat":100}`)
+	s.listen("plug", tokens["plug"]).hears(t, `{"power":100}`)
 }
 
 // says waits for what the node has of a device's guard.
@@ -276,6 +283,16 @@ func TestGuardBehindGateway(t *testing.T) {
 	}
 	if state := s.guardState("lock"); len(state.Words) != 1 || state.Words[0].By != "device" || state.Charter == nil || len(state.Restrictions) != 1 {
 		t.Errorf("the node has %+v", state)
+	}
+	direct := device.NewHTTP(s.node.URL(), "lock", token, nil)
+	if asked, err := direct.AskGuard(t.Context(), guard.Word{Charter: 1}); err != nil || len(asked.Charters) != 0 || len(asked.Requests) != 1 {
+		t.Errorf("at the node it is asked %+v, %v", asked, err)
+	}
+	if _, err := direct.AskGuard(t.Context(), guard.Word{Decisions: make([]guard.Decision, 65)}); err == nil || !strings.Contains(err.Error(), "at most 64 functions") {
+		t.Errorf("a word without end: %v", err)
+	}
+	if _, err := device.NewHTTP(s.node.URL(), "lock", "wrong", nil).AskGuard(t.Context(), guard.Word{}); err == nil || !strings.Contains(err.Error(), "401") {
+		t.Errorf("a stranger: %v", err)
 	}
 	s.cut.Store(true)
 	if _, err := http.AskGuard(t.Context(), guard.Word{}); err == nil || !strings.Contains(err.Error(), "uplink is down") {
