@@ -49,7 +49,9 @@ const (
 	TxSettle  TxType = 23 // SettleBody: it has ended; its outcome holds the tariff.Session
 	TxConvert TxType = 24 // ConvertBody
 
-	TxCredit TxType = 36 // CreditBody
+	TxCredit   TxType = 36 // CreditBody
+	TxCharter  TxType = 38 // CharterBody: what a device's guard keeps to
+	TxRestrict TxType = 39 // RestrictBody: what is asked of it
 
 	TxUnreadable TxType = 255 // in the leaf of what is no transaction
 )
@@ -57,7 +59,8 @@ const (
 var txTypeNames = [...]string{"block", "genesis", "segment", "party", "device", "point", "tariff", "agreement", "invoice", "transfer",
 	"gateway", "revoke", "fraud", "retention", "hold", "erase", "erased",
 	"snapshot", "network",
-	"reading", "correct", "dispute", "session", "settle", "convert", TxCredit: "credit"}
+	"reading", "correct", "dispute", "session", "settle", "convert",
+	TxCredit: "credit", TxCharter: "charter", TxRestrict: "restrict"}
 
 // String returns the type's name in messages and the API.
 func (t TxType) String() string {

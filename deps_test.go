@@ -25,7 +25,8 @@ var uses = map[string]string{
 	"sig":                  "",
 	"tariff":               ".",
 	"ocmf":                 ".",
-	"device":               ". audit sig",
+	"guard":                ".",
+	"device":               ". audit guard sig",
 	"device/devicemqtt":    ". device",
 	"audit":                ". ocmf sig tariff",
 	"examples/device-http": ". device sig",
@@ -63,8 +64,8 @@ var uses = map[string]string{
 	"internal/ingest/brokerd/brokertest": "",
 	"internal/ingest/mapping":            ". internal/ingest",
 	"internal/ingest/mqttd":              ". internal/ingest",
-	"internal/ingest/httpd":              ". sig internal/ingest",
-	"internal/api": ". audit ocmf sig tariff internal/archive internal/books internal/consensus internal/export internal/kv internal/ledger internal/outlook internal/provider internal/render internal/replica " +
+	"internal/ingest/httpd":              ". guard sig internal/ingest",
+	"internal/api": ". audit guard ocmf sig tariff internal/archive internal/books internal/consensus internal/export internal/kv internal/ledger internal/outlook internal/provider internal/render internal/replica " +
 		"internal/sepa internal/shadow internal/snapshot/dir internal/tilelog",
 	"internal/outlook":               ". tariff internal/archive internal/ledger",
 	"internal/render":                ". audit tariff internal/outlook internal/sepa",
@@ -78,18 +79,18 @@ var uses = map[string]string{
 	"internal/dashboard/browsertest": "",
 	"internal/checkpage":             "audit internal/dashboard",
 	"internal/checkpage/wasm":        "audit",
-	"internal/node": ". audit sig internal/api internal/archive internal/archive/dir internal/backup internal/challenge internal/consensus internal/consensus/comet internal/consensus/raft internal/consensus/solo internal/cosign " +
+	"internal/node": ". audit guard sig internal/api internal/archive internal/archive/dir internal/backup internal/challenge internal/consensus internal/consensus/comet internal/consensus/raft internal/consensus/solo internal/cosign " +
 		"internal/checkpage internal/dashboard internal/folder internal/ingest internal/ingest/brokerd internal/ingest/httpd internal/ingest/mapping internal/ingest/mqttd internal/kv " +
 		"internal/kv/pebble internal/ledger internal/network internal/provider internal/render internal/replica internal/scrub internal/snapshot internal/snapshot/dir internal/tilelog",
-	"internal/gateway": ". sig internal/consensus internal/folder internal/ingest internal/ingest/httpd internal/ingest/mqttd internal/kv internal/kv/pebble",
+	"internal/gateway": ". guard sig internal/consensus internal/folder internal/ingest internal/ingest/httpd internal/ingest/mqttd internal/kv internal/kv/pebble",
 	"internal/cosign":  ". internal/tilelog internal/witness",
 	"internal/witness": ". internal/dashboard internal/kv internal/kv/pebble internal/tilelog",
 	"internal/sim": ". audit sig internal/archive internal/consensus internal/consensus/solo internal/ingest internal/kv " +
 		"internal/ledger internal/ledger/ledgertest internal/replica internal/tilelog",
-	"internal/demo":          ". audit device device/devicemqtt sig tariff internal/api internal/consensus internal/node",
+	"internal/demo":          ". audit guard device device/devicemqtt sig tariff internal/api internal/consensus internal/node",
 	"internal/demo/data/gen": "",
 	"internal/measure":       ". audit device sig tariff internal/archive internal/archive/dir internal/export internal/folder internal/kv internal/kv/pebble internal/node internal/replica internal/tilelog",
-	"internal/cli": ". audit device sig tariff internal/api internal/archive internal/archive/dir internal/backup internal/books internal/checkpage internal/demo internal/export internal/folder internal/fsck internal/gateway " +
+	"internal/cli": ". audit device guard sig tariff internal/api internal/archive internal/archive/dir internal/backup internal/books internal/checkpage internal/demo internal/export internal/folder internal/fsck internal/gateway " +
 		"internal/kv/pebble internal/masterdata internal/measure internal/network internal/node internal/outlook internal/recheck internal/render internal/replica internal/restore internal/sepa internal/shadow internal/sim internal/tilelog internal/witness",
 	"cmd/lamppost": "internal/cli",
 }
@@ -97,6 +98,7 @@ var uses = map[string]string{
 // testUses is what tests of public packages may import beyond uses.
 var testUses = map[string]string{
 	"device/c":          ". sig",
+	"guard":             "sig",
 	"device/devicemqtt": "sig",
 }
 
@@ -145,6 +147,7 @@ var never = map[string]struct{ std, except string }{
 	"sig":                     {std: "time net os math/rand"},
 	"tariff":                  {std: "time net os math/rand crypto/rand", except: "zoneof.go"}, // makes a zone's data, before it is signed
 	"ocmf":                    {std: "time net os math/rand crypto/rand"},
+	"guard":                   {std: "net os math/rand crypto/rand"}, // the clock is given to it
 	"internal/ledger":         {std: "time net os math/rand crypto/rand"},
 	"internal/archive":        {std: "time net os math/rand crypto/rand"},
 	"internal/consensus":      {std: "time net os math/rand"},

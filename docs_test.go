@@ -130,7 +130,7 @@ func TestNamesDocumented(t *testing.T) {
 		}
 	}
 	for _, p := range []lamppost.Purpose{lamppost.PurposeReport, lamppost.PurposeSegment, lamppost.PurposeTx,
-		lamppost.PurposeDeviceKey, lamppost.PurposeGatewayKey} {
+		lamppost.PurposeDeviceKey, lamppost.PurposeGatewayKey, lamppost.PurposeCharter, lamppost.PurposeAgreed} {
 		if text := fmt.Sprintf("`%q`", p); !strings.Contains(doc, text) {
 			t.Errorf("docs/formats.md has no %q", text)
 		}
@@ -154,7 +154,10 @@ func TestFieldsDocumented(t *testing.T) {
 		"### snapshot":             {"body.go", "SnapshotBody"},
 		"### reading":              {"commerce.go", "ReadingBody"}, "### correct\n": {"commerce.go", "CorrectBody"},
 		"### dispute": {"commerce.go", "DisputeBody"}, "### session\n": {"commerce.go", "SessionBody"},
-		"### settle": {"commerce.go", "SettleBody"}, "### convert": {"commerce.go", "ConvertBody"}, "### credit": {"commerce.go", "CreditBody"},
+		"### charter\n": {"charter.go", "CharterBody"}, "| key | charter field |": {"charter.go", "Charter"},
+		"| key | charter key field |": {"charter.go", "CharterKey"}, "| key | function field |": {"charter.go", "Function"},
+		"### restrict\n": {"charter.go", "RestrictBody"},
+		"### settle":     {"commerce.go", "SettleBody"}, "### convert": {"commerce.go", "ConvertBody"}, "### credit": {"commerce.go", "CreditBody"},
 	} {
 		if got, want := tableFields(doc, heading), structFields(t, place[0], place[1]); got != want || want == "" {
 			t.Errorf("docs/formats.md, %s: fields\n%s\nthe code has\n%s", heading, got, want)

@@ -31,3 +31,10 @@ func (t *Transaction) ReencodePayload() []byte {
 func (c *KeyChange) Reencode() []byte {
 	return appendEnvelope(nil, c.env.suite, c.appendProtected(c.env.suite), c.appendPayload(), c.env.signature)
 }
+
+// Reencode writes a decoded charter from its fields.
+func (s *SignedCharter) Reencode() []byte {
+	protected := appendInt([]byte{majMap | 2, headerAlg}, int64(s.env.suite))
+	protected = appendBytes(append(protected, headerKid), appendKid(nil, string(s.Device), s.Number))
+	return appendEnvelope(nil, s.env.suite, protected, Marshal(s.Charter), s.env.signature)
+}

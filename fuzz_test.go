@@ -169,6 +169,28 @@ func FuzzKeyChange(f *testing.F) {
 	})
 }
 
+func FuzzCharter(f *testing.F) {
+	seedVectors(f, "charter")
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var c *lamppost.SignedCharter
+		var err error
+		bounded(t, raw, 40, func() { c, err = lamppost.ParseCharter(raw) })
+		if err != nil {
+			return
+		}
+		if again := c.Reencode(); !bytes.Equal(again, raw) {
+			t.Errorf("accepted, but not what would be written:\n got %x\nread %x", again, raw)
+		}
+		if err := canonical(t, raw); err != nil {
+			t.Errorf("accepted, but %v", err)
+		}
+		c.Verify(network, lamppost.PurposeCharter, &c.Owner)
+		if why := c.Falls(&c.Charter); why != "" {
+			t.Errorf("it protects less than itself: %s", why)
+		}
+	})
+}
+
 func FuzzProof(f *testing.F) {
 	seedVectors(f, "proof")
 	f.Fuzz(func(t *testing.T, raw []byte) {

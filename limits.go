@@ -19,6 +19,10 @@ const (
 	MaxProofBytes       = 64 << 20 // a receipt's or a statement's proof
 	MaxKeyChangeBytes   = 512      // a change of keys with its envelope
 
+	MaxCharterBytes = 4096 // a charter with its envelope
+	MaxFunctions    = 32   // functions of a device in its charter
+	MaxRestrictions = 16   // restrictions that are asked of a device at a time
+
 	MaxTextBytes = 200 // a name for people, a place, a memo, an address
 	MaxMembers   = 256 // members of a network
 
@@ -37,6 +41,11 @@ const (
 	KeyGraceMS TimeMS = 30 * 24 * 3600 * 1000
 	// ChallengeMS is how long a segment that was taken on its gateway's word can be challenged.
 	ChallengeMS TimeMS = 7 * 24 * 3600 * 1000
+	// MinNoticeMS and MinGraceMS are the least notice and grace of an essential function, MaxNoticeMS is the most of each, and of
+	// how long a restriction is asked for.
+	MinNoticeMS TimeMS = 7 * 24 * 3600 * 1000
+	MinGraceMS  TimeMS = 72 * 3600 * 1000
+	MaxNoticeMS TimeMS = 366 * 24 * 3600 * 1000
 	// EdgeMS is the grid of billing: UTC quarter hours. EdgeToleranceMS is how far from an edge a register may be read.
 	EdgeMS          TimeMS = 15 * 60 * 1000
 	EdgeToleranceMS TimeMS = 60 * 1000

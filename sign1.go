@@ -23,6 +23,9 @@ const (
 
 	PurposeDeviceKey  Purpose = "device-key"  // a device's word that another key takes over: KeyChange
 	PurposeGatewayKey Purpose = "gateway-key" // a gateway's
+
+	PurposeCharter Purpose = "charter"        // a device's owner says what its guard keeps to: Charter
+	PurposeAgreed  Purpose = "charter-agreed" // the second party agrees to that
 )
 
 // An envelope is a COSE_Sign1 (RFC 9052 §4.2) or, for HMAC, a COSE_Mac0 (§6.2), with everything in the protected

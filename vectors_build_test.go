@@ -29,6 +29,7 @@ func buildVectors(t testing.TB) map[string]vectorFile {
 		"pack.txt":        {"// SenML packs: what stands between a report's envelope. See docs/formats.md, \"Pack\".\n", buildPacks(t)},
 		"report.txt":      {"// Reports with their envelopes. A seed is the key's: see README.md here.\n", buildReports(t)},
 		"transaction.txt": {"// Segment headers and transactions.\n", buildTransactions(t)},
+		"charter.txt":     {"// Charters: what a device's owner signs about what its guard keeps to.\n", buildCharters(t)},
 		"keychange.txt":   {"// Changes of keys: what a device signs with the key it has about the one that takes over.\n", buildKeyChanges(t)},
 		"leaf.txt":        {"// What the log keeps.\n", buildLeaves(t)},
 		"proof.txt":       {"// Proofs, outcomes, decimals and checkpoints.\n", buildRest(t)},
@@ -620,6 +621,67 @@ func buildKeyChanges(t testing.TB) (vs []vector) {
 	return vs
 }
 
+// lock is the charter of a lock, whose owner is acme and whose second party is a tenant.
+func lock(t testing.TB, suite sig.Suite, second bool) *lamppost.Charter {
+	key := func(name string) lamppost.CharterKey {
+		return lamppost.CharterKey{Suite: suite, Key: keyOf(t, suite, name).Public().Bytes()}
+	}
+	c := &lamppost.Charter{Version: 1, Device: "lock-3", Number: 1, Owner: key("acme"), Functions: []lamppost.Function{
+		{Name: "heat", Class: lamppost.Essential, Min: 20, Notice: lamppost.MinNoticeMS, Grace: lamppost.MinGraceMS}, {Name: "in", Class: lamppost.Ordinary},
+		{Name: "lamp", Class: lamppost.Public, Min: 30}, {Name: "out", Class: lamppost.Life}}}
+	if second {
+		k := key("tenant")
+		c.Second = &k
+	}
+	return c
+}
+
+// buildCharters has acme sign what may be done to a lock.
+func buildCharters(t testing.TB) (vs []vector) {
+	add := func(suite sig.Suite, name string, raw []byte, expect string) {
+		vs = append(vs, vector{name: name, kind: "charter", given: given(suite, "acme"), raw: raw, expect: expect})
+	}
+	for _, suite := range []sig.Suite{sig.EdDSA, sig.ES256} {
+		add(suite, "a lock, "+suite.String(), want(lock(t, suite, true).Sign(network, lamppost.PurposeCharter, keyOf(t, suite, "acme")))(t), "ok")
+	}
+	c := lock(t, sig.EdDSA, false)
+	acme := keyOf(t, sig.EdDSA, "acme")
+	add(sig.EdDSA, "nobody may agree to less", want(c.Sign(network, lamppost.PurposeCharter, acme))(t), "ok")
+	add(sig.EdDSA, "signed as the second party", want(c.Sign(network, lamppost.PurposeAgreed, acme))(t), "bad_signature")
+	add(sig.EdDSA, "signed by the tenant", want(c.Sign(network, lamppost.PurposeCharter, keyOf(t, sig.EdDSA, "tenant")))(t), "bad_signature")
+	protected := append(cborHex(`a2 01 27 04`), byteString([]byte("lock-3/1"))...)
+	sign := func(payload []byte) []byte {
+		signature := want(acme.Sign(toBeSigned(sig.EdDSA, network, "charter", protected, payload)))(t)
+		return envelope(`d2`, protected, payload, signature)
+	}
+	for _, bad := range []struct {
+		name   string
+		change func(*lamppost.Charter)
+		expect string
+	}{
+		{"version 2", func(c *lamppost.Charter) { c.Version = 2 }, "refused: version 2"},
+		{"number 2 in a header that says 1", func(c *lamppost.Charter) { c.Number = 2 }, "refused: it is signed as"},
+		{"no function", func(c *lamppost.Charter) { c.Functions = nil }, "refused: 1 to 32 functions"},
+		{"a function twice", func(c *lamppost.Charter) { c.Functions[1].Name = "heat" }, "refused: each once"},
+		{"functions out of order", func(c *lamppost.Charter) { c.Functions[0].Name = "zone" }, "refused: in the order of their names"},
+		{"class 4", func(c *lamppost.Charter) { c.Functions[1].Class = 4 }, "refused: no safety class 4"},
+		{"a minimum of an ordinary function", func(c *lamppost.Charter) { c.Functions[1].Min = 1 }, "refused: a least level"},
+		{"a minimum above 100", func(c *lamppost.Charter) { c.Functions[2].Min = 101 }, "refused: a least level"},
+		{"a notice of six days", func(c *lamppost.Charter) { c.Functions[0].Notice -= 86_400_000 }, "refused: at least 7 days"},
+		{"a grace of two days", func(c *lamppost.Charter) { c.Functions[0].Grace -= 86_400_000 }, "refused: at least 72 h"},
+		{"a grace of a public function", func(c *lamppost.Charter) { c.Functions[2].Grace = 1 }, "refused: only an essential one"},
+		{"the owner as second party", func(c *lamppost.Charter) { c.Second = &c.Owner }, "refused: somebody else than the owner"},
+		{"an owner with a shared key", func(c *lamppost.Charter) { c.Owner.Suite = sig.HMAC256 }, "refused: a MAC is not enough"},
+	} {
+		c := lock(t, sig.EdDSA, false)
+		bad.change(c)
+		add(sig.EdDSA, bad.name, sign(lamppost.Marshal(c)), bad.expect)
+	}
+	add(sig.EdDSA, "trailing byte in the payload", sign(append(lamppost.Marshal(c), 0)), "refused: reading CBOR")
+	add(sig.EdDSA, "nothing", nil, "refused: cut short")
+	return vs
+}
+
 type orderVector struct {
 	name string
 	t    lamppost.TxType
@@ -665,6 +727,11 @@ func orderVectors(t testing.TB) []orderVector {
 		{"genesis that trusts gateways", lamppost.TxGenesis,
 			lamppost.GenesisBody{Network: network, Rules: 1, Members: []lamppost.Member{north}, Verify: lamppost.VerifyGateway}},
 		{"fraud", lamppost.TxFraud, fraudBody(t)},
+		{"charter", lamppost.TxCharter, lamppost.CharterBody{Device: "lock-3", Charter: want(lock(t, sig.EdDSA, true).Sign(network, lamppost.PurposeCharter, keyOf(t, sig.EdDSA, "acme")))(t)}},
+		{"restrict", lamppost.TxRestrict, lamppost.RestrictBody{ID: "arrears-7", Device: "lock-3", Function: "in", Level: 0, By: "acme", Reason: "two rents are due",
+			Notice: 1_800_000_000_000, Until: 1_802_592_000_000}},
+		{"restrict lifted", lamppost.TxRestrict, lamppost.RestrictBody{ID: "arrears-7", Device: "lock-3", Function: "in", Level: 0, By: "acme", Reason: "paid",
+			Until: 1_802_592_000_000, Lifted: true}},
 		{"revoke of a gateway", lamppost.TxRevoke, lamppost.RevokeBody{Gateway: "gw-1", KeyEpoch: 1, Reason: "stolen from the cellar"}},
 	}
 }

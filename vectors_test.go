@@ -212,6 +212,8 @@ func readVector(v *vector) ([]string, error) {
 		return readThin(v.raw)
 	case "key-change":
 		return readKeyChange(v)
+	case "charter":
+		return readCharter(v)
 	case "leaf":
 		l, err := lamppost.ParseLeaf(v.raw)
 		return []string{field("tx", l.Type), field("height", l.Height), field("index", l.Index), field("body", l.Body),
@@ -427,6 +429,28 @@ func readKeyChange(v *vector) ([]string, error) {
 	}
 	return []string{field("device", c.ID), field("key_epoch", c.Epoch), field("next", c.Next), field("suite", c.Suite), fmt.Sprintf("key: %x", c.Key)},
 		same(nil, v.raw, c.Reencode())
+}
+
+func readCharter(v *vector) ([]string, error) {
+	c, err := lamppost.ParseCharter(v.raw)
+	if err != nil {
+		return nil, err
+	}
+	key, err := v.publicKey()
+	if err != nil {
+		return nil, err
+	}
+	if !c.Verify(v.lookup("network"), lamppost.PurposeCharter, &lamppost.CharterKey{Suite: key.Suite(), Key: key.Bytes()}) {
+		return nil, lamppost.Refuse(lamppost.CodeBadSignature, "not signed with this key for this network")
+	}
+	fields := []string{field("device", c.Device), field("number", c.Number), fmt.Sprintf("owner: %s %x", c.Owner.Suite, c.Owner.Key)}
+	if c.Second != nil {
+		fields = append(fields, fmt.Sprintf("second: %s %x", c.Second.Suite, c.Second.Key))
+	}
+	for _, f := range c.Functions {
+		fields = append(fields, fmt.Sprintf("function: %s %s min %d notice %d grace %d", f.Name, f.Class, f.Min, f.Notice, f.Grace))
+	}
+	return fields, same(nil, v.raw, c.Reencode())
 }
 
 func readProof(raw []byte) ([]string, error) {

@@ -21,6 +21,7 @@
 //	refused, refused.old     reports refused for good, a JSON object a line
 //	edges-<hash of name>     registers at billing edges, see billing.go
 //	rotation                 keys that the device took for itself, see rotate.go
+//	guard                    what the guard must not forget, see guard.go
 //	key, enrolment.json      if LoadOrCreateKey and Enrol are used with the same folder
 package device
 

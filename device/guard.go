@@ -1,38 +1,143 @@
 package device
 
-import "github.com/lamppost/lamppost"
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
 
-// A Guard is the last word on what a contract, a bill or an outage may do to one function of a machine. It is asked with
-// every request that would change the function's level, and its answer is what the machine does.
-//
-// It knows nothing but the function's safety class and its minimum. The notice and the grace that an essential function
-// is owed before it is degraded (architecture.md §7) are not kept by this type: ask it only once they are over.
-type Guard struct {
-	Class lamppost.SafetyClass
-	Min   int // percent; the least a public function may be set to; counted as within 0 to 100
-}
-
-// Why a Guard grants another level than was requested.
-const (
-	GuardRange   = "range"          // the request was not a percentage
-	GuardLife    = "life"           // never restricted
-	GuardMinimum = "public_minimum" // not below Min
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/guard"
 )
 
-// Level returns the level, in percent, that the function is set to when requested is asked for. The reason is empty
-// exactly if both are the same. A life function always runs at 100, a public one never under its minimum.
-func (g Guard) Level(requested int) (granted int, reason string) {
-	granted = clamp(requested)
-	if granted != requested {
-		reason = GuardRange
-	}
-	switch least := clamp(g.Min); {
-	case g.Class == lamppost.Life && granted < 100:
-		return 100, GuardLife
-	case g.Class == lamppost.Public && granted < least:
-		return least, GuardMinimum
-	}
-	return granted, reason
+// A Guard is the last word on what a contract, a bill or an outage may do to each function of a machine; see package guard. The
+// program asks it before it restricts anything, and does nothing that it does not grant: Level for how far a function runs, May for
+// what people do at the machine. Its state is in the device's folder.
+type Guard struct {
+	*guard.Keeper
+	from Asker
+	d    *Device
 }
 
-func clamp(percent int) int { return min(max(percent, 0), 100) }
+// GuardConfig is what OpenGuard needs beside the device.
+type GuardConfig struct {
+	Class lamppost.SafetyClass // as enrolled
+	// Owner is the key that the first charter must be signed with. Nil: the first that comes says itself who the owner is, so give it
+	// to the device with Take before it has met anybody.
+	Owner *lamppost.CharterKey
+	From  Asker // who tells what is asked; default the Sender, if it can
+}
+
+// An Asker exchanges a guard's word for what is asked of it. *HTTP is one. Any error means that the network was not heard of.
+type Asker interface {
+	AskGuard(ctx context.Context, w guard.Word) (guard.Asked, error)
+}
+
+const (
+	guardFile  = "guard"
+	maxGuard   = 256 << 10       // bytes of the file
+	guardEvery = 5 * time.Minute // a third of guard.Silence
+)
+
+// OpenGuard opens the device's guard. A folder that kept a charter goes on with it. A device has one guard. After an error, of a file
+// that is damaged for one, the device has none, and its program restricts nothing.
+func (d *Device) OpenGuard(cfg GuardConfig) (*Guard, error) {
+	fail := func(err error) (*Guard, error) {
+		return nil, fmt.Errorf("opening the guard of device %q: %w", d.cfg.ID, err)
+	}
+	if cfg.From == nil {
+		cfg.From, _ = d.cfg.Sender.(Asker)
+	}
+	raw, err := readGuard(d.disk)
+	if err != nil {
+		return fail(err)
+	}
+	g := &Guard{from: cfg.From, d: d}
+	g.Keeper, err = guard.Open(guard.Config{Network: d.cfg.Network, Device: d.cfg.ID, Class: cfg.Class, Owner: cfg.Owner, Kept: raw, Now: d.cfg.Now,
+		Save: func(b []byte) error {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			if err := d.usable(); err != nil {
+				return err
+			}
+			if err := replaceFile(d.disk, guardFile, b); err != nil {
+				return d.fail(err)
+			}
+			return nil
+		}})
+	if err != nil {
+		return fail(err)
+	}
+	return g, nil
+}
+
+func readGuard(on disk) ([]byte, error) {
+	if there, err := on.Exists(guardFile); !there || err != nil {
+		return nil, err
+	}
+	f, err := on.Open(guardFile)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := io.ReadAll(io.NewSectionReader(f, 0, maxGuard))
+	return raw, errors.Join(err, f.Close())
+}
+
+// Ask tells the network what the guard decides, and hears what is asked of it. An error means that the network was not heard of, or
+// which charter is not taken.
+func (g *Guard) Ask(ctx context.Context) error {
+	if g.from == nil {
+		return errors.New("neither From nor the Sender can tell what is asked of the guard")
+	}
+	asked, err := g.from.AskGuard(ctx, g.Word())
+	if err != nil {
+		return fmt.Errorf("asking what is asked of the guard: %w", err)
+	}
+	return g.Hear(asked)
+}
+
+// Run asks every five minutes until ctx is done; changed, which may be nil, is called after each time, when levels may be others.
+func (g *Guard) Run(ctx context.Context, changed func()) error {
+	tick := time.NewTicker(guardEvery)
+	defer tick.Stop()
+	for {
+		if err := g.Ask(ctx); err != nil && ctx.Err() == nil {
+			g.d.cfg.Log.Warn("the guard hears nothing", "err", err)
+		}
+		if changed != nil {
+			changed()
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// AskGuard implements [Asker].
+func (h *HTTP) AskGuard(ctx context.Context, w guard.Word) (asked guard.Asked, err error) {
+	text, err := json.Marshal(w)
+	if err != nil {
+		return asked, err
+	}
+	at := h.url()
+	req, err := h.request(ctx, at+"/v1/guard", "application/json", text)
+	if err != nil {
+		return asked, err
+	}
+	status, _, reply, err := h.do(req, maxGuardReply)
+	if err == nil && status != http.StatusOK {
+		err = enrolRefusal(status, reply)
+	}
+	if err == nil {
+		err = json.Unmarshal(reply, &asked)
+	}
+	if err != nil {
+		h.Elsewhere(at)
+	}
+	return asked, err
+}

@@ -1,65 +1,196 @@
 package device_test
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/device"
-	"pgregory.net/rapid"
+	"github.com/lamppost/lamppost/guard"
+	"github.com/lamppost/lamppost/sig"
 )
 
-// TestGuard shows each rule once.
-func TestGuard(t *testing.T) {
+// charters signs three: the first, one that protects less with the second party's word, and one that protects more than both.
+func charters(t testing.TB) []guard.Signed {
+	t.Helper()
+	owner, second := testKey(t), want(sig.GenerateKey(sig.EdDSA, nil))(t)
+	key := func(k *sig.PrivateKey) lamppost.CharterKey {
+		return lamppost.CharterKey{Suite: k.Suite(), Key: k.Public().Bytes()}
+	}
+	by := key(second)
+	var all []guard.Signed
+	for i, least := range []uint8{30, 20, 60} {
+		c := lamppost.Charter{Version: 1, Device: "meter-1", Number: uint32(i + 1), Owner: key(owner), Second: &by,
+			Functions: []lamppost.Function{{Name: "light", Class: lamppost.Public, Min: least}}}
+		s := guard.Signed{Charter: want(c.Sign(network, lamppost.PurposeCharter, owner))(t)}
+		if i > 0 {
+			s.Second = want(c.Sign(network, lamppost.PurposeAgreed, second))(t)
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+func want[T any](v T, err error) func(testing.TB) T {
+	return func(t testing.TB) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+// lightOff asks for the light at 0, which is granted down to the least level of the charters that count.
+var lightOff = guard.Request{ID: "r", Function: "light", Level: 0, By: "acme", Reason: "no sun", Left: 1 << 40}
+
+// Goal: wherever the power fails, no charter that Hear has taken is forgotten, and what is found on the disk can be read. Method: the
+// power is taken at every call of the disk in turn, in three ways, and the folder is opened again.
+func TestGuardSurvivesPowerLoss(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct {
-		class          lamppost.SafetyClass
-		min, requested int
-		granted        int
-		reason         string
-	}{
-		{lamppost.Ordinary, 0, 0, 0, ""},
-		{lamppost.Ordinary, 30, 10, 10, ""}, // a minimum is for public functions
-		{lamppost.Ordinary, 0, -5, 0, device.GuardRange},
-		{lamppost.Ordinary, 0, 130, 100, device.GuardRange},
-		{lamppost.Essential, 0, 40, 40, ""},
-		{lamppost.Life, 0, 100, 100, ""},
-		{lamppost.Life, 0, 99, 100, device.GuardLife},
-		{lamppost.Life, 0, -1, 100, device.GuardLife},
-		{lamppost.Public, 30, 30, 30, ""},
-		{lamppost.Public, 30, 29, 30, device.GuardMinimum},
-		{lamppost.Public, 300, 29, 100, device.GuardMinimum},
-		{lamppost.Public, -3, -3, 0, device.GuardRange},
-	} {
-		granted, reason := device.Guard{Class: c.class, Min: c.min}.Level(c.requested)
-		if granted != c.granted || reason != c.reason {
-			t.Errorf("%v with minimum %d asked for %d: got %d, %q, want %d, %q",
-				c.class, c.min, c.requested, granted, reason, c.granted, c.reason)
+	signed := charters(t)
+	for way := range lossWays {
+		for at := 0; ; at++ {
+			random := rand.New(rand.NewPCG(uint64(way), uint64(at)))
+			on := newMemDisk()
+			on.failAt = at
+			heard, done := hearAll(t, on, signed)
+			back := want(device.OpenOn(testConfig(t), on.lose(way, random)))(t)
+			g := want(back.OpenGuard(device.GuardConfig{Class: lamppost.Public}))(t)
+			if got := g.Word().Charter; int(got) < heard {
+				t.Fatalf("way %d, call %d: charter %d was taken, and %d is there after the power loss", way, at, heard, got)
+			}
+			if d := g.Level("light"); d.Level != 100 {
+				t.Fatalf("way %d, call %d: restricted by what nobody asks for: %s", way, at, d)
+			}
+			if done {
+				break
+			}
 		}
 	}
 }
 
-// TestGuardInvariants: whatever is asked, a level is a percentage, life runs at 100, public at its minimum or above,
-// nothing is granted beyond a valid request for other classes, and the reason is empty exactly if the request is granted.
-func TestGuardInvariants(t *testing.T) {
+// hearAll gives a guard one charter after the other, and returns how many it said it took, and whether the power held.
+func hearAll(t *testing.T, on *memDisk, signed []guard.Signed) (heard int, done bool) {
+	d, err := device.OpenOn(testConfig(t), on)
+	if err != nil {
+		return 0, false
+	}
+	g, err := d.OpenGuard(device.GuardConfig{Class: lamppost.Public})
+	if err != nil {
+		return 0, false
+	}
+	for i, s := range signed {
+		if err := g.Hear(guard.Asked{Network: network, Charters: []guard.Signed{s}}); err != nil {
+			return heard, false
+		}
+		heard = i + 1
+	}
+	return heard, true
+}
+
+// After an error of the disk the guard restricts nothing, whatever is asked.
+func TestGuardWithoutDisk(t *testing.T) {
 	t.Parallel()
-	rapid.Check(t, func(r *rapid.T) {
-		g := device.Guard{Class: lamppost.SafetyClass(rapid.IntRange(0, 5).Draw(r, "class")), Min: rapid.Int().Draw(r, "min")}
-		requested := rapid.OneOf(rapid.Int(), rapid.IntRange(-10, 110)).Draw(r, "requested")
-		granted, reason := g.Level(requested)
-		switch {
-		case granted < 0 || granted > 100:
-			r.Fatalf("granted %d percent", granted)
-		case g.Class == lamppost.Life && granted != 100:
-			r.Fatalf("a life function was granted %d", granted)
-		case g.Class == lamppost.Public && granted < min(max(g.Min, 0), 100):
-			r.Fatalf("a public function was granted %d, below %d", granted, g.Min)
-		case g.Class != lamppost.Life && g.Class != lamppost.Public && requested >= 0 && requested <= 100 && granted != requested:
-			r.Fatalf("granted %d of %d", granted, requested)
-		case (reason == "") != (granted == requested):
-			r.Fatalf("granted %d of %d for reason %q", granted, requested, reason)
+	on := newMemDisk()
+	d := want(device.OpenOn(testConfig(t), on))(t)
+	g := want(d.OpenGuard(device.GuardConfig{Class: lamppost.Public}))(t)
+	if err := g.Hear(guard.Asked{Network: network, Charters: charters(t)[:1], Requests: []guard.Request{lightOff}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := g.Level("light"); got.Level != 30 || got.Why != guard.Minimum {
+		t.Fatalf("the light should run at its minimum: %s", got)
+	}
+	on.failAt = on.calls
+	other := lightOff
+	other.ID = "another"
+	if err := g.Hear(guard.Asked{Network: network, Requests: []guard.Request{other}}); !errors.Is(err, errPower) {
+		t.Errorf("a disk that fails: %v", err)
+	}
+	if got := g.Level("light"); got.Level != 100 {
+		t.Errorf("restricted without a disk: %s", got)
+	}
+}
+
+// What is taken and what is not, in words that say why.
+func TestGuardTakes(t *testing.T) {
+	t.Parallel()
+	signed := charters(t)
+	stranger := lamppost.CharterKey{Suite: sig.EdDSA, Key: want(sig.GenerateKey(sig.EdDSA, nil))(t).Public().Bytes()}
+	for _, c := range []struct {
+		name  string
+		cfg   device.GuardConfig
+		net   string
+		asked []guard.Signed
+		why   string // in the error
+		last  uint32
+	}{
+		{"all in order", device.GuardConfig{}, network, signed, "", 3},
+		{"another network", device.GuardConfig{}, "elsewhere", signed, `network "elsewhere"`, 0},
+		{"another owner than the device knows", device.GuardConfig{Owner: &stranger}, network, signed, "not of the owner", 0},
+		{"less without the second party", device.GuardConfig{}, network, []guard.Signed{signed[0], {Charter: signed[1].Charter}}, "second party did not sign", 1},
+		{"what follows one that is not taken", device.GuardConfig{}, network, []guard.Signed{signed[0], {Charter: []byte("junk")}, signed[2]}, "charter", 1},
+		{"an older one again", device.GuardConfig{}, network, []guard.Signed{signed[0], signed[2], signed[1]}, "charter 2 comes after charter 3", 3},
+	} {
+		d := want(device.OpenOn(testConfig(t), newMemDisk()))(t)
+		g := want(d.OpenGuard(c.cfg))(t)
+		err := g.Hear(guard.Asked{Network: c.net, Charters: c.asked})
+		if (err == nil) != (c.why == "") || err != nil && !strings.Contains(err.Error(), c.why) {
+			t.Errorf("%s: %v", c.name, err)
 		}
-		if again, _ := g.Level(granted); again != granted {
-			r.Fatalf("what was granted, %d, is granted as %d when asked for", granted, again)
+		if got := g.Word().Charter; got != c.last {
+			t.Errorf("%s: charter %d is the latest, want %d", c.name, got, c.last)
 		}
-	})
+	}
+}
+
+// A guard tells its node what it decides, and hears what is asked; without an answer it has heard of nobody.
+func TestGuardAsks(t *testing.T) {
+	t.Parallel()
+	said := make(chan string, 4)
+	up := true
+	node := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		user, password, _ := r.BasicAuth()
+		said <- fmt.Sprintf("%s %s %s:%s %s", r.Method, r.URL.Path, user, password, body)
+		if !up {
+			http.Error(w, `{"code":"busy","text":"later"}`, http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintf(w, `{"network":%q,"charters":[],"requests":[{"id":"r@7","function":"light","level":10,"by":"acme","reason":"no sun","left_ms":90000000}]}`, network)
+	}))
+	defer node.Close()
+	cfg := testConfig(t)
+	cfg.Sender = device.NewHTTP(node.URL, "meter-1", "token", nil)
+	d := want(device.OpenOn(cfg, newMemDisk()))(t)
+	g := want(d.OpenGuard(device.GuardConfig{Class: lamppost.Ordinary}))(t)
+	if err := g.Ask(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := <-said, `POST /v1/guard meter-1:token {"charter":0,"online":false,"decisions":[]}`; got != want {
+		t.Errorf("it said\n%s, want\n%s", got, want)
+	}
+	if got := g.Level("light").String(); got != "light (ordinary) runs at 10 %; acme asks for 10 % (no sun): granted" {
+		t.Error(got)
+	}
+	up = false
+	if err := g.Ask(t.Context()); err == nil || !strings.Contains(err.Error(), "later") {
+		t.Errorf("a node that is busy: %v", err)
+	}
+	if got := <-said; !strings.Contains(got, `"online":true`) || !strings.Contains(got, `"request":"r@7","asked":10`) {
+		t.Errorf("it said %s", got)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	calls := 0
+	if err := g.Run(ctx, func() { calls++; cancel() }); err != nil || calls != 1 {
+		t.Errorf("Run: %v after %d calls", err, calls)
+	}
 }

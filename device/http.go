@@ -180,12 +180,19 @@ func retryAfter(h http.Header) time.Duration {
 
 // post returns the answer to one request, its body cut at maxReplyBytes.
 func (h *HTTP) post(ctx context.Context, url, contentType string, body []byte) (int, http.Header, []byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	req, err := h.request(ctx, url, contentType, body)
 	if err != nil {
 		return 0, nil, nil, err
 	}
-	req.Header.Set("Content-Type", contentType)
 	return h.do(req, maxReplyBytes)
+}
+
+func (h *HTTP) request(ctx context.Context, url, contentType string, body []byte) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	if err == nil {
+		req.Header.Set("Content-Type", contentType)
+	}
+	return req, err
 }
 
 func (h *HTTP) do(req *http.Request, limit int64) (int, http.Header, []byte, error) {

@@ -40,5 +40,6 @@ const (
 	maxRecordBytes  = 24 << 10               // of any record in a journal
 	maxRefusedBytes = 1 << 20                // of the record of refused reports; the one before it is kept too
 	maxReplyBytes   = 64 << 10               // of a server's reply
+	maxGuardReply   = 4 << 20                // with all charters that a device may have
 	maxSignedEdges  = 1024                   // edges remembered as billed: ten days of quarter hours
 )

@@ -72,6 +72,7 @@ type Config struct {
 	Live     *Live
 	Devices  *Devices
 	Gateways *Gateways // nil: this node takes none
+	Guards   *Guards   // nil: nothing is asked of guards here
 	// Snapshots are the files with the ledger's state. Nil: there are none.
 	Snapshots *Snapshots
 	// Details are what is known of the parties beyond the log, for bills that people read. Nil: nothing is.
@@ -175,6 +176,9 @@ func (s *Server) routes() []route {
 		{"POST /api/devices/{id}/adopt", closed, s.postAdoption},
 		{"GET /api/devices/{id}/keys", closed, s.getKeys},
 		{"POST /api/devices/{id}/revoke", closed, s.postRevoke},
+		{"GET /api/devices/{id}/guard", closed, s.getGuard},
+		{"POST /api/charters", closed, s.postCharter},
+		{"POST /api/restrictions", closed, s.postRestriction},
 		{"GET /api/gateways", closed, s.getGateways},
 		{"POST /api/gateways", closed, s.postGateway},
 		{"GET /api/gateways/{id}/keys", closed, s.getGatewayKeys},

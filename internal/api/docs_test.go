@@ -31,6 +31,8 @@ var shapes = map[string]reflect.Type{
 	"ReadingOrder": reflect.TypeFor[lamppost.ReadingBody](), "CorrectOrder": reflect.TypeFor[lamppost.CorrectBody](),
 	"DisputeOrder": reflect.TypeFor[lamppost.DisputeBody](), "Dispute": reflect.TypeFor[api.Dispute](),
 	"SessionOrder": reflect.TypeFor[lamppost.SessionBody](), "Session": reflect.TypeFor[api.Session](), "Settle": reflect.TypeFor[api.Settle](), "Quote": reflect.TypeFor[api.Quote](),
+	"GuardState": reflect.TypeFor[api.GuardState](), "GuardWord": reflect.TypeFor[api.GuardWord](), "GuardDecision": reflect.TypeFor[api.GuardDecision](),
+	"Charter": reflect.TypeFor[lamppost.Charter](), "CharterOrder": reflect.TypeFor[lamppost.CharterBody](), "RestrictOrder": reflect.TypeFor[lamppost.RestrictBody](),
 	"Transfer": reflect.TypeFor[lamppost.TransferBody](), "InvoiceOrder": reflect.TypeFor[lamppost.InvoiceBody](),
 	"AccountList": reflect.TypeFor[api.AccountList](), "Account": reflect.TypeFor[ledger.Account](), "InvoiceEntry": reflect.TypeFor[api.InvoiceEntry](),
 	"Invoice": reflect.TypeFor[tariff.Invoice](), "InvoiceDetail": reflect.TypeFor[api.Invoice](),

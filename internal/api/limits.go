@@ -34,6 +34,10 @@ const (
 	maxExports  = 2         // that run at a time: each takes a core and some 100 MB
 	exportPiece = 256 << 10 // of a file in one piece
 
+	maxDecisions   = 64   // of a guard's word
+	maxRefusedText = 1000 // bytes in it
+	maxWords       = 4    // of guards that speak for a device
+
 	maxReceipts = 500 // in the evidence of a dispute
 
 	maxSeries = 64 // names of readings kept per device; further ones are counted in the totals only

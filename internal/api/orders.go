@@ -23,6 +23,10 @@ func orderSummary(tx *lamppost.Transaction, outcomes []lamppost.Outcome) string 
 		return words(tx, func(b lamppost.SessionBody) string {
 			return fmt.Sprintf("session %s of %s at %s under %s version %d, for at most %s", b.ID, b.Buyer, b.Point, b.Tariff, b.Version, b.Limit)
 		})
+	case lamppost.TxCharter:
+		return words(tx, charterSummary)
+	case lamppost.TxRestrict:
+		return words(tx, restrictSummary)
 	case lamppost.TxSettle:
 		return settleSummary(tx, outcomes)
 	case lamppost.TxCredit:

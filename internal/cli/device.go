@@ -14,11 +14,12 @@ import (
 
 func deviceCmd() *cobra.Command {
 	f := &nodeFlags{}
-	return f.group("device", "Machines: announce, list and show them, and end their keys", `  lamppost device add lamp-7 --owner city --name "Lamp 7" --site "Main Street" --safety public
+	return f.group("device", "Machines: announce, list and show them, end their keys, and say what may be done to them", `  lamppost device add lamp-7 --owner city --name "Lamp 7" --site "Main Street" --safety public
   lamppost device list
   lamppost device show lamp-7
-  lamppost device keys lamp-7`, deviceAddCmd(f), deviceAdoptCmd(f), deviceTokenCmd(f), deviceListCmd(f), deviceShowCmd(f), deviceReceiptCmd(f),
-		deviceKeys.keysCmd(f), deviceKeys.revokeCmd(f))
+  lamppost device keys lamp-7
+  lamppost device guard lamp-7`, deviceAddCmd(f), deviceAdoptCmd(f), deviceTokenCmd(f), deviceListCmd(f), deviceShowCmd(f), deviceReceiptCmd(f),
+		deviceKeys.keysCmd(f), deviceKeys.revokeCmd(f), deviceGuardCmd(f), deviceCharterCmd(f), deviceCharterKeyCmd(), deviceRestrictCmd(f), deviceLiftCmd(f))
 }
 
 func deviceAddCmd(f *nodeFlags) *cobra.Command {

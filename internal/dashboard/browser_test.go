@@ -50,7 +50,7 @@ func TestInBrowser(t *testing.T) {
 		"pages fit": testPagesFit, "numbers move": testNumbersMove, "numbers move without events": testPolling,
 		"proof": testProof, "bill": testBill, "login": testLogin, "hostile names": testHostileNames,
 		"statement": testStatement, "hand over": testHandOver, "chart": testChart, "find": testFind, "broker": testBroker, "adopt": testAdopt, "arithmetic": testArithmetic,
-		"lies": testLies, "witnesses": testWitnesses, "copies": testCopies, "keyboard": testKeyboard, "keys": testKeys, "keeping": testKeeping, "network": testNetwork,
+		"lies": testLies, "witnesses": testWitnesses, "copies": testCopies, "keyboard": testKeyboard, "keys": testKeys, "guard": testGuard, "keeping": testKeeping, "network": testNetwork,
 		"bill to read": testBillToRead, "sessions": testSessions, "disputes": testDisputes, "accessible": testAccessible, "ahead": testAhead,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, ctx) })
@@ -203,6 +203,17 @@ func testWitnesses(t *testing.T, ctx context.Context) {
 			p.Clean()
 		}
 	}
+}
+
+// What a guard decided is told in words, and so is that nobody answers.
+func testGuard(t *testing.T, ctx context.Context) {
+	d := newDistrict(t)
+	p := browsertest.Open(t, ctx, d.serve(t).URL, browsertest.Phone)
+	p.Visit("#/device/lamp-17", ".guard li")
+	p.WaitText(".guard li", "light (public) runs at 30 %; city asks for 10 % (power is scarce): not below its minimum")
+	p.WaitText(".guard + .quiet", "Its guard spoke ")
+	p.Visit("#/device/flat-3", ".keys li")
+	p.WaitText(".guard + .quiet", "1 restriction asked for. No guard has answered, so nothing reaches the device.")
 }
 
 // The device page tells how each key came, and ends the one in use only with a reason, after which nothing more is offered.

@@ -22,8 +22,9 @@ func TestFakeKeepsTheContract(t *testing.T) {
 	server := d.serve(t)
 	for path, shape := range map[string]any{
 		"/api/status": &api.Status{}, "/api/devices": &api.DeviceList{}, "/api/devices/lamp-17": &api.DeviceDetail{}, "/api/devices/lamp-05/keys": &api.KeyHistory{},
-		"/api/keeping":          &api.Keeping{},
-		"/api/outlook/tenant-3": &outlook.Outlook{}, "/api/budgets": &api.BudgetList{},
+		"/api/devices/lamp-17/guard": &api.GuardState{},
+		"/api/keeping":               &api.Keeping{},
+		"/api/outlook/tenant-3":      &outlook.Outlook{}, "/api/budgets": &api.BudgetList{},
 		"/api/network":                          &api.Network{},
 		"/api/devices/flat-3/series?name=power": &api.Series{}, "/api/log?limit=9": &api.Log{}, "/api/log/proof?height=300&index=0": &api.LogProof{},
 		"/api/sessions": &api.SessionList{}, "/api/disputes": &api.DisputeList{}, "/api/accounts": &api.AccountList{}, "/api/points/flat-9": &api.PointDetail{},

@@ -503,6 +503,7 @@ func (d *district) serve(t *testing.T) *httptest.Server {
 		return d.byID(r.PathValue("id"), func(n int) map[string]any { return d.series(n, r.FormValue("name")) })
 	})
 	answer("/devices/{id}/keys", func(r *http.Request) any { return d.keys(r.PathValue("id")) })
+	answer("/devices/{id}/guard", func(r *http.Request) any { return guardOf(r.PathValue("id"), d.now) })
 	mux.HandleFunc("POST /api/devices/{id}/revoke", d.guard(d.revoke))
 	answer("/network", func(*http.Request) any { return d.net() })
 	answer("/keeping", func(*http.Request) any { return d.keeping() })
@@ -539,6 +540,25 @@ func (d *district) keys(id string) any {
 		latest["state"], latest["reason"], latest["revoked_ms"], latest["until_ms"] = "revoked", why, d.now, d.now
 	}
 	return map[string]any{"id": id, "keys": list}
+}
+
+// guardOf is what a device's guard is asked: lamp-17 is asked to be darker than is safe, flat-3 has no guard that answers.
+func guardOf(id string, now lamppost.TimeMS) any {
+	asked := map[string]any{"id": "peak", "device": id, "function": "light", "level": 10, "by": "city", "reason": "power is scarce", "notice_ms": 0, "until_ms": now + weekMS}
+	state := map[string]any{"safety": "public", "restrictions": []any{}, "words": []any{}}
+	switch id {
+	case "lamp-17":
+		key := map[string]any{"suite": -8, "key": make([]byte, 32)}
+		state["charter"] = map[string]any{"version": 1, "device": id, "number": 2, "owner": key, "second": key,
+			"functions": []any{map[string]any{"name": "light", "class": 2, "min": 30}}}
+		state["restrictions"] = []any{asked}
+		state["words"] = []any{map[string]any{"by": "device", "at_ms": now - 60_000, "charter": 2, "decisions": []any{map[string]any{
+			"function": "light", "class": "public", "level": 30, "request": "peak@7.0", "asked": 10, "by": "city", "reason": "power is scarce", "why": "minimum",
+			"text": "light (public) runs at 30 %; city asks for 10 % (power is scarce): not below its minimum"}}}}
+	case "flat-3":
+		state["restrictions"] = []any{asked}
+	}
+	return state
 }
 
 func (d *district) revoke(w http.ResponseWriter, r *http.Request) {

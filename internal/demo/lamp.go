@@ -2,7 +2,7 @@ package demo
 
 import (
 	"github.com/lamppost/lamppost"
-	"github.com/lamppost/lamppost/device"
+	"github.com/lamppost/lamppost/guard"
 )
 
 // Limits and rules of the street's lamps.
@@ -22,7 +22,7 @@ const (
 // A lamp is a street lamp of 40 W that dims itself. Its registers are integrals of what it did, in integers.
 type lamp struct {
 	week   *Week
-	guard  device.Guard
+	guard  *guard.State
 	share  int64 // percent of the street's traffic that passes it
 	lumens int64 // at full
 	base   int64 // Wh on the register when the week begins
@@ -38,9 +38,16 @@ type lamp struct {
 func newLamp(w *Week, n int) *lamp {
 	age := int64(n * 7 % 13)
 	return &lamp{
-		week: w, guard: device.Guard{Class: lamppost.Public, Min: minLevel}, share: 60 + int64(n*37%61),
+		week: w, guard: lampGuard(), share: 60 + int64(n*37%61),
 		lumens: newLumens - agedLumens*age, base: 160_000*age + 3_217*int64(n), at: w.From(),
 	}
+}
+
+// lampGuard keeps the light of a lamp at the safe level. What its owner would sign at the enrolment is written into it here.
+func lampGuard() *guard.State {
+	s := guard.New(lamppost.Public)
+	s.Charters = []guard.Held{{Charter: lamppost.Charter{Functions: []lamppost.Function{{Name: "light", Class: lamppost.Public, Min: minLevel}}}}}
+	return s
 }
 
 // decide sets the level for the time that follows: off by day; by night the more the busier, and never below what the
@@ -52,11 +59,11 @@ func (l *lamp) decide(t lamppost.TimeMS) {
 	}
 	vehicles := l.week.Hours[l.week.at(t)].Vehicles * l.share / 100
 	wanted := quietLevel + int((100-quietLevel)*min(vehicles, busyStreet)/busyStreet)
-	granted, reason := l.guard.Level(wanted)
-	if reason != "" {
+	least := int(l.guard.Least("light").Level)
+	if wanted < least {
 		l.held++
 	}
-	l.level = granted
+	l.level = max(wanted, least)
 }
 
 // powerMW is what the lamp takes at its level.

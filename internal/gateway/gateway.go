@@ -51,9 +51,6 @@ type Config struct {
 	// Committed makes an acknowledgement mean that the upstream has committed a report, not that it is held here.
 	Committed bool
 
-	// Guard is asked before anything is sent to a device; default Unrestricted.
-	Guard Guard
-
 	Hold   int64         // bytes of segments to hold; default DefaultHold, at least MinHold
 	Linger time.Duration // longest wait of a report for others; default 200ms
 
@@ -74,20 +71,21 @@ const memTableBytes = 8 << 20
 
 // A Gateway is one running process on site.
 type Gateway struct {
-	cfg   Config
-	store *pebble.Store
-	keys  *keyring
-	admin [sha256.Size]byte // of the operator's token
-	fleet *fleet
-	keep  *keep
-	up    *upstream
-	way   *forwarder
-	in    *ingest.Ingest
-	web   *http.Server
-	mqtt  *mqttd.Server
-	ended chan struct{}
-	httpL net.Listener
-	mqttL net.Listener
+	cfg    Config
+	store  *pebble.Store
+	keys   *keyring
+	admin  [sha256.Size]byte // of the operator's token
+	fleet  *fleet
+	guards *guards
+	keep   *keep
+	up     *upstream
+	way    *forwarder
+	in     *ingest.Ingest
+	web    *http.Server
+	mqtt   *mqttd.Server
+	ended  chan struct{}
+	httpL  net.Listener
+	mqttL  net.Listener
 }
 
 // Open opens the data folder and the doors. At the first start it registers the gateway with the upstream, which must
@@ -139,9 +137,6 @@ func (c *Config) check() error {
 	if c.Linger == 0 {
 		c.Linger = 200 * time.Millisecond
 	}
-	if c.Guard == nil {
-		c.Guard = Unrestricted
-	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -190,6 +185,9 @@ func (g *Gateway) openInside(ctx context.Context) (err error) {
 		return err
 	}
 	g.keys.write = g.apply
+	if g.guards, err = openGuards(g); err != nil {
+		return err
+	}
 	g.way = &forwarder{keep: g.keep, to: g.up, fresh: g.keys.fresh, random: mathrand.Float64, log: g.cfg.Log}
 	if err := g.refresh(ctx); err != nil {
 		g.cfg.Log.Warn("starting with the list of devices as it was", "err", err)
@@ -224,7 +222,7 @@ func (g *Gateway) openDoors(context.Context) (err error) {
 	if g.mqtt, err = mqttd.New(mqttd.Config{Auth: g.fleet.authenticate, Submit: submit, Log: g.cfg.Log}); err != nil {
 		return err
 	}
-	doors := httpd.Handler(httpd.Config{Auth: g.fleet.authenticate, Submit: submit, Custody: g.receipt, Log: g.cfg.Log})
+	doors := httpd.Handler(httpd.Config{Auth: g.fleet.authenticate, Submit: submit, Custody: g.receipt, Guard: g.relay, Log: g.cfg.Log})
 	mux := http.NewServeMux()
 	mux.Handle("/v1/", doors)
 	mux.HandleFunc("POST /v1/enrol", g.enrol)
@@ -284,10 +282,13 @@ func (g *Gateway) apply(b *kv.Batch) error {
 	return g.store.Apply(b)
 }
 
-// follow refreshes the list of devices, and finishes a change of keys that is under way, until ctx is done.
+// follow refreshes the list of devices, asks what is asked of their guards, and finishes a change of keys that is under way, until ctx is done.
 func (g *Gateway) follow(ctx context.Context) error {
 	tick := time.NewTicker(refreshEvery)
 	defer tick.Stop()
+	if err := g.guards.ask(ctx); err != nil && ctx.Err() == nil {
+		g.cfg.Log.Warn("the guards hear nothing", "err", err)
+	}
 	for {
 		select {
 		case <-tick.C:
@@ -296,6 +297,9 @@ func (g *Gateway) follow(ctx context.Context) error {
 		}
 		if err := g.refresh(ctx); err != nil && ctx.Err() == nil {
 			g.cfg.Log.Warn("the list of devices stays as it was", "err", err)
+		}
+		if err := g.guards.ask(ctx); err != nil && ctx.Err() == nil {
+			g.cfg.Log.Warn("the guards hear nothing", "err", err)
 		}
 		if err := g.keys.rotate(ctx, g.up, false); err != nil && ctx.Err() == nil {
 			g.cfg.Log.Warn("the upstream has not confirmed the next key", "err", err)

@@ -2,59 +2,280 @@ package gateway
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
+	"sync"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/guard"
 	"github.com/lamppost/lamppost/internal/ingest/mqttd"
+	"github.com/lamppost/lamppost/internal/kv"
 )
 
-// A Command is about to be sent to a device.
-type Command struct {
-	Device  lamppost.DeviceID
-	Safety  lamppost.SafetyClass // as enrolled; one that is not known counts as essential
-	Desired []byte               // what the device should be like; empty: what was desired before is taken back
+// What a device is told passes its guard here, because devices without our SDK have none of their own. A desired state is understood
+// if it is a JSON object of functions and their levels in percent, such as {"level":100}, and nothing else.
+
+// guards are those of the devices of which anything was ever asked.
+type guards struct {
+	g *Gateway
+
+	asking  sync.Mutex // held while the upstream is asked; before sending
+	sending sync.Mutex // held while devices are told, so that the last word is the latest; before mu
+	mu      sync.Mutex
+	byID    map[lamppost.DeviceID]*guarded
 }
 
-// A Guard is asked before anything is sent to a device: at the gateway, because devices without our SDK have none of their
-// own (device.Guard). An error refuses the command and is told to whoever gave it. It may be called concurrently.
-type Guard func(Command) error
+// guarded is a device with what it is told.
+type guarded struct {
+	*guard.Keeper
+	refused  string   // why it does not take a charter
+	operator []byte   // what the operator wants it to be like; empty: nothing
+	touched  []string // functions that the guard spoke of and goes on to, by name; durable before the device hears of one
+	sent     []byte
+}
 
-// Unrestricted is the Guard of a gateway that has no other. It lets a device that is not ordinary be told only that it may
-// do all it can: what else a desired state asks for is not understood here, so it may be a restriction.
-func Unrestricted(c Command) error {
-	if c.Safety == lamppost.Ordinary || !restricts(c.Desired) {
+// Keys: 'G' ‖ device: its guard's state. 'g' ‖ device: the functions that the guard spoke of, in JSON.
+var (
+	guardPrefix   = []byte{'G'}
+	touchedPrefix = []byte{'g'}
+)
+
+func guardKey(prefix []byte, id lamppost.DeviceID) []byte { return append(slices.Clone(prefix), id...) }
+
+func openGuards(g *Gateway) (*guards, error) {
+	gs := &guards{g: g, byID: map[lamppost.DeviceID]*guarded{}}
+	err := g.store.Scan(guardPrefix, []byte{guardPrefix[0] + 1}, func(key, val []byte) error {
+		_, err := gs.open(lamppost.DeviceID(key[len(guardPrefix):]), bytes.Clone(val))
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the guards of devices: %w", err)
+	}
+	return gs, nil
+}
+
+func (gs *guards) open(id lamppost.DeviceID, kept []byte) (*guarded, error) {
+	class, _ := gs.g.fleet.safety(id)
+	k, err := guard.Open(guard.Config{Network: gs.g.Network(), Device: id, Class: class, Kept: kept, Now: gs.g.cfg.Now, Save: func(raw []byte) error {
+		var b kv.Batch
+		b.Set(guardKey(guardPrefix, id), raw)
+		return gs.g.apply(&b)
+	}})
+	if err != nil {
+		return nil, err
+	}
+	d := &guarded{Keeper: k}
+	switch raw, err := gs.g.store.Get(guardKey(touchedPrefix, id)); {
+	case err == nil:
+		if err := json.Unmarshal(raw, &d.touched); err != nil {
+			return nil, err
+		}
+	case !errors.Is(err, kv.ErrNotFound):
+		return nil, err
+	}
+	gs.byID[id] = d
+	return d, nil
+}
+
+// of returns the guard of a device, which begins here if it is the first time.
+func (gs *guards) of(id lamppost.DeviceID) (*guarded, error) {
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	if d := gs.byID[id]; d != nil {
+		return d, nil
+	}
+	return gs.open(id, nil)
+}
+
+func (gs *guards) all() map[lamppost.DeviceID]*guarded {
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	all := make(map[lamppost.DeviceID]*guarded, len(gs.byID))
+	for id, d := range gs.byID {
+		all[id] = d
+	}
+	return all
+}
+
+// ask tells the upstream what the guards decide, hears what is asked of them, and tells the devices.
+func (gs *guards) ask(ctx context.Context) error {
+	gs.asking.Lock()
+	defer gs.asking.Unlock()
+	words := map[lamppost.DeviceID]guard.Word{}
+	for id, d := range gs.all() {
+		w := d.Word()
+		w.Refused = d.refused
+		words[id] = w
+	}
+	asked, err := gs.g.up.guards(ctx, words)
+	for id, a := range asked {
+		class, known := gs.g.fleet.safety(id)
+		if !known {
+			continue // the list of devices is older: next time
+		}
+		d, opened := gs.of(id)
+		if opened != nil {
+			err = errors.Join(err, opened)
+			continue
+		}
+		d.Enrolled(class)
+		d.refused = ""
+		if heard := d.Hear(a); heard != nil {
+			d.refused = heard.Error()
+			gs.g.cfg.Log.Warn("a guard does not do as it is asked", "device", id, "err", heard)
+		}
+	}
+	gs.tell()
+	return err
+}
+
+// tell sends what has become different for any device, also by mere passing of time.
+func (gs *guards) tell() {
+	for id, d := range gs.all() {
+		if err := gs.send(id, d, nil); err != nil {
+			gs.g.cfg.Log.Error("telling a device what its guard decides", "device", id, "err", err)
+		}
+	}
+}
+
+// send tells a device what it should be like, if that is something else than before. Nothing else in this program tells a device
+// anything. wish, if there is one, is what the operator wants from now on: the guard may refuse it.
+func (gs *guards) send(id lamppost.DeviceID, d *guarded, wish *[]byte) error {
+	gs.sending.Lock()
+	defer gs.sending.Unlock()
+	if wish != nil {
+		if err := d.allows(*wish); err != nil {
+			return lamppost.Refuse(lamppost.CodeForbidden, "%s: %v", id, err)
+		}
+		d.operator = *wish
+	}
+	if gs.g.mqttL == nil {
 		return nil
 	}
-	return fmt.Errorf("%s is %s: this gateway passes nothing on to it that may restrict it, only {\"level\":100}", c.Device, c.Safety)
+	if err := gs.touch(id, d); err != nil {
+		return err
+	}
+	out := d.desired()
+	if bytes.Equal(out, d.sent) {
+		return nil
+	}
+	if err := gs.g.mqtt.SetDesired(id, out); err != nil {
+		return err
+	}
+	d.sent = out
+	return nil
 }
 
-// restricts reports whether a desired state may ask for less than all: whether it is anything but {"level":100}, in percent,
-// to the letter. Of a name that stands twice, for one, nobody knows which of both a device takes.
-func restricts(desired []byte) bool {
+// touch remembers what the guard speaks of from now on, for a device that is not there when it is let go.
+func (gs *guards) touch(id lamppost.DeviceID, d *guarded) error {
+	touched := slices.Clone(d.touched)
+	for _, w := range d.Word().Decisions {
+		if w.Request != "" && !slices.Contains(touched, w.Function) {
+			touched = append(touched, w.Function)
+		}
+	}
+	if len(touched) == len(d.touched) {
+		return nil
+	}
+	slices.Sort(touched)
+	text, err := json.Marshal(touched)
+	if err != nil {
+		return err
+	}
+	var b kv.Batch
+	b.Set(guardKey(touchedPrefix, id), text)
+	if err := gs.g.apply(&b); err != nil {
+		return err
+	}
+	d.touched = touched
+	return nil
+}
+
+// allows says why the operator may not want a device to be like that, or nil. To want nothing is always allowed.
+func (d *guarded) allows(wish []byte) error {
+	if len(wish) == 0 {
+		return nil
+	}
+	levels, ok := readLevels(wish)
+	if !ok {
+		if least := d.Least(unnamed); least.Level > 0 {
+			return fmt.Errorf("what is desired cannot be understood, so it may be a restriction: write {\"<function>\":<percent>}, such as {\"level\":100}; %s", least)
+		}
+		return nil
+	}
+	for _, name := range names(levels) {
+		if least := d.Least(name); levels[name] < least.Level {
+			return fmt.Errorf("%s may not be set to %d %%: %s", name, levels[name], least)
+		}
+	}
+	return nil
+}
+
+// unnamed stands for what a desired state means that is not understood: no function has this name.
+const unnamed = ""
+
+// desired is what a device should be like: what the operator wants, no lower than the guard grants, and where something is asked, no
+// higher. What was once asked is spoken of from then on, because silence would leave it as it was.
+func (d *guarded) desired() []byte {
+	levels, ok := readLevels(d.operator)
+	if levels == nil {
+		levels = map[string]uint8{}
+	}
+	guards := len(d.touched) > 0
+	for _, name := range d.touched {
+		granted := d.Level(name).Level
+		if wanted, wants := levels[name]; !wants || wanted > granted {
+			levels[name] = granted
+		}
+	}
+	for name, level := range levels {
+		if least := d.Least(name).Level; level < least {
+			levels[name], guards = least, true
+		}
+	}
+	if !guards || !ok && len(levels) == 0 {
+		return d.operator
+	}
+	out, err := json.Marshal(levels) // by name
+	if err != nil {
+		panic(err) // a map of names and numbers
+	}
+	return out
+}
+
+func names(levels map[string]uint8) (all []string) {
+	for name := range levels {
+		all = append(all, name)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// readLevels reads a desired state that is understood: it would be written again to the letter, but for spaces and order. Of a name that
+// stands twice, for one, nobody knows which of both a device takes.
+func readLevels(desired []byte) (levels map[string]uint8, ok bool) {
 	var text bytes.Buffer
-	return len(desired) > 0 && (json.Compact(&text, desired) != nil || text.String() != `{"level":100}`)
-}
-
-// command sends a device what it should be like. Nothing else here does.
-func (g *Gateway) command(c Command) error {
-	if err := g.cfg.Guard(c); err != nil {
-		return lamppost.Refuse(lamppost.CodeForbidden, "%v", err)
+	if json.Unmarshal(desired, &levels) != nil || len(levels) == 0 || json.Compact(&text, desired) != nil {
+		return nil, false
 	}
-	if len(c.Desired) == 0 {
-		return g.mqtt.SetDesired(c.Device, nil)
+	for name, level := range levels {
+		if lamppost.CheckName("function", name) != nil || level > lamppost.FullService {
+			return nil, false
+		}
 	}
-	return g.mqtt.SetDesired(c.Device, c.Desired)
+	again, err := json.Marshal(levels)
+	return levels, err == nil && len(again) == text.Len()
 }
 
 // setDesired takes a command from the operator.
 func (g *Gateway) setDesired(w http.ResponseWriter, r *http.Request) {
-	c := Command{Device: lamppost.DeviceID(r.PathValue("id"))}
-	var known bool
-	if c.Safety, known = g.fleet.safety(c.Device); !known {
+	id := lamppost.DeviceID(r.PathValue("id"))
+	if _, known := g.fleet.safety(id); !known {
 		tell(w, http.StatusNotFound, answer{"not_found", "this gateway has no device of this name"})
 		return
 	}
@@ -62,19 +283,38 @@ func (g *Gateway) setDesired(w http.ResponseWriter, r *http.Request) {
 		tell(w, http.StatusConflict, answer{"not_ready", "the MQTT door is off, and devices are told over it only"})
 		return
 	}
-	var err error
-	if c.Desired, err = io.ReadAll(http.MaxBytesReader(w, r.Body, mqttd.MaxDesiredBytes)); err != nil {
+	wish, err := io.ReadAll(http.MaxBytesReader(w, r.Body, mqttd.MaxDesiredBytes))
+	if err != nil {
 		tell(w, http.StatusRequestEntityTooLarge, answer{"too_large", fmt.Sprintf("a desired state has at most %d bytes", mqttd.MaxDesiredBytes)})
 		return
 	}
+	d, err := g.guards.of(id)
+	if err == nil {
+		err = g.guards.send(id, d, &wish)
+	}
 	var refusal *lamppost.Refusal
-	switch err := g.command(c); {
+	switch {
 	case errors.As(err, &refusal):
-		g.cfg.Log.Warn("the guard refused a command", "device", c.Device, "safety", c.Safety, "why", refusal.Text)
+		g.cfg.Log.Warn("the guard refused a command", "device", id, "why", refusal.Text)
 		tell(w, http.StatusForbidden, answer{refusal.Code.String(), refusal.Text})
 	case err != nil:
 		tell(w, http.StatusInternalServerError, answer{"internal", err.Error()})
 	default:
 		tell(w, http.StatusOK, answer{Code: lamppost.CodeOK.String()})
 	}
+}
+
+// relay carries the word of a device that has a guard of its own to the upstream. While that cannot be reached, the device must not
+// think that it can.
+func (g *Gateway) relay(ctx context.Context, id lamppost.DeviceID, w guard.Word) (guard.Asked, error) {
+	w.Own = true
+	asked, err := g.up.guards(ctx, map[lamppost.DeviceID]guard.Word{id: w})
+	if err != nil {
+		return guard.Asked{}, lamppost.Refuse(lamppost.CodeNotReady, "the uplink is down: ask again later")
+	}
+	a, ok := asked[id]
+	if !ok {
+		return a, lamppost.Refuse(lamppost.CodeUnknown, "device %q is not enrolled", id)
+	}
+	return a, nil
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/guard"
 	"github.com/lamppost/lamppost/internal/ingest/httpd"
 )
 
@@ -86,6 +87,24 @@ func (u *upstream) devices(ctx context.Context, tag string) (raw []byte, newTag 
 	return raw, header.Get("ETag"), nil
 }
 
+const guardsPath = "/v1/gateway/guards"
+
+// guards tells what guards decide, and returns what is asked of them and of others.
+func (u *upstream) guards(ctx context.Context, words map[lamppost.DeviceID]guard.Word) (asked map[lamppost.DeviceID]guard.Asked, err error) {
+	body, err := json.Marshal(words)
+	if err != nil {
+		return nil, err
+	}
+	_, raw, err := u.ask(ctx, http.MethodPost, guardsPath, "application/json", body, "")
+	if err == nil {
+		err = json.Unmarshal(raw, &asked)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("asking what is asked of guards: %w", err)
+	}
+	return asked, nil
+}
+
 // deliver hands a segment on and returns once the upstream has committed it. A *rejectedError is final.
 func (u *upstream) deliver(ctx context.Context, raw []byte, reports int) (delivered, error) {
 	_, answer, err := u.ask(ctx, http.MethodPost, "/v1/segments", "application/cbor", raw, "")
@@ -152,11 +171,11 @@ func (u *upstream) ask(ctx context.Context, method, path, contentType string, bo
 		req.Header.Set("Content-Type", contentType)
 	}
 	limit := int64(maxReplyBytes)
-	if method == http.MethodGet {
+	if method == http.MethodGet || path == guardsPath {
 		limit = maxFleetBytes
-		if tag != "" {
-			req.Header.Set("If-None-Match", tag)
-		}
+	}
+	if tag != "" {
+		req.Header.Set("If-None-Match", tag)
 	}
 	resp, err := u.client.Do(req)
 	if err != nil {

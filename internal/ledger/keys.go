@@ -40,6 +40,8 @@ import (
 //
 //	sn <height> <member>                SnapshotBody: a member's word on its state
 //
+//	su <device> 0 <number>              CharterBody        sy <device> 0 <restriction>  RestrictBody
+//
 //	sm                                  what changed in the network since its founding
 //	sv <hash of NetworkBody> <member>   that a member has ordered this change
 const prefix = 's'

@@ -8,7 +8,7 @@
 //
 // Start reading at [State.Apply]. reports.go has the rule for a device's reports, sequence.go the sequence rule,
 // rotation.go devices and keys that follow each other, gateways.go gateways, fraud.go what becomes of their lies,
-// registry.go parties and agreements, money.go accounts and invoices, bills.go corrections and disputes, sessions.go sessions,
+// registry.go parties and agreements, charters.go what guards keep to and are asked, money.go accounts and invoices, bills.go corrections and disputes, sessions.go sessions,
 // keys.go the layout of the state.
 package ledger
 
@@ -231,6 +231,10 @@ func (s *State) dispatch(tx *lamppost.Transaction) (out lamppost.Outcome, err er
 			out.Data, err = s.changeNetwork(b, tx.Signed.Key)
 			return err
 		})
+	case lamppost.TxCharter:
+		err = body(o, s.charter)
+	case lamppost.TxRestrict:
+		err = body(o, s.restrict)
 	case lamppost.TxPoint:
 		err = body(o, s.point)
 	case lamppost.TxTariff:

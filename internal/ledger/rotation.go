@@ -196,6 +196,9 @@ func (s *State) mayEnrol(d *device, b *lamppost.DeviceBody) error {
 	case b.KeyEpoch <= d.epoch || b.Owner != d.Body.Owner:
 		return lamppost.Refuse(lamppost.CodeExists, "%q is enrolled with key epoch %d; a new key takes a higher one and the same owner", b.ID, d.epoch)
 	}
+	if d != nil && b.Safety.Rank() < d.Body.Safety.Rank() {
+		return lamppost.Refuse(lamppost.CodeForbidden, "%q is enrolled as %s, and a new key does not make it %s: what may be restricted is said by its charter", b.ID, d.Body.Safety, b.Safety)
+	}
 	if _, ok := s.parties[b.Owner]; !ok {
 		return lamppost.Refuse(lamppost.CodeUnknown, "no party %q to own %q", b.Owner, b.ID)
 	}

@@ -83,6 +83,12 @@ func (d *desk) body(w words) (lamppost.TxType, any) {
 			Limit: money(w.arg(4)), From: d.time(w.arg(5)), Until: d.time(w.arg(6))}
 	case "settle":
 		return lamppost.TxSettle, lamppost.SettleBody{Session: w.arg(0), Stop: d.time(w.arg(1)), Void: w.or("void", "")}
+	case "charter":
+		return lamppost.TxCharter, d.charter(w)
+	case "restrict":
+		b := lamppost.RestrictBody{ID: w.arg(0), Device: lamppost.DeviceID(w.arg(1)), Function: w.or("function", "heat"), Level: uint8(number(w.or("level", "0"))),
+			By: lamppost.PartyID(w.or("by-party", "acme")), Reason: w.or("reason", "arrears"), Notice: d.time(w.or("notice", "-1s")), Until: d.time(w.or("until", "+720h")), Lifted: w.has("lifted")}
+		return lamppost.TxRestrict, b
 	case "convert":
 		return lamppost.TxConvert, lamppost.ConvertBody{Party: party(0), With: party(1), From: w.arg(2), To: w.arg(3), Amount: money(w.arg(4)), Rate: *decimal(w.arg(5)),
 			RateTime: d.time(w.arg(6)), Source: w.or("source", "")}
@@ -116,6 +122,39 @@ func (d *desk) body(w words) (lamppost.TxType, any) {
 		return lamppost.TxType(number(w.arg(0))), body
 	}
 	return d.forgetting(w)
+}
+
+// charter makes one that signer= signs as the owner and agreed= as the second party. Its functions are name=class[:min].
+func (d *desk) charter(w words) lamppost.CharterBody {
+	key := func(name string) lamppost.CharterKey {
+		return lamppost.CharterKey{Suite: sig.EdDSA, Key: ledgertest.Key(name, sig.EdDSA).Public().Bytes()}
+	}
+	c := lamppost.Charter{Version: 1, Device: lamppost.DeviceID(w.or("of", w.arg(0))), Number: uint32(number(w.arg(1))), Owner: key(w.or("owner", "owner"))}
+	if second, ok := w.opts["second"]; ok {
+		k := key(second)
+		c.Second = &k
+	}
+	for _, at := range w.args[2:] {
+		name, class, _ := strings.Cut(at, ":")
+		class, least, _ := strings.Cut(class, ":")
+		safety, err := lamppost.ParseSafetyClass(class)
+		must(err)
+		f := lamppost.DefaultFunction(name, safety)
+		if least != "" {
+			f.Min = uint8(number(least))
+		}
+		c.Functions = append(c.Functions, f)
+	}
+	sign := func(p lamppost.Purpose, who string) []byte {
+		raw, err := c.Sign(w.or("for", "net"), p, ledgertest.Key(who, sig.EdDSA))
+		must(err)
+		return raw
+	}
+	b := lamppost.CharterBody{Device: lamppost.DeviceID(w.arg(0)), Charter: sign(lamppost.PurposeCharter, w.or("signer", "owner"))}
+	if agreed, ok := w.opts["agreed"]; ok {
+		b.Second = sign(lamppost.PurposeAgreed, agreed)
+	}
+	return b
 }
 
 func (d *desk) point(w words) lamppost.PointBody {

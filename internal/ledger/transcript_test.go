@@ -30,7 +30,7 @@ var rewrite = flag.Bool("rewrite", false, "write what the ledger says into testd
 //	at TIME                                     TIME is 2026-01-01T00:00Z, without the date: that of Start, or +90s: from now
 //	genesis [rules=N] [members=0|2|twice|ID[/ORG[/KEY]],…] [unsigned] [verify=full|gateway] [engine=E] [trust=ORG+ORG,…] [reason=TEXT]
 //	network AFTER ID[/ORG[/KEY]],… [rules=N from=HEIGHT]
-//	again NAME                                  show network|accounts|seq DEVICE|quarantine DEVICE|ids|edges DEVICE|gateways|keys DEVICE|gateway GATEWAY|records
+//	again NAME                                  show network|accounts|seq DEVICE|quarantine DEVICE|ids|edges DEVICE|gateways|keys DEVICE|gateway GATEWAY|records|guard DEVICE
 //	party ID [limit=N] [name=TEXT]              device ID OWNER [key=NAME] [epoch=N] [suite=S] [salt=N] [safety=N] [raw=HEX] [assurance=A] [gateway=ID]
 //	gateway ID [member=ID] [key=NAME] [epoch=N] [raw=HEX]
 //	revoke DEVICE EPOCH [reason=TEXT]           revoke-gateway GATEWAY EPOCH [reason=TEXT]
@@ -41,6 +41,8 @@ var rewrite = flag.Bool("rewrite", false, "write what the ledger says into testd
 //	correct SELLER NUMBER [cause=N] [dispute=ID]   dispute ID SELLER NUMBER [state=N] [line=N] [until=TIME] [reason=TEXT]
 //	session ID BUYER POINT TARIFF LIMIT FROM UNTIL [version=N]      settle ID STOP [void=TEXT]
 //	convert PARTY WITH FROM TO AMOUNT RATE TIME [source=TEXT]
+//	charter DEVICE NUMBER NAME:CLASS[:MIN]… [owner=KEY] [signer=KEY] [second=KEY] [agreed=KEY] [of=DEVICE] [for=NET]
+//	restrict ID DEVICE [function=NAME] [level=N] [by-party=ID] [reason=TEXT] [notice=TIME] [until=TIME] [lifted]
 //	transfer FROM TO AMOUNT [currency=C]        invoice SELLER BUYER FROM TO [currency=C]
 //	report DEVICE NUMBER [epoch=N] [synced] [billing] [as=NAME] [key=NAME [suite=S]] [keyepoch=N] [net=ID] [via=GATEWAY [viakey=NAME]] [wrapped=KEY]
 //	       [cold [half[=KEY]]] [READING@TIME=VALUE …]
@@ -476,6 +478,25 @@ func (d *desk) show(w words) (out []string) {
 		out = append(out, showRevoked(revoked)...)
 	case "kept":
 		out = append(out, d.forgotten()...)
+	case "guard":
+		charters, err := v.Charters(lamppost.DeviceID(w.arg(1)))
+		must(err)
+		for _, b := range charters {
+			c, err := lamppost.ParseCharter(b.Charter)
+			must(err)
+			p, err := v.Where(lamppost.TxCharter, w.arg(1), c.Number)
+			must(err)
+			line := fmt.Sprintf("charter %d of block %d:", c.Number, p.Height)
+			for _, f := range c.Functions {
+				line += fmt.Sprintf(" %s %s %d", f.Name, f.Class, f.Min)
+			}
+			out = append(out, line)
+		}
+		asked, err := v.Restrictions(lamppost.DeviceID(w.arg(1)))
+		must(err)
+		for _, r := range asked {
+			out = append(out, fmt.Sprintf("%s of block %d: %s of %s to %d for %s", r.ID, r.Place.Height, r.Function, r.Device, r.Level, r.By))
+		}
 	case "records":
 		n := 0
 		must(d.store.Scan([]byte("sS"), []byte("sT"), func(_, _ []byte) error { n++; return nil }))

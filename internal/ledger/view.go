@@ -251,7 +251,7 @@ func (v View) Decided(id lamppost.TxID) (Place, error) {
 }
 
 // Where returns the place of the transaction that registered something: a party, point or agreement by id, a tariff by id
-// and version, a device or gateway by id and key epoch. It returns kv.ErrNotFound for what is not registered.
+// and version, a device or gateway by id and key epoch, a charter by device and number. It returns kv.ErrNotFound for what is not registered.
 func (v View) Where(t lamppost.TxType, id string, version uint32) (Place, error) {
 	var k []byte
 	switch t {
@@ -267,6 +267,8 @@ func (v View) Where(t lamppost.TxType, id string, version uint32) (Place, error)
 		k = epochKey('W', id, version)
 	case lamppost.TxDevice:
 		k = epochKey('D', id, version)
+	case lamppost.TxCharter:
+		k = epochKey('u', id, version)
 	default:
 		return Place{}, fmt.Errorf("a %s is not registered under an id", t)
 	}

@@ -92,17 +92,18 @@ func (n *Node) openWeb() error {
 	prove := func(id lamppost.DeviceID, reports []lamppost.Seq) ([]byte, error) {
 		return server.ProveReports(id, reports)
 	}
+	guards := api.NewGuards(n.store, n.cfg.Network, n.now)
 	cfg := api.Config{
 		Store: n.store, Order: n.Order, Checkpoint: n.Checkpoint, Status: n.engine.Status, Verify: n.verification, Files: n.publisher.Storage,
 		LogArchive: n.cfg.LogArchive, Packs: n.packs, Witnesses: n.witnesses(), Conflict: n.conflict.Load,
 		Network: n.cfg.Network, Member: n.cfg.Member, Now: n.now, Speed: n.cfg.Speed, Version: Version(),
-		AdminToken: n.token, Live: n.live, Devices: n.devices, Gateways: n.gateways, Seen: n.seen, Broker: n.brokerStatus,
+		AdminToken: n.token, Live: n.live, Devices: n.devices, Gateways: n.gateways, Guards: guards, Seen: n.seen, Broker: n.brokerStatus,
 		Snapshots: &api.Snapshots{Dir: n.snaps.dir, State: n.SnapshotState, Take: n.TakeSnapshot},
 		Details:   n.details,
 		Scrub:     n.scrubState, Certificate: n.certificateEnds,
 		Backups: &api.Backups{Make: n.Backup, List: n.Backups, Forget: n.ForgetBackup, State: n.backupState}, MQTT: n.MQTTAddr(), HTTP: n.URL(),
 		Doors: httpd.Handler(httpd.Config{Auth: n.devices.Authenticate, Submit: n.in, Enrol: n.enrol, Prove: prove, Log: n.cfg.Log,
-			Gateways: gatewayDoor{n.gateways, n}, Metrics: httpd.NewMetrics(n.registry)}),
+			Guard: guards.AskDevice, Gateways: gatewayDoor{n.gateways, n, guards}, Metrics: httpd.NewMetrics(n.registry)}),
 		Front: dashboard.Handler(),
 		Check: func(w http.ResponseWriter, r *http.Request, pin string) {
 			checkpage.Content{Pin: pin, Version: Version()}.Serve(w, r)

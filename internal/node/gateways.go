@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/guard"
 	"github.com/lamppost/lamppost/internal/api"
 	"github.com/lamppost/lamppost/internal/consensus"
 	"github.com/lamppost/lamppost/internal/ingest/httpd"
@@ -14,7 +15,17 @@ import (
 // A gatewayDoor is what the HTTP door asks on behalf of gateways on site.
 type gatewayDoor struct {
 	*api.Gateways
-	n *Node
+	n      *Node
+	guards *api.Guards
+}
+
+// Guards implements httpd.Gateways.
+func (d gatewayDoor) Guards(id lamppost.MemberID, words map[lamppost.DeviceID]guard.Word) (map[lamppost.DeviceID]guard.Asked, error) {
+	fleet, err := d.Gateways.Fleet(id)
+	if err != nil {
+		return nil, err
+	}
+	return d.guards.For(id, fleet, words)
 }
 
 // Fleet implements httpd.Gateways.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/guard"
 	"github.com/lamppost/lamppost/sig"
 )
 
@@ -25,6 +26,9 @@ type Gateways interface {
 	// Segment has a segment of the gateway ordered, and returns once that is durable. A refusal means that it was not
 	// ordered and never will be.
 	Segment(ctx context.Context, id lamppost.MemberID, raw []byte) (lamppost.Height, []lamppost.Outcome, error)
+	// Guards takes what the guards decide that the gateway runs for its devices, and answers for each device of which something is
+	// asked, or that has a charter which the word does not know.
+	Guards(id lamppost.MemberID, words map[lamppost.DeviceID]guard.Word) (map[lamppost.DeviceID]guard.Asked, error)
 }
 
 // A Fleet is what a gateway must know to take reports while it cannot ask.
@@ -90,6 +94,7 @@ func (d *door) gatewayRoutes(mux *http.ServeMux) {
 	}
 	mux.HandleFunc("POST /v1/gateway", as(d.register))
 	mux.HandleFunc("GET /v1/gateway/devices", as(d.fleet))
+	mux.HandleFunc("POST /v1/gateway/guards", as(d.guardWords))
 	mux.HandleFunc("POST /v1/segments", as(d.segment))
 }
 

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/guard"
 	"github.com/lamppost/lamppost/internal/ingest"
 )
 
@@ -46,6 +47,9 @@ type Config struct {
 	// is called by several goroutines. Nil: there are no proofs here.
 	Prove func(device lamppost.DeviceID, reports []lamppost.Seq) (proof []byte, err error)
 
+	// Guard takes what a device's guard decides, and returns what is asked of it. Nil: nothing is asked here.
+	Guard func(ctx context.Context, device lamppost.DeviceID, w guard.Word) (guard.Asked, error)
+
 	// Gateways serves gateways on site. Nil: there are none here.
 	Gateways Gateways
 
@@ -65,8 +69,8 @@ type NewKey struct {
 	Consent []byte `json:"consent"` // a lamppost.KeyChange by the key it has; none: its token has to do
 }
 
-// Handler answers POST /v1/report, POST /v1/enrol, GET /v1/proof, and where there are Gateways, POST /v1/gateway, GET /v1/gateway/devices
-// and POST /v1/segments.
+// Handler answers POST /v1/report, POST /v1/enrol, GET /v1/proof, POST /v1/guard, and where there are Gateways, POST /v1/gateway,
+// GET /v1/gateway/devices, POST /v1/gateway/guards and POST /v1/segments.
 func Handler(cfg Config) http.Handler {
 	if cfg.MaxWait == 0 {
 		cfg.MaxWait = DefaultMaxWait
@@ -88,6 +92,9 @@ func Handler(cfg Config) http.Handler {
 	}
 	if cfg.Prove != nil {
 		mux.HandleFunc("GET /v1/proof", d.proof)
+	}
+	if cfg.Guard != nil {
+		mux.HandleFunc("POST /v1/guard", d.guardWord)
 	}
 	if cfg.Gateways != nil {
 		d.gatewayRoutes(mux)

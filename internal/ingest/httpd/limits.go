@@ -7,6 +7,8 @@ const (
 	DefaultMaxWait = 10 * time.Second // for a report to be committed, before its device is asked to send it again
 	readTimeout    = 30 * time.Second // for a body, after the request's header
 	maxEnrolBytes  = 4 << 10          // the body of an enrolment
+	maxGuardBytes  = 64 << 10         // a guard's word
+	maxGuardsBytes = 16 << 20         // the words of all guards of a gateway
 
 	maxProofs      = 4                // in the making at once
 	maxSegments    = 8                // of gateways, in the making at once

@@ -17,7 +17,7 @@ export function devicePage(app, id) {
   const facts = h('p', { class: 'quiet' });
   const twin = twinCard(app);
   const chart = chartCard(app, id);
-  const cards = [assuranceCard(), sequenceCard(), receiptCard(id), accountCard(), safetyCard(), keysCard(app, id)];
+  const cards = [assuranceCard(), sequenceCard(), receiptCard(id), accountCard(), safetyCard(app, id), keysCard(app, id)];
   const quarantine = h('div');
 
   const load = every(1500, () => app.guard(async () => {
@@ -276,14 +276,25 @@ function account(currency, amount) {
     h('p', { class: 'quiet' }, 'Income less costs, all bookings so far.'));
 }
 
-function safetyCard() {
+function safetyCard(app, id) {
   const name = h('p', { class: 'verdict' });
   const words = h('p');
+  const said = h('ul', { class: 'guard' });
+  const quiet = h('p', { class: 'quiet' });
+  const problem = h('div');
   return {
-    el: card('safety-h', 'Safety class', name, words),
+    el: card('safety-h', 'Safety and guard', name, words, problem, said, quiet),
     update(d) {
       say(name, safetyName(d.safety));
       say(words, safetyWords(d.safety));
+      return app.guard(async () => {
+        const g = await get(`/devices/${encodeURIComponent(id)}/guard`);
+        const decisions = g.words.flatMap((w) => w.decisions);
+        fill(said, decisions.map((x) => h('li', null, x.text)), g.words.filter((w) => w.refused).map((w) => h('li', null, `It refuses a charter: ${w.refused}`)));
+        const asked = g.restrictions.length;
+        say(quiet, g.words.length > 0 ? `Its guard spoke ${ago(Math.max(...g.words.map((w) => w.at_ms)), app.now())}.`
+          : asked > 0 ? `${plural(asked, 'restriction')} asked for. No guard has answered, so nothing reaches the device.` : '');
+      }, problem);
     },
   };
 }

@@ -57,7 +57,7 @@ const types = {
   genesis: 'Network founded', segment: 'Readings', party: 'Party', device: 'Device', point: 'Metering point',
   tariff: 'Tariff', agreement: 'Agreement', invoice: 'Bill', transfer: 'Payment', block: 'Block', gateway: 'Gateway', revoke: 'Key revoked', fraud: 'Correction',
   retention: 'How long reports stay', hold: 'Hold', erase: 'Erasure', erased: 'Forgotten', snapshot: 'State vouched for', network: 'Members',
-  reading: 'Entered by hand', correct: 'Bill corrected', dispute: 'Dispute', session: 'Session', settle: 'Session ended', convert: 'Currencies exchanged',
+  reading: 'Entered by hand', correct: 'Bill corrected', dispute: 'Dispute', session: 'Session', settle: 'Session ended', convert: 'Currencies exchanged', charter: 'Guard charter', restrict: 'Restriction',
 };
 
 export const typeName = (t) => types[t] ?? String(t);
