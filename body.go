@@ -49,17 +49,22 @@ const (
 	TxSettle  TxType = 23 // SettleBody: it has ended; its outcome holds the tariff.Session
 	TxConvert TxType = 24 // ConvertBody
 
+	TxChannel    TxType = 28 // ChannelBody: a payer may sign vouchers to a payee, with money held for them
+	TxCash       TxType = 29 // CashBody; its outcome holds what each channel came to
+	TxContradict TxType = 30 // ContradictBody; its outcome says in words what contradicts
+
 	TxUnreadable TxType = 255 // in the leaf of what is no transaction
 )
 
 var txTypeNames = [...]string{"block", "genesis", "segment", "party", "device", "point", "tariff", "agreement", "invoice", "transfer",
 	"gateway", "revoke", "fraud", "retention", "hold", "erase", "erased",
 	"snapshot", "network",
-	"reading", "correct", "dispute", "session", "settle", "convert"}
+	"reading", "correct", "dispute", "session", "settle", "convert",
+	TxChannel: "channel", TxCash: "cash", TxContradict: "contradict"}
 
 // String returns the type's name in messages and the API.
 func (t TxType) String() string {
-	if int(t) < len(txTypeNames) {
+	if int(t) < len(txTypeNames) && txTypeNames[t] != "" {
 		return txTypeNames[t]
 	}
 	return "unknown"

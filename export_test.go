@@ -31,3 +31,14 @@ func (t *Transaction) ReencodePayload() []byte {
 func (c *KeyChange) Reencode() []byte {
 	return appendEnvelope(nil, c.env.suite, c.appendProtected(c.env.suite), c.appendPayload(), c.env.signature)
 }
+
+// Reencode writes a decoded voucher from its fields.
+func (v *Voucher) Reencode() []byte {
+	b := appendText([]byte{majArray | 5, voucherVersion}, string(v.Payee))
+	for _, n := range [...]uint64{v.N, uint64(v.Amount), uint64(v.Until)} {
+		b = appendHead(b, majUint, n)
+	}
+	s := v.signed
+	s.Key, s.Payload = MemberID(v.Channel), b
+	return s.Reencode()
+}

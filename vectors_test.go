@@ -212,6 +212,8 @@ func readVector(v *vector) ([]string, error) {
 		return readThin(v.raw)
 	case "key-change":
 		return readKeyChange(v)
+	case "voucher":
+		return readVoucher(v)
 	case "leaf":
 		l, err := lamppost.ParseLeaf(v.raw)
 		return []string{field("tx", l.Type), field("height", l.Height), field("index", l.Index), field("body", l.Body),
@@ -427,6 +429,22 @@ func readKeyChange(v *vector) ([]string, error) {
 	}
 	return []string{field("device", c.ID), field("key_epoch", c.Epoch), field("next", c.Next), field("suite", c.Suite), fmt.Sprintf("key: %x", c.Key)},
 		same(nil, v.raw, c.Reencode())
+}
+
+func readVoucher(v *vector) ([]string, error) {
+	var x lamppost.Voucher
+	if err := x.Decode(v.raw); err != nil {
+		return nil, err
+	}
+	key, err := v.publicKey()
+	if err != nil {
+		return nil, err
+	}
+	if !x.Verify(v.lookup("network"), key) {
+		return nil, lamppost.Refuse(lamppost.CodeBadSignature, "not signed with this key for this network")
+	}
+	return []string{field("channel", x.Channel), field("payee", x.Payee), field("n", x.N), field("amount", x.Amount), field("until_ms", x.Until)},
+		same(nil, v.raw, x.Reencode())
 }
 
 func readProof(raw []byte) ([]string, error) {
