@@ -51,7 +51,7 @@ const (
 
 	TxChannel    TxType = 28 // ChannelBody: a payer may sign vouchers to a payee, with money held for them
 	TxCash       TxType = 29 // CashBody; its outcome holds what each channel came to
-	TxContradict TxType = 30 // ContradictBody; its outcome says in words what contradicts
+	TxContradict TxType = 30 // ContradictBody
 
 	TxUnreadable TxType = 255 // in the leaf of what is no transaction
 )

@@ -46,6 +46,21 @@ func PriceSession(t *Tariff, edges []Edge, limit lamppost.Micro) ([]Line, error)
 	return priceOnce(&within, edges, true)
 }
 
+// PriceVoucher returns the line of a channel: what its last voucher promises, rounded once. Nothing is priced: the payer's signature,
+// which the caller checks, is what the amount rests on.
+func PriceVoucher(t *Tariff, channel *lamppost.ChannelBody, voucher []byte) ([]Line, error) {
+	var v lamppost.Voucher
+	if err := v.Decode(voucher); err != nil {
+		return nil, err
+	}
+	if why := channel.Breach(&v); why != "" {
+		return nil, fmt.Errorf("its voucher: %s", why)
+	}
+	c := charges{t: t}
+	c.add(Line{Band: LineVouchers, Price: v.Amount}, product(int64(v.Amount)), 0)
+	return c.lines, c.err
+}
+
 // SessionEdges returns the values that a session is priced by, out of readings in ascending order: the first and the last of those
 // from a time to another, those where the price changes, and the first that shows the last value, after which it only idled. Those that
 // somebody entered by hand are among them: what they replaced may have been signed beside others, and who sees that must see them.

@@ -113,7 +113,7 @@ func (d *desk) body(w words) (lamppost.TxType, any) {
 		must(err)
 		return lamppost.TxType(number(w.arg(0))), body
 	}
-	return d.forgetting(w)
+	return d.vouching(w)
 }
 
 func (d *desk) point(w words) lamppost.PointBody {
