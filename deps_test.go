@@ -28,6 +28,7 @@ var uses = map[string]string{
 	"device":               ". audit sig",
 	"device/devicemqtt":    ". device",
 	"audit":                ". ocmf sig tariff",
+	"voucher":              ". sig",
 	"examples/device-http": ". device sig",
 	"examples/device-mqtt": ". device device/devicemqtt sig",
 
