@@ -66,7 +66,7 @@ var uses = map[string]string{
 	"internal/ingest/mqttd":              ". internal/ingest",
 	"internal/ingest/httpd":              ". sig internal/ingest",
 	"internal/api": ". audit ocmf sig tariff internal/archive internal/books internal/consensus internal/export internal/kv internal/ledger internal/render internal/replica " +
-		"internal/sepa internal/shadow internal/snapshot/dir internal/tilelog",
+		"internal/sepa internal/shadow internal/snapshot/dir internal/tilelog voucher",
 	"internal/render":                ". audit tariff internal/sepa",
 	"internal/sepa":                  ".",
 	"internal/books":                 ". tariff internal/archive internal/ledger internal/replica",
