@@ -28,9 +28,10 @@ var uses = map[string]string{
 	"device":               ". audit sig",
 	"device/devicemqtt":    ". device",
 	"audit":                ". ocmf sig tariff",
-	"voucher":              ". sig",
+	"voucher":              ". device sig",
 	"examples/device-http": ". device sig",
 	"examples/device-mqtt": ". device device/devicemqtt sig",
+	"examples/paid-reader": ". voucher",
 
 	"internal/kv":                      "",
 	"internal/kv/kvtest":               "internal/kv",
@@ -89,7 +90,7 @@ var uses = map[string]string{
 	"internal/demo/data/gen": "",
 	"internal/measure":       ". audit device sig tariff internal/archive internal/archive/dir internal/export internal/folder internal/kv internal/kv/pebble internal/node internal/replica internal/tilelog",
 	"internal/cli": ". audit device sig tariff internal/api internal/archive internal/archive/dir internal/backup internal/books internal/checkpage internal/demo internal/export internal/folder internal/fsck internal/gateway " +
-		"internal/kv/pebble internal/masterdata internal/measure internal/network internal/node internal/recheck internal/render internal/replica internal/restore internal/sepa internal/shadow internal/sim internal/tilelog internal/witness",
+		"internal/kv/pebble internal/masterdata internal/measure internal/network internal/node internal/recheck internal/render internal/replica internal/restore internal/sepa internal/shadow internal/sim internal/tilelog internal/witness voucher",
 	"cmd/lamppost": "internal/cli",
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -19,8 +20,8 @@ import (
 
 // HTTP 402: routes that are open to whoever pays, in the shape of x402, by vouchers on this ledger. docs/vouchers.md has the rule.
 
-// MeteredRoutes are those that may have a price. What they answer is about devices: nothing that is meant for one party is for sale.
-var MeteredRoutes = []string{"GET /api/export/readings.parquet", "GET /api/devices/{id}/series", "GET /api/blocks"}
+// metered are the routes that may have a price, and what they answer with: it is of devices. Nothing that is meant for one party is for sale.
+var metered = map[string]string{"GET /api/export/readings.parquet": "application/vnd.apache.parquet", "GET /api/devices/{id}/series": "application/json"}
 
 // Pay says what strangers may read for money.
 type Pay struct {
@@ -38,8 +39,8 @@ func (p *Pay) Check() error {
 		return errors.New("who is paid names a payee, a tariff and prices")
 	}
 	for pattern, price := range p.Prices {
-		if !slices.Contains(MeteredRoutes, pattern) {
-			return fmt.Errorf("route %q is not for sale: %q are", pattern, MeteredRoutes)
+		if _, ok := metered[pattern]; !ok {
+			return fmt.Errorf("route %q is not for sale: %q are", pattern, slices.Sorted(maps.Keys(metered)))
 		}
 		if price <= 0 || price > tariff.MaxPrice {
 			return fmt.Errorf("route %q: a price of %s is not above 0 and up to %s", pattern, price, tariff.MaxPrice)
@@ -122,7 +123,7 @@ func (s *Server) sell(w http.ResponseWriter, req *http.Request, r route, price l
 	}
 	accept := voucher.Accept{Scheme: voucher.Scheme, Network: voucher.NetworkName(s.cfg.Network), MaxAmountRequired: strconv.FormatInt(int64(price), 10),
 		Resource: "http://" + req.Host + req.URL.RequestURI(), Description: fmt.Sprintf("%s: %s %s and tax a request", r.pattern, price, t.Currency),
-		MimeType: "application/json", PayTo: string(s.cfg.Pay.Payee), MaxTimeoutSeconds: int(writeTimeout.Seconds()), Asset: t.Currency,
+		MimeType: metered[r.pattern], PayTo: string(s.cfg.Pay.Payee), MaxTimeoutSeconds: int(writeTimeout.Seconds()), Asset: t.Currency,
 		Extra: voucher.Extra{Seller: t.Seller, Tariff: t.ID}}
 	if req.TLS != nil {
 		accept.Resource = "https" + accept.Resource[len("http"):]

@@ -276,7 +276,8 @@ func TestPayConfig(t *testing.T) {
 	for what, p := range map[string]*api.Pay{
 		"nothing":       {},
 		"a party's own": {Payee: "meter", Tariff: "power", Prices: map[string]lamppost.Micro{"GET /api/statements/{party}": 1}},
-		"for nothing":   {Payee: "meter", Tariff: "power", Prices: map[string]lamppost.Micro{"GET /api/blocks": 0}},
+		"everything":    {Payee: "meter", Tariff: "power", Prices: map[string]lamppost.Micro{"GET /api/blocks": 1}},
+		"for nothing":   {Payee: "meter", Tariff: "power", Prices: map[string]lamppost.Micro{"GET /api/devices/{id}/series": 0}},
 	} {
 		if _, err := api.New(api.Config{Store: h.store, Order: h.order, Checkpoint: h.checkpoint, Status: h.engine.Status, Files: &h.files, Now: h.now, AdminToken: adminToken,
 			Live: h.live, Devices: h.devices, Pay: p}); err == nil {
