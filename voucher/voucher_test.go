@@ -412,31 +412,3 @@ func FuzzState(f *testing.F) {
 		_, _ = voucher.OpenWallet(&memFile{power: fine(), data: raw}, quietKey())
 	})
 }
-
-// BenchmarkVerify is what a payee's processor has to do for a payment, without its disk.
-func BenchmarkVerify(b *testing.B) {
-	w, _ := pair(b)
-	raw, err := w.Pay(1, step)
-	if err != nil {
-		b.Fatal(err)
-	}
-	key, terms := testKey(b, 7).Public(), testTerms(b)
-	for b.Loop() {
-		var v lamppost.Voucher
-		if err := v.Decode(raw); err != nil || terms.Channel.Breach(&v) != "" || !v.Verify("testnet", key) {
-			b.Fatal("refused")
-		}
-	}
-}
-
-// BenchmarkMake is what a payer's has to do.
-func BenchmarkMake(b *testing.B) {
-	key := testKey(b, 7)
-	v := lamppost.Voucher{Channel: "ch-1", Payee: "lamp-1", Amount: step, Until: 1000}
-	for b.Loop() {
-		v.N, v.Amount = v.N+1, v.Amount+step
-		if _, err := v.Sign("testnet", key); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
