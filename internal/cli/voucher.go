@@ -275,7 +275,7 @@ promised and not used yet is used for what is delivered now; the verb fails wher
 				return fmt.Errorf("%w: `lamppost voucher expect` begins one", err)
 			}
 			if err := x.Take(nowMS(), raw, amount); err != nil {
-				return err
+				return evidence(err, x.Last(), raw)
 			}
 			if p, err = promised(x.Last()); err != nil {
 				return err
@@ -290,6 +290,15 @@ promised and not used yet is used for what is delivered now; the verb fails wher
 	cmd.Flags().StringVar(&dir, "till", "", "folder of the till")
 	cmd.Flags().StringVar(&use, "use", "0", "how much of it pays for what is delivered now")
 	return require(cmd, "till")
+}
+
+// evidence adds to the refusal of a voucher that contradicts the one before how to show both.
+func evidence(err error, before, raw []byte) error {
+	var refusal *lamppost.Refusal
+	if errors.As(err, &refusal) && refusal.Code == lamppost.CodeForbidden {
+		return fmt.Errorf("%w: `lamppost voucher contradict %s %s` puts both into the log", err, writeVoucher(before), writeVoucher(raw))
+	}
+	return err
 }
 
 func voucherCashCmd(f *nodeFlags) *cobra.Command {

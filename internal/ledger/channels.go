@@ -102,8 +102,8 @@ func (s *State) channelTerms(b *lamppost.ChannelBody) (*tariff.Tariff, error) {
 		return nil, lamppost.Refuse(lamppost.CodeBadTx, "nobody sells to himself")
 	case b.Most <= 0 || b.Most > tariff.MaxPrice || !tariff.Whole(b.Most, t.Currency):
 		return nil, lamppost.Refuse(lamppost.CodeBadTx, "a channel is for at most %s, in whole minor units of %s, and for more than nothing", tariff.MaxPrice, t.Currency)
-	case b.From <= 0 || b.From > s.time || b.Until <= s.time || b.Until-b.From > tariff.MaxSessionMS:
-		return nil, lamppost.Refuse(lamppost.CodeBadTx, "a channel has begun, has not ended, and lasts a month at most")
+	case b.From <= 0 || b.From > s.time+lamppost.MaxAheadMS || b.Until <= max(s.time, b.From) || b.Until-b.From > tariff.MaxSessionMS:
+		return nil, lamppost.Refuse(lamppost.CodeBadTx, "a channel begins within a day, has not ended, and lasts a month at most")
 	case b.From < t.From || t.To != 0 && b.Until > t.To || int(b.Version) < len(versions) && b.Until > versions[b.Version].From:
 		return nil, lamppost.Refuse(lamppost.CodeBadTx, "version %d of tariff %q does not hold all the time", b.Version, b.Tariff)
 	}
@@ -264,7 +264,7 @@ func (s *State) addChannels(b *lamppost.InvoiceBody, all []tariff.Supply) ([]tar
 		if err != nil {
 			return nil, nil, err
 		}
-		if x.Closed > b.To || s.tariffs[x.Body.Tariff][0].Currency != b.Currency || len(all) == tariff.MaxSupplies {
+		if max(x.Closed, x.Body.From) > b.To || s.tariffs[x.Body.Tariff][0].Currency != b.Currency || len(all) == tariff.MaxSupplies {
 			continue
 		}
 		all, channels = append(all, s.channelSupply(x)), append(channels, x)
