@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/lamppost/lamppost"
@@ -283,5 +285,25 @@ func TestPayConfig(t *testing.T) {
 			Live: h.live, Devices: h.devices, Pay: p}); err == nil {
 			t.Errorf("%s is for sale", what)
 		}
+	}
+}
+
+// Many requests at once with one voucher are answered as often as it pays for.
+func TestPaidOnceAtOnce(t *testing.T) {
+	t.Parallel()
+	h := selling(t)
+	raw := h.more(newWallet(t, h.channel("c1")), 2*4000)
+	var served atomic.Int64
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if status, _, _ := h.buy(seriesPath, raw); status == http.StatusOK {
+				served.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if served.Load() != 2 {
+		t.Errorf("%d requests were served for the price of 2", served.Load())
 	}
 }
