@@ -49,9 +49,12 @@ const (
 	TxSettle  TxType = 23 // SettleBody: it has ended; its outcome holds the tariff.Session
 	TxConvert TxType = 24 // ConvertBody
 
-	TxCredit   TxType = 36 // CreditBody
-	TxCharter  TxType = 38 // CharterBody: what a device's guard keeps to
-	TxRestrict TxType = 39 // RestrictBody: what is asked of it
+	TxCredit     TxType = 36 // CreditBody
+	TxCharter    TxType = 38 // CharterBody: what a device's guard keeps to
+	TxRestrict   TxType = 39 // RestrictBody: what is asked of it
+	TxChannel    TxType = 28 // ChannelBody: a payer may sign vouchers to a payee, with money held for them
+	TxCash       TxType = 29 // CashBody; its outcome holds what each channel came to
+	TxContradict TxType = 30 // ContradictBody
 
 	TxUnreadable TxType = 255 // in the leaf of what is no transaction
 )
@@ -60,7 +63,10 @@ var txTypeNames = [...]string{"block", "genesis", "segment", "party", "device", 
 	"gateway", "revoke", "fraud", "retention", "hold", "erase", "erased",
 	"snapshot", "network",
 	"reading", "correct", "dispute", "session", "settle", "convert",
-	TxCredit: "credit", TxCharter: "charter", TxRestrict: "restrict"}
+	TxChannel: "channel", TxCash: "cash", TxContradict: "contradict",
+	TxCredit:  "credit",
+	TxCharter: "charter", TxRestrict: "restrict",
+}
 
 // String returns the type's name in messages and the API.
 func (t TxType) String() string {

@@ -29,8 +29,10 @@ var uses = map[string]string{
 	"device":               ". audit guard sig",
 	"device/devicemqtt":    ". device",
 	"audit":                ". ocmf sig tariff",
+	"voucher":              ". device sig",
 	"examples/device-http": ". device sig",
 	"examples/device-mqtt": ". device device/devicemqtt sig",
+	"examples/paid-reader": ". voucher",
 
 	"internal/kv":                      "",
 	"internal/kv/kvtest":               "internal/kv",
@@ -66,7 +68,7 @@ var uses = map[string]string{
 	"internal/ingest/mqttd":              ". internal/ingest",
 	"internal/ingest/httpd":              ". guard sig internal/ingest",
 	"internal/api": ". audit guard ocmf sig tariff internal/archive internal/books internal/consensus internal/export internal/kv internal/ledger internal/outlook internal/provider internal/render internal/replica " +
-		"internal/sepa internal/shadow internal/snapshot/dir internal/tilelog",
+		"internal/sepa internal/shadow internal/snapshot/dir internal/tilelog voucher",
 	"internal/outlook":               ". tariff internal/archive internal/ledger",
 	"internal/render":                ". audit tariff internal/outlook internal/sepa",
 	"internal/sepa":                  ".",
@@ -91,7 +93,7 @@ var uses = map[string]string{
 	"internal/demo/data/gen": "",
 	"internal/measure":       ". audit device sig tariff internal/archive internal/archive/dir internal/export internal/folder internal/kv internal/kv/pebble internal/node internal/replica internal/tilelog",
 	"internal/cli": ". audit device guard sig tariff internal/api internal/archive internal/archive/dir internal/backup internal/books internal/checkpage internal/demo internal/export internal/folder internal/fsck internal/gateway " +
-		"internal/kv/pebble internal/masterdata internal/measure internal/network internal/node internal/outlook internal/recheck internal/render internal/replica internal/restore internal/sepa internal/shadow internal/sim internal/tilelog internal/witness",
+		"internal/kv/pebble internal/masterdata internal/measure internal/network internal/node internal/outlook internal/recheck internal/render internal/replica internal/restore internal/sepa internal/shadow internal/sim internal/tilelog internal/witness voucher",
 	"cmd/lamppost": "internal/cli",
 }
 

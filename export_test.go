@@ -38,3 +38,14 @@ func (s *SignedCharter) Reencode() []byte {
 	protected = appendBytes(append(protected, headerKid), appendKid(nil, string(s.Device), s.Number))
 	return appendEnvelope(nil, s.env.suite, protected, Marshal(s.Charter), s.env.signature)
 }
+
+// Reencode writes a decoded voucher from its fields.
+func (v *Voucher) Reencode() []byte {
+	b := appendText([]byte{majArray | 5, voucherVersion}, string(v.Payee))
+	for _, n := range [...]uint64{v.N, uint64(v.Amount), uint64(v.Until)} {
+		b = appendHead(b, majUint, n)
+	}
+	s := v.signed
+	s.Key, s.Payload = MemberID(v.Channel), b
+	return s.Reencode()
+}

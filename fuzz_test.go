@@ -291,3 +291,23 @@ func FuzzBody(f *testing.F) {
 		}
 	})
 }
+
+func FuzzVoucher(f *testing.F) {
+	seedVectors(f, "voucher")
+	key := keyOf(f, suites[0], "tenant-3").Public()
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var v lamppost.Voucher
+		var err error
+		bounded(t, raw, 8, func() { err = v.Decode(raw) })
+		if err != nil {
+			return
+		}
+		if again := v.Reencode(); !bytes.Equal(again, raw) || len(raw) > 200 {
+			t.Errorf("accepted, but not what would be written:\n got %x\nread %x", again, raw)
+		}
+		if err := canonical(t, raw); err != nil {
+			t.Errorf("accepted, but %v", err)
+		}
+		v.Verify(network, key)
+	})
+}

@@ -18,6 +18,8 @@ const (
 	MaxBlockBytes       = 16 << 20 // transactions of a block together
 	MaxProofBytes       = 64 << 20 // a receipt's or a statement's proof
 	MaxKeyChangeBytes   = 512      // a change of keys with its envelope
+	MaxVoucherBytes     = 200      // a voucher with its envelope
+	MaxCashed           = 4096     // vouchers, and channels to close, in an order
 
 	MaxCharterBytes = 4096 // a charter with its envelope
 	MaxFunctions    = 32   // functions of a device in its charter
@@ -46,6 +48,8 @@ const (
 	MinNoticeMS TimeMS = 7 * 24 * 3600 * 1000
 	MinGraceMS  TimeMS = 72 * 3600 * 1000
 	MaxNoticeMS TimeMS = 366 * 24 * 3600 * 1000
+	// ClaimMS is how long after a channel's end its payee may cash, before anybody may close it.
+	ClaimMS TimeMS = 3 * 24 * 3600 * 1000
 	// EdgeMS is the grid of billing: UTC quarter hours. EdgeToleranceMS is how far from an edge a register may be read.
 	EdgeMS          TimeMS = 15 * 60 * 1000
 	EdgeToleranceMS TimeMS = 60 * 1000

@@ -19,6 +19,8 @@ const (
 	PurposeTx      Purpose = "transaction"
 	PurposeCustody Purpose = "custody" // a gateway's receipt for a report it holds
 
+	PurposeVoucher Purpose = "voucher" // a payer promises: Voucher
+
 	PurposeLogin Purpose = "login" // a device says to any member who it is: Login
 
 	PurposeDeviceKey  Purpose = "device-key"  // a device's word that another key takes over: KeyChange

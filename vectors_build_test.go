@@ -31,6 +31,7 @@ func buildVectors(t testing.TB) map[string]vectorFile {
 		"transaction.txt": {"// Segment headers and transactions.\n", buildTransactions(t)},
 		"charter.txt":     {"// Charters: what a device's owner signs about what its guard keeps to.\n", buildCharters(t)},
 		"keychange.txt":   {"// Changes of keys: what a device signs with the key it has about the one that takes over.\n", buildKeyChanges(t)},
+		"voucher.txt":     {"// Vouchers: what a payer promises a payee while both are offline.\n", buildVouchers(t)},
 		"leaf.txt":        {"// What the log keeps.\n", buildLeaves(t)},
 		"proof.txt":       {"// Proofs, outcomes, decimals and checkpoints.\n", buildRest(t)},
 	}
@@ -719,6 +720,11 @@ func orderVectors(t testing.TB) []orderVector {
 		{"erase the reports of a device", lamppost.TxErase, lamppost.EraseBody{Device: "lamp-17", Basis: "GDPR Art. 17(1)(b)"}},
 		{"erase a party's name", lamppost.TxErase, lamppost.EraseBody{Party: "tenant-3", Basis: "GDPR Art. 17(1)(a)"}},
 		{"erased", lamppost.TxErased, lamppost.ErasedBody{Height: 7, Index: 1}},
+		{"channel", lamppost.TxChannel, lamppost.ChannelBody{ID: "ch-1", Payer: "tenant-3", Payee: "lamp-17", Tariff: "light", Version: 1, Most: 10_000_000, From: 1_800_000_000_000,
+			Until: 1_800_086_400_000, Key: keyOf(t, sig.EdDSA, "tenant-3").Public().Bytes()}},
+		{"cash and close", lamppost.TxCash, lamppost.CashBody{Vouchers: [][]byte{{1}}, Close: []string{"ch-1"}, Reason: "done"}},
+		{"contradict", lamppost.TxContradict, lamppost.ContradictBody{Vouchers: [][]byte{{1}, {2}}}},
+		{"contradiction lifted", lamppost.TxContradict, lamppost.ContradictBody{Lift: "tenant-3", Reason: "its key was stolen"}},
 		{"snapshot", lamppost.TxSnapshot, lamppost.SnapshotBody{Height: 7, Size: 300, Root: lamppost.Hash{1}, Digest: lamppost.Hash{2}}},
 		{"revoke", lamppost.TxRevoke, lamppost.RevokeBody{Device: "lamp-17", KeyEpoch: 2, Reason: "stolen with the lamp"}},
 		{"device, its second key with its consent", lamppost.TxDevice, lamppost.DeviceBody{ID: "lamp-17", Owner: "acme", Suite: sig.EdDSA, Key: change.Key,
@@ -1071,5 +1077,42 @@ func proofVectors(t testing.TB) (vs []vector) {
 	add("a list of single bytes", "refused: a list of 4 items in 6 bytes", cborHex(`87 02 "harbour" 80 80 84 00000000 80 40`))
 	add("a transaction of five fields", "refused: expected 8, got 5", cborHex(`87 02 "harbour" 80 80 81 85 01 07 00 00 00 80 58 20 `+strings.Repeat("00", 32)))
 	add("half a hash", "refused: no list of digests", cborHex(`87 02 "harbour" 80 80 80 80 50 `+strings.Repeat("00", 16)))
+	return vs
+}
+
+// buildVouchers has tenant-3 promise lamp-17.
+func buildVouchers(t testing.TB) (vs []vector) {
+	key := keyOf(t, sig.EdDSA, "tenant-3")
+	add := func(name string, raw []byte, expect string) {
+		vs = append(vs, vector{name: name, kind: "voucher", given: given(sig.EdDSA, "tenant-3"), raw: raw, expect: expect})
+	}
+	v := lamppost.Voucher{Channel: "ch-1", Payee: "lamp-17", N: 3, Amount: 750_000, Until: 1_800_086_400_000}
+	add("the third", want(v.Sign(network, key))(t), "ok")
+	long := lamppost.Voucher{Channel: strings.Repeat("c", 40), Payee: lamppost.PartyID(strings.Repeat("p", 40)), N: 1<<63 - 1, Amount: 1<<63 - 1, Until: 1<<63 - 1}
+	add("the longest", want(long.Sign(network, key))(t), "ok")
+	protected := append(cborHex(`a2 01 27 04`), byteString([]byte("ch-1"))...)
+	sign := func(purpose string, protected, payload []byte) []byte {
+		return envelope(`d2`, protected, payload, want(key.Sign(toBeSigned(sig.EdDSA, network, purpose, protected, payload)))(t))
+	}
+	good := cborHex(`85 01 "lamp-17" 03 1a000b71b0 1b000001a31d82ac00`)
+	add("signed by hand", sign("voucher", protected, good), "ok")
+	add("signed as a transaction", sign("transaction", protected, good), "bad_signature")
+	for _, c := range [][3]string{
+		{"version 2", `85 02 "lamp-17" 03 01 01`, "refused: expected the integer 1"},
+		{"four fields", `84 01 "lamp-17" 03 01`, "refused: expected 5, got 4"},
+		{"number 0", `85 01 "lamp-17" 00 01 01`, "refused: begin above 0"},
+		{"amount 0", `85 01 "lamp-17" 01 00 01`, "refused: begin above 0"},
+		{"an amount of 64 bits", `85 01 "lamp-17" 01 1b8000000000000000 01`, "refused: over the limit"},
+		{"an amount below 0", `85 01 "lamp-17" 01 20 01`, "refused: expected an unsigned integer"},
+		{"amount in two bytes", `85 01 "lamp-17" 01 1801 01`, "refused: " + form},
+		{"a payee that is no id", `85 01 "lamp 17" 01 01 01`, "refused: an id has only letters"},
+		{"trailing byte in the payload", `85 01 "lamp-17" 01 01 01 00`, "refused: bytes after the end"},
+	} {
+		add(c[0], sign("voucher", protected, cborHex(c[1])), c[2])
+	}
+	es := append(cborHex(`a2 01 26 04`), byteString([]byte("ch-1"))...)
+	add("es256", envelope(`d2`, es, good, make([]byte, 64)), "refused: not ed25519")
+	add("over 200 bytes", make([]byte, 201), "refused: over the limit of 200")
+	add("nothing", nil, "refused: cut short")
 	return vs
 }

@@ -214,6 +214,8 @@ func readVector(v *vector) ([]string, error) {
 		return readKeyChange(v)
 	case "charter":
 		return readCharter(v)
+	case "voucher":
+		return readVoucher(v)
 	case "leaf":
 		l, err := lamppost.ParseLeaf(v.raw)
 		return []string{field("tx", l.Type), field("height", l.Height), field("index", l.Index), field("body", l.Body),
@@ -475,4 +477,20 @@ func readProof(raw []byte) ([]string, error) {
 		}
 	}
 	return fields, same(nil, raw, p.Append(nil))
+}
+
+func readVoucher(v *vector) ([]string, error) {
+	var x lamppost.Voucher
+	if err := x.Decode(v.raw); err != nil {
+		return nil, err
+	}
+	key, err := v.publicKey()
+	if err != nil {
+		return nil, err
+	}
+	if !x.Verify(v.lookup("network"), key) {
+		return nil, lamppost.Refuse(lamppost.CodeBadSignature, "not signed with this key for this network")
+	}
+	return []string{field("channel", x.Channel), field("payee", x.Payee), field("n", x.N), field("amount", x.Amount), field("until_ms", x.Until)},
+		same(nil, v.raw, x.Reencode())
 }

@@ -264,6 +264,10 @@ func (e *Evidence) remember(i int) {
 		if b, ok := decode[lamppost.SettleBody](raw); ok {
 			keep(b, bodyKey{kind: t.Type, id: b.Session})
 		}
+	case lamppost.TxChannel:
+		if b, ok := decode[lamppost.ChannelBody](raw); ok {
+			keep(b, bodyKey{kind: t.Type, id: b.ID})
+		}
 	case lamppost.TxAgreement:
 		if b, ok := decode[lamppost.AgreementBody](raw); ok {
 			keep(b, bodyKey{kind: t.Type, id: b.ID})

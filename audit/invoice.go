@@ -180,6 +180,9 @@ func (c *invoiceCheck) checkComplete() error {
 // at; [tariff.Bill] checks that these fit together.
 func (c *invoiceCheck) derive(i int, s *tariff.Supply) error {
 	logged := &c.logged.Supplies[i]
+	if logged.Channel != "" {
+		return c.promised(i, logged, s)
+	}
 	point, err := c.agreed(i, logged, s)
 	if err != nil {
 		return err

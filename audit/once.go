@@ -9,7 +9,7 @@ import (
 
 // What the invoices of a proof must not do together: each may be right by itself.
 
-// A use is up to when an agreement was billed, or that a session was, and on which invoice.
+// A use is up to when an agreement was billed, or that a session or channel was, and on which invoice.
 type use struct {
 	until   lamppost.TimeMS
 	invoice string
@@ -25,11 +25,11 @@ func (c *invoiceCheck) checkOnce(inv *tariff.Invoice) error {
 	}
 	for i := range inv.Supplies {
 		s := &inv.Supplies[i]
-		id := "agreement " + s.Agreement
-		if s.Session != "" {
-			id = "session " + s.Session
+		id, once := s.Once()
+		if !once {
+			id = "agreement " + s.Agreement
 		}
-		if x, ok := c.e.used[id]; ok && x.invoice != inv.Number && (s.Session != "" || s.From < x.until) {
+		if x, ok := c.e.used[id]; ok && x.invoice != inv.Number && (once || s.From < x.until) {
 			return c.supplyError(i, "%s was billed on invoice %s, too", id, x.invoice)
 		}
 		c.e.used[id] = use{s.To, inv.Number}
@@ -51,25 +51,28 @@ func (c *invoiceCheck) checkCorrection() error {
 	}
 	was, now := map[string]bool{}, map[string]bool{}
 	for i := range c.logged.Supplies {
-		now[c.logged.Supplies[i].Agreement+" "+c.logged.Supplies[i].Session] = true
+		now[supplied(&c.logged.Supplies[i])] = true
 	}
 	before := c.e.numbers[billNumber{c.order.Seller, of}].Invoice
 	for i := range before.Supplies {
 		s := &before.Supplies[i]
-		was[s.Agreement+" "+s.Session] = true
-		held := s.Session != ""
+		was[supplied(s)] = true
+		_, held := s.Once()
 		if a := c.e.Agreement(s.Agreement, c.tx.Leaf); a != nil && !held {
 			from, to := c.order.Period(a)
 			held = from < to
 		}
-		if held && !now[s.Agreement+" "+s.Session] {
-			return fmt.Errorf("%q stands on invoice %s and not on what corrects it", s.Agreement+s.Session, of)
+		if held && !now[supplied(s)] {
+			return fmt.Errorf("%q stands on invoice %s and not on what corrects it", s.Agreement+s.Session+s.Channel, of)
 		}
 	}
 	for i := range c.logged.Supplies {
-		if s := &c.logged.Supplies[i]; !was[s.Agreement+" "+s.Session] {
-			return c.supplyError(i, "%q does not stand on invoice %s, which this corrects", s.Agreement+s.Session, of)
+		if s := &c.logged.Supplies[i]; !was[supplied(s)] {
+			return c.supplyError(i, "%q does not stand on invoice %s, which this corrects", s.Agreement+s.Session+s.Channel, of)
 		}
 	}
 	return nil
 }
+
+// supplied names what a supply is of, across invoices.
+func supplied(s *tariff.InvoiceSupply) string { return s.Agreement + " " + s.Session + " " + s.Channel }

@@ -80,6 +80,7 @@ type BilledLine struct {
 	Text      string `json:"text"`
 	Place     string `json:"place,omitempty"`
 	Session   string `json:"session,omitempty"`
+	Channel   string `json:"channel,omitempty"`
 	Device    string `json:"device"`
 	Register  string `json:"register,omitempty"`
 	Band      string `json:"band"`
@@ -216,7 +217,7 @@ type lineRenderer struct {
 
 func (r *lineRenderer) line(l *tariff.Line) BilledLine {
 	b := BilledLine{
-		N: l.N, Text: lineText(r.s, l, r.currency), Place: r.s.Place, Session: r.s.Session, Device: string(r.s.Device), Band: l.Band,
+		N: l.N, Text: lineText(r.s, l, r.currency), Place: r.s.Place, Session: r.s.Session, Channel: r.s.Channel, Device: string(r.s.Device), Band: l.Band,
 		From: stamp(r.t.Zone, r.s.From), To: stamp(r.t.Zone, r.s.To), Amount: l.Amount.String(), Estimated: l.Estimated,
 	}
 	b.Quantity, b.Unit, b.Price = counted(r.s, l)

@@ -76,6 +76,8 @@ func lineName(l *tariff.Line) string {
 		return "over the maximum of"
 	case tariff.LineCapacity:
 		return "capacity"
+	case tariff.LineVouchers:
+		return "vouchers"
 	case tariff.LineStart:
 		return "start of the session"
 	case tariff.LineTime:

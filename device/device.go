@@ -28,10 +28,9 @@ package device
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -174,7 +173,7 @@ func setDefault[T comparable](v *T, to T) {
 type Device struct {
 	cfg    Config
 	disk   disk
-	lock   *os.File // nil in tests of the disk
+	lock   io.Closer // nil in tests of the disk
 	opened time.Time
 	wake   chan struct{} // tells Run of new reports; capacity 1
 
@@ -221,12 +220,9 @@ func Open(cfg Config) (*Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening device %q: %w", cfg.ID, err)
 	}
-	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("opening device %q: %w", cfg.ID, err)
-	}
-	lock, err := lockFile(filepath.Join(cfg.Dir, "lock"))
+	lock, err := LockFolder(cfg.Dir)
 	if err != nil {
-		return nil, fmt.Errorf("opening device %q in %q: %w", cfg.ID, cfg.Dir, err)
+		return nil, fmt.Errorf("opening device %q: %w", cfg.ID, err)
 	}
 	d, err := openOn(cfg, dirDisk{cfg.Dir})
 	if err != nil {

@@ -39,21 +39,30 @@ type Supply struct {
 	Mount     uint32 // which meter of the point
 	RollsAt   *lamppost.Decimal
 	Session   *lamppost.SessionBody // what it was used for, in place of an agreement
+	Channel   *lamppost.ChannelBody // what was promised on it, in place of a register
+	Voucher   []byte                // the last one; its signature is the caller's to check
 }
 
-// id sorts supplies: by agreement, or session.
+// id sorts supplies: by agreement, session or channel.
 func (s *Supply) id() string {
-	if s.Session != nil {
+	switch {
+	case s.Session != nil:
 		return s.Session.ID
+	case s.Channel != nil:
+		return s.Channel.ID + "\x00" // an agreement may have the same id
 	}
 	return s.Agreement.ID
 }
 
-// priceInTurn prices a session, or supplies of one agreement and version of its tariff, of which each goes on where the one before stopped.
+// priceInTurn prices a session, a channel, or supplies of one agreement and version of its tariff, of which each goes on where the one before stopped.
 func priceInTurn(run []*Supply) ([][]Line, error) {
 	s := run[0]
-	if s.Session != nil {
+	switch {
+	case s.Session != nil:
 		lines, err := PriceSession(&s.Tariff, s.Edges, s.Session.Limit)
+		return [][]Line{lines}, err
+	case s.Channel != nil:
+		lines, err := PriceVoucher(&s.Tariff, s.Channel, s.Voucher)
 		return [][]Line{lines}, err
 	}
 	meters := make([][]Edge, len(run))
@@ -65,7 +74,7 @@ func priceInTurn(run []*Supply) ([][]Line, error) {
 
 // sameTerms reports whether a supply only has another meter than the one before it.
 func (s *Supply) sameTerms(before *Supply) bool {
-	return s.Session == nil && before.Session == nil && s.id() == before.id() && s.Tariff.Version == before.Tariff.Version
+	return s.Session == nil && before.Session == nil && s.Channel == nil && before.Channel == nil && s.id() == before.id() && s.Tariff.Version == before.Tariff.Version
 }
 
 // tax is the tariff's, or the agreement's exception.
@@ -126,6 +135,19 @@ type InvoiceSupply struct {
 	Mount     uint32            `cbor:"16,keyasint,omitempty" json:"mount,omitempty"`      // which meter of the point
 	TaxReason string            `cbor:"17,keyasint,omitempty" json:"tax_reason,omitempty"` // why its tax is not the tariff's
 	Session   string            `cbor:"18,keyasint,omitempty" json:"session,omitempty"`    // in place of an agreement
+	Channel   string            `cbor:"19,keyasint,omitempty" json:"channel,omitempty"`    // likewise
+	Voucher   []byte            `cbor:"20,keyasint,omitempty" json:"voucher,omitempty"`    // the channel's last, which the line is made of
+}
+
+// Once reports whether the supply is billed once and then done with, and names it: a session or a channel.
+func (s *InvoiceSupply) Once() (what string, ok bool) {
+	switch {
+	case s.Session != "":
+		return "session " + s.Session, true
+	case s.Channel != "":
+		return "channel " + s.Channel, true
+	}
+	return "", false
 }
 
 // WithoutEdges returns an encoded invoice without its supplies' edges, as it stands in a proof: they follow from the
@@ -213,12 +235,12 @@ func (o *InvoiceOrder) check(supplies int) error {
 	return checkPeriod(o.From, o.To)
 }
 
-// inOrder sorts by agreement, then by the first reading, which every supply must have.
+// inOrder sorts by agreement, then by the first reading, which every supply but a channel must have.
 func inOrder(supplies []Supply) ([]*Supply, error) {
 	sorted := make([]*Supply, len(supplies))
 	for i := range supplies {
 		sorted[i] = &supplies[i]
-		if len(supplies[i].Edges) == 0 {
+		if len(supplies[i].Edges) == 0 && supplies[i].Channel == nil {
 			return nil, fmt.Errorf("%s: no register readings", supplies[i].what())
 		}
 	}
@@ -233,12 +255,26 @@ func (s *Supply) what() string {
 	if s.Session != nil {
 		return fmt.Sprintf("session %q", clip(s.Session.ID))
 	}
+	if s.Channel != nil {
+		return fmt.Sprintf("channel %q", clip(s.Channel.ID))
+	}
 	return fmt.Sprintf("agreement %q", clip(s.Agreement.ID))
 }
 
-// from and to need edges.
-func (s *Supply) from() lamppost.TimeMS { return s.Edges[0].Time }
-func (s *Supply) to() lamppost.TimeMS   { return s.Edges[len(s.Edges)-1].Time }
+// from and to need edges, unless it is a channel.
+func (s *Supply) from() lamppost.TimeMS {
+	if s.Channel != nil {
+		return s.Channel.From
+	}
+	return s.Edges[0].Time
+}
+
+func (s *Supply) to() lamppost.TimeMS {
+	if s.Channel != nil {
+		return s.Channel.Until
+	}
+	return s.Edges[len(s.Edges)-1].Time
+}
 
 // checkSupply refuses a supply that does not belong on the invoice or does not adjoin its neighbours.
 func checkSupply(order *InvoiceOrder, sorted []*Supply, i int) error {
@@ -248,6 +284,9 @@ func checkSupply(order *InvoiceOrder, sorted []*Supply, i int) error {
 	}
 	if s.Session != nil {
 		return s.checkSession(order, i > 0 && sorted[i-1].Session != nil && sorted[i-1].Session.ID == s.Session.ID)
+	}
+	if s.Channel != nil {
+		return s.checkChannel(order, i > 0 && sorted[i-1].Channel != nil && sorted[i-1].Channel.ID == s.Channel.ID)
 	}
 	from, to := order.Period(&s.Agreement)
 	if from >= to {
@@ -282,11 +321,31 @@ func (s *Supply) checkSession(order *InvoiceOrder, twice bool) error {
 	return nil
 }
 
+// checkChannel refuses a channel that does not belong on the invoice.
+func (s *Supply) checkChannel(order *InvoiceOrder, twice bool) error {
+	x := s.Channel
+	switch {
+	case twice:
+		return fmt.Errorf("it is there twice")
+	case x.Version != s.Tariff.Version:
+		return fmt.Errorf("it was opened under version %d of the tariff, not %d", x.Version, s.Tariff.Version)
+	case x.From > order.To:
+		return fmt.Errorf("it begins at %s, after the invoice's period", stamp(x.From))
+	case s.Device != "" && lamppost.PartyID(s.Device) != x.Payee, s.Device == "" && x.Payee != order.Seller:
+		return fmt.Errorf("it pays %q, not %q", clip(string(x.Payee)), clip(string(s.Device)))
+	}
+	return nil
+}
+
 // checkTerms compares what the order, the agreement, the register and the tariff say about each other.
 func (s *Supply) checkTerms(order *InvoiceOrder) error {
 	a, t := s.Agreement, &s.Tariff
 	if x := s.Session; x != nil {
 		a = lamppost.AgreementBody{Seller: order.Seller, Buyer: x.Buyer, Tariff: x.Tariff}
+	}
+	unit := s.Unit
+	if x := s.Channel; x != nil {
+		a, unit = lamppost.AgreementBody{Seller: order.Seller, Buyer: x.Payer, Tariff: x.Tariff}, t.RegisterUnit
 	}
 	pairs := [...]struct{ what, got, want string }{
 		{"the agreement's seller", string(a.Seller), string(order.Seller)},
@@ -294,7 +353,7 @@ func (s *Supply) checkTerms(order *InvoiceOrder) error {
 		{"the agreement's buyer", string(a.Buyer), string(order.Buyer)},
 		{"the tariff's currency", t.Currency, order.Currency},
 		{"the tariff", t.ID, a.Tariff},
-		{"the register's unit", s.Unit, t.RegisterUnit},
+		{"the register's unit", unit, t.RegisterUnit},
 	}
 	for _, p := range pairs {
 		if p.got != p.want {
@@ -339,14 +398,17 @@ func (inv *Invoice) add(s *Supply, lines []Line) {
 	for i := range lines {
 		lines[i].N = n + uint32(i) + 1
 	}
-	a, t, session := s.Agreement, &s.Tariff, ""
+	a, t, session, channel, to := s.Agreement, &s.Tariff, "", "", s.to()
 	if s.Session != nil {
 		a.Point, session = s.Session.Point, s.Session.ID
 	}
+	if s.Channel != nil {
+		channel, to = s.Channel.ID, min(to, inv.To) // it was closed before its end
+	}
 	inv.Supplies = append(inv.Supplies, InvoiceSupply{
-		Agreement: a.ID, Session: session, Point: a.Point, Place: s.Place, Device: s.Device, Register: s.Register, Unit: s.Unit,
+		Agreement: a.ID, Session: session, Channel: channel, Voucher: s.Voucher, Point: a.Point, Place: s.Place, Device: s.Device, Register: s.Register, Unit: s.Unit,
 		PerUnit: t.PerUnit, Scale: t.Scale, Tariff: t.ID, Version: t.Version, Tax: s.tax(),
-		From: s.from(), To: s.to(), Edges: s.Edges, Lines: lines, Mount: s.Mount, TaxReason: a.TaxReason,
+		From: s.from(), To: to, Edges: s.Edges, Lines: lines, Mount: s.Mount, TaxReason: a.TaxReason,
 	})
 }
 

@@ -371,3 +371,18 @@ func divide(a, b *big.Int, rule string) *big.Int {
 func power10(n int) *big.Int {
 	return new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(n)), nil)
 }
+
+// PriceVoucher returns the line of a channel: what its last voucher promises, rounded once. Nothing is priced: the payer's signature,
+// which the caller checks, is what the amount rests on.
+func PriceVoucher(t *Tariff, channel *lamppost.ChannelBody, voucher []byte) ([]Line, error) {
+	var v lamppost.Voucher
+	if err := v.Decode(voucher); err != nil {
+		return nil, err
+	}
+	if why := channel.Breach(&v); why != "" {
+		return nil, fmt.Errorf("its voucher: %s", why)
+	}
+	c := charges{t: t}
+	c.add(Line{Band: LineVouchers, Price: v.Amount}, product(int64(v.Amount)), 0)
+	return c.lines, c.err
+}

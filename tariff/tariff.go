@@ -130,11 +130,12 @@ const (
 	LineIdle     = "session-idle"
 	LineMinimum  = "minimum"
 	LineMaximum  = "maximum"
+	LineVouchers = "vouchers"
 )
 
 func reserved(name string) bool {
 	switch name {
-	case LineSeries, LineStanding, LineCapacity, LineStart, LineTime, LineIdle, LineMinimum, LineMaximum:
+	case LineSeries, LineStanding, LineCapacity, LineStart, LineTime, LineIdle, LineMinimum, LineMaximum, LineVouchers:
 		return true
 	}
 	return false

@@ -157,7 +157,7 @@ const (
 	ByPeak                   // Quantity and Days
 	ByDay                    // of the standing charge or a levy: Days
 	ByMinute                 // of a session: Minutes
-	Once                     // the start of a session, or what the minimum or maximum asks for
+	Once                     // the start of a session, what the minimum or maximum asks for, or what vouchers promised
 )
 
 // Kind returns it.
@@ -165,7 +165,7 @@ func (l *Line) Kind() LineKind {
 	switch {
 	case l.Band == LineCapacity:
 		return ByPeak
-	case l.Band == LineStart || l.Band == LineMinimum || l.Band == LineMaximum:
+	case l.Band == LineStart || l.Band == LineMinimum || l.Band == LineMaximum || l.Band == LineVouchers:
 		return Once
 	case l.Days > 0 || l.Band == LineStanding:
 		return ByDay

@@ -14,6 +14,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -92,6 +93,9 @@ type Config struct {
 	MQTT   string // where devices connect, as told to the operator; empty: not offered
 	HTTP   string
 
+	// Pay opens routes to whoever pays. Nil: none.
+	Pay *Pay
+
 	Doors http.Handler // /v1/: checks its devices itself; nil: absent
 	Front http.Handler // the dashboard's files, without any data: public; nil: absent
 	// Check serves the page that checks files in a browser, which brings the network's pin along: public. Nil: absent.
@@ -112,6 +116,8 @@ type Server struct {
 
 	booking sync.Mutex  // held while payments are booked, so that one is booked once
 	dues    *books.Dues // nil: nobody asked yet
+
+	paying sync.Mutex // held while a till is open, so that two payments do not overwrite each other
 }
 
 // New returns a Server. An empty AdminToken is an error: it would let everybody in.
@@ -121,6 +127,9 @@ func New(cfg Config) (*Server, error) {
 	}
 	if cfg.Store == nil || cfg.Order == nil || cfg.Checkpoint == nil || cfg.Status == nil || cfg.Files == nil || cfg.Now == nil || cfg.Live == nil || cfg.Devices == nil {
 		return nil, errors.New("api: Store, Order, Checkpoint, Status, Files, Now, Live and Devices are required")
+	}
+	if err := cfg.Pay.Check(); err != nil {
+		return nil, fmt.Errorf("api: %w", err)
 	}
 	if cfg.Speed == 0 {
 		cfg.Speed = 1
@@ -225,6 +234,12 @@ func (s *Server) routes() []route {
 		{"POST /api/sessions", closed, s.postSession},
 		{"GET /api/sessions/{id}", closed, s.getSession},
 		{"POST /api/sessions/{id}/settle", closed, s.postSettle},
+		{"GET /api/channels", closed, s.getChannels},
+		{"POST /api/channels", closed, s.postChannel},
+		{"POST /api/channels/cash", closed, s.postCash},
+		{"GET /api/channels/{id}", closed, s.getChannel},
+		{"GET /api/contradictions", closed, s.getContradictions},
+		{"POST /api/contradictions", closed, s.postContradiction},
 		{"POST /api/corrections", closed, s.postCorrection},
 		{"GET /api/disputes", closed, s.getDisputes},
 		{"POST /api/disputes", closed, s.postDispute},
@@ -276,13 +291,18 @@ func (s *Server) wrap(r route) http.Handler {
 	var h http.Handler = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
+		handle := r.handle
 		if !s.admits(r.who, req) {
-			writeError(w, errUnauthorized)
-			return
+			price, ok := s.price(r.pattern)
+			if !ok {
+				writeError(w, errUnauthorized)
+				return
+			}
+			handle = func(w http.ResponseWriter, req *http.Request) error { return s.sell(w, req, r, price) }
 		}
 		req.Body = http.MaxBytesReader(w, req.Body, maxBodyBytes)
 		defer hurry(w)()
-		if err := r.handle(w, req); err != nil && !errors.Is(err, context.Canceled) {
+		if err := handle(w, req); err != nil && !errors.Is(err, context.Canceled) {
 			s.fail(w, req, err)
 		}
 	})
@@ -290,6 +310,15 @@ func (s *Server) wrap(r route) http.Handler {
 		h = sameOrigin(h)
 	}
 	return h
+}
+
+// price is what a route costs strangers, if they may have it at all.
+func (s *Server) price(pattern string) (price lamppost.Micro, ok bool) {
+	if s.cfg.Pay == nil {
+		return 0, false
+	}
+	price, ok = s.cfg.Pay.Prices[pattern]
+	return price, ok
 }
 
 func (s *Server) admits(who access, req *http.Request) bool {

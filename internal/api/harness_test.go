@@ -57,6 +57,7 @@ type house struct {
 	nonce      atomic.Uint64
 	details    render.Details
 	providers  map[string]api.Provider
+	selling    *api.Pay
 	number     map[lamppost.DeviceID]uint64
 	segment    uint64
 	stand      int64 // of the meter's register, where a test lets it run
@@ -126,7 +127,7 @@ func (h *house) serve(live *api.Live) {
 	h.gates, err = api.OpenGateways(h.store, h.order, network, "north", h.devices)
 	must(h.t, err)
 	h.server, err = api.New(api.Config{Store: h.store, Order: h.order, Checkpoint: h.checkpoint, Status: h.engine.Status, Files: &h.files, Network: network,
-		Member: "north", Now: h.now, Version: "test", AdminToken: adminToken, Live: live, Devices: h.devices, Gateways: h.gates,
+		Member: "north", Now: h.now, Version: "test", AdminToken: adminToken, Pay: h.selling, Live: live, Devices: h.devices, Gateways: h.gates,
 		Log:     slog.New(slog.NewTextHandler(testWriter{h.t}, nil)),
 		Details: func() (render.Details, error) { return h.details, nil }, Providers: h.providers,
 		MQTT: "127.0.0.1:1883", HTTP: "http://127.0.0.1:8080",

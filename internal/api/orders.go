@@ -33,6 +33,8 @@ func orderSummary(tx *lamppost.Transaction, outcomes []lamppost.Outcome) string 
 		return words(tx, func(b lamppost.CreditBody) string {
 			return strings.TrimSuffix(fmt.Sprintf("credit limit of %s is %s: %s", b.Party, b.Limit, b.Reason), ": ")
 		})
+	case lamppost.TxChannel, lamppost.TxCash, lamppost.TxContradict:
+		return channelSummary(tx, outcomes)
 	case lamppost.TxConvert:
 		return words(tx, func(b lamppost.ConvertBody) string {
 			return fmt.Sprintf("%s gives %s %s to %s for %s at %s, the %s of %s", b.Party, b.Amount, b.From, b.With, b.To, b.Rate, b.Source, utc(b.RateTime))

@@ -122,6 +122,9 @@ func doneOf(t lamppost.TxType, d consensus.Decision) (Done, error) {
 	if t == lamppost.TxNetwork && len(out.Data) == 2 {
 		done.Have, done.Need = int(out.Data[0]), int(out.Data[1])
 	}
+	if t == lamppost.TxCash && len(out.Data) > 0 {
+		return done, lamppost.Unmarshal(out.Data, &done.Cashed)
+	}
 	if t == lamppost.TxFraud {
 		done.Correction = new(lamppost.Correction)
 		return done, lamppost.Unmarshal(out.Data, done.Correction)

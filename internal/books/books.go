@@ -2,7 +2,7 @@
 // postings, and makes of them a journal for plain text accounting, what is due on each invoice, and what a reported payment pays.
 //
 // It promises that the postings are those the ledger made: for a journal their sums are compared with the ledger's accounts, and a
-// difference is an error. Holds for sessions are no postings and stand nowhere here. It decides and changes nothing; a payment
+// difference is an error. Holds for sessions and channels are no postings and stand nowhere here. It decides and changes nothing; a payment
 // that was matched is still to be ordered. It needs the whole history: a copy that began with a snapshot has no books.
 //
 // Start reading at [Walker.Walk], then [WriteJournal], [Dues] and [Dues.Match].
@@ -233,8 +233,8 @@ func (w *Walker) booked(inv *tariff.Invoice) (all []Posting) {
 			net += s.Lines[j].Amount // tariff.Bill summed them up without overflow
 		}
 		note := "agreement " + s.Agreement
-		if s.Session != "" {
-			note = "session " + s.Session
+		if what, once := s.Once(); once {
+			note = what
 		}
 		all = append(all, Posting{w.centre(inv.Buyer, s.Device), inv.Currency, -net, note}, Posting{w.centre(inv.Seller, s.Device), inv.Currency, net, note})
 	}

@@ -283,8 +283,8 @@ func addLine(t *table, s *tariff.InvoiceSupply, l *tariff.Line, currency string)
 		quantity, unit = perUnit(s, l.Quantity), s.PerUnit
 	}
 	name := lineName(l)
-	if s.Session != "" {
-		name = "session " + s.Session + ": " + name
+	if what, once := s.Once(); once {
+		name = what + ": " + name
 	}
 	t.add(strconv.Itoa(int(l.N)), where, string(s.Device), name, opening, closing, quantity, unit, l.Price.String(), l.Amount.String(), note)
 }

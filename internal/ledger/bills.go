@@ -32,6 +32,7 @@ type part struct {
 	Seller    lamppost.PartyID  `cbor:"4,keyasint"`
 	Buyer     lamppost.PartyID  `cbor:"5,keyasint"`
 	Net       lamppost.Micro    `cbor:"6,keyasint"`
+	Channel   string            `cbor:"7,keyasint,omitempty"`
 }
 
 func billedKey(seller lamppost.PartyID, number string) []byte {
@@ -73,7 +74,7 @@ func (s *State) booked(inv *tariff.Invoice, order *tariff.InvoiceOrder) *billed 
 	b := &billed{Order: order.InvoiceBody, Net: inv.Net, Tax: inv.Tax, Total: inv.Total}
 	for i := range inv.Supplies {
 		sup := &inv.Supplies[i]
-		p := part{Agreement: sup.Agreement, Session: sup.Session, Device: sup.Device, Seller: s.centre(inv.Seller, sup.Device), Buyer: s.centre(inv.Buyer, sup.Device)}
+		p := part{Agreement: sup.Agreement, Session: sup.Session, Channel: sup.Channel, Device: sup.Device, Seller: s.centre(inv.Seller, sup.Device), Buyer: s.centre(inv.Buyer, sup.Device)}
 		for j := range sup.Lines {
 			p.Net += sup.Lines[j].Amount // tariff.Bill summed them up without overflow
 		}
@@ -98,7 +99,7 @@ func (b *billed) postings(sign lamppost.Micro) []posting {
 
 // centre is the account that a party's dealings with a device's lines go to.
 func (s *State) centre(p lamppost.PartyID, d lamppost.DeviceID) lamppost.PartyID {
-	if s.devices[d].Body.Owner == p {
+	if x := s.devices[d]; x != nil && x.Body.Owner == p {
 		return lamppost.PartyID(d)
 	}
 	return p
@@ -165,11 +166,11 @@ func (s *State) checkCause(b *lamppost.CorrectBody, before *billed) error {
 	return checkText(b.Reason)
 }
 
-// suppliedAgain gathers for the agreements and sessions of an invoice what is known of them now.
+// suppliedAgain gathers for the agreements, sessions and channels of an invoice what is known of them now.
 func (s *State) suppliedAgain(order *tariff.InvoiceOrder, before *billed) (all []tariff.Supply, err error) {
 	seen := map[string]bool{}
 	for _, p := range before.Parts {
-		id := p.Agreement + "\x00" + p.Session
+		id := p.Agreement + "\x00" + p.Session + "\x00" + p.Channel
 		if seen[id] {
 			continue
 		}
@@ -182,6 +183,14 @@ func (s *State) suppliedAgain(order *tariff.InvoiceOrder, before *billed) (all [
 			if all, err = s.sessionSupply(all, x); err != nil {
 				return nil, err
 			}
+			continue
+		}
+		if p.Channel != "" {
+			x, err := s.channel(p.Channel)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, s.channelSupply(x))
 			continue
 		}
 		a := s.agreements[p.Agreement]
@@ -259,10 +268,12 @@ func (s *State) openDispute(b lamppost.DisputeBody) error {
 // holdID is what the hold on an invoice's device i is called.
 func holdID(dispute string, i int) string { return fmt.Sprintf("%s.%d", dispute, i) }
 
-// devices returns the devices of an invoice.
+// devices returns the devices of an invoice. A channel may pay the seller, and no device.
 func (b *billed) devices() (all []lamppost.DeviceID) {
 	for _, p := range b.Parts {
-		all = append(all, p.Device)
+		if p.Device != "" {
+			all = append(all, p.Device)
+		}
 	}
 	slices.Sort(all)
 	return slices.Compact(all)

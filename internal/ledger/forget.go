@@ -171,12 +171,14 @@ func (s *State) eraseParty(id lamppost.PartyID) error {
 		}
 	}
 	owes := false
-	prefix := append(key('A', string(id)), 0)
-	if err := s.scan(prefix, end(prefix), func(_, val []byte) error {
-		owes = owes || slices.ContainsFunc(val, func(b byte) bool { return b != 0 })
-		return nil
-	}); err != nil {
-		return err
+	for _, kind := range [...]byte{'A', 'H'} { // what is held will be owed
+		prefix := append(key(kind, string(id)), 0)
+		if err := s.scan(prefix, end(prefix), func(_, val []byte) error {
+			owes = owes || slices.ContainsFunc(val, func(b byte) bool { return b != 0 })
+			return nil
+		}); err != nil {
+			return err
+		}
 	}
 	if owes {
 		return lamppost.Refuse(lamppost.CodeNotReady, "accounts of %q are not settled", id)

@@ -44,6 +44,9 @@ import (
 //
 //	sm                                  what changed in the network since its founding
 //	sv <hash of NetworkBody> <member>   that a member has ordered this change
+//
+//	sw <channel>                        channel            sx <party>                  contradiction of a payer
+//	sx <seller> 0 <buyer> 0 <channel>   closed and not billed yet
 const prefix = 's'
 
 func key(kind byte, parts ...string) []byte {

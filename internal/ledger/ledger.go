@@ -8,8 +8,8 @@
 //
 // Start reading at [State.Apply]. reports.go has the rule for a device's reports, sequence.go the sequence rule,
 // rotation.go devices and keys that follow each other, gateways.go gateways, fraud.go what becomes of their lies,
-// registry.go parties and agreements, charters.go what guards keep to and are asked, money.go accounts and invoices, bills.go corrections and disputes, sessions.go sessions,
-// keys.go the layout of the state.
+// registry.go parties and agreements, charters.go what guards keep to and are asked, money.go accounts and invoices, bills.go corrections
+// and disputes, sessions.go sessions, channels.go vouchers, keys.go the layout of the state.
 package ledger
 
 import (
@@ -254,6 +254,15 @@ func (s *State) dispatch(tx *lamppost.Transaction) (out lamppost.Outcome, err er
 			out.Data, err = s.settle(b)
 			return err
 		})
+	case lamppost.TxChannel:
+		err = body(o, s.openChannel)
+	case lamppost.TxCash:
+		err = body(o, func(b lamppost.CashBody) (err error) {
+			out.Data, err = s.cash(b)
+			return err
+		})
+	case lamppost.TxContradict:
+		err = body(o, s.contradict)
 	case lamppost.TxDispute:
 		err = body(o, s.changeDispute)
 	case lamppost.TxCorrect:

@@ -98,8 +98,8 @@ func (s *State) hasAccount(p lamppost.PartyID) bool {
 	return party || s.devices[lamppost.DeviceID(p)] != nil
 }
 
-// invoice bills everything a seller supplied to a buyer in a period, and all sessions that ended before its end and are not billed
-// yet. It books the claim and returns the tariff.Invoice as CBOR. Number and period leave no gap: numbers count up per seller, and an
+// invoice bills everything a seller supplied to a buyer in a period, and all sessions and channels that ended before its end and are
+// not billed yet. It books the claim and returns the tariff.Invoice as CBOR. Number and period leave no gap: numbers count up per seller, and an
 // agreement is billed on from where it was.
 func (s *State) invoice(b lamppost.InvoiceBody) ([]byte, error) {
 	supplies, err := s.supplies(&b)
@@ -107,6 +107,10 @@ func (s *State) invoice(b lamppost.InvoiceBody) ([]byte, error) {
 		return nil, err
 	}
 	supplies, sessions, err := s.addSessions(&b, supplies)
+	if err != nil {
+		return nil, err
+	}
+	supplies, channels, err := s.addChannels(&b, supplies)
 	if err != nil {
 		return nil, err
 	}
@@ -118,11 +122,14 @@ func (s *State) invoice(b lamppost.InvoiceBody) ([]byte, error) {
 		return nil, err
 	}
 	for i := range inv.Supplies {
-		if x := &inv.Supplies[i]; x.Session == "" {
+		if x := &inv.Supplies[i]; x.Agreement != "" {
 			s.put(key('B', x.Agreement), binary.BigEndian.AppendUint64(nil, uint64(x.To)))
 		}
 	}
-	return lamppost.Marshal(inv), s.bill(sessions, inv.Number)
+	if err := s.bill(sessions, inv.Number); err != nil {
+		return nil, err
+	}
+	return lamppost.Marshal(inv), s.billChannels(channels, inv.Number)
 }
 
 // invoiceNumber is the seller's id and a count, "acme-000042". A long id is cut so that the number stays one itself.

@@ -28,7 +28,7 @@ var (
 const moneyRun = 1500
 
 // Whatever is ordered about money, from a seed: what is posted sums to zero; but for invoices nobody goes below his limit and what is
-// held; what is held is what sessions hold; numbers leave no gap; a chain of corrections claims what its last comes to; a refused order
+// held; what is held is what sessions and channels hold; nothing is cashed beyond what was held for it, or twice; numbers leave no gap; a chain of corrections claims what its last comes to; a refused order
 // writes nothing; and the ledger in memory is the one in the store, however its blocks are grouped into commits, opened again or replayed.
 //
 // A longer run: go test ./internal/ledger -run RandomMoney -money.ops 10000000 -timeout 24h
@@ -56,7 +56,7 @@ func TestRandomMoney(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	for _, what := range [...]string{"invoice", "correct", "session", "settle", "dispute", "convert", "reading", "point", "transfer", "credit"} {
+	for _, what := range [...]string{"invoice", "correct", "session", "settle", "dispute", "convert", "reading", "point", "transfer", "credit", "channel", "cash", "contradict"} {
 		if done[what+" ok"] == 0 && *moneyOps >= 2*moneyRun {
 			t.Errorf("no %s was accepted", what)
 		}
@@ -78,6 +78,8 @@ type purse struct {
 	log           []applied
 	done          map[string]int
 
+	cashed map[string]lamppost.Micro // by channel
+
 	bills map[lamppost.CorrectBody]*bill // by seller and number
 	count map[lamppost.PartyID]int
 
@@ -98,7 +100,7 @@ type applied struct {
 
 func newPurse(t *testing.T, seed uint64) *purse {
 	rnd := rand.New(rand.NewPCG(seed, 9))
-	p := &purse{t: t, seed: seed, draw: rnd.IntN, store: kv.NewMem(), lazily: kv.NewMem(), mirror: map[string]string{}, done: map[string]int{},
+	p := &purse{t: t, seed: seed, draw: rnd.IntN, store: kv.NewMem(), lazily: kv.NewMem(), mirror: map[string]string{}, done: map[string]int{}, cashed: map[string]lamppost.Micro{},
 		bills: map[lamppost.CorrectBody]*bill{}, count: map[lamppost.PartyID]int{}, limits: map[lamppost.PartyID]lamppost.Micro{}}
 	p.traffic = ledgertest.NewMoney(ledgertest.New("net"), p.draw)
 	p.state, p.late = p.open(p.store), p.open(p.lazily)
@@ -272,6 +274,22 @@ func (p *purse) check(tx *lamppost.Transaction, o lamppost.Outcome, after map[st
 		p.checkBill(tx, o, sides)
 	case lamppost.TxSettle:
 		p.checkSettle(tx, o)
+	case lamppost.TxCash:
+		p.checkCash(o, after)
+	}
+}
+
+// checkCash adds up what was cashed on each channel: all of it once.
+func (p *purse) checkCash(o lamppost.Outcome, after map[string]lamppost.Micro) {
+	for key := range after {
+		if key[1] == 'A' && after[key] != p.number(key) {
+			p.fail("cashing posted to %q: an invoice does that", key)
+		}
+	}
+	for _, c := range decoded[[]lamppost.Cashed](o.Data) {
+		if p.cashed[c.Channel] += c.More; p.cashed[c.Channel] != c.Amount || c.More < 0 || c.Freed < 0 {
+			p.fail("channel %s comes to %s, cashed was %s: %+v", c.Channel, c.Amount, p.cashed[c.Channel], c)
+		}
 	}
 }
 
@@ -301,6 +319,11 @@ func (p *purse) checkBill(tx *lamppost.Transaction, o lamppost.Outcome, sides ma
 	}
 	var lines lamppost.Micro
 	for _, s := range inv.Supplies {
+		if s.Channel != "" && inv.Corrects == nil {
+			if p.done["billed "+s.Channel]++; p.done["billed "+s.Channel] > 1 {
+				p.fail("channel %s stands on %s and on another invoice", s.Channel, inv.Number)
+			}
+		}
 		for _, l := range s.Lines {
 			lines += l.Amount
 		}
@@ -375,9 +398,20 @@ func (p *purse) compare() {
 		t := decoded[tariff.Tariff]([]byte(p.mirror["sT"+x.Tariff+"\x00\x00\x00\x00\x01"])[12:])
 		held["sH"+string(x.Buyer)+"\x00"+t.Currency] += x.Held
 	}
+	channels, err := ledger.View{Reader: p.store}.Channels()
+	must(err)
+	for i := range channels {
+		x := &channels[i]
+		word := x.State()
+		if word == "open" && x.Held == 0 || (word == "billed" || word == "unused") && x.Held != 0 || x.Cashed > x.Most || x.Cashed != p.cashed[x.ID] {
+			p.fail("channel %s is %s, holds %s and cashed %s of %s", x.ID, word, x.Held, x.Cashed, x.Most)
+		}
+		t := decoded[tariff.Tariff]([]byte(p.mirror["sT"+x.Tariff+"\x00\x00\x00\x00\x01"])[12:])
+		held["sH"+string(x.Payer)+"\x00"+t.Currency] += x.Held
+	}
 	for key := range p.mirror {
 		if key[1] == 'H' && p.number(key) != held[key] {
-			p.fail("%q: %s is held, sessions hold %s", key, p.number(key), held[key])
+			p.fail("%q: %s is held, sessions and channels hold %s", key, p.number(key), held[key])
 		}
 	}
 	opened := p.open(p.store)

@@ -121,7 +121,7 @@ func (d *desk) body(w words) (lamppost.TxType, any) {
 		must(err)
 		return lamppost.TxType(number(w.arg(0))), body
 	}
-	return d.forgetting(w)
+	return d.vouching(w)
 }
 
 // charter makes one that signer= signs as the owner and agreed= as the second party. Its functions are name=class[:min].

@@ -51,7 +51,7 @@ var rewrite = flag.Bool("rewrite", false, "write what the ledger says into testd
 //	                                            accuses the gateway of report N, from 0, of a segment
 //	junk                                        bytes that are no report
 //
-// and the orders about what is kept: see forgetting.
+// and the orders about vouchers and about what is kept: see vouching and forgetting.
 //
 // Every transaction takes expires=TIME, by=MEMBER and net=ID; "NAME:" before it keeps it for again. A new key of a device or
 // gateway takes consent=KEY|junk [from=EPOCH] [from-id=ID] [from-net=ID] [from-suite=S] [toOther] [asReport].
@@ -250,6 +250,8 @@ func say(t lamppost.TxType, o lamppost.Outcome) string {
 	switch {
 	case o.Code == lamppost.CodeDuplicate:
 		return fmt.Sprintf("duplicate of block %d", binary.BigEndian.Uint64(o.Data))
+	case t == lamppost.TxCash && o.Code == lamppost.CodeOK:
+		return sayCashed(o)
 	case t == lamppost.TxFraud && o.Code == lamppost.CodeOK:
 		return sayCorrection(o)
 	case t == lamppost.TxSettle && o.Code == lamppost.CodeOK && len(o.Data) > 0:
@@ -268,7 +270,7 @@ func say(t lamppost.TxType, o lamppost.Outcome) string {
 		s := inv.Number + ":"
 		for _, sup := range inv.Supplies {
 			for _, l := range sup.Lines {
-				s += fmt.Sprintf(" %s v%d %s = %s,", sup.Agreement+sup.Session, sup.Version, l.Quantity, l.Amount)
+				s += fmt.Sprintf(" %s v%d %s = %s,", sup.Agreement+sup.Session+sup.Channel, sup.Version, l.Quantity, l.Amount)
 				if l.Estimated {
 					s += " estimated,"
 				}
@@ -417,6 +419,8 @@ func (d *desk) show(w words) (out []string) {
 		for _, s := range sessions {
 			out = append(out, fmt.Sprintf("%s of %s: %s, %s held, invoice %q", s.ID, s.Buyer, s.State(), s.Held, s.Invoice))
 		}
+	case "channels":
+		out = showChannels(v)
 	case "disputes":
 		disputes, err := v.Disputes()
 		must(err)

@@ -197,7 +197,7 @@ type Account struct {
 	Party    lamppost.PartyID `json:"party"`
 	Currency string           `json:"currency"`
 	Balance  lamppost.Micro   `json:"balance"`
-	Held     lamppost.Micro   `json:"held,omitempty"` // for sessions, out of the balance and the credit
+	Held     lamppost.Micro   `json:"held,omitempty"` // for sessions and channels, out of the balance and the credit
 }
 
 // Accounts returns all accounts that were ever used, by party and currency.

@@ -87,6 +87,9 @@ type Config struct {
 	// LogArchive is a folder, or an address where a web server shows one, with tiles of the log that are not in Data any more.
 	LogArchive string `yaml:"log_archive"`
 
+	// Pay opens some routes for reading to whoever pays by vouchers. Left out: none.
+	Pay Pay `yaml:"pay"`
+
 	// What follows is for programs.
 
 	Now     func() time.Time `yaml:"-"` // the node's clock; default time.Now
@@ -174,6 +177,9 @@ func (c *Config) Check() error {
 		return err
 	}
 	if err := c.checkProviders(); err != nil {
+		return err
+	}
+	if _, err := c.Pay.offer(); err != nil {
 		return err
 	}
 	if !c.SnapshotEvery.Off() && c.SnapshotEvery < Every(time.Minute) {

@@ -121,10 +121,14 @@ func (n *Node) openWeb() error {
 		return err
 	}
 	cfg.Noticed = n.notices()
+	if cfg.Pay, err = n.cfg.Pay.offer(); err != nil {
+		return err
+	}
 	server, err = api.New(cfg)
 	if err != nil {
 		return err
 	}
+	n.server = server
 	n.web = &http.Server{Handler: server.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
 	n.web.RegisterOnShutdown(server.Close)
 	return nil

@@ -53,6 +53,7 @@ type Node struct {
 	in     *ingest.Ingest
 	mqtt   *mqttd.Server
 	web    *http.Server
+	server *api.Server
 	live   *api.Live
 	packs  *archive.Packs
 	keeper *archive.Keeper
@@ -381,6 +382,7 @@ func (n *Node) Run(ctx context.Context) error {
 	if n.broker != nil {
 		s.add("the MQTT broker's client", n.broker.Run)
 	}
+	s.add("cashing vouchers", n.cashEnded)
 	s.add("the HTTP door", n.serveHTTP)
 	return s.run(ctx)
 }

@@ -128,15 +128,18 @@ func (v *Invoice) exempt(s *tariff.InvoiceSupply) {
 // supply puts a supply's lines where its reader looks for them.
 func (b *builder) supply(v *Invoice, s *tariff.InvoiceSupply) {
 	name := b.deviceName(s)
-	place := v.place(orElse(orElse(s.Place, name), s.Point))
+	place := v.place(orElse(orElse(orElse(s.Place, name), orElse(s.Point, string(s.Device))), s.Channel))
 	if name == place.Name {
 		name = ""
 	}
 	v.exempt(s)
 	device := place.device(name, s)
-	meter := &Meter{ID: string(s.Device), Register: s.Register, Unit: s.PerUnit, Agreement: s.Agreement, Session: s.Session, Point: s.Point,
-		Tariff: s.Tariff, Version: s.Version, Opening: reading(s, &s.Edges[0]), Closing: reading(s, &s.Edges[len(s.Edges)-1])}
-	device.Meters = append(device.Meters, meter)
+	meter := &Meter{ID: string(s.Device), Register: s.Register, Unit: s.PerUnit, Agreement: s.Agreement, Session: s.Session, Channel: s.Channel, Point: s.Point,
+		Tariff: s.Tariff, Version: s.Version}
+	if s.Channel == "" { // which has no register
+		meter.Opening, meter.Closing = reading(s, &s.Edges[0]), reading(s, &s.Edges[len(s.Edges)-1])
+		device.Meters = append(device.Meters, meter)
+	}
 	for i := range s.Lines {
 		line := lineOf(s, &s.Lines[i])
 		line.Meter = meter
@@ -196,7 +199,8 @@ func lineOf(s *tariff.InvoiceSupply, l *tariff.Line) Line {
 
 // lineKinds are the kinds of lines with reserved names; others are bands and levies.
 var lineKinds = map[string]LineKind{tariff.LineSeries: LineSeries, tariff.LineStanding: LineStanding, tariff.LineCapacity: LineCapacity, tariff.LineStart: LineStart,
-	tariff.LineTime: LineTime, tariff.LineIdle: LineIdle, tariff.LineMinimum: LineMinimum, tariff.LineMaximum: LineMaximum}
+	tariff.LineTime: LineTime, tariff.LineIdle: LineIdle, tariff.LineMinimum: LineMinimum, tariff.LineMaximum: LineMaximum,
+	tariff.LineVouchers: LineVouchers}
 
 // perUnit takes register units to the unit of the price: 31200 Wh are 31.2 kWh. The result may have more digits than a
 // register can; it is only written.

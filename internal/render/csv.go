@@ -14,11 +14,11 @@ import (
 var csvColumns = []string{"kind", "invoice", "issued", "seller", "seller_name", "buyer", "buyer_name", "currency", "invoice_from", "invoice_to",
 	"line", "place", "device_name", "item", "band", "from", "to", "quantity", "unit", "price", "amount", "tax_category", "tax_rate", "estimated",
 	"opening", "closing", "agreement", "point", "device", "register", "tariff", "tariff_version", "invoice_net", "invoice_tax", "invoice_total",
-	"session", "block", "replaces", "invoice_due", "tax_reason"}
+	"session", "block", "replaces", "invoice_due", "tax_reason", "channel"}
 
 // lineItems are the values of the column item.
 var lineItems = [...]string{LineBand: "band", LineSeries: "series", LineStanding: "standing", LineDay: "levy_per_day", LineCapacity: "capacity",
-	LineStart: "session_start", LineTime: "session_time", LineIdle: "session_idle", LineMinimum: "minimum", LineMaximum: "maximum", LineReplaced: "replaced"}
+	LineStart: "session_start", LineTime: "session_time", LineIdle: "session_idle", LineMinimum: "minimum", LineMaximum: "maximum", LineVouchers: "vouchers", LineReplaced: "replaced"}
 
 // documentKinds are the values of the column kind.
 var documentKinds = [...]string{KindInvoice: "invoice", KindCreditNote: "credit_note"}
@@ -69,7 +69,7 @@ func csvRow(v *Invoice, p *Place, d *Device, l *Line) []string {
 		fmt.Sprint(l.N), safe(p.Name), safe(d.Name), lineItems[l.Kind], safe(l.Band), at(l.From), at(l.To), l.Quantity.String(), safe(l.Unit), price, money(l.Amount),
 		l.Tax.Category, lamppost.Dec(int64(l.Tax.BasisPoints), -2).String(), fmt.Sprint(l.Estimated), opening, closing,
 		l.Meter.Agreement, l.Meter.Point, l.Meter.ID, safe(l.Meter.Register), l.Meter.Tariff, version, money(v.Net), money(tax), money(v.Total),
-		l.Meter.Session, block, replaces, money(v.Due()), safe(v.reason(l.Tax.Category))}
+		l.Meter.Session, block, replaces, money(v.Due()), safe(v.reason(l.Tax.Category)), l.Meter.Channel}
 }
 
 // iso writes an instant in RFC 3339 with the zone's offset.

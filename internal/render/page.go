@@ -113,7 +113,7 @@ type Meter struct {
 	Register         string
 	Unit             string // that prices are in
 	Agreement, Point string
-	Session          string // in place of an agreement
+	Session, Channel string // in place of an agreement
 	Tariff           string
 	Version          uint32
 	Opening, Closing Reading
@@ -141,6 +141,7 @@ const (
 	LineIdle                     // minutes of a session without use
 	LineMinimum                  // what is lacking to the least that something costs, which is Price
 	LineMaximum                  // what is over the most that it costs, likewise
+	LineVouchers                 // what was promised on a channel
 	LineReplaced                 // what was billed before under a tax; it stands only where sums must be of lines
 )
 
@@ -149,7 +150,7 @@ func (k LineKind) byUse() bool { return k == LineBand || k == LineSeries }
 
 // once says whether the line has no quantity.
 func (k LineKind) once() bool {
-	return k == LineStart || k == LineMinimum || k == LineMaximum || k == LineReplaced
+	return k == LineStart || k == LineMinimum || k == LineMaximum || k == LineVouchers || k == LineReplaced
 }
 
 // A Line is a line of an invoice.

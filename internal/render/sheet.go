@@ -312,6 +312,8 @@ func (s *sheet) item(k LineKind, band string, block uint32) string {
 		return s.l.text("session.time")
 	case LineIdle:
 		return s.l.text("session.idle")
+	case LineVouchers:
+		return s.l.text("vouchers")
 	case LineMinimum:
 		return s.l.text("minimum")
 	case LineMaximum:
@@ -381,6 +383,9 @@ func (s *sheet) meters(p *Page) grid {
 				under := m.Agreement
 				if m.Session != "" {
 					under = l.text("proof.session", "id", m.Session)
+				}
+				if m.Channel != "" {
+					under = l.text("proof.channel", "id", m.Channel)
 				}
 				g.Rows = append(g.Rows, []string{v.Number, fmt.Sprint(first), m.ID, m.Register, m.Point, under, fmt.Sprintf("%s/%d", m.Tariff, m.Version)})
 				return

@@ -17,7 +17,7 @@ import (
 )
 
 // everything is a network whose invoices rest on all that there is: a meter that was exchanged, another that begins at 0 again, values
-// entered by hand, an agreement that ended, a session, and corrections of two of them.
+// entered by hand, an agreement that ended, a session, a channel, and corrections of two of them.
 func everything(t testing.TB) (*ledgertest.Network, *kv.Mem) {
 	t.Helper()
 	const start, hour, minute = ledgertest.Start, ledgertest.Hour, ledgertest.Hour / 60
@@ -66,7 +66,13 @@ func everything(t testing.TB) (*ledgertest.Network, *kv.Mem) {
 	run(order(lamppost.TxReading, lamppost.ReadingBody{Device: "car", Register: "energy", Unit: "Wh", Time: start + 2*hour + 55*minute, Value: *dec(13_100), Quality: lamppost.Substituted, Reason: "defect"}))
 	run(order(lamppost.TxDispute, lamppost.DisputeBody{ID: "d", Seller: "acme", Invoice: "acme-000002", State: lamppost.DisputeOpen, Reason: "too little"}))
 	run(order(lamppost.TxCorrect, lamppost.CorrectBody{Seller: "acme", Number: "acme-000002", Cause: lamppost.CauseDispute, Dispute: "d"}))
-	run(order(lamppost.TxInvoice, lamppost.InvoiceBody{Seller: "acme", Buyer: "bob", Currency: "EUR", From: start + 3*hour, To: start + 5*hour - hour}))
+	key := ledgertest.Key("bob", sig.EdDSA)
+	run(order(lamppost.TxChannel, lamppost.ChannelBody{ID: "v", Payer: "bob", Payee: "fresh", Tariff: "home", Version: 1, Most: 5_000_000, From: start + 3*hour, Until: start + 6*hour, Key: key.Public().Bytes()}))
+	voucher, err := (&lamppost.Voucher{Channel: "v", Payee: "fresh", N: 9, Amount: 1_234_500, Until: start + 6*hour}).Sign("net", key)
+	must(t, err)
+	run(order(lamppost.TxCash, lamppost.CashBody{Vouchers: [][]byte{voucher}, Close: []string{"v"}, Reason: "done"}))
+	now = start + 4*hour + hour/4
+	run(order(lamppost.TxInvoice, lamppost.InvoiceBody{Seller: "acme", Buyer: "bob", Currency: "EUR", From: start + 3*hour, To: start + 4*hour + hour/4}))
 	return net, store
 }
 
@@ -99,8 +105,8 @@ func TestEverythingRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatalf("the auditor says %v", err)
 	}
-	// (600 + 600) Wh at 0.30 without tax; 12 kWh at 0.40, the start, 48 minutes, 10 of them idle, 19 %
-	for i, want := range []string{"8.43", "8.49", "7.77", "0.14"} {
+	// (600 + 600) Wh at 0.30 without tax; 12 kWh at 0.40, the start, 48 minutes, 10 of them idle, 19 %; 1.23 on the channel with tax
+	for i, want := range []string{"8.43", "8.49", "7.77", "1.60"} {
 		if got := statement.Invoices[i].Total; got != want {
 			t.Errorf("invoice %s comes to %s, want %s: %+v", statement.Invoices[i].Number, got, want, statement.Invoices[i].Lines)
 		}

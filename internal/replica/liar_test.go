@@ -15,6 +15,7 @@ import (
 	"github.com/lamppost/lamppost/internal/ledger/ledgertest"
 	"github.com/lamppost/lamppost/internal/replica"
 	"github.com/lamppost/lamppost/internal/tilelog"
+	"github.com/lamppost/lamppost/sig"
 	"github.com/lamppost/lamppost/tariff"
 )
 
@@ -225,6 +226,14 @@ func TestLiars(t *testing.T) {
 		"a session that was not settled": {func(l *liar) {
 			l.drop(func(typ lamppost.TxType, _ []byte) bool { return typ == lamppost.TxSettle })
 		}, "acme-000001: line 3: device car: that session \"s\" was settled is not in the proof"},
+		"what a voucher promised": {change(3, func(i *tariff.Invoice) { i.Supplies[1].Lines[0].Amount += 10_000 }), "acme-000004: line 2: amount"},
+		"a voucher of another": {change(3, func(i *tariff.Invoice) {
+			raw, _ := (&lamppost.Voucher{Channel: "v", Payee: "fresh", N: 9, Amount: 1_234_500, Until: start + 6*hour}).Sign("net", ledgertest.Key("eve", sig.EdDSA))
+			i.Supplies[1].Voucher = raw
+		}), "acme-000004: line 2: voucher 9 of channel \"v\" does not match the signature of its payer"},
+		"no channel": {func(l *liar) {
+			l.drop(func(typ lamppost.TxType, _ []byte) bool { return typ == lamppost.TxChannel })
+		}, "acme-000004: line 2: channel \"v\" is not in the proof"},
 		"no exchange": {func(l *liar) {
 			l.drop(func(typ lamppost.TxType, body []byte) bool {
 				var b lamppost.PointBody

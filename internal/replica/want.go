@@ -104,6 +104,14 @@ func (w *Want) addInvoice(r archive.View, inv *tariff.Invoice, at ledger.Place) 
 
 // addSupply adds the terms of a supply as they stood when it was billed at a place, and its registers.
 func (w *Want) addSupply(r archive.View, s *tariff.InvoiceSupply, at ledger.Place) error {
+	if s.Channel != "" { // the voucher stands on the invoice
+		channel, err := ledger.View{Reader: r}.Channel(s.Channel)
+		if err != nil {
+			return fmt.Errorf("channel %q: %w", s.Channel, err)
+		}
+		w.Txs = append(w.Txs, channel.Opened)
+		return w.add(r, lamppost.TxTariff, s.Tariff, s.Version)
+	}
 	if s.Session != "" {
 		session, err := ledger.View{Reader: r}.Session(s.Session)
 		if err != nil {

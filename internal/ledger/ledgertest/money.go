@@ -23,6 +23,8 @@ type Money struct {
 	disputes []lamppost.DisputeBody
 	open     []lamppost.SessionBody
 	opened   int
+	channels []*moneyChannel
+	told     int
 	billed   map[lamppost.InvoiceBody]lamppost.TimeMS // by seller, buyer and currency
 	versions map[string]uint32
 }
@@ -43,6 +45,13 @@ type moneyPoint struct {
 	meter    int
 	mounts   uint32
 	sessions bool
+}
+
+// A moneyChannel is a channel that was opened, and what its payer has promised.
+type moneyChannel struct {
+	lamppost.ChannelBody
+	n      uint64
+	amount lamppost.Micro
 }
 
 const (
@@ -178,7 +187,7 @@ func (m *Money) Next() *lamppost.Transaction {
 }
 
 func (m *Money) body() (lamppost.TxType, any) {
-	switch m.Draw(19) {
+	switch m.Draw(25) {
 	case 0, 1, 17:
 		return lamppost.TxReading, m.reading()
 	case 2, 3, 4:
@@ -199,6 +208,12 @@ func (m *Money) body() (lamppost.TxType, any) {
 		return m.registry()
 	case 18:
 		return lamppost.TxCredit, lamppost.CreditBody{Party: m.party(), Limit: lamppost.Micro(m.Draw(4)) * 300_000_000}
+	case 19, 20:
+		return lamppost.TxChannel, m.channel()
+	case 21, 22, 23:
+		return lamppost.TxCash, m.cash()
+	case 24:
+		return lamppost.TxContradict, m.contradict()
 	case 14:
 		return lamppost.TxConvert, lamppost.ConvertBody{Party: m.party(), With: m.party(), From: m.currency(), To: m.currency(), Amount: m.amount(), Rate: lamppost.Dec(int64(m.Draw(20_000)), -4),
 			RateTime: m.Now - lamppost.TimeMS(m.Draw(1000)), Source: "drawn"}
@@ -287,6 +302,63 @@ func (m *Money) session() lamppost.SessionBody {
 	m.opened++
 	return lamppost.SessionBody{ID: fmt.Sprint("x", m.opened-m.Draw(2)), Buyer: buyer(m.Draw(buyers)), Point: m.places[i].id, Tariff: termsOf(i), Version: m.versions[termsOf(i)],
 		Limit: lamppost.Micro(m.Draw(40)) * [...]lamppost.Micro{1_000_000, 1_000_000, 510_000, 517_300}[m.Draw(4)], From: from, Until: from + lamppost.TimeMS(m.Draw(4*3_600_000))}
+}
+
+// channelKey is the key of all channels.
+func channelKey() *sig.PrivateKey { return Key("channels", sig.EdDSA) }
+
+func (m *Money) channel() lamppost.ChannelBody {
+	i := m.Draw(supplied + 2)
+	m.told++
+	payee := seller(i)
+	if m.Draw(3) > 0 {
+		payee = lamppost.PartyID(fmt.Sprint("m", m.Draw(4)))
+	}
+	from := m.Now - lamppost.TimeMS(m.Draw(3_600_000))
+	return lamppost.ChannelBody{ID: fmt.Sprint("v", m.told-m.Draw(2)), Payer: buyer(m.Draw(buyers)), Payee: payee, Tariff: termsOf(i), Version: m.versions[termsOf(i)],
+		Most: lamppost.Micro(m.Draw(40)) * [...]lamppost.Micro{1_000_000, 1_000_000, 510_000, 517_300}[m.Draw(4)], From: from,
+		Until: m.Now + lamppost.TimeMS(m.Draw(3*3_600_000)), Key: channelKey().Public().Bytes()}
+}
+
+// voucher promises more on a channel than before, as much, or too much.
+func (m *Money) voucher(c *moneyChannel) []byte {
+	v := lamppost.Voucher{Channel: c.ID, Payee: c.Payee, Until: c.Until, N: c.n + uint64(m.Draw(20)), Amount: c.amount + lamppost.Micro(m.Draw(3_000_000))}
+	if m.Draw(8) == 0 {
+		v.Amount = c.Most + lamppost.Micro(m.Draw(2))
+	}
+	if v.N, v.Amount = max(v.N, 1), max(v.Amount, 1); v.Amount <= c.Most {
+		c.n, c.amount = v.N, v.Amount
+	}
+	raw, err := v.Sign(m.Net.ID, channelKey())
+	if err != nil {
+		panic(err)
+	}
+	return raw
+}
+
+func (m *Money) cash() lamppost.CashBody {
+	var b lamppost.CashBody
+	for range min(len(m.channels), 1+m.Draw(4)) {
+		c := m.channels[len(m.channels)-1-m.Draw(min(len(m.channels), 8))]
+		if m.Draw(4) > 0 {
+			b.Vouchers = append(b.Vouchers, m.voucher(c))
+		}
+		if m.Draw(3) == 0 {
+			b.Close = append(b.Close, c.ID)
+		}
+	}
+	if m.Draw(3) > 0 {
+		b.Reason = "drawn"
+	}
+	return b
+}
+
+func (m *Money) contradict() lamppost.ContradictBody {
+	if len(m.channels) == 0 || m.Draw(3) > 0 {
+		return lamppost.ContradictBody{Lift: buyer(m.Draw(buyers)), Reason: "drawn"}
+	}
+	c := m.channels[m.Draw(len(m.channels))]
+	return lamppost.ContradictBody{Vouchers: [][]byte{m.voucher(c), m.voucher(c)}[:1+m.Draw(2)]}
 }
 
 func (m *Money) settle() lamppost.SettleBody {
@@ -401,6 +473,8 @@ func (m *Money) Saw(tx *lamppost.Transaction, o lamppost.Outcome) {
 		if b := read[lamppost.DisputeBody](raw); b.State == lamppost.DisputeOpen {
 			m.disputes = append(m.disputes, b)
 		}
+	case lamppost.TxChannel:
+		m.channels = append(m.channels, &moneyChannel{ChannelBody: read[lamppost.ChannelBody](raw)})
 	case lamppost.TxSession:
 		m.open = append(m.open, read[lamppost.SessionBody](raw))
 	case lamppost.TxSettle:

@@ -121,10 +121,11 @@ function supply(s, bill) {
   const first = s.edges?.[0];
   const last = s.edges?.at(-1);
   return h('section', { class: 'supply' },
-    h('h2', null, s.place || s.point),
-    s.session ? h('p', null, `Session ${s.session}, ${period(s.from_ms, s.to_ms)}`)
-      : (s.from_ms !== bill.from_ms || s.to_ms !== bill.to_ms) && h('p', null, period(s.from_ms, s.to_ms)),
-    h('p', { class: 'quiet' }, h('a', { href: `#/point/${encodeURIComponent(s.point)}` }, s.point), ` · meter ${s.device}, ${s.register} · tariff ${s.tariff}, version ${s.version}`),
+    h('h2', null, s.place || s.point || s.device || `Channel ${s.channel}`),
+    s.channel ? h('p', null, `Promised on channel ${s.channel}, ${period(s.from_ms, s.to_ms)} · tariff ${s.tariff}, version ${s.version}`)
+      : s.session ? h('p', null, `Session ${s.session}, ${period(s.from_ms, s.to_ms)}`)
+        : (s.from_ms !== bill.from_ms || s.to_ms !== bill.to_ms) && h('p', null, period(s.from_ms, s.to_ms)),
+    !s.channel && h('p', { class: 'quiet' }, h('a', { href: `#/point/${encodeURIComponent(s.point)}` }, s.point), ` · meter ${s.device}, ${s.register} · tariff ${s.tariff}, version ${s.version}`),
     first && h('p', { class: 'meter' }, h('span', null, h('span', { class: 'quiet' }, 'Opening '), h('strong', null, quantity(first.value, s.unit)), h('span', { class: 'quiet' }, rough(first))),
       h('span', { 'aria-hidden': 'true' }, ' → '), h('span', null, h('span', { class: 'quiet' }, 'closing '), h('strong', null, quantity(last.value, s.unit)), h('span', { class: 'quiet' }, rough(last)))),
     h('table', { class: 'lines' }, h('thead', null, h('tr', null, h('th', { scope: 'col' }, 'Line'), h('th', { scope: 'col', class: 'num' }, 'Quantity'), h('th', { scope: 'col', class: 'num' }, 'Price'), h('th', { scope: 'col', class: 'num' }, 'Amount'))),
@@ -152,7 +153,7 @@ function counted(s, l, currency) {
   const used = `${decimal(shift(l.quantity, -(s.scale ?? 0)))} ${unitName(s.per_unit)}`;
   switch (l.band) {
     case 'capacity': return [`${used} an hour, ${plural(l.days ?? 0, 'day')}`, `${cost} / day`];
-    case 'session-start': case 'minimum': case 'maximum': return ['', cost];
+    case 'session-start': case 'vouchers': case 'minimum': case 'maximum': return ['', cost];
     case 'series': return [used, 'changing'];
     default:
   }

@@ -70,7 +70,7 @@ export function stateOf(d) {
 }
 
 const lines = {
-  standing: 'Standing charge', series: 'At the changing price', capacity: 'Highest quarter hour', 'session-start': 'Start', 'session-time': 'Duration',
+  standing: 'Standing charge', series: 'At the changing price', capacity: 'Highest quarter hour', 'session-start': 'Start', vouchers: 'Promised payments', 'session-time': 'Duration',
   'session-idle': 'Time without use', minimum: 'Up to the minimum price', maximum: 'Over the maximum price',
 };
 
