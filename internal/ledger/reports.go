@@ -462,12 +462,10 @@ func (s *State) reading(b lamppost.ReadingBody) error {
 	return err
 }
 
-// checkUnit refuses a register that no metering point has, or that counts in another unit: nobody could verify a bill that rests on it.
+// checkUnit refuses a register that counts in another unit where a metering point has it: nobody could verify a bill that rests on it.
+// Opening readings may come before the point does.
 func (s *State) checkUnit(id lamppost.DeviceID, name, unit string) error {
-	switch units := s.units[register{id, name}]; {
-	case len(units) == 0:
-		return lamppost.Refuse(lamppost.CodeUnknown, "no metering point has a register %q of %q", name, id)
-	case !slices.Contains(units, unit):
+	if units := s.units[register{id, name}]; len(units) > 0 && !slices.Contains(units, unit) {
 		return lamppost.Refuse(lamppost.CodeBadTx, "register %q of %q counts in %s, not %s", name, id, strings.Join(units, " or "), unit)
 	}
 	return nil
