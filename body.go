@@ -49,17 +49,23 @@ const (
 	TxSettle  TxType = 23 // SettleBody: it has ended; its outcome holds the tariff.Session
 	TxConvert TxType = 24 // ConvertBody
 
+	TxCentre TxType = 31 // CentreBody: a device as a profit centre
+	TxPayout TxType = 32 // PayoutBody; its outcome holds the tariff.Profit
+	TxOffer  TxType = 33 // OfferBody: what a device can be used for, to other devices
+	TxAccept TxType = 34 // AcceptBody: a device takes an offer, and a session begins
+
 	TxUnreadable TxType = 255 // in the leaf of what is no transaction
 )
 
 var txTypeNames = [...]string{"block", "genesis", "segment", "party", "device", "point", "tariff", "agreement", "invoice", "transfer",
 	"gateway", "revoke", "fraud", "retention", "hold", "erase", "erased",
 	"snapshot", "network",
-	"reading", "correct", "dispute", "session", "settle", "convert"}
+	"reading", "correct", "dispute", "session", "settle", "convert",
+	31: "centre", "payout", "offer", "accept"}
 
 // String returns the type's name in messages and the API.
 func (t TxType) String() string {
-	if int(t) < len(txTypeNames) {
+	if int(t) < len(txTypeNames) && txTypeNames[t] != "" {
 		return txTypeNames[t]
 	}
 	return "unknown"

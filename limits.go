@@ -37,6 +37,9 @@ const (
 	KeyGraceMS TimeMS = 30 * 24 * 3600 * 1000
 	// ChallengeMS is how long a segment that was taken on its gateway's word can be challenged.
 	ChallengeMS TimeMS = 7 * 24 * 3600 * 1000
+	// MaxOfferMS is how long a device's offer to others can be good, MaxAcceptMS how far from now a session begins that one accepts.
+	MaxOfferMS  TimeMS = 7 * 24 * 3600 * 1000
+	MaxAcceptMS TimeMS = 15 * 60 * 1000
 	// EdgeMS is the grid of billing: UTC quarter hours. EdgeToleranceMS is how far from an edge a register may be read.
 	EdgeMS          TimeMS = 15 * 60 * 1000
 	EdgeToleranceMS TimeMS = 60 * 1000

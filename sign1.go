@@ -19,6 +19,9 @@ const (
 	PurposeTx      Purpose = "transaction"
 	PurposeCustody Purpose = "custody" // a gateway's receipt for a report it holds
 
+	PurposeOffer  Purpose = "offer"  // a device's word what it can be used for: OfferBody
+	PurposeAccept Purpose = "accept" // a device's word that it uses another: AcceptBody
+
 	PurposeLogin Purpose = "login" // a device says to any member who it is: Login
 
 	PurposeDeviceKey  Purpose = "device-key"  // a device's word that another key takes over: KeyChange

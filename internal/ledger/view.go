@@ -234,6 +234,10 @@ func (v View) Where(t lamppost.TxType, id string, version uint32) (Place, error)
 		k = pointKey(id, version)
 	case lamppost.TxAgreement:
 		k = agreementKey(id, version)
+	case lamppost.TxCentre:
+		k = centreKey(lamppost.DeviceID(id), version)
+	case lamppost.TxOffer:
+		k = offerKey(id)
 	case lamppost.TxTariff:
 		k = tariffKey(id, version)
 	case lamppost.TxGateway:
