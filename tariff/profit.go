@@ -18,7 +18,7 @@ type Profit struct {
 	To           lamppost.TimeMS   `cbor:"5,keyasint" json:"to_ms"`
 	Income       []Booked          `cbor:"6,keyasint,omitempty" json:"income"`
 	Bought       []Booked          `cbor:"7,keyasint,omitempty" json:"bought"`
-	Energy       []InvoiceSupply   `cbor:"8,keyasint,omitempty" json:"energy"` // its own, without registers
+	Energy       []InvoiceSupply   `cbor:"8,keyasint,omitempty" json:"energy"` // its own, with registers
 	EnergyCost   lamppost.Micro    `cbor:"9,keyasint" json:"energy_cost"`
 	Service      lamppost.Micro    `cbor:"10,keyasint" json:"service"`
 	Depreciation lamppost.Micro    `cbor:"11,keyasint" json:"depreciation"`
@@ -96,9 +96,6 @@ func (p *Profit) priceEnergy(o *ProfitOrder) error {
 	inv, err := bill(&order, o.Energy)
 	if err != nil {
 		return fmt.Errorf("energy: %v", err)
-	}
-	for i := range inv.Supplies {
-		inv.Supplies[i].Edges = nil
 	}
 	p.Energy, p.EnergyCost = inv.Supplies, inv.Net
 	return nil
@@ -239,6 +236,18 @@ func Sum(all []Booked) (sum lamppost.Micro) {
 		sum += b.Net
 	}
 	return sum
+}
+
+// ProfitWithoutEdges returns an encoded profit without its energy's edges, as it stands in a proof: see [WithoutEdges].
+func ProfitWithoutEdges(profit []byte) ([]byte, error) {
+	var p Profit
+	if err := lamppost.Unmarshal(profit, &p); err != nil {
+		return nil, err
+	}
+	for i := range p.Energy {
+		p.Energy[i].Edges = nil
+	}
+	return lamppost.Marshal(p), nil
 }
 
 // PaidOut is what a profit's payments come to.

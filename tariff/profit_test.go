@@ -94,7 +94,7 @@ func TestProfitOfEnergy(t *testing.T) {
 	}
 	o := tariff.ProfitOrder{Centre: c, From: 0, To: 3 * quarter, Income: []tariff.Booked{{Seller: "acme", Number: "acme-000001", Net: 2_000_000}}, Energy: []tariff.Supply{supply}}
 	p, err := tariff.Close(o)
-	if err != nil || p.EnergyCost != 1_200_000 || p.Profit != 800_000 || len(p.Energy) != 1 || p.Energy[0].Edges != nil {
+	if err != nil || p.EnergyCost != 1_200_000 || p.Profit != 800_000 || len(p.Energy) != 1 || len(p.Energy[0].Edges) != 4 {
 		t.Errorf("1 kWh at 0.10, 2 at -0.05 and 3 at 0.40 are %s of %s: %v", p.EnergyCost, tariff.Sum(o.Income), err)
 	}
 	for want, bad := range map[string]func(o *tariff.ProfitOrder){

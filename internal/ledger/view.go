@@ -259,6 +259,15 @@ func (v View) Invoices(buyer lamppost.PartyID) ([]Place, error) {
 	return v.places(key('V', string(buyer), ""))
 }
 
+// InvoicePlace returns where an invoice stands, or kv.ErrNotFound.
+func (v View) InvoicePlace(buyer, seller lamppost.PartyID, number string) (Place, error) {
+	raw, err := v.Get(key('V', string(buyer), string(seller), number))
+	if err != nil {
+		return Place{}, err
+	}
+	return decodePlace(raw)
+}
+
 // AllInvoices returns where all invoices stand, by buyer, seller and number.
 func (v View) AllInvoices() ([]Place, error) { return v.places(key('V')) }
 
