@@ -40,5 +40,6 @@ const (
 	maxRecordBytes  = 24 << 10               // of any record in a journal
 	maxRefusedBytes = 1 << 20                // of the record of refused reports; the one before it is kept too
 	maxReplyBytes   = 64 << 10               // of a server's reply
+	maxDealReply    = 4 << 20                // likewise with a list of offers
 	maxSignedEdges  = 1024                   // edges remembered as billed: ten days of quarter hours
 )

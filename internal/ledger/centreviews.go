@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"slices"
@@ -221,4 +222,39 @@ func asOffer(val []byte) (Offer, error) {
 	}
 	b, err := decodeBody[lamppost.OfferBody](slices.Clone(val))
 	return Offer{b, at}, err
+}
+
+// Deals returns the sessions that devices accepted for themselves and that no invoice has billed yet, running ones first.
+func (v View) Deals() ([]Session, error) {
+	var ids []string
+	from := key('Z')
+	err := v.Scan(from, end(from), func(_, val []byte) error {
+		var x seat
+		err := lamppost.Unmarshal(val, &x)
+		if x.Session != "" {
+			ids = append(ids, x.Session)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	from = key('l')
+	if err := v.Scan(from, end(from), func(k, _ []byte) error {
+		ids = append(ids, string(k[bytes.LastIndexByte(k, 0)+1:]))
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	var all []Session
+	for _, id := range ids {
+		x, err := v.Session(id)
+		if err != nil {
+			return nil, err
+		}
+		if x.For != "" {
+			all = append(all, x)
+		}
+	}
+	return all, nil
 }

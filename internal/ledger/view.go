@@ -195,6 +195,21 @@ func (v View) Accounts() ([]Account, error) {
 	return all, err
 }
 
+// Balance returns a party's or device's claims in a currency.
+func (v View) Balance(p lamppost.PartyID, currency string) (lamppost.Micro, error) {
+	raw, err := v.Get(key('A', string(p), currency))
+	if errors.Is(err, kv.ErrNotFound) {
+		return 0, nil
+	}
+	if err == nil && len(raw) != 8 {
+		err = fmt.Errorf("account of %q is damaged", p)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return lamppost.Micro(binary.BigEndian.Uint64(raw)), nil
+}
+
 // Place says where a transaction stands.
 type Place struct {
 	Height lamppost.Height

@@ -49,6 +49,9 @@ type Config struct {
 	// Gateways serves gateways on site. Nil: there are none here.
 	Gateways Gateways
 
+	// Deals serves devices that deal with each other. Nil: there are none here.
+	Deals Deals
+
 	// Custody returns the signed receipt for a report that is in a gateway's custody, nil where it is not. Nil: no receipts.
 	Custody func(ingest.Reply) []byte
 
@@ -66,7 +69,7 @@ type NewKey struct {
 }
 
 // Handler answers POST /v1/report, POST /v1/enrol, GET /v1/proof, and where there are Gateways, POST /v1/gateway, GET /v1/gateway/devices
-// and POST /v1/segments.
+// and POST /v1/segments; where there are Deals, /v1/offers and /v1/sessions.
 func Handler(cfg Config) http.Handler {
 	if cfg.MaxWait == 0 {
 		cfg.MaxWait = DefaultMaxWait
@@ -91,6 +94,9 @@ func Handler(cfg Config) http.Handler {
 	}
 	if cfg.Gateways != nil {
 		d.gatewayRoutes(mux)
+	}
+	if cfg.Deals != nil {
+		d.dealRoutes(mux)
 	}
 	return mux
 }
