@@ -100,7 +100,10 @@ func TestNamesDocumented(t *testing.T) {
 	if next := lamppost.Code(len(lamppost.CodeNames())); !strings.HasPrefix(next.String(), "code_") {
 		t.Errorf("%v is missing in CodeNames", next)
 	}
-	for i := lamppost.TxType(0); i.String() != "unknown"; i++ {
+	for i := range lamppost.TxUnreadable {
+		if i.String() == "unknown" {
+			continue // numbers between are others'
+		}
 		if row := fmt.Sprintf("| %d | `%s` |", i, i); !strings.Contains(doc, row) {
 			t.Errorf("docs/formats.md has no row %q", row)
 		}
