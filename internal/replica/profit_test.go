@@ -8,6 +8,7 @@ import (
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/audit"
 	"github.com/lamppost/lamppost/internal/archive"
+	"github.com/lamppost/lamppost/internal/books"
 	"github.com/lamppost/lamppost/internal/kv"
 	"github.com/lamppost/lamppost/internal/ledger/ledgertest"
 	"github.com/lamppost/lamppost/internal/replica"
@@ -129,6 +130,22 @@ func TestBooksRoundTrip(t *testing.T) {
 	must(t, err)
 	if _, err := audit.Verify(s.Encode(), pin(net)); err != nil {
 		t.Error(err)
+	}
+}
+
+// The journal has payouts, and what a device bought on that device's account.
+func TestJournalOfDealings(t *testing.T) {
+	t.Parallel()
+	_, store := dealings(t)
+	var out bytes.Buffer
+	see := func(f func(archive.View) error) error { return f(archive.View{Reader: store}) }
+	if _, err := books.WriteJournal(t.Context(), &out, see, false); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"profit of charger from 2026-01-01 until 2026-01-01", "parties:ann                              1.49 EUR  ; share", "devices:robot                           -6.00 EUR  ; session s"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the journal has no %q:\n%s", want, out.String())
+		}
 	}
 }
 
