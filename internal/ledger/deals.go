@@ -75,6 +75,9 @@ func (s *State) wordKey(id lamppost.DeviceID, epoch uint32) (*sig.PublicKey, err
 	if d == nil {
 		return nil, lamppost.Refuse(lamppost.CodeUnknown, "no device %q", id)
 	}
+	if d.quarantined != "" {
+		return nil, lamppost.Refuse(lamppost.CodeQuarantined, "device %q gives no word: %s", id, d.quarantined)
+	}
 	h := d.under(epoch, s.time)
 	if h == nil || h.public == nil || h.Body.Assurance != lamppost.DeviceSigned {
 		return nil, lamppost.Refuse(lamppost.CodeBadSignature, "key epoch %d of device %q does not count, or is no key that it alone has", epoch, id)
@@ -123,6 +126,8 @@ func (s *State) checkAcceptance(b *lamppost.AcceptBody, o *lamppost.OfferBody) e
 		return lamppost.Refuse(lamppost.CodeExpired, "offer %q was good until %d ms", o.ID, o.Until)
 	case o.To != "" && o.To != b.Device || b.Device == o.Device:
 		return lamppost.Refuse(lamppost.CodeForbidden, "offer %q is not for %q", o.ID, b.Device)
+	case s.devices[o.Device].quarantined != "":
+		return lamppost.Refuse(lamppost.CodeQuarantined, "device %q can be used by nobody: %s", o.Device, s.devices[o.Device].quarantined)
 	case x.Buyer != owner:
 		return lamppost.Refuse(lamppost.CodeForbidden, "device %q belongs to %q, and %q would answer for what it buys", b.Device, owner, x.Buyer)
 	case x.Point != o.Point || x.Tariff != o.Tariff || x.Version != o.Version:

@@ -19,15 +19,19 @@ type Deals interface {
 	Session(ctx context.Context, device lamppost.DeviceID, session string, settle bool) (any, error)
 }
 
-// maxDealBytes bounds an offer or acceptance: a dozen short fields and a signature.
-const maxDealBytes = 8 << 10
-
 func (d *door) dealRoutes(mux *http.ServeMux) {
 	as := func(do func(r *http.Request, device lamppost.DeviceID, raw []byte) (any, error)) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			device, ok := d.logIn(w, r)
 			if !ok {
 				return
+			}
+			if who := (attempt{user: string(device)}); r.Method == http.MethodPost {
+				if wait := d.deals.wait(who, d.cfg.Now()); wait > 0 {
+					d.tooMany(w, wait, codeTooMany, "too many offers and acceptances of this device")
+					return
+				}
+				d.deals.count(who, d.cfg.Now())
 			}
 			raw, ok := d.body(w, r, maxDealBytes)
 			if !ok {

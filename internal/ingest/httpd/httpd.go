@@ -83,7 +83,7 @@ func Handler(cfg Config) http.Handler {
 	if cfg.Metrics == nil {
 		cfg.Metrics = NewMetrics(nil)
 	}
-	d := &door{cfg: cfg, segments: make(chan struct{}, maxSegments), proofs: make(chan struct{}, maxProofs)}
+	d := &door{cfg: cfg, failed: failures{most: maxFailures}, deals: failures{most: maxDeals}, segments: make(chan struct{}, maxSegments), proofs: make(chan struct{}, maxProofs)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/report", d.report)
 	if cfg.Enrol != nil {
@@ -104,6 +104,7 @@ func Handler(cfg Config) http.Handler {
 type door struct {
 	cfg      Config
 	failed   failures
+	deals    failures      // counts what devices say to each other, whatever comes of it
 	segments chan struct{} // holds one entry for each segment in the making
 	proofs   chan struct{} // likewise for each proof
 	origins  ingest.Origins

@@ -8,6 +8,9 @@ const (
 	readTimeout    = 30 * time.Second // for a body, after the request's header
 	maxEnrolBytes  = 4 << 10          // the body of an enrolment
 
+	maxDealBytes = 8 << 10 // an offer or acceptance: a dozen short fields and a signature
+	maxDeals     = 60      // orders of a device about its dealings in a failureWindow: each stands in the log, a refused one too
+
 	maxProofs      = 4                // in the making at once
 	maxSegments    = 8                // of gateways, in the making at once
 	maxSegmentWait = 30 * time.Second // for a segment to be committed, before its gateway is asked to send it again
