@@ -306,7 +306,11 @@ func (d Deals) Session(ctx context.Context, id lamppost.DeviceID, session string
 		return nil, err
 	}
 	if settle && x.Stop == 0 {
-		return d.do(ctx, lamppost.TxSettle, lamppost.SettleBody{Session: session, Stop: min(d.s.cfg.Now(), x.Until)})
+		stop := min(d.s.cfg.Now(), x.Until)
+		if err := v.Ready(session, stop); err != nil {
+			return nil, err
+		}
+		return d.do(ctx, lamppost.TxSettle, lamppost.SettleBody{Session: session, Stop: stop})
 	}
 	return d.s.shown(v, x)
 }

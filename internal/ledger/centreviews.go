@@ -224,6 +224,36 @@ func asOffer(val []byte) (Offer, error) {
 	return Offer{b, at}, err
 }
 
+// Ready says whether a session could be settled with a stop: nil, or a *lamppost.Refusal that says what is missing. Whoever tries again and
+// again asks here first, because an order that is refused stands in the log for ever.
+func (v View) Ready(id string, stop lamppost.TimeMS) error {
+	u, err := read[use](v, useKey(id))
+	if err != nil {
+		return err
+	}
+	mounts, err := v.Point(u.Body.Point)
+	if err != nil {
+		return err
+	}
+	t, err := v.Tariff(u.Body.Tariff, u.Body.Version)
+	if err != nil {
+		return err
+	}
+	p := &mounts[u.Mount]
+	have, err := moments(v, p, u.Body.From, stop)
+	if err != nil {
+		return err
+	}
+	edges, err := tariff.SessionEdges(&t, have, u.Body.From, stop, p.RollsAt)
+	if err == nil {
+		_, err = tariff.PriceSession(&t, edges, u.Body.Limit)
+	}
+	if err != nil {
+		return lamppost.Refuse(lamppost.CodeNotReady, "session %q: %v", id, err)
+	}
+	return nil
+}
+
 // Deals returns the sessions that devices accepted for themselves and that no invoice has billed yet, running ones first.
 func (v View) Deals() ([]Session, error) {
 	var ids []string

@@ -247,7 +247,7 @@ func (s *State) release(u *use) error {
 func (s *State) sessionSupply(all []tariff.Supply, u *use) ([]tariff.Supply, error) {
 	b := &u.Body
 	p, t := &s.points[b.Point][u.Mount], s.tariffs[b.Tariff][b.Version-1]
-	have, err := s.moments(p, b.From, u.Stop)
+	have, err := moments(s.view(), p, b.From, u.Stop)
 	if err != nil {
 		return nil, err
 	}
@@ -260,8 +260,8 @@ func (s *State) sessionSupply(all []tariff.Supply, u *use) ([]tariff.Supply, err
 }
 
 // moments returns what is known of a register from a time to another, at its very times.
-func (s *State) moments(p *lamppost.PointBody, from, to lamppost.TimeMS) (all []tariff.Edge, err error) {
-	err = s.scan(momentKey(p.Device, p.Register, from), momentKey(p.Device, p.Register, to+1), func(_, val []byte) error {
+func moments(v View, p *lamppost.PointBody, from, to lamppost.TimeMS) (all []tariff.Edge, err error) {
+	err = v.Scan(momentKey(p.Device, p.Register, from), momentKey(p.Device, p.Register, to+1), func(_, val []byte) error {
 		var e tariff.Edge
 		err := lamppost.Unmarshal(val, &e)
 		all = append(all, e)

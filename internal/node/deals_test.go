@@ -113,6 +113,14 @@ func TestRobotChargesItself(t *testing.T) {
 	if err := charger.Settle(ctx, "other"); !refusedWith(err, lamppost.CodeUnknown) {
 		t.Errorf("a session of nobody is settled: %v", err)
 	}
+	early, stop := context.WithTimeout(ctx, 300*time.Millisecond)
+	if err := robot.Settle(early, s.ID); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a session without readings is settled: %v", err)
+	}
+	stop()
+	if _, log := l.ask("GET", "/api/log?limit=100", nil); strings.Contains(string(log), `"settle"`) {
+		t.Error("what cannot be accepted was ordered, and stands in the log for ever")
+	}
 	charger.meter(t, cfg.Now(), 1000)
 	jump(40 * time.Minute)
 	charger.meter(t, cfg.Now(), 9000)
