@@ -49,12 +49,16 @@ const (
 	TxSettle  TxType = 23 // SettleBody: it has ended; its outcome holds the tariff.Session
 	TxConvert TxType = 24 // ConvertBody
 
-	TxCredit     TxType = 36 // CreditBody
-	TxCharter    TxType = 38 // CharterBody: what a device's guard keeps to
-	TxRestrict   TxType = 39 // RestrictBody: what is asked of it
 	TxChannel    TxType = 28 // ChannelBody: a payer may sign vouchers to a payee, with money held for them
 	TxCash       TxType = 29 // CashBody; its outcome holds what each channel came to
 	TxContradict TxType = 30 // ContradictBody
+	TxCentre     TxType = 31 // CentreBody: a device as a profit centre
+	TxPayout     TxType = 32 // PayoutBody; its outcome holds the tariff.Profit
+	TxOffer      TxType = 33 // OfferBody: what a device can be used for, to other devices
+	TxAccept     TxType = 34 // AcceptBody: a device takes an offer, and a session begins
+	TxCredit     TxType = 36 // CreditBody
+	TxCharter    TxType = 38 // CharterBody: what a device's guard keeps to
+	TxRestrict   TxType = 39 // RestrictBody: what is asked of it
 
 	TxUnreadable TxType = 255 // in the leaf of what is no transaction
 )
@@ -64,6 +68,7 @@ var txTypeNames = [...]string{"block", "genesis", "segment", "party", "device", 
 	"snapshot", "network",
 	"reading", "correct", "dispute", "session", "settle", "convert",
 	TxChannel: "channel", TxCash: "cash", TxContradict: "contradict",
+	TxCentre: "centre", TxPayout: "payout", TxOffer: "offer", TxAccept: "accept",
 	TxCredit:  "credit",
 	TxCharter: "charter", TxRestrict: "restrict",
 }

@@ -242,6 +242,7 @@ func FuzzLeaf(f *testing.F) {
 func bodies() []any {
 	return []any{new(lamppost.GenesisBody), new(lamppost.PartyBody), new(lamppost.DeviceBody), new(lamppost.PointBody), new(lamppost.AgreementBody),
 		new(lamppost.InvoiceBody), new(lamppost.TransferBody), new(lamppost.GatewayBody), new(lamppost.RevokeBody), new(lamppost.FraudBody), new(lamppost.Correction),
+		new(lamppost.CentreBody), new(lamppost.PayoutBody), new(lamppost.OfferBody), new(lamppost.AcceptBody),
 		new([]lamppost.Member), new([]lamppost.Evidence), new(lamppost.Decimal)}
 }
 
@@ -264,6 +265,10 @@ func sampleBodies() []any {
 		lamppost.AgreementBody{ID: "a1", Seller: "acme", Buyer: "city", Point: "p1", Tariff: "t1", From: 1, To: 2},
 		lamppost.InvoiceBody{Seller: "acme", Buyer: "city", Currency: "EUR", From: 1, To: 2},
 		lamppost.TransferBody{From: "city", To: "acme", Currency: "EUR", Amount: 5, Memo: "m"},
+		lamppost.CentreBody{Device: "lamp-17", Version: 1, From: 1, Currency: "EUR", Shares: []lamppost.Share{{Party: "acme", Parts: 1}}, Costs: []lamppost.Cost{{Kind: 1, Amount: 1, To: 1}}},
+		lamppost.PayoutBody{Device: "lamp-17", From: 1, To: 2},
+		lamppost.OfferBody{ID: "noon", Device: "lamp-17", Point: "bay", Tariff: "fast", Version: 1, Most: 1, Longest: 1, Until: 1, KeyEpoch: 1, Word: []byte("word")},
+		lamppost.AcceptBody{Offer: "noon", Device: "robot-1", Session: lamppost.SessionBody{ID: "s", Buyer: "farm"}, KeyEpoch: 1, Word: []byte("word")},
 		[]lamppost.Evidence{{Member: "north", Height: 1, Kind: 1}},
 		lamppost.Dec(50, -1),
 	}

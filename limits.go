@@ -50,6 +50,9 @@ const (
 	MaxNoticeMS TimeMS = 366 * 24 * 3600 * 1000
 	// ClaimMS is how long after a channel's end its payee may cash, before anybody may close it.
 	ClaimMS TimeMS = 3 * 24 * 3600 * 1000
+	// MaxOfferMS is how long a device's offer to others can be good, MaxAcceptMS how far from now a session begins that one accepts.
+	MaxOfferMS  TimeMS = 7 * 24 * 3600 * 1000
+	MaxAcceptMS TimeMS = 15 * 60 * 1000
 	// EdgeMS is the grid of billing: UTC quarter hours. EdgeToleranceMS is how far from an edge a register may be read.
 	EdgeMS          TimeMS = 15 * 60 * 1000
 	EdgeToleranceMS TimeMS = 60 * 1000

@@ -20,6 +20,8 @@ const (
 	PurposeCustody Purpose = "custody" // a gateway's receipt for a report it holds
 
 	PurposeVoucher Purpose = "voucher" // a payer promises: Voucher
+	PurposeOffer   Purpose = "offer"   // a device's word what it can be used for: OfferBody
+	PurposeAccept  Purpose = "accept"  // a device's word that it uses another: AcceptBody
 
 	PurposeLogin Purpose = "login" // a device says to any member who it is: Login
 

@@ -739,7 +739,33 @@ func orderVectors(t testing.TB) []orderVector {
 		{"restrict lifted", lamppost.TxRestrict, lamppost.RestrictBody{ID: "arrears-7", Device: "lock-3", Function: "in", Level: 0, By: "acme", Reason: "paid",
 			Until: 1_802_592_000_000, Lifted: true}},
 		{"revoke of a gateway", lamppost.TxRevoke, lamppost.RevokeBody{Gateway: "gw-1", KeyEpoch: 1, Reason: "stolen from the cellar"}},
+		{"profit centre", lamppost.TxCentre, lamppost.CentreBody{Device: "lamp-17", Version: 1, From: 1_799_999_100_000, Currency: "EUR",
+			Shares: []lamppost.Share{{Party: "acme", Parts: 70}, {Party: "ann", Parts: 30}}, Point: "feed", Tariff: "spot",
+			Costs: []lamppost.Cost{{Kind: lamppost.CostDepreciation, Amount: 900 * lamppost.MicroUnit, From: 1_800_000_000_000, To: 2_100_000_000_000, Text: "the pole, too"}},
+			Limit: 20 * lamppost.MicroUnit, LimitDays: 1}},
+		{"payout", lamppost.TxPayout, lamppost.PayoutBody{Device: "lamp-17", From: 1_799_999_100_000, To: 1_800_002_700_000}},
+		{"offer by the device's own word", lamppost.TxOffer, offer(t)},
+		{"offer by a member for the owner", lamppost.TxOffer, lamppost.OfferBody{ID: "night", Device: "lamp-17", Point: "bay", Tariff: "fast", Version: 2, Most: 10 * lamppost.MicroUnit,
+			Longest: 7_200_000, Until: 1_800_086_400_000, To: "robot-1"}},
+		{"acceptance by the device's own word", lamppost.TxAccept, acceptance(t)},
 	}
+}
+
+func offer(t testing.TB) lamppost.OfferBody {
+	b := lamppost.OfferBody{ID: "noon", Device: "lamp-17", Point: "bay", Tariff: "fast", Version: 2, Most: 10 * lamppost.MicroUnit, Longest: 7_200_000, Until: 1_800_086_400_000, KeyEpoch: 1}
+	if err := b.Sign(network, keyOf(t, sig.EdDSA, "lamp-17")); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func acceptance(t testing.TB) lamppost.AcceptBody {
+	b := lamppost.AcceptBody{Offer: "noon", Device: "robot-1", KeyEpoch: 3, Session: lamppost.SessionBody{ID: "robot-1-7", Buyer: "farm", Point: "bay", Tariff: "fast", Version: 2,
+		Limit: 6 * lamppost.MicroUnit, From: 1_800_000_000_000, Until: 1_800_003_600_000}}
+	if err := b.Sign(network, keyOf(t, sig.EdDSA, "robot-1")); err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 // fraudBody accuses gw-1 of a report of lamp-17 that another key signed, the second of two.

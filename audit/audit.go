@@ -45,6 +45,7 @@ type Finding struct {
 	Summary      []string       `json:"summary"` // what was proven, in words
 	DoesNotProve []string       `json:"does_not_prove"`
 
+	Books     *Books     `json:"-"` // of that kind of file
 	Statement *Statement `json:"-"` // of that kind of file: all that it says, and how each line came about
 
 	notes []string // the checkpoints
@@ -76,6 +77,7 @@ func Verify(data []byte, pin *Pin) (*Finding, error) {
 	var file struct {
 		Lamppost string          `json:"lamppost"`
 		Party    json.RawMessage `json:"party"`
+		Device   json.RawMessage `json:"device"`
 		Raw      json.RawMessage `json:"raw"`
 		Proof    string          `json:"proof"`
 	}
@@ -83,11 +85,11 @@ func Verify(data []byte, pin *Pin) (*Finding, error) {
 		return nil, fmt.Errorf("file: not JSON as this program writes it: %v", err)
 	}
 	switch file.Lamppost {
-	case KindStatement, KindReceipt, KindReport:
+	case KindStatement, KindBooks, KindReceipt, KindReport:
 	case KindFork:
 		return verifyFork(data, pin)
 	default:
-		return nil, fmt.Errorf("file: kind %q is not one of %s, %s, %s, %s", printable(clip(file.Lamppost)), KindStatement, KindReceipt, KindReport, KindFork)
+		return nil, fmt.Errorf("file: kind %q is not one of %s, %s, %s, %s, %s", printable(clip(file.Lamppost)), KindStatement, KindBooks, KindReceipt, KindReport, KindFork)
 	}
 	p, err := readProof(file.Proof)
 	if err != nil {
@@ -96,6 +98,8 @@ func Verify(data []byte, pin *Pin) (*Finding, error) {
 	switch file.Lamppost {
 	case KindStatement:
 		return verifyStatement(data, file.Party, p, file.Proof, pin)
+	case KindBooks:
+		return verifyBooks(data, file.Device, p, file.Proof, pin)
 	case KindReceipt:
 		return verifyReceipt(data, p, file.Proof, pin)
 	default:

@@ -32,8 +32,9 @@ type Evidence struct {
 	edges     map[register][]edge   // by time
 	moments   map[register][]edge   // at their very times, of registers that sessions rest on
 	sources   map[tariff.Source]*edge
-	numbers   map[billNumber]*Tx // invoices that were computed again
-	used      map[string]use     // what they billed, by agreement or session
+	numbers   map[billNumber]*Tx              // invoices that were computed again
+	used      map[string]use                  // what they billed, by agreement or session
+	accepted  map[string]*lamppost.AcceptBody // by session: what devices took on themselves
 }
 
 type billNumber struct {
@@ -55,6 +56,7 @@ type Tx struct {
 	Outcome lamppost.Outcome // of a transaction that is not a segment
 	Order   lamppost.Order   // of a transaction that is not a segment
 	Invoice *Invoice         // of an accepted invoice order: computed again
+	Profit  *Profit          // of an accepted payout: computed again
 
 	key     *sig.PublicKey // that a segment is signed with, or that an enrolment names
 	gateway *Tx            // what made that key known, where it is not a member's
@@ -181,6 +183,9 @@ func (t *Tx) leaf() []byte {
 	if t.Invoice != nil {
 		outcome = lamppost.Outcome{Code: lamppost.CodeOK, Data: lamppost.Marshal(t.Invoice.Invoice)}.Append(nil)
 	}
+	if t.Profit != nil {
+		outcome = lamppost.Outcome{Code: lamppost.CodeOK, Data: lamppost.Marshal(t.Profit.Profit)}.Append(nil)
+	}
 	l.Body = lamppost.BodyDigest(t.proof.Order.Salt, lamppost.Hash{}, t.proof.Order.Signed)
 	l.Result = lamppost.ResultDigest(lamppost.OutcomeHash(t.proof.Order.OutcomeSalt, outcome), t.proof.Order.Writes)
 	return l.Append(nil)
@@ -259,6 +264,19 @@ func (e *Evidence) remember(i int) {
 	case lamppost.TxSession:
 		if b, ok := decode[lamppost.SessionBody](raw); ok {
 			keep(b, bodyKey{kind: t.Type, id: b.ID})
+		}
+	case lamppost.TxAccept:
+		if b, ok := decode[lamppost.AcceptBody](raw); ok {
+			keep(&b.Session, bodyKey{kind: lamppost.TxSession, id: b.Session.ID})
+			e.accepted[b.Session.ID] = b
+		}
+	case lamppost.TxCentre:
+		if b, ok := decode[lamppost.CentreBody](raw); ok {
+			keep(b, bodyKey{kind: t.Type, id: string(b.Device)})
+		}
+	case lamppost.TxPayout:
+		if b, ok := decode[lamppost.PayoutBody](raw); ok {
+			keep(b)
 		}
 	case lamppost.TxSettle:
 		if b, ok := decode[lamppost.SettleBody](raw); ok {

@@ -68,7 +68,8 @@ type invoiceCheck struct {
 	e      *Evidence
 	tx     *Tx
 	order  tariff.InvoiceOrder
-	logged tariff.Invoice // what the ledger says, without registers: to be proven
+	logged tariff.Invoice       // what the ledger says, without registers: to be proven
+	centre *lamppost.CentreBody // of a device's own energy: its terms in place of an agreement
 }
 
 func (c *invoiceCheck) number() string {
@@ -216,6 +217,8 @@ func (c *invoiceCheck) agreed(i int, logged *tariff.InvoiceSupply, s *tariff.Sup
 			return "", c.supplyError(i, "session %q is not in the proof", logged.Session)
 		}
 		point, id = s.Session.Point, s.Session.Tariff
+	} else if c.centre != nil {
+		point, id = c.centre.Point, c.centre.Tariff
 	} else {
 		agreement := c.e.Agreement(logged.Agreement, c.tx.Leaf)
 		if agreement == nil {
@@ -231,7 +234,9 @@ func (c *invoiceCheck) agreed(i int, logged *tariff.InvoiceSupply, s *tariff.Sup
 		return "", c.supplyError(i, "tariff %q version %d holds from %s, the invoice bills version %d until %s", later.ID, later.Version,
 			stamp(later.Zone, later.From), logged.Version, stamp(later.Zone, logged.To))
 	}
-	s.Tariff = *terms
+	if s.Tariff = *terms; c.centre != nil {
+		s.Agreement = tariff.EnergyTerms(c.centre, terms.Seller)
+	}
 	return point, nil
 }
 

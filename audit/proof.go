@@ -29,15 +29,16 @@ import (
 //
 // Signatures are checked before hashes, though either would do: a signature says whose word was changed.
 func CheckProof(p *lamppost.Proof, pin *Pin) (*Evidence, error) {
-	e := &Evidence{Network: p.Network, Pinned: pin != nil, proof: p, bodies: make(map[bodyKey][]int)}
+	e := &Evidence{Network: p.Network, Pinned: pin != nil, proof: p, bodies: make(map[bodyKey][]int),
+		accepted: make(map[string]*lamppost.AcceptBody)}
 	quorum, err := e.readPin(pin)
 	if err != nil {
 		return nil, err
 	}
 	steps := [...]func() error{
 		func() error { return e.readWitnesses(pin) }, e.readTxs, e.chooseSigners, func() error { return e.checkCheckpoints(quorum) },
-		e.readBlocks, e.checkConsents, e.checkGateways, e.readReports, e.checkSignatures, e.checkSegments, e.checkInvoices,
-		e.checkLog,
+		e.readBlocks, e.checkConsents, e.checkGateways, e.readReports, e.checkSignatures, e.checkSegments, e.checkWords,
+		e.checkInvoices, e.checkPayouts, e.checkLog,
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {

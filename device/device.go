@@ -291,6 +291,13 @@ func (d *Device) loadQueue(hadNumbers bool) (err error) {
 	return nil
 }
 
+// signer is the key that signs now.
+func (d *Device) signer() (*sig.PrivateKey, uint32) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.key, d.epoch
+}
+
 // Report numbers and signs readings as one report and puts it into the queue. A reading without a time gets the present
 // one. When Report returns without an error, the report will be delivered; see Durability. [ErrQueueFull] and errors
 // about the readings leave everything as it was; after an error of the disk every later call fails too.

@@ -41,5 +41,6 @@ const (
 	maxRefusedBytes = 1 << 20                // of the record of refused reports; the one before it is kept too
 	maxReplyBytes   = 64 << 10               // of a server's reply
 	maxGuardReply   = 4 << 20                // with all charters that a device may have
+	maxDealReply    = 4 << 20                // likewise with a list of offers
 	maxSignedEdges  = 1024                   // edges remembered as billed: ten days of quarter hours
 )

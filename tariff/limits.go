@@ -14,6 +14,10 @@ const (
 	MaxLevies       = 16                                 // levies of a tariff
 	MaxSessionMS    = 31 * dayMS                         // from the start of a session to its stop
 	MaxSupplies     = 1024                               // supplies on an invoice
+	MaxShares       = 64                                 // parties that share a device's profit
+	MaxCosts        = 64                                 // declared costs of a device
+	MaxBooked       = 8192                               // invoices in a period of its books
+	MaxLimitDays    = 366                                // of a spending limit
 	MaxNumberBytes  = lamppost.MaxNameBytes + 20         // an invoice number: the seller, a hyphen, a count
 
 	// MaxPeriodMS is the longest period that is priced at once: 400 days, so that a year fits with its odd days.

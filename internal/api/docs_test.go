@@ -36,6 +36,8 @@ var shapes = map[string]reflect.Type{
 	"ChannelOrder": reflect.TypeFor[lamppost.ChannelBody](), "Channel": reflect.TypeFor[api.Channel](), "ChannelList": reflect.TypeFor[api.ChannelList](),
 	"Cash": reflect.TypeFor[api.Cash](), "Cashed": reflect.TypeFor[lamppost.Cashed](), "ContradictOrder": reflect.TypeFor[lamppost.ContradictBody](),
 	"Contradiction": reflect.TypeFor[api.Contradiction](), "ContradictionList": reflect.TypeFor[api.ContradictionList](),
+	"Centre": reflect.TypeFor[api.Centre](), "CentreOrder": reflect.TypeFor[lamppost.CentreBody](), "Period": reflect.TypeFor[api.Period](), "Payout": reflect.TypeFor[api.Payout](),
+	"Spending": reflect.TypeFor[ledger.Spending](), "OfferOrder": reflect.TypeFor[lamppost.OfferBody](), "Offer": reflect.TypeFor[api.Offer](),
 	"Transfer": reflect.TypeFor[lamppost.TransferBody](), "InvoiceOrder": reflect.TypeFor[lamppost.InvoiceBody](),
 	"AccountList": reflect.TypeFor[api.AccountList](), "Account": reflect.TypeFor[ledger.Account](), "InvoiceEntry": reflect.TypeFor[api.InvoiceEntry](),
 	"Invoice": reflect.TypeFor[tariff.Invoice](), "InvoiceDetail": reflect.TypeFor[api.Invoice](),

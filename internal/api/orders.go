@@ -35,6 +35,20 @@ func orderSummary(tx *lamppost.Transaction, outcomes []lamppost.Outcome) string 
 		})
 	case lamppost.TxChannel, lamppost.TxCash, lamppost.TxContradict:
 		return channelSummary(tx, outcomes)
+	case lamppost.TxCentre:
+		return words(tx, func(b lamppost.CentreBody) string {
+			return fmt.Sprintf("terms %d of %s as a profit centre from %s: %d shares, may spend %s %s in %d days", b.Version, b.Device, utc(b.From), len(b.Shares), b.Limit, b.Currency, b.LimitDays)
+		})
+	case lamppost.TxPayout:
+		return payoutSummary(tx, outcomes)
+	case lamppost.TxOffer:
+		return words(tx, func(b lamppost.OfferBody) string {
+			return fmt.Sprintf("offer %s of %s at %s under %s version %d, for at most %s, until %s", b.ID, b.Device, b.Point, b.Tariff, b.Version, b.Most, utc(b.Until))
+		})
+	case lamppost.TxAccept:
+		return words(tx, func(b lamppost.AcceptBody) string {
+			return fmt.Sprintf("%s accepts offer %s: session %s at %s, for at most %s of %s", b.Device, b.Offer, b.Session.ID, b.Session.Point, b.Session.Limit, b.Session.Buyer)
+		})
 	case lamppost.TxConvert:
 		return words(tx, func(b lamppost.ConvertBody) string {
 			return fmt.Sprintf("%s gives %s %s to %s for %s at %s, the %s of %s", b.Party, b.Amount, b.From, b.With, b.To, b.Rate, b.Source, utc(b.RateTime))
@@ -78,6 +92,16 @@ func settleSummary(tx *lamppost.Transaction, outcomes []lamppost.Outcome) string
 			net += lines[i].Amount
 		}
 		return fmt.Sprintf("session %s settled: %s before tax", b.Session, net)
+	})
+}
+
+func payoutSummary(tx *lamppost.Transaction, outcomes []lamppost.Outcome) string {
+	return words(tx, func(b lamppost.PayoutBody) string {
+		var p tariff.Profit
+		if !said(outcomes, &p) {
+			return fmt.Sprintf("payout of %s until %s asked for", b.Device, utc(b.To))
+		}
+		return fmt.Sprintf("books of %s closed until %s: profit %s %s, paid out %s", b.Device, utc(b.To), p.Profit, p.Currency, p.PaidOut())
 	})
 }
 

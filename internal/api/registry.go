@@ -119,6 +119,14 @@ func doneOf(t lamppost.TxType, d consensus.Decision) (Done, error) {
 		done.Invoice = new(tariff.Invoice)
 		return done, lamppost.Unmarshal(out.Data, done.Invoice)
 	}
+	if t == lamppost.TxPayout && out.Code == lamppost.CodeOK {
+		var p tariff.Profit
+		if err := lamppost.Unmarshal(out.Data, &p); err != nil {
+			return done, err
+		}
+		period := periodOf(&p)
+		done.Period = &period
+	}
 	if t == lamppost.TxNetwork && len(out.Data) == 2 {
 		done.Have, done.Need = int(out.Data[0]), int(out.Data[1])
 	}

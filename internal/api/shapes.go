@@ -278,7 +278,8 @@ type Done struct {
 	Index   uint32          `json:"index"`
 	Outcome string          `json:"outcome"`
 	Invoice *tariff.Invoice `json:"invoice,omitempty"`
-	Lines   []tariff.Line   `json:"lines,omitempty"` // of a session
+	Lines   []tariff.Line   `json:"lines,omitempty"`  // of a session
+	Period  *Period         `json:"period,omitempty"` // of a payout
 
 	Correction *lamppost.Correction `json:"correction,omitempty"`
 	Cashed     []lamppost.Cashed    `json:"cashed,omitempty"`

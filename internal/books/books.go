@@ -30,7 +30,7 @@ type Posting struct {
 	Note     string // what for, of an invoice's
 }
 
-// An Entry is an order that moved claims. Its postings sum to zero in each currency. One of the three is set.
+// An Entry is an order that moved claims. Its postings sum to zero in each currency. One of the four is set.
 type Entry struct {
 	At       ledger.Place
 	Time     lamppost.TimeMS
@@ -39,6 +39,7 @@ type Entry struct {
 	Invoice  *tariff.Invoice // also one that corrects another
 	Transfer *lamppost.TransferBody
 	Convert  *lamppost.ConvertBody
+	Profit   *tariff.Profit // of a device, paid out
 }
 
 // See calls a function with one state of the store, the same or a later one each time.
@@ -50,6 +51,7 @@ type Walker struct {
 	checked bool                                   // compares the sums with the ledger's accounts after a walk, all of which are read for it
 	all     bool                                   // reads every block, whatever the store says of it
 	devices map[lamppost.DeviceID]lamppost.PartyID // owners, who never change
+	deals   map[string]lamppost.DeviceID           // by session: which device accepted it for itself
 	billed  map[[2]string][]Posting                // by seller and number
 	sums    map[account]lamppost.Micro
 }
@@ -61,7 +63,7 @@ type account struct {
 
 // NewWalker returns a walker at the beginning.
 func NewWalker() *Walker {
-	return &Walker{devices: map[lamppost.DeviceID]lamppost.PartyID{}, billed: map[[2]string][]Posting{}, sums: map[account]lamppost.Micro{}}
+	return &Walker{devices: map[lamppost.DeviceID]lamppost.PartyID{}, deals: map[string]lamppost.DeviceID{}, billed: map[[2]string][]Posting{}, sums: map[account]lamppost.Micro{}}
 }
 
 // errSums is what a difference to the ledger's accounts means. The walker is of no use then.
@@ -178,6 +180,21 @@ func (w *Walker) entry(rec *archive.Record) (*Entry, error) {
 		err := lamppost.Unmarshal(tx.Order.Body, &b)
 		w.devices[b.ID] = b.Owner
 		return nil, err
+	case lamppost.TxAccept:
+		var b lamppost.AcceptBody
+		err := lamppost.Unmarshal(tx.Order.Body, &b)
+		w.deals[b.Session.ID] = b.Device
+		return nil, err
+	case lamppost.TxPayout:
+		p := new(tariff.Profit)
+		if err := lamppost.Unmarshal(rec.Outcomes[0].Data, p); err != nil || len(p.Paid) == 0 {
+			return nil, err
+		}
+		e := &Entry{Profit: p, Postings: []Posting{{lamppost.PartyID(p.Device), p.Currency, -p.PaidOut(), ""}}}
+		for _, x := range p.Paid {
+			e.Postings = append(e.Postings, Posting{x.Party, p.Currency, x.Amount, "share"})
+		}
+		return e, nil
 	case lamppost.TxInvoice, lamppost.TxCorrect:
 		inv := new(tariff.Invoice)
 		if err := lamppost.Unmarshal(rec.Outcomes[0].Data, inv); err != nil {
@@ -224,7 +241,8 @@ func (w *Walker) invoice(inv *tariff.Invoice) (*Entry, error) {
 }
 
 // booked is what an invoice comes to on each account, as the ledger books it: a device is a profit centre, and what a supply earns
-// or costs goes to its account where the device belongs to that side. Taxes are between the parties.
+// or costs goes to its account where the device belongs to that side; what a device bought from another, to the one that accepted. Taxes are
+// between the parties.
 func (w *Walker) booked(inv *tariff.Invoice) (all []Posting) {
 	for i := range inv.Supplies {
 		s := &inv.Supplies[i]
@@ -232,11 +250,14 @@ func (w *Walker) booked(inv *tariff.Invoice) (all []Posting) {
 		for j := range s.Lines {
 			net += s.Lines[j].Amount // tariff.Bill summed them up without overflow
 		}
-		note := "agreement " + s.Agreement
+		note, buyer := "agreement "+s.Agreement, w.centre(inv.Buyer, s.Device)
 		if what, once := s.Once(); once {
 			note = what
+			if by, ok := w.deals[s.Session]; ok {
+				buyer = lamppost.PartyID(by)
+			}
 		}
-		all = append(all, Posting{w.centre(inv.Buyer, s.Device), inv.Currency, -net, note}, Posting{w.centre(inv.Seller, s.Device), inv.Currency, net, note})
+		all = append(all, Posting{buyer, inv.Currency, -net, note}, Posting{w.centre(inv.Seller, s.Device), inv.Currency, net, note})
 	}
 	tax := inv.Total - inv.Net
 	return append(all, Posting{inv.Buyer, inv.Currency, -tax, "tax"}, Posting{inv.Seller, inv.Currency, tax, "tax"})

@@ -80,6 +80,8 @@ func (j *journal) entry(e *Entry) error {
 		}
 	case e.Transfer != nil:
 		text = strings.TrimSpace(fmt.Sprintf("transfer of %s to %s %s", e.Transfer.From, e.Transfer.To, oneLine(e.Transfer.Memo)))
+	case e.Profit != nil:
+		text = fmt.Sprintf("profit of %s from %s until %s", e.Profit.Device, date(e.Profit.From), date(e.Profit.To))
 	default:
 		text = fmt.Sprintf("conversion of %s with %s at %s %s for one %s: %s", e.Convert.Party, e.Convert.With, e.Convert.Rate, e.Convert.To, e.Convert.From,
 			oneLine(e.Convert.Source))

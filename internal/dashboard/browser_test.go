@@ -37,6 +37,8 @@ var views = []struct{ name, hash, ready, heading string }{
 	{"bill-replaced", "#/bill/riverside-000009", "#bill-replaced", "riverside-000009"},
 	{"sessions", "#/sessions", ".cases li:nth-child(4)", "Sessions"},
 	{"disputes", "#/disputes", ".cases li:nth-child(3)", "Disputes"},
+	{"profits", "#/profit", ".cases li", "Profit"},
+	{"profit", "#/profit/charger-1", "#periods tbody tr:nth-child(3)", "Charger 1"},
 	{"accounts", "#/accounts", ".accounts tbody tr:nth-child(3)", "Accounts"},
 	{"point", "#/point/flat-9", ".cases li:nth-child(2)", "flat-9"},
 	{"network", "#/network", ".members li", "The network"},
@@ -51,7 +53,7 @@ func TestInBrowser(t *testing.T) {
 		"proof": testProof, "bill": testBill, "login": testLogin, "hostile names": testHostileNames,
 		"statement": testStatement, "hand over": testHandOver, "chart": testChart, "find": testFind, "broker": testBroker, "adopt": testAdopt, "arithmetic": testArithmetic,
 		"lies": testLies, "witnesses": testWitnesses, "copies": testCopies, "keyboard": testKeyboard, "keys": testKeys, "guard": testGuard, "keeping": testKeeping, "network": testNetwork,
-		"bill to read": testBillToRead, "sessions": testSessions, "disputes": testDisputes, "accessible": testAccessible, "ahead": testAhead,
+		"bill to read": testBillToRead, "sessions": testSessions, "disputes": testDisputes, "profit": testProfit, "accessible": testAccessible, "ahead": testAhead,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, ctx) })
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -53,6 +54,27 @@ func (d *district) sessions() map[string]any {
 	return map[string]any{"sessions": []any{billed, ended, late, running}}
 }
 
+// centre is a charger with an investor: two closed months, of which the first was a loss, and one that goes on.
+func (d *district) centre(periods bool) map[string]any {
+	const month = 30 * 24 * hourMS
+	one := func(from lamppost.TimeMS, income, profit, before string, paid ...any) map[string]any {
+		return map[string]any{"from_ms": from, "to_ms": from + month, "income": income, "bought": "0.00", "energy": "31.20", "service": "10.00", "depreciation": "7.50",
+			"profit": profit, "before": before, "paid": append([]any{}, paid...)}
+	}
+	pays := func(party, amount string) any { return map[string]any{"party": party, "amount": amount} }
+	first := d.now - 2*month - 10*24*hourMS
+	open := one(first+2*month, "120.00", "71.30", "0.00", pays("riverside", "47.54"), pays("ann", "23.76"))
+	open["to_ms"] = d.now
+	c := map[string]any{"device": "charger-1", "name": "Charger 1", "owner": "riverside", "currency": "EUR", "closed_ms": first + 2*month, "loss": "-3.00", "balance": "88.10",
+		"terms": []any{map[string]any{"device": "charger-1", "version": 1, "from_ms": first, "currency": "EUR", "shares": []any{map[string]any{"party": "riverside", "parts": 2},
+			map[string]any{"party": "ann", "parts": 1}}, "limit": "20.00", "limit_days": 1}},
+		"spending": map[string]any{"from_ms": d.now - hourMS, "to_ms": d.now + 23*hourMS, "limit": "20.00", "spent": "4.00", "held": "2.50"}, "open": open, "periods": []any{}}
+	if periods {
+		c["periods"] = []any{one(first, "40.00", "-8.70", "0.00"), one(first+month, "100.00", "51.30", "-8.70", pays("riverside", "28.40"), pays("ann", "14.20"))}
+	}
+	return c
+}
+
 func (d *district) disputes() map[string]any {
 	one := func(id, number, status string, state, line int, until lamppost.TimeMS, replaced string) map[string]any {
 		return map[string]any{"id": id, "invoice": number, "line": line, "state": state, "reason": "the flat was empty in that week", "until_ms": until, "seller": "riverside",
@@ -94,6 +116,8 @@ func (d *district) accounts() map[string]any {
 func (d *district) serveCases(mux *http.ServeMux, answer func(string, func(*http.Request) any)) {
 	answer("/sessions", func(*http.Request) any { return d.sessions() })
 	answer("/disputes", func(*http.Request) any { return d.disputes() })
+	answer("/centres", func(*http.Request) any { return map[string]any{"centres": []any{d.centre(false)}} })
+	answer("/centres/{device}", func(*http.Request) any { return d.centre(true) })
 	answer("/accounts", func(*http.Request) any { return d.accounts() })
 	answer("/points/{id}", func(r *http.Request) any { return d.point(r.PathValue("id")) })
 	order := func(take func(r *http.Request, body map[string]any) string) http.HandlerFunc {
@@ -189,4 +213,24 @@ func testDisputes(t *testing.T, ctx context.Context) {
 	p.WaitText(".cases li:nth-child(2)", "closed at 48,213.000 kWh")
 	p.Visit("#/bills", ".bills tbody tr:nth-child(13)")
 	p.WaitText(".bills", "replaces riverside-000009")
+}
+
+// The page of a device's profit has its figures, a picture that is told in words as well, and who was paid.
+func testProfit(t *testing.T, ctx context.Context) {
+	d := newDistrict(t)
+	p := browsertest.Open(t, ctx, d.serve(t).URL, browsertest.Desktop)
+	p.Visit("#/profit", ".cases li")
+	p.Visit("#/profit/charger-1", "#periods tbody tr:nth-child(3)")
+	for selector, want := range map[string]string{
+		"#profit": "€71.30", "#periods tbody tr:nth-child(1)": "not closed yet", "#periods tbody tr:nth-child(2)": "ann €14.20", "#periods tbody tr:nth-child(3)": "nothing",
+		".side section:nth-child(1)": "has spent €4.00 and holds €2.50", ".side section:nth-child(2)": "ann 1 of 3",
+	} {
+		if got := p.Text(selector); !strings.Contains(got, want) {
+			t.Errorf("%s shows %q, want %q in it", selector, got, want)
+		}
+	}
+	if words := browsertest.Value[string](p, `document.querySelector('.bars svg').getAttribute('aria-label')`); !strings.Contains(words, "-€8.70") {
+		t.Errorf("the picture is told as %q", words)
+	}
+	p.Clean()
 }

@@ -27,6 +27,7 @@ func TestFakeKeepsTheContract(t *testing.T) {
 		"/api/outlook/tenant-3":      &outlook.Outlook{}, "/api/budgets": &api.BudgetList{},
 		"/api/network":                          &api.Network{},
 		"/api/devices/flat-3/series?name=power": &api.Series{}, "/api/log?limit=9": &api.Log{}, "/api/log/proof?height=300&index=0": &api.LogProof{},
+		"/api/centres": &api.CentreList{}, "/api/centres/charger-1": &api.Centre{},
 		"/api/sessions": &api.SessionList{}, "/api/disputes": &api.DisputeList{}, "/api/accounts": &api.AccountList{}, "/api/points/flat-9": &api.PointDetail{},
 		"/api/invoices/riverside-000013": &api.Invoice{},
 		"/api/parties":                   &api.PartyList{}, "/api/invoices": &api.InvoiceList{}, "/api/invoices/riverside-000007": &api.Invoice{},

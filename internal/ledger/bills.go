@@ -51,7 +51,10 @@ func (s *State) issue(order tariff.InvoiceOrder, supplies []tariff.Supply, befor
 	if err != nil {
 		return nil, lamppost.Refuse(lamppost.CodeNotReady, "%v", err)
 	}
-	now := s.booked(&inv, &order)
+	now, err := s.booked(&inv, &order)
+	if err != nil {
+		return nil, err
+	}
 	if before != nil && now.equal(before) {
 		return nil, lamppost.Refuse(lamppost.CodeNotReady, "invoice %q comes to the same again", order.Corrects.Number)
 	}
@@ -65,22 +68,35 @@ func (s *State) issue(order tariff.InvoiceOrder, supplies []tariff.Supply, befor
 	s.put(counter, binary.BigEndian.AppendUint64(nil, uint64(last+1)))
 	s.put(key('V', string(inv.Buyer), string(inv.Seller), inv.Number), Place{s.height, s.index}.append(nil))
 	s.putBody(billedKey(inv.Seller, inv.Number), now)
+	if err := s.keepBooks(&order, now, before); err != nil {
+		return nil, err
+	}
 	return &inv, s.rests(&inv)
 }
 
 // booked says what an invoice came to. A device is a profit centre: what a line earns or costs is booked to the device's own account
-// where the device belongs to that side, and to the party otherwise. Taxes are between the parties.
-func (s *State) booked(inv *tariff.Invoice, order *tariff.InvoiceOrder) *billed {
+// where the device belongs to that side, and to the party otherwise; what a device bought from another, to the one that accepted. Taxes
+// are between the parties.
+func (s *State) booked(inv *tariff.Invoice, order *tariff.InvoiceOrder) (*billed, error) {
 	b := &billed{Order: order.InvoiceBody, Net: inv.Net, Tax: inv.Tax, Total: inv.Total}
 	for i := range inv.Supplies {
 		sup := &inv.Supplies[i]
 		p := part{Agreement: sup.Agreement, Session: sup.Session, Channel: sup.Channel, Device: sup.Device, Seller: s.centre(inv.Seller, sup.Device), Buyer: s.centre(inv.Buyer, sup.Device)}
+		if sup.Session != "" {
+			u, err := s.session(sup.Session)
+			if err != nil {
+				return nil, err
+			}
+			if u.For != "" {
+				p.Buyer = lamppost.PartyID(u.For)
+			}
+		}
 		for j := range sup.Lines {
 			p.Net += sup.Lines[j].Amount // tariff.Bill summed them up without overflow
 		}
 		b.Parts, b.Lines = append(b.Parts, p), b.Lines+uint32(len(sup.Lines))
 	}
-	return b
+	return b, nil
 }
 
 func (b *billed) equal(c *billed) bool {
@@ -195,7 +211,7 @@ func (s *State) suppliedAgain(order *tariff.InvoiceOrder, before *billed) (all [
 		}
 		a := s.agreements[p.Agreement]
 		if from, to := order.Period(&a); from < to {
-			if all, err = s.supply(all, a, from, to); err != nil {
+			if all, err = supply(s.view(), all, s.terms(a), from, to); err != nil {
 				return nil, err
 			}
 		}

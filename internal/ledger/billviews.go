@@ -19,6 +19,7 @@ type Session struct {
 	Invoice string            `json:"invoice,omitempty"`
 	Opened  Place             `json:"-"`
 	Settled Place             `json:"-"`
+	For     lamppost.DeviceID `json:"for,omitempty"` // the device that accepted it for itself
 }
 
 // State says in a word where a session stands.
@@ -72,7 +73,7 @@ func (v View) asSession(val []byte) (Session, error) {
 	if err != nil {
 		return Session{}, err
 	}
-	s := Session{SessionBody: u.Body, Seller: u.Seller, Held: u.Held, Stop: u.Stop, Void: u.Void, Invoice: u.Invoice, Opened: u.Opened, Settled: u.Settled}
+	s := Session{SessionBody: u.Body, Seller: u.Seller, Held: u.Held, Stop: u.Stop, Void: u.Void, Invoice: u.Invoice, Opened: u.Opened, Settled: u.Settled, For: u.For}
 	mounts, err := v.Point(u.Body.Point)
 	if err == nil {
 		s.Device = mounts[u.Mount].Device

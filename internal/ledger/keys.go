@@ -41,6 +41,11 @@ import (
 //	sn <height> <member>                SnapshotBody: a member's word on its state
 //
 //	su <device> 0 <number>              CharterBody        sy <device> 0 <restriction>  RestrictBody
+//	sp <device> 0 <version>             CentreBody         so <offer>                  OfferBody
+//	sq <device> 0 <t> <index>           booking: what an invoice issued then came to for a device
+//	sf <device> 0 'b'                   books: how far closed
+//	sf <device> 0 'p' <t>               PayoutBody that closed them until then
+//	sf <device> 0 's' <t>               spending in the period of its limit that begins then
 //
 //	sm                                  what changed in the network since its founding
 //	sv <hash of NetworkBody> <member>   that a member has ordered this change

@@ -9,7 +9,8 @@
 // Start reading at [State.Apply]. reports.go has the rule for a device's reports, sequence.go the sequence rule,
 // rotation.go devices and keys that follow each other, gateways.go gateways, fraud.go what becomes of their lies,
 // registry.go parties and agreements, charters.go what guards keep to and are asked, money.go accounts and invoices, bills.go corrections
-// and disputes, sessions.go sessions, channels.go vouchers, keys.go the layout of the state.
+// and disputes, sessions.go sessions, channels.go vouchers, centres.go devices' own books, deals.go what devices agree on, keys.go the
+// layout of the state.
 package ledger
 
 import (
@@ -46,8 +47,9 @@ type State struct {
 	serving    map[lamppost.DeviceID][]string  // their registers at points that have sessions
 	tariffs    map[string][]tariff.Tariff      // by version
 	agreements map[string]lamppost.AgreementBody
-	changed    map[string]uint32  // how often an agreement's end was changed
-	bySide     map[sides][]string // agreement ids in the order they were made
+	centres    map[lamppost.DeviceID][]lamppost.CentreBody // by version
+	changed    map[string]uint32                           // how often an agreement's end was changed
+	bySide     map[sides][]string                          // agreement ids in the order they were made
 
 	soonest []byte // the key of the id that expires first, or one before it
 
@@ -84,6 +86,7 @@ func Open(store kv.Reader) (*State, error) {
 		serving:    map[lamppost.DeviceID][]string{},
 		tariffs:    map[string][]tariff.Tariff{},
 		agreements: map[string]lamppost.AgreementBody{},
+		centres:    map[lamppost.DeviceID][]lamppost.CentreBody{},
 		changed:    map[string]uint32{},
 		bySide:     map[sides][]string{},
 		newest:     Rules,
@@ -183,8 +186,8 @@ func (s *State) applyOrder(tx *lamppost.Transaction, id lamppost.TxID) (lamppost
 		return none, err
 	}
 	out, err := s.dispatch(tx)
-	if err != nil {
-		return none, err
+	if err != nil || out.Code == lamppost.CodeDuplicate { // of what was said before in another order
+		return out, err
 	}
 	expires := txKey(o.ExpiryTime, id)
 	s.put(expires, Place{s.height, s.index}.append(nil))
@@ -248,7 +251,7 @@ func (s *State) dispatch(tx *lamppost.Transaction) (out lamppost.Outcome, err er
 	case lamppost.TxConvert:
 		err = body(o, s.convert)
 	case lamppost.TxSession:
-		err = body(o, s.open)
+		err = body(o, func(b lamppost.SessionBody) error { return s.begin(use{Body: b}) })
 	case lamppost.TxSettle:
 		err = body(o, func(b lamppost.SettleBody) (err error) {
 			out.Data, err = s.settle(b)
@@ -263,6 +266,23 @@ func (s *State) dispatch(tx *lamppost.Transaction) (out lamppost.Outcome, err er
 		})
 	case lamppost.TxContradict:
 		err = body(o, s.contradict)
+	case lamppost.TxCentre:
+		err = body(o, s.profitCentre)
+	case lamppost.TxPayout:
+		err = body(o, func(b lamppost.PayoutBody) (err error) {
+			out.Data, err = s.payout(b)
+			return err
+		})
+	case lamppost.TxOffer:
+		err = body(o, func(b lamppost.OfferBody) (err error) {
+			out, err = s.offer(b)
+			return err
+		})
+	case lamppost.TxAccept:
+		err = body(o, func(b lamppost.AcceptBody) (err error) {
+			out, err = s.accept(b)
+			return err
+		})
 	case lamppost.TxDispute:
 		err = body(o, s.changeDispute)
 	case lamppost.TxCorrect:

@@ -158,16 +158,27 @@ func (s *State) supplies(b *lamppost.InvoiceBody) ([]tariff.Supply, error) {
 		if until := max(lamppost.TimeMS(until), a.From); until != from {
 			return nil, lamppost.Refuse(lamppost.CodeExists, "agreement %q is billed until %d ms; the next invoice begins there, not at %d ms", id, until, from)
 		}
-		if all, err = s.supply(all, a, from, to); err != nil {
+		if all, err = supply(s.view(), all, s.terms(a), from, to); err != nil {
 			return nil, err
 		}
 	}
 	return all, nil
 }
 
+// terms are an agreement with the meters of its point and the versions of its tariff.
+type terms struct {
+	lamppost.AgreementBody
+	mounts   []lamppost.PointBody
+	versions []tariff.Tariff
+}
+
+func (s *State) terms(a lamppost.AgreementBody) terms {
+	return terms{a, s.points[a.Point], s.tariffs[a.Tariff]}
+}
+
 // supply appends one supply per version of the agreement's tariff and meter of its point that hold in [from, to).
-func (s *State) supply(all []tariff.Supply, a lamppost.AgreementBody, from, to lamppost.TimeMS) ([]tariff.Supply, error) {
-	mounts, versions := s.points[a.Point], s.tariffs[a.Tariff]
+func supply(v View, all []tariff.Supply, a terms, from, to lamppost.TimeMS) ([]tariff.Supply, error) {
+	mounts, versions := a.mounts, a.versions
 	for i := range versions {
 		start, stop := max(from, versions[i].From), to
 		if i+1 < len(versions) {
@@ -178,9 +189,9 @@ func (s *State) supply(all []tariff.Supply, a lamppost.AgreementBody, from, to l
 			if lo, hi = max(start, lo), min(stop, hi); lo >= hi {
 				continue
 			}
-			x := tariff.Supply{Agreement: a, Device: mounts[j].Device, Register: mounts[j].Register, Unit: mounts[j].Unit, Place: mounts[j].Place,
+			x := tariff.Supply{Agreement: a.AgreementBody, Device: mounts[j].Device, Register: mounts[j].Register, Unit: mounts[j].Unit, Place: mounts[j].Place,
 				Tariff: versions[i], Mount: mounts[j].Mount, RollsAt: mounts[j].RollsAt}
-			have, err := registers(s.view(), &mounts[j], after(mounts, j), lo, hi)
+			have, err := registers(v, &mounts[j], after(mounts, j), lo, hi)
 			if err != nil {
 				return nil, err
 			}

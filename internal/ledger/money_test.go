@@ -56,7 +56,7 @@ func TestRandomMoney(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	for _, what := range [...]string{"invoice", "correct", "session", "settle", "dispute", "convert", "reading", "point", "transfer", "credit", "channel", "cash", "contradict"} {
+	for _, what := range [...]string{"invoice", "correct", "session", "settle", "dispute", "convert", "reading", "point", "transfer", "credit", "channel", "cash", "contradict", "centre", "payout", "offer", "accept"} {
 		if done[what+" ok"] == 0 && *moneyOps >= 2*moneyRun {
 			t.Errorf("no %s was accepted", what)
 		}

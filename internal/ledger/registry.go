@@ -294,6 +294,7 @@ func (s *State) load() error {
 		loadEach(s, 'R', s.loadRevoked),
 		loadEach(s, 'O', func(b lamppost.PointBody) error { s.addPoint(b); return nil }),
 		loadEach(s, 'T', func(t tariff.Tariff) error { s.tariffs[t.ID] = append(s.tariffs[t.ID], t); return nil }),
+		loadEach(s, 'p', func(b lamppost.CentreBody) error { s.centres[b.Device] = append(s.centres[b.Device], b); return nil }),
 		loadEach(s, 'G', func(b lamppost.AgreementBody) error { s.addAgreement(b); return nil }),
 	)
 }

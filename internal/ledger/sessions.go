@@ -25,6 +25,10 @@ type use struct {
 	Invoice string               `cbor:"7,keyasint,omitempty"`
 	Opened  Place                `cbor:"8,keyasint"`
 	Settled Place                `cbor:"9,keyasint,omitzero"`
+	// Of one that a device accepted for itself: which, from when the period of its limit is, and the digest of its acceptance.
+	For      lamppost.DeviceID `cbor:"10,keyasint,omitempty"`
+	Period   lamppost.TimeMS   `cbor:"11,keyasint,omitempty"`
+	Accepted []byte            `cbor:"12,keyasint,omitempty"`
 }
 
 func useKey(id string) []byte { return key('L', id) }
@@ -61,8 +65,9 @@ func (s *State) seat(p *lamppost.PointBody) (seat, error) {
 	return x, lamppost.Unmarshal(raw, &x)
 }
 
-// open begins a session and holds what it may come to.
-func (s *State) open(b lamppost.SessionBody) error {
+// begin begins a session and holds what it may come to.
+func (s *State) begin(u use) error {
+	b := u.Body
 	if err := lamppost.CheckName("session", b.ID); err != nil {
 		return lamppost.Refuse(lamppost.CodeBadTx, "%v", err)
 	}
@@ -95,7 +100,8 @@ func (s *State) open(b lamppost.SessionBody) error {
 		return err
 	}
 	s.put(seatKey(p), lamppost.Marshal(seat{b.ID, at.Until, at.Since}))
-	s.putBody(useKey(b.ID), use{Body: b, Seller: t.Seller, Mount: p.Mount, Held: held, Opened: Place{s.height, s.index}})
+	u.Seller, u.Mount, u.Held, u.Opened = t.Seller, p.Mount, held, Place{s.height, s.index}
+	s.putBody(useKey(b.ID), u)
 	return nil
 }
 
@@ -229,6 +235,11 @@ func (s *State) settle(b lamppost.SettleBody) ([]byte, error) {
 func (s *State) release(u *use) error {
 	held := u.Held
 	u.Held = 0
+	if u.For != "" {
+		if err := s.changeSpending(u.For, u.Period, 0, -u.Body.Limit); err != nil {
+			return err
+		}
+	}
 	return s.changeHeld(u.Body.Buyer, s.tariffs[u.Body.Tariff][0].Currency, -held)
 }
 
@@ -236,7 +247,7 @@ func (s *State) release(u *use) error {
 func (s *State) sessionSupply(all []tariff.Supply, u *use) ([]tariff.Supply, error) {
 	b := &u.Body
 	p, t := &s.points[b.Point][u.Mount], s.tariffs[b.Tariff][b.Version-1]
-	have, err := s.moments(p, b.From, u.Stop)
+	have, err := moments(s.view(), p, b.From, u.Stop)
 	if err != nil {
 		return nil, err
 	}
@@ -249,8 +260,8 @@ func (s *State) sessionSupply(all []tariff.Supply, u *use) ([]tariff.Supply, err
 }
 
 // moments returns what is known of a register from a time to another, at its very times.
-func (s *State) moments(p *lamppost.PointBody, from, to lamppost.TimeMS) (all []tariff.Edge, err error) {
-	err = s.scan(momentKey(p.Device, p.Register, from), momentKey(p.Device, p.Register, to+1), func(_, val []byte) error {
+func moments(v View, p *lamppost.PointBody, from, to lamppost.TimeMS) (all []tariff.Edge, err error) {
+	err = v.Scan(momentKey(p.Device, p.Register, from), momentKey(p.Device, p.Register, to+1), func(_, val []byte) error {
 		var e tariff.Edge
 		err := lamppost.Unmarshal(val, &e)
 		all = append(all, e)

@@ -116,6 +116,14 @@ func (d *desk) body(w words) (lamppost.TxType, any) {
 	case "invoice":
 		return lamppost.TxInvoice, lamppost.InvoiceBody{Seller: party(0), Buyer: party(1), From: d.time(w.arg(2)), To: d.time(w.arg(3)),
 			Currency: w.or("currency", "EUR")}
+	case "centre":
+		return lamppost.TxCentre, d.centre(w)
+	case "payout":
+		return lamppost.TxPayout, lamppost.PayoutBody{Device: lamppost.DeviceID(w.arg(0)), From: d.time(w.arg(1)), To: d.time(w.arg(2))}
+	case "offer":
+		return lamppost.TxOffer, d.offer(w)
+	case "accept":
+		return lamppost.TxAccept, d.accept(w)
 	case "raw":
 		body, err := hex.DecodeString(w.arg(1))
 		must(err)

@@ -44,6 +44,8 @@ var rewrite = flag.Bool("rewrite", false, "write what the ledger says into testd
 //	charter DEVICE NUMBER NAME:CLASS[:MIN]… [owner=KEY] [signer=KEY] [second=KEY] [agreed=KEY] [of=DEVICE] [for=NET]
 //	restrict ID DEVICE [function=NAME] [level=N] [by-party=ID] [reason=TEXT] [notice=TIME] [until=TIME] [lifted]
 //	transfer FROM TO AMOUNT [currency=C]        invoice SELLER BUYER FROM TO [currency=C]
+//	centre DEVICE VERSION FROM PARTY:PARTS,… …   payout DEVICE FROM TO          see transcript_centres_test.go
+//	offer ID DEVICE POINT TARIFF MOST LONGEST UNTIL …                            accept OFFER SESSION DEVICE BUYER POINT TARIFF LIMIT FROM UNTIL …
 //	report DEVICE NUMBER [epoch=N] [synced] [billing] [as=NAME] [key=NAME [suite=S]] [keyepoch=N] [net=ID] [via=GATEWAY [viakey=NAME]] [wrapped=KEY]
 //	       [cold [half[=KEY]]] [READING@TIME=VALUE …]
 //	                                            reading names ending in "_g" are gauges, others registers in Wh
@@ -280,6 +282,8 @@ func say(t lamppost.TxType, o lamppost.Outcome) string {
 			s += fmt.Sprintf(" corrects %s, cause %q, which came to %s: %s due,", c.Number, c.Cause, c.Total, inv.Due())
 		}
 		return fmt.Sprintf("%s net %s, total %s %s", s, inv.Net, inv.Total, inv.Currency)
+	case t == lamppost.TxPayout && o.Code == lamppost.CodeOK:
+		return sayProfit(o)
 	case t == lamppost.TxNetwork && o.Code == lamppost.CodeOK:
 		return fmt.Sprintf("ok: %d of %d", o.Data[0], o.Data[1])
 	case o.Text != "":
@@ -421,6 +425,8 @@ func (d *desk) show(w words) (out []string) {
 		}
 	case "channels":
 		out = showChannels(v)
+	case "spending":
+		out = append(out, d.showSpending(v, w.arg(1)))
 	case "disputes":
 		disputes, err := v.Disputes()
 		must(err)

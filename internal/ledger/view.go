@@ -222,6 +222,21 @@ func (v View) Accounts() ([]Account, error) {
 	return all, err
 }
 
+// Balance returns a party's or device's claims in a currency.
+func (v View) Balance(p lamppost.PartyID, currency string) (lamppost.Micro, error) {
+	raw, err := v.Get(key('A', string(p), currency))
+	if errors.Is(err, kv.ErrNotFound) {
+		return 0, nil
+	}
+	if err == nil && len(raw) != 8 {
+		err = fmt.Errorf("account of %q is damaged", p)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return lamppost.Micro(binary.BigEndian.Uint64(raw)), nil
+}
+
 // Place says where a transaction stands.
 type Place struct {
 	Height lamppost.Height
@@ -261,6 +276,10 @@ func (v View) Where(t lamppost.TxType, id string, version uint32) (Place, error)
 		k = pointKey(id, version)
 	case lamppost.TxAgreement:
 		k = agreementKey(id, version)
+	case lamppost.TxCentre:
+		k = centreKey(lamppost.DeviceID(id), version)
+	case lamppost.TxOffer:
+		k = offerKey(id)
 	case lamppost.TxTariff:
 		k = tariffKey(id, version)
 	case lamppost.TxGateway:
@@ -282,6 +301,15 @@ func (v View) Where(t lamppost.TxType, id string, version uint32) (Place, error)
 // Invoices returns where a buyer's invoices stand, by seller and number.
 func (v View) Invoices(buyer lamppost.PartyID) ([]Place, error) {
 	return v.places(key('V', string(buyer), ""))
+}
+
+// InvoicePlace returns where an invoice stands, or kv.ErrNotFound.
+func (v View) InvoicePlace(buyer, seller lamppost.PartyID, number string) (Place, error) {
+	raw, err := v.Get(key('V', string(buyer), string(seller), number))
+	if err != nil {
+		return Place{}, err
+	}
+	return decodePlace(raw)
 }
 
 // AllInvoices returns where all invoices stand, by buyer, seller and number.

@@ -89,6 +89,7 @@ func (n *Node) openWeb() error {
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	n.registerMetrics()
 	var server *api.Server
+	var doors http.Handler
 	prove := func(id lamppost.DeviceID, reports []lamppost.Seq) ([]byte, error) {
 		return server.ProveReports(id, reports)
 	}
@@ -102,8 +103,7 @@ func (n *Node) openWeb() error {
 		Details:   n.details,
 		Scrub:     n.scrubState, Certificate: n.certificateEnds,
 		Backups: &api.Backups{Make: n.Backup, List: n.Backups, Forget: n.ForgetBackup, State: n.backupState}, MQTT: n.MQTTAddr(), HTTP: n.URL(),
-		Doors: httpd.Handler(httpd.Config{Auth: n.devices.Authenticate, Submit: n.in, Enrol: n.enrol, Prove: prove, Log: n.cfg.Log,
-			Guard: guards.AskDevice, Gateways: gatewayDoor{n.gateways, n, guards}, Metrics: httpd.NewMetrics(n.registry)}),
+		Doors: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { doors.ServeHTTP(w, r) }),
 		Front: dashboard.Handler(),
 		Check: func(w http.ResponseWriter, r *http.Request, pin string) {
 			checkpage.Content{Pin: pin, Version: Version()}.Serve(w, r)
@@ -129,6 +129,8 @@ func (n *Node) openWeb() error {
 		return err
 	}
 	n.server = server
+	doors = httpd.Handler(httpd.Config{Auth: n.devices.Authenticate, Submit: n.in, Enrol: n.enrol, Prove: prove, Log: n.cfg.Log,
+		Guard: guards.AskDevice, Gateways: gatewayDoor{n.gateways, n, guards}, Deals: server.Deals(), Metrics: httpd.NewMetrics(n.registry)})
 	n.web = &http.Server{Handler: server.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
 	n.web.RegisterOnShutdown(server.Close)
 	return nil

@@ -367,6 +367,7 @@ func (n *Node) Run(ctx context.Context) error {
 		defer context.AfterFunc(ctx, n.halt.open)()
 		return n.in.Run(ctx)
 	})
+	s.add("settling what devices agreed on", n.settleDeals)
 	if n.liars {
 		s.add("agreeing on checkpoints", n.agree)
 	}

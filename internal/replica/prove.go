@@ -120,6 +120,12 @@ func openOrder(tx *lamppost.Transaction, rec archive.Record) (*lamppost.OrderPro
 			return nil, err
 		}
 	}
+	if tx.Type == lamppost.TxPayout && outcome.Code == lamppost.CodeOK {
+		var err error
+		if outcome.Data, err = tariff.ProfitWithoutEdges(outcome.Data); err != nil {
+			return nil, err
+		}
+	}
 	return &lamppost.OrderProof{Salt: tx.Seed.Salt(lamppost.SaltBody), Signed: tx.SignedRaw, Writes: rec.Writes,
 		OutcomeSalt: tx.OutcomeSalt(0), Outcome: outcome.Append(nil)}, nil
 }

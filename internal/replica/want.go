@@ -51,27 +51,144 @@ func WantStatement(r archive.View, buyer lamppost.PartyID) (Want, error) {
 	if len(places) == 0 {
 		return w, lamppost.Refuse(lamppost.CodeNotReady, "%q has no invoice yet", buyer)
 	}
+	if err := w.addInvoices(r, places); err != nil {
+		return w, err
+	}
+	return w, w.addSigners(r)
+}
+
+// WantBooks lists what proves all closed periods of a device's books: its terms, the invoices that they rest on with what these rest on, and
+// the registers of its own energy.
+func WantBooks(r archive.View, id lamppost.DeviceID) (Want, error) {
+	var w Want
+	if err := w.addMembers(r); err != nil {
+		return w, err
+	}
+	v := ledger.View{Reader: r}
+	payouts, err := v.Payouts(id)
+	if err != nil {
+		return w, err
+	}
+	if len(payouts) == 0 {
+		return w, lamppost.Refuse(lamppost.CodeNotReady, "no period of the books of %q is closed yet", id)
+	}
+	last := payouts[len(payouts)-1]
+	if err := w.addCentre(r, id, last); err != nil {
+		return w, err
+	}
+	for _, at := range payouts {
+		w.Txs, w.Blocks = append(w.Txs, at), append(w.Blocks, at.Height)
+		p, err := Profit(r, at)
+		if err != nil {
+			return w, err
+		}
+		for i := range p.Energy {
+			if err := w.addSupply(r, &p.Energy[i], at); err != nil {
+				return w, err
+			}
+		}
+		invoices, err := v.Booked(id, p.From, p.To)
+		if err == nil {
+			invoices, err = corrected(r, invoices)
+		}
+		if err == nil {
+			err = w.addInvoices(r, invoices)
+		}
+		if err != nil {
+			return w, err
+		}
+	}
+	return w, w.addSigners(r)
+}
+
+// addCentre adds a device's keys, and its terms with who shares, as they stood at a place.
+func (w *Want) addCentre(r archive.View, id lamppost.DeviceID, at ledger.Place) error {
+	v := ledger.View{Reader: r}
+	versions, err := v.Centre(id)
+	if err != nil {
+		return err
+	}
+	if err := w.addUntil(r, lamppost.TxCentre, string(id), at, 1, math.MaxUint32); err != nil {
+		return err
+	}
+	d, err := v.Device(id)
+	if err != nil {
+		return err
+	}
+	if err := w.addDevice(r, id, d.KeyEpoch, at); err != nil {
+		return err
+	}
+	if err := w.add(r, lamppost.TxParty, string(d.Owner), 0); err != nil {
+		return err
+	}
+	for i := range versions {
+		for _, s := range versions[i].Shares {
+			if err := w.add(r, lamppost.TxParty, string(s.Party), 0); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// corrected adds to invoices those that they replace.
+func corrected(r archive.View, places []ledger.Place) ([]ledger.Place, error) {
+	all := slices.Clone(places)
+	for i := 0; i < len(all); i++ {
+		inv, err := Invoice(r, all[i])
+		if err != nil {
+			return nil, err
+		}
+		if inv.Corrects != nil {
+			at, err := ledger.View{Reader: r}.InvoicePlace(inv.Buyer, inv.Seller, inv.Corrects.Number)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, at)
+		}
+	}
+	return all, nil
+}
+
+// Profit reads a closed period of a device's books from the outcome of its transaction.
+func Profit(r archive.View, at ledger.Place) (*tariff.Profit, error) {
+	rec, err := r.Tx(at.Height, at.Index)
+	if err != nil {
+		return nil, err
+	}
+	if len(rec.Outcomes) != 1 || rec.Outcomes[0].Code != lamppost.CodeOK {
+		return nil, fmt.Errorf("transaction %d of block %d closed no books", at.Index, at.Height)
+	}
+	p := new(tariff.Profit)
+	return p, lamppost.Unmarshal(rec.Outcomes[0].Data, p)
+}
+
+// addInvoices adds invoices with all that they rest on.
+func (w *Want) addInvoices(r archive.View, places []ledger.Place) error {
+	if len(places) == 0 {
+		return nil
+	}
 	last := slices.MaxFunc(places, comparePlaces)
 	for _, at := range places {
 		inv, err := Invoice(r, at)
 		if err != nil {
-			return w, err
+			return err
 		}
 		// An agreement that one invoice bills may have ended before another, which then leaves it out.
 		for i := range inv.Supplies {
 			if id := inv.Supplies[i].Agreement; id != "" {
 				if err := w.addUntil(r, lamppost.TxAgreement, id, last, 0, math.MaxUint32); err != nil {
-					return w, err
+					return err
 				}
 			}
 		}
 		w.Txs = append(w.Txs, at)
 		w.Blocks = append(w.Blocks, at.Height) // when it was issued
 		if err := w.addInvoice(r, inv, at); err != nil {
-			return w, err
+			return err
 		}
 	}
-	return w, w.addSigners(r)
+	return nil
 }
 
 // Invoice reads an invoice from the outcome of its transaction.
@@ -122,6 +239,9 @@ func (w *Want) addSupply(r archive.View, s *tariff.InvoiceSupply, at ledger.Plac
 			return fmt.Errorf("session %q: %w", s.Session, err)
 		}
 		w.Txs = append(w.Txs, session.Opened, session.Settled, since)
+		if err := w.addWord(r, &session); err != nil {
+			return fmt.Errorf("session %q: %w", s.Session, err)
+		}
 	}
 	// the next meter says until when this one hung, and perhaps what it showed
 	if err := w.addUntil(r, lamppost.TxPoint, s.Point, at, s.Mount, s.Mount+1); err != nil {
@@ -137,6 +257,22 @@ func (w *Want) addSupply(r archive.View, s *tariff.InvoiceSupply, at ledger.Plac
 		}
 	}
 	return nil
+}
+
+// addWord adds the key with which a device accepted a session.
+func (w *Want) addWord(r archive.View, s *ledger.Session) error {
+	if s.For == "" {
+		return nil
+	}
+	rec, err := r.Tx(s.Opened.Height, s.Opened.Index)
+	if err != nil {
+		return err
+	}
+	var b lamppost.AcceptBody
+	if err := lamppost.Unmarshal(lamppost.ReadTransaction(rec.Raw).Order.Body, &b); err != nil {
+		return err
+	}
+	return w.addDevice(r, b.Device, b.KeyEpoch, s.Opened)
 }
 
 // addUntil adds the versions of something, from the first to the last wanted, that stood before a place; the first must be there.

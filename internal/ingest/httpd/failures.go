@@ -9,6 +9,8 @@ import (
 // Failures remember wrong tokens by who gave them, so that guessing stops being answered. Other devices behind the same
 // address are not touched, nor is the device where it really stands.
 type failures struct {
+	most int // in a window
+
 	mu   sync.Mutex
 	seen map[attempt]failure
 }
@@ -36,7 +38,7 @@ func addressOf(remote string) netip.Addr {
 func (f *failures) wait(a attempt, now time.Time) time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if e := f.seen[a]; e.times >= maxFailures {
+	if e := f.seen[a]; e.times >= f.most {
 		return max(0, failureWindow-now.Sub(e.since))
 	}
 	return 0

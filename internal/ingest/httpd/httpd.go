@@ -53,6 +53,9 @@ type Config struct {
 	// Gateways serves gateways on site. Nil: there are none here.
 	Gateways Gateways
 
+	// Deals serves devices that deal with each other. Nil: there are none here.
+	Deals Deals
+
 	// Custody returns the signed receipt for a report that is in a gateway's custody, nil where it is not. Nil: no receipts.
 	Custody func(ingest.Reply) []byte
 
@@ -70,7 +73,7 @@ type NewKey struct {
 }
 
 // Handler answers POST /v1/report, POST /v1/enrol, GET /v1/proof, POST /v1/guard, and where there are Gateways, POST /v1/gateway,
-// GET /v1/gateway/devices, POST /v1/gateway/guards and POST /v1/segments.
+// GET /v1/gateway/devices, POST /v1/gateway/guards and POST /v1/segments; where there are Deals, /v1/offers and /v1/sessions.
 func Handler(cfg Config) http.Handler {
 	if cfg.MaxWait == 0 {
 		cfg.MaxWait = DefaultMaxWait
@@ -84,7 +87,7 @@ func Handler(cfg Config) http.Handler {
 	if cfg.Metrics == nil {
 		cfg.Metrics = NewMetrics(nil)
 	}
-	d := &door{cfg: cfg, segments: make(chan struct{}, maxSegments), proofs: make(chan struct{}, maxProofs)}
+	d := &door{cfg: cfg, failed: failures{most: maxFailures}, deals: failures{most: maxDeals}, segments: make(chan struct{}, maxSegments), proofs: make(chan struct{}, maxProofs)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/report", d.report)
 	if cfg.Enrol != nil {
@@ -99,12 +102,16 @@ func Handler(cfg Config) http.Handler {
 	if cfg.Gateways != nil {
 		d.gatewayRoutes(mux)
 	}
+	if cfg.Deals != nil {
+		d.dealRoutes(mux)
+	}
 	return mux
 }
 
 type door struct {
 	cfg      Config
 	failed   failures
+	deals    failures      // counts what devices say to each other, whatever comes of it
 	segments chan struct{} // holds one entry for each segment in the making
 	proofs   chan struct{} // likewise for each proof
 	origins  ingest.Origins

@@ -10,6 +10,9 @@ const (
 	maxGuardBytes  = 64 << 10         // a guard's word
 	maxGuardsBytes = 16 << 20         // the words of all guards of a gateway
 
+	maxDealBytes = 8 << 10 // an offer or acceptance: a dozen short fields and a signature
+	maxDeals     = 60      // orders of a device about its dealings in a failureWindow: each stands in the log, a refused one too
+
 	maxProofs      = 4                // in the making at once
 	maxSegments    = 8                // of gateways, in the making at once
 	maxSegmentWait = 30 * time.Second // for a segment to be committed, before its gateway is asked to send it again

@@ -25,6 +25,9 @@ type Money struct {
 	opened   int
 	channels []*moneyChannel
 	told     int
+	books    map[lamppost.DeviceID]booksOf
+	offers   []lamppost.OfferBody
+	offered  int
 	billed   map[lamppost.InvoiceBody]lamppost.TimeMS // by seller, buyer and currency
 	versions map[string]uint32
 }
@@ -62,7 +65,7 @@ const (
 
 // NewMoney begins before the genesis, which is the first block.
 func NewMoney(net *Network, draw func(n int) int) *Money {
-	m := &Money{Net: net, Draw: draw, Now: Start, billed: map[lamppost.InvoiceBody]lamppost.TimeMS{}, versions: map[string]uint32{}}
+	m := &Money{Net: net, Draw: draw, Now: Start, billed: map[lamppost.InvoiceBody]lamppost.TimeMS{}, versions: map[string]uint32{}, books: map[lamppost.DeviceID]booksOf{}}
 	for i := range supplied + 2 + spare {
 		x := &countingMeter{Device: net.NewDevice(lamppost.DeviceID(fmt.Sprint("m", i)), sig.EdDSA), next: 1, at: Start - Hour/4, count: int64(draw(3000))}
 		if i%3 == 1 {
@@ -89,8 +92,8 @@ func (m *Money) Found() []*lamppost.Transaction {
 	for i := range buyers {
 		add(lamppost.TxParty, lamppost.PartyBody{ID: buyer(i), Name: fmt.Sprint("Buyer ", i), CreditLimit: lamppost.Micro(i+1) * 200_000_000})
 	}
-	for i, x := range m.meters {
-		add(lamppost.TxDevice, x.Body([...]lamppost.PartyID{seller(i), seller(i), buyer(i)}[i%3]))
+	for _, x := range m.meters {
+		add(lamppost.TxDevice, x.Body(m.owner(x)))
 	}
 	for _, p := range m.places {
 		add(lamppost.TxPoint, m.point(p))
@@ -187,7 +190,7 @@ func (m *Money) Next() *lamppost.Transaction {
 }
 
 func (m *Money) body() (lamppost.TxType, any) {
-	switch m.Draw(25) {
+	switch m.Draw(29) {
 	case 0, 1, 17:
 		return lamppost.TxReading, m.reading()
 	case 2, 3, 4:
@@ -214,6 +217,8 @@ func (m *Money) body() (lamppost.TxType, any) {
 		return lamppost.TxCash, m.cash()
 	case 24:
 		return lamppost.TxContradict, m.contradict()
+	case 25, 26, 27, 28:
+		return m.centre()
 	case 14:
 		return lamppost.TxConvert, lamppost.ConvertBody{Party: m.party(), With: m.party(), From: m.currency(), To: m.currency(), Amount: m.amount(), Rate: lamppost.Dec(int64(m.Draw(20_000)), -4),
 			RateTime: m.Now - lamppost.TimeMS(m.Draw(1000)), Source: "drawn"}
@@ -460,6 +465,7 @@ func (m *Money) Saw(tx *lamppost.Transaction, o lamppost.Outcome) {
 		return
 	}
 	raw := tx.Order.Body
+	m.sawCentre(tx.Type, raw)
 	switch tx.Type {
 	case lamppost.TxInvoice:
 		b := read[lamppost.InvoiceBody](raw)

@@ -11,6 +11,7 @@ import { certificateTrouble, copiesTrouble } from './copies.js';
 import { accountsPage, disputesPage, pointPage, sessionsPage } from './cases.js';
 import { loginPage } from './login.js';
 import { networkPage } from './network.js';
+import { profitPage, profitsPage } from './profit.js';
 
 // A page is made with (app, …parameters of its route) and has: title, el, start(), and optionally changed() when the
 // node reported something new, status(status), stop().
@@ -24,6 +25,8 @@ const routes = [
   [/^\/sessions$/, 'bills', sessionsPage],
   [/^\/disputes$/, 'bills', disputesPage],
   [/^\/accounts$/, 'bills', accountsPage],
+  [/^\/profit$/, 'bills', profitsPage],
+  [/^\/profit\/([^/]+)$/, 'bills', profitPage],
   [/^\/point\/([^/]+)$/, 'fleet', pointPage],
   [/^\/network$/, 'network', networkPage],
 ];

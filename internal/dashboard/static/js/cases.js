@@ -5,7 +5,7 @@ import { fill, h, keyed, say } from './dom.js';
 import { money, plural, quantity, when, whenExactly, zero } from './format.js';
 import { every } from './live.js';
 
-const pages = [['bills', 'Bills'], ['sessions', 'Sessions'], ['disputes', 'Disputes'], ['accounts', 'Accounts']];
+const pages = [['bills', 'Bills'], ['sessions', 'Sessions'], ['disputes', 'Disputes'], ['accounts', 'Accounts'], ['profit', 'Profit']];
 
 // tabs lead from each of these pages to the others.
 export const tabs = (here) => h('nav', { class: 'tabs', 'aria-label': 'Billing' },

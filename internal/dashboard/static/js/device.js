@@ -17,7 +17,7 @@ export function devicePage(app, id) {
   const facts = h('p', { class: 'quiet' });
   const twin = twinCard(app);
   const chart = chartCard(app, id);
-  const cards = [assuranceCard(), sequenceCard(), receiptCard(id), accountCard(), safetyCard(app, id), keysCard(app, id)];
+  const cards = [assuranceCard(), sequenceCard(), receiptCard(id), accountCard(id), safetyCard(app, id), keysCard(app, id)];
   const quarantine = h('div');
 
   const load = every(1500, () => app.guard(async () => {
@@ -252,11 +252,11 @@ function receiptCard(id) {
   };
 }
 
-function accountCard() {
+function accountCard(id) {
   const body = h('div');
   const points = h('p', { class: 'quiet' });
   return {
-    el: card('account-h', 'Its own account', body, points),
+    el: card('account-h', 'Its own account', body, points, h('p', null, h('a', { href: `#/profit/${encodeURIComponent(id)}` }, 'Profit and loss'))),
     update(d) {
       const all = Object.entries(d.balance ?? {}).sort();
       fill(body, all.length ? all.map(([currency, amount]) => account(currency, amount)) : h('p', null, 'Nothing is booked on it yet.'));
