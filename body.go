@@ -49,13 +49,17 @@ const (
 	TxSettle  TxType = 23 // SettleBody: it has ended; its outcome holds the tariff.Session
 	TxConvert TxType = 24 // ConvertBody
 
+	TxContract TxType = 25 // ContractBody: a program, or a version of it
+	TxCall     TxType = 26 // CallBody: tells a program of an event; its outcome holds what came of it
+
 	TxUnreadable TxType = 255 // in the leaf of what is no transaction
 )
 
 var txTypeNames = [...]string{"block", "genesis", "segment", "party", "device", "point", "tariff", "agreement", "invoice", "transfer",
 	"gateway", "revoke", "fraud", "retention", "hold", "erase", "erased",
 	"snapshot", "network",
-	"reading", "correct", "dispute", "session", "settle", "convert"}
+	"reading", "correct", "dispute", "session", "settle", "convert",
+	"contract", "call"}
 
 // String returns the type's name in messages and the API.
 func (t TxType) String() string {

@@ -170,6 +170,9 @@ func (s *State) eraseParty(id lamppost.PartyID) error {
 			return lamppost.Refuse(lamppost.CodeNotReady, "devices belong to %q", id)
 		}
 	}
+	if c := s.binding(id); c != "" {
+		return lamppost.Refuse(lamppost.CodeNotReady, "contract %q binds %q", c, id)
+	}
 	owes := false
 	prefix := append(key('A', string(id)), 0)
 	if err := s.scan(prefix, end(prefix), func(_, val []byte) error {

@@ -40,6 +40,9 @@ import (
 //
 //	sn <height> <member>                SnapshotBody: a member's word on its state
 //
+//	sk <contract> 0 <version>           ContractBody       sj <contract>               standing
+//	si <place> <contract>               Run: what a contract did there
+//
 //	sm                                  what changed in the network since its founding
 //	sv <hash of NetworkBody> <member>   that a member has ordered this change
 const prefix = 's'

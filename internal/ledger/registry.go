@@ -256,6 +256,8 @@ func (s *State) load() error {
 		loadEach(s, 'O', func(b lamppost.PointBody) error { s.addPoint(b); return nil }),
 		loadEach(s, 'T', func(t tariff.Tariff) error { s.tariffs[t.ID] = append(s.tariffs[t.ID], t); return nil }),
 		loadEach(s, 'G', func(b lamppost.AgreementBody) error { s.addAgreement(b); return nil }),
+		loadEach(s, 'k', func(b lamppost.ContractBody) error { s.bind(b); return nil }),
+		s.loadEnded(),
 	)
 }
 

@@ -108,6 +108,8 @@ func (d *desk) body(w words) (lamppost.TxType, any) {
 	case "invoice":
 		return lamppost.TxInvoice, lamppost.InvoiceBody{Seller: party(0), Buyer: party(1), From: d.time(w.arg(2)), To: d.time(w.arg(3)),
 			Currency: w.or("currency", "EUR")}
+	case "contract", "call":
+		return contracts(d, w)
 	case "raw":
 		body, err := hex.DecodeString(w.arg(1))
 		must(err)
