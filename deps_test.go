@@ -39,7 +39,7 @@ var uses = map[string]string{
 	"internal/archive/dir":             "",
 	"internal/tilelog":                 ". internal/kv",
 	"internal/ledger":                  ". contract ocmf sig tariff internal/kv",
-	"internal/ledger/ledgertest":       ". ocmf sig tariff",
+	"internal/ledger/ledgertest":       ". contract ocmf sig tariff",
 	"internal/consensus":               ".",
 	"internal/consensus/consensustest": ". internal/consensus",
 	"internal/consensus/solo":          ". internal/consensus",

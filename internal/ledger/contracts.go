@@ -308,6 +308,11 @@ func (v View) Contract(id string) (c Contract, err error) {
 	return c, v.standing(&c)
 }
 
+// ContractVersion returns a version of a contract, or kv.ErrNotFound.
+func (v View) ContractVersion(id string, version uint32) (lamppost.ContractBody, error) {
+	return read[lamppost.ContractBody](v, contractKey(id, version))
+}
+
 func (v View) standing(c *Contract) error {
 	raw, err := v.Get(standingKey(c.ID))
 	if err != nil {

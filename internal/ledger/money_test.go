@@ -56,7 +56,8 @@ func TestRandomMoney(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	for _, what := range [...]string{"invoice", "correct", "session", "settle", "dispute", "convert", "reading", "point", "transfer"} {
+	for _, what := range [...]string{"invoice", "correct", "session", "settle", "dispute", "convert", "reading", "point", "transfer",
+		"contract", "call", "run of split"} {
 		if done[what+" ok"] == 0 && *moneyOps >= 2*moneyRun {
 			t.Errorf("no %s was accepted", what)
 		}
@@ -182,7 +183,7 @@ func (p *purse) apply(tx *lamppost.Transaction) lamppost.Code {
 	}
 	p.log = append(p.log, applied{p.height, p.traffic.Now, tx, writes})
 	if p.done[tx.Type.String()+" "+o.Code.String()]++; o.Code == lamppost.CodeOK {
-		p.check(tx, o, changedBy(writes))
+		p.check(tx, o, changedBy(writes), writes)
 	}
 	p.note(writes)
 	p.traffic.Saw(tx, o)
@@ -229,7 +230,7 @@ func (p *purse) number(key string) lamppost.Micro {
 }
 
 // check compares what an order changed with what it may change.
-func (p *purse) check(tx *lamppost.Transaction, o lamppost.Outcome, after map[string]lamppost.Micro) {
+func (p *purse) check(tx *lamppost.Transaction, o lamppost.Outcome, after map[string]lamppost.Micro, writes []byte) {
 	sums, sides := map[string]lamppost.Micro{}, map[lamppost.PartyID]lamppost.Micro{}
 	before := p.number
 	now := func(key string) lamppost.Micro {
@@ -259,11 +260,51 @@ func (p *purse) check(tx *lamppost.Transaction, o lamppost.Outcome, after map[st
 			p.fail("a %s posted %s %s more than nothing", tx.Type, sum, currency)
 		}
 	}
+	p.checkRuns(tx, sides, writes)
 	switch tx.Type {
 	case lamppost.TxInvoice, lamppost.TxCorrect:
 		p.checkBill(tx, o, sides)
 	case lamppost.TxSettle:
 		p.checkSettle(tx, o)
+	}
+}
+
+// checkRuns takes what contracts paid out of what changed, and checks that a run that failed paid nothing.
+func (p *purse) checkRuns(tx *lamppost.Transaction, sides map[lamppost.PartyID]lamppost.Micro, writes []byte) {
+	eachWrite(writes, func(key string, val []byte, _ bool) {
+		if key[1] != 'i' {
+			return
+		}
+		r := decoded[ledger.Run](val)
+		what := "run of " + r.Event.Name + " ok"
+		if r.Failure != nil {
+			what = "run of " + r.Event.Name + " " + r.Failure.Reason.String()
+			if len(r.Payments) > 0 {
+				p.fail("%+v failed and paid", r)
+			}
+		}
+		p.done[what]++
+		at := lamppost.CallBody{Contract: r.Contract, Height: lamppost.Height(binary.BigEndian.Uint64([]byte(key[2:]))), Index: binary.BigEndian.Uint32([]byte(key[10:]))}
+		if r.Failure != nil && r.Again == (ledger.Place{}) {
+			p.traffic.Failed = append(p.traffic.Failed, at)
+		}
+		for _, x := range r.Payments {
+			sides[owner(string(x.From))] += x.Amount
+			sides[owner(string(x.To))] -= x.Amount
+		}
+	})
+}
+
+// checkContracts checks that no contract took more of anybody than was agreed.
+func (p *purse) checkContracts() {
+	all, err := ledger.View{Reader: p.store}.Contracts()
+	must(err)
+	for _, c := range all {
+		for i, x := range c.Parties {
+			if c.Taken[i] > x.Limit {
+				p.fail("%s took %s of %s beyond its bills, its limit is %s", c.ID, c.Taken[i], x.Party, x.Limit)
+			}
+		}
 	}
 }
 
@@ -352,6 +393,7 @@ func (p *purse) compare() {
 	if n != len(p.mirror) {
 		p.fail("%d keys in the store, %d were written", n, len(p.mirror))
 	}
+	p.checkContracts()
 	sessions, err := ledger.View{Reader: p.store}.Sessions()
 	must(err)
 	held := map[string]lamppost.Micro{}
