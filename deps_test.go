@@ -65,7 +65,7 @@ var uses = map[string]string{
 	"internal/ingest/mapping":            ". internal/ingest",
 	"internal/ingest/mqttd":              ". internal/ingest",
 	"internal/ingest/httpd":              ". sig internal/ingest",
-	"internal/api": ". audit ocmf sig tariff internal/archive internal/books internal/consensus internal/export internal/kv internal/ledger internal/render internal/replica " +
+	"internal/api": ". audit contract ocmf sig tariff internal/archive internal/books internal/consensus internal/export internal/kv internal/ledger internal/render internal/replica " +
 		"internal/sepa internal/shadow internal/snapshot/dir internal/tilelog",
 	"internal/render":                ". audit tariff internal/sepa",
 	"internal/sepa":                  ".",
@@ -88,7 +88,7 @@ var uses = map[string]string{
 	"internal/demo":          ". audit device device/devicemqtt sig tariff internal/api internal/consensus internal/node",
 	"internal/demo/data/gen": "",
 	"internal/measure":       ". audit device sig tariff internal/archive internal/archive/dir internal/export internal/folder internal/kv internal/kv/pebble internal/node internal/replica internal/tilelog",
-	"internal/cli": ". audit device sig tariff internal/api internal/archive internal/archive/dir internal/backup internal/books internal/checkpage internal/demo internal/export internal/folder internal/fsck internal/gateway " +
+	"internal/cli": ". audit contract device sig tariff internal/api internal/archive internal/archive/dir internal/backup internal/books internal/checkpage internal/demo internal/export internal/folder internal/fsck internal/gateway " +
 		"internal/kv/pebble internal/masterdata internal/measure internal/network internal/node internal/recheck internal/render internal/replica internal/restore internal/sepa internal/shadow internal/sim internal/tilelog internal/witness",
 	"cmd/lamppost": "internal/cli",
 }

@@ -30,6 +30,8 @@ var shapes = map[string]reflect.Type{
 	"ReadingOrder": reflect.TypeFor[lamppost.ReadingBody](), "CorrectOrder": reflect.TypeFor[lamppost.CorrectBody](),
 	"DisputeOrder": reflect.TypeFor[lamppost.DisputeBody](), "Dispute": reflect.TypeFor[api.Dispute](),
 	"SessionOrder": reflect.TypeFor[lamppost.SessionBody](), "Session": reflect.TypeFor[api.Session](), "Settle": reflect.TypeFor[api.Settle](), "Quote": reflect.TypeFor[api.Quote](),
+	"ContractOrder": reflect.TypeFor[lamppost.ContractBody](), "Contract": reflect.TypeFor[api.Contract](), "ContractRun": reflect.TypeFor[api.ContractRun](),
+	"Call": reflect.TypeFor[lamppost.CallBody](), "ContractTrial": reflect.TypeFor[api.ContractTrial](), "ContractTried": reflect.TypeFor[api.ContractTried](),
 	"Transfer": reflect.TypeFor[lamppost.TransferBody](), "InvoiceOrder": reflect.TypeFor[lamppost.InvoiceBody](),
 	"AccountList": reflect.TypeFor[api.AccountList](), "Account": reflect.TypeFor[ledger.Account](), "InvoiceEntry": reflect.TypeFor[api.InvoiceEntry](),
 	"Invoice": reflect.TypeFor[tariff.Invoice](), "InvoiceDetail": reflect.TypeFor[api.Invoice](),

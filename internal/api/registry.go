@@ -115,6 +115,14 @@ func doneOf(t lamppost.TxType, d consensus.Decision) (Done, error) {
 		done.Invoice = new(tariff.Invoice)
 		return done, lamppost.Unmarshal(out.Data, done.Invoice)
 	}
+	if t == lamppost.TxCall && len(out.Data) > 0 && out.Code == lamppost.CodeOK {
+		var x ledger.Run
+		err := lamppost.Unmarshal(out.Data, &x)
+		x.At = ledger.Place{Height: d.Height, Index: d.Index}
+		run := shownRun(&x)
+		done.Run = &run
+		return done, err
+	}
 	if t == lamppost.TxNetwork && len(out.Data) == 2 {
 		done.Have, done.Need = int(out.Data[0]), int(out.Data[1])
 	}

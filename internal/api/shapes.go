@@ -281,6 +281,7 @@ type Done struct {
 	Lines   []tariff.Line   `json:"lines,omitempty"` // of a session
 
 	Correction *lamppost.Correction `json:"correction,omitempty"`
+	Run        *ContractRun         `json:"run,omitempty"`
 
 	// Of a change of the network: how many members have ordered it, and how many must.
 	Have int `json:"have,omitempty"`

@@ -173,7 +173,7 @@ func (d *district) append(record []byte) {
 }
 
 func typeNumber(name string) lamppost.TxType {
-	for t := lamppost.TxGenesis; t <= lamppost.TxConvert; t++ {
+	for t := lamppost.TxGenesis; t <= lamppost.TxCall; t++ {
 		if t.String() == name {
 			return t
 		}

@@ -71,17 +71,25 @@ func (s *State) issue(order tariff.InvoiceOrder, supplies []tariff.Supply, befor
 // booked says what an invoice came to. A device is a profit centre: what a line earns or costs is booked to the device's own account
 // where the device belongs to that side, and to the party otherwise. Taxes are between the parties.
 func (s *State) booked(inv *tariff.Invoice, order *tariff.InvoiceOrder) *billed {
-	b := &billed{Order: order.InvoiceBody, Net: inv.Net, Tax: inv.Tax, Total: inv.Total}
+	b := &billed{Order: order.InvoiceBody, Net: inv.Net, Tax: inv.Tax, Total: inv.Total, Parts: partsOf(inv, s.centre)}
+	for i := range inv.Supplies {
+		b.Lines += uint32(len(inv.Supplies[i].Lines))
+	}
+	return b
+}
+
+// partsOf says what each supply of an invoice came to, and on whose accounts.
+func partsOf(inv *tariff.Invoice, centre func(lamppost.PartyID, lamppost.DeviceID) lamppost.PartyID) (parts []part) {
 	for i := range inv.Supplies {
 		sup := &inv.Supplies[i]
-		p := part{Agreement: sup.Agreement, Session: sup.Session, Device: sup.Device, Seller: s.centre(inv.Seller, sup.Device), Buyer: s.centre(inv.Buyer, sup.Device),
+		p := part{Agreement: sup.Agreement, Session: sup.Session, Device: sup.Device, Seller: centre(inv.Seller, sup.Device), Buyer: centre(inv.Buyer, sup.Device),
 			Used: used(sup.Edges, sup.Scale)}
 		for j := range sup.Lines {
 			p.Net += sup.Lines[j].Amount // tariff.Bill summed them up without overflow
 		}
-		b.Parts, b.Lines = append(b.Parts, p), b.Lines+uint32(len(sup.Lines))
+		parts = append(parts, p)
 	}
-	return b
+	return parts
 }
 
 func (b *billed) equal(c *billed) bool {

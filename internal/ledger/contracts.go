@@ -249,8 +249,9 @@ func (st *standing) took(p lamppost.PartyID) lamppost.Micro {
 // take says what was taken of a party now.
 func (st *standing) take(p lamppost.PartyID, amount lamppost.Micro) {
 	at, there := slices.BinarySearchFunc(st.Taken, p, func(t takenFrom, p lamppost.PartyID) int { return strings.Compare(string(t.Party), string(p)) })
+	st.Taken = slices.Clone(st.Taken)
 	if there {
-		st.Taken = slices.Delete(slices.Clone(st.Taken), at, at+1)
+		st.Taken = slices.Delete(st.Taken, at, at+1)
 	}
 	if amount != 0 {
 		st.Taken = slices.Insert(st.Taken, at, takenFrom{p, amount})

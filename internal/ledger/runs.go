@@ -56,83 +56,91 @@ func (s *State) attempt(b lamppost.ContractBody, st standing, e contract.Event, 
 	if !p.Handles(e.Name) && (e.Name == contract.Settle || e.Name == contract.Split || e.Name == contract.Expire) {
 		return nil, nil
 	}
-	var res contract.Result
-	res, a.Cost, a.Failure = p.Run(&e, b.Terms, st.State)
+	a.run(p)
 	s.spent += a.Cost.Steps
 	if a.Failure != nil {
 		return a, nil
 	}
-	a.Payments, a.Note, a.standing.State = res.Payments, res.Note, res.State
 	return a, s.allow(a, left, covered)
+}
+
+func (a *attempt) run(p *contract.Program) {
+	var res contract.Result
+	res, a.Cost, a.Failure = p.Run(&a.Event, a.body.Terms, a.standing.State)
+	if a.Failure == nil {
+		a.Payments, a.Note, a.standing.State = res.Payments, res.Note, res.State
+	}
 }
 
 // allow checks what a run's payments take of each party: first of what the bill brought, then of what was agreed, as far as the account
 // covers it.
 func (s *State) allow(a *attempt, left income, covered bool) error {
+	for _, x := range a.agreed(left) {
+		needs := -x.sum
+		if covered {
+			needs -= x.ofBill
+		}
+		err := s.fits(x.party, a.Currency, x.sum)
+		if err == nil && needs > 0 {
+			err = s.covers(x.party, a.Currency, needs)
+		}
+		var refusal *lamppost.Refusal
+		if errors.As(err, &refusal) {
+			a.fail(contract.NoFunds)
+			return nil
+		} else if err != nil {
+			return err
+		}
+		left[x.party] -= x.ofBill
+	}
+	return nil
+}
+
+// A net is what all payments of a run come to for one party.
+type net struct {
+	party       lamppost.PartyID
+	sum, ofBill lamppost.Micro // of which so much is taken of what a bill brought
+}
+
+// agreed sums the payments up by party and notes what is taken of each beyond the bill, or fails where that was not agreed.
+func (a *attempt) agreed(left income) []net {
 	sums := income{}
 	for _, p := range a.Payments {
 		for _, side := range [...]posting{{p.From, -p.Amount}, {p.To, p.Amount}} {
 			if !a.body.Binds(side.party) {
-				a.fail(contract.NotBound)
-				return nil
+				return a.fail(contract.NotBound)
 			}
 			sum, ok := sums[side.party].Add(side.amount)
-			if !ok {
-				a.fail(contract.OverLimit)
-				return nil
+			if !ok || sum == math.MinInt64 {
+				return a.fail(contract.OverLimit)
 			}
 			sums[side.party] = sum
 			a.postings = append(a.postings, side)
 		}
 	}
+	var nets []net
 	for _, p := range a.body.Parties {
-		if err := s.allowParty(a, p, sums[p.Party], left[p.Party], covered); err != nil || a.Failure != nil {
-			return err
+		x := net{party: p.Party, sum: sums[p.Party]}
+		x.ofBill = min(max(-x.sum, 0), left[p.Party])
+		taken, ok := a.standing.took(p.Party).Add(-x.sum - x.ofBill)
+		switch {
+		case x.sum == 0:
+			continue
+		case x.sum < 0 && (!ok || taken > p.Limit):
+			return a.fail(contract.OverLimit)
+		case !ok:
+			taken = -math.MaxInt64 // it was given more than can be counted
 		}
+		a.standing.take(p.Party, taken)
+		nets = append(nets, x)
 	}
-	for p, sum := range sums { // of each party by itself: the order makes no difference
-		left[p] -= min(max(-sum, 0), left[p])
-	}
-	return nil
+	return nets
 }
 
-func (s *State) allowParty(a *attempt, p lamppost.ContractParty, sum, left lamppost.Micro, covered bool) error {
-	if sum == 0 {
-		return nil
-	}
-	if sum == math.MinInt64 {
-		a.fail(contract.OverLimit)
-		return nil
-	}
-	ofBill := min(max(-sum, 0), left)
-	taken, ok := a.standing.took(p.Party).Add(-sum - ofBill)
-	switch {
-	case sum < 0 && (!ok || taken > p.Limit):
-		a.fail(contract.OverLimit)
-		return nil
-	case !ok:
-		taken = -math.MaxInt64 // it was given more than can be counted
-	}
-	a.standing.take(p.Party, taken)
-	needs := -sum
-	if covered {
-		needs -= ofBill
-	}
-	err := s.fits(p.Party, a.Currency, sum)
-	if err == nil && needs > 0 {
-		err = s.covers(p.Party, a.Currency, needs)
-	}
-	var refusal *lamppost.Refusal
-	if errors.As(err, &refusal) {
-		a.fail(contract.NoFunds)
-		return nil
-	}
-	return err
-}
-
-func (a *attempt) fail(why contract.Reason) {
+func (a *attempt) fail(why contract.Reason) []net {
 	a.Failure = &contract.Failure{Reason: why}
 	a.Payments, a.Note, a.postings = nil, "", nil
+	return nil
 }
 
 // finish books an attempt that succeeded, and writes down what came of it.
