@@ -73,9 +73,6 @@ func check(source string, limits Limits) (*Program, *Failure) {
 	if len(source) > limits.Source || !utf8.ValidString(source) {
 		return nil, c.bad(0, "a program is UTF-8 of at most %d bytes", limits.Source)
 	}
-	if line := tooDeep(source); line > 0 {
-		return nil, c.bad(line, "brackets are nested too deeply")
-	}
 	file, err := (&syntax.FileOptions{}).Parse("contract", source, 0)
 	if err != nil {
 		if e, ok := err.(syntax.Error); ok {
@@ -87,25 +84,6 @@ func check(source string, limits Limits) (*Program, *Failure) {
 		return nil, f
 	}
 	return c.p, c.noRecursion()
-}
-
-// tooDeep finds a line whose brackets nest deeper than any program needs, so that the parser, which goes down by calling itself, does
-// not have to. Brackets in texts and comments count, too.
-func tooDeep(source string) int32 {
-	depth, line := 0, int32(1)
-	for i := range len(source) {
-		switch source[i] {
-		case '(', '[', '{':
-			if depth++; depth > 4*maxDepth {
-				return line
-			}
-		case ')', ']', '}':
-			depth = max(0, depth-1)
-		case '\n':
-			line++
-		}
-	}
-	return 0
 }
 
 // A checker walks a program once, refuses what is not in the language, and binds names.
