@@ -68,7 +68,7 @@ func integers(r *run, at int32, args []value) ([]int64, *Failure) {
 	return ns, nil
 }
 
-// pay(from, to, amount) moves money. 0 moves nothing.
+// pay(from, to, amount) moves money. 0 moves nothing; what goes the same way is summed up.
 func pay(r *run, at int32, args []value) (value, *Failure) {
 	from, ok1 := args[0].(string)
 	to, ok2 := args[1].(string)
@@ -80,11 +80,32 @@ func pay(r *run, at int32, args []value) (value, *Failure) {
 		return nil, r.fail(at, NotBound, "%.40q cannot pay %.40q", from, to)
 	case amount == 0:
 		return nil, nil
-	case len(r.payments) == r.p.limits.Payments:
-		return nil, r.fail(at, OverBytes, "a run makes at most %d payments", r.p.limits.Payments)
 	}
-	r.payments = append(r.payments, Payment{lamppost.PartyID(from), lamppost.PartyID(to), lamppost.Micro(amount)})
-	return nil, nil
+	if f := r.step(at, len(r.payments)/8); f != nil {
+		return nil, f
+	}
+	return nil, r.pays(at, Payment{lamppost.PartyID(from), lamppost.PartyID(to), lamppost.Micro(amount)})
+}
+
+// pays adds a payment to what goes the same way.
+func (r *run) pays(at int32, p Payment) *Failure {
+	for i := range r.payments {
+		x := &r.payments[i]
+		if x.From != p.From || x.To != p.To {
+			continue
+		}
+		sum, ok := x.Amount.Add(p.Amount)
+		if !ok {
+			return r.overflow(at)
+		}
+		x.Amount = sum
+		return nil
+	}
+	if len(r.payments) == r.p.limits.Payments {
+		return r.fail(at, OverBytes, "a run makes payments between at most %d pairs", r.p.limits.Payments)
+	}
+	r.payments = append(r.payments, p)
+	return nil
 }
 
 // share(amount, part, whole, rule) is amount · part ÷ whole, with a product of any size, rounded by the rule: "down", towards zero,

@@ -5,8 +5,8 @@
 //
 // The language is a part of Starlark (docs/contracts.md). The parser is the Starlark project's; the evaluator is this package's own,
 // because what a step costs and what a value may grow to are rules that members agree on, and must neither depend on how a library
-// compiles nor be found out after the memory is gone. Start reading at [Check] and [Program.Run]; check.go says what is refused, eval.go
-// what runs, value.go what there is to compute with, builtins.go what can be called.
+// compiles nor be found out after the memory is gone. Start reading at [Check] and [Program.Run]; check.go says what is refused,
+// statements.go and eval.go what runs, value.go what there is to compute with, builtins.go what can be called.
 package contract
 
 import (
@@ -67,7 +67,7 @@ type Payment struct {
 
 // A Result is what a run came to.
 type Result struct {
-	Payments []Payment // in the order they were made
+	Payments []Payment // one for each pair, in the order of the first
 	State    []byte    // JSON, at most [Limits.State] bytes
 	Note     string    // what the function returned, for people
 	Cost     Cost
@@ -86,7 +86,7 @@ type Limits struct {
 	Bytes    int64 // of values made in it
 	Text     int   // bytes of one text
 	State    int   // bytes of the state as JSON
-	Payments int   // of one run
+	Payments int   // of one run, each from another party or to another
 }
 
 // At returns the limits that hold under a version of the ledger's rules. A change to what this package computes is a new version of

@@ -15,8 +15,8 @@ import (
 	"github.com/lamppost/lamppost/contract"
 )
 
-// What a run may take of the machine, whatever it does: bytes allocated by checking and running together, and the nodes' steps.
-const mostAllocated = 24 << 20
+// What checking and running a program may allocate together, whatever it is.
+const mostAllocated = 8 << 20
 
 type attack struct{ name, source, want string }
 

@@ -12,6 +12,30 @@ import (
 // MaxParts is how many parts an event tells of at most.
 const MaxParts = 128
 
+// Fold makes fewer parts of more than a program is told of: one of all that a device delivered, or that is taken back of it.
+func Fold(parts []Part) []Part {
+	if len(parts) <= MaxParts {
+		return parts
+	}
+	var all []Part
+	at := map[Part]int{}
+	for _, p := range parts {
+		key := Part{Device: p.Device, Earns: p.Earns, Pays: p.Pays, Back: p.Back}
+		i, there := at[key]
+		if !there {
+			i, all = len(all), append(all, key)
+			at[key] = i
+		}
+		var ok1, ok2 bool
+		all[i].Net, ok1 = all[i].Net.Add(p.Net)
+		all[i].Used, ok2 = all[i].Used.Add(p.Used)
+		if !ok1 || !ok2 {
+			return parts // which no program can sum up either
+		}
+	}
+	return all
+}
+
 // A field of a dict that a program is given.
 type field struct {
 	key string

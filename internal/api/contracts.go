@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"errors"
+	"math"
 	"net/http"
 	"slices"
 
@@ -116,8 +117,12 @@ func (s *Server) getContracts(w http.ResponseWriter, _ *http.Request) error {
 }
 
 func (s *Server) getContract(w http.ResponseWriter, req *http.Request) error {
+	version, err := queryNumber(req, "version", 0, math.MaxUint32)
+	if err != nil {
+		return err
+	}
 	var out Contract
-	err := s.snapshot(func(r archive.View) error {
+	err = s.snapshot(func(r archive.View) error {
 		v := ledger.View{Reader: r}
 		c, err := v.Contract(req.PathValue("id"))
 		if errors.Is(err, kv.ErrNotFound) {
@@ -125,6 +130,13 @@ func (s *Server) getContract(w http.ResponseWriter, req *http.Request) error {
 		}
 		if err != nil {
 			return err
+		}
+		if version != 0 {
+			if c.ContractBody, err = v.ContractVersion(c.ID, uint32(version)); errors.Is(err, kv.ErrNotFound) {
+				return notFound("contract %q has no version %d", clip(c.ID), version)
+			} else if err != nil {
+				return err
+			}
 		}
 		out = shownContract(&c)
 		out.Source, out.Terms, out.State = c.Source, c.Terms, string(c.State)

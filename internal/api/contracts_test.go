@@ -61,6 +61,12 @@ func TestContract(t *testing.T) {
 	if c.Failed != 0 || c.Version != 2 || len(c.Runs) != 2 || c.Runs[1].Again != done.Height || c.State != "{}" || len(c.Handles) != 1 {
 		t.Errorf("contract %+v", c)
 	}
+	var old api.Contract
+	h.ok(200, "GET", "/api/contracts/share?version=1", nil, &old)
+	if old.Source != bad.Source || old.Version != 1 {
+		t.Errorf("version 1: %+v", old)
+	}
+	h.refused(404, "not_found", "GET", "/api/contracts/share?version=3", nil)
 	h.refused(409, "exists", "POST", "/api/contracts/share/call", lamppost.CallBody{Height: c.Runs[1].Height, Index: c.Runs[1].Index})
 	h.logged("version 2 of contract share between 2 parties, about 1 devices, in EUR")
 	h.logged("contract share runs again what failed in block")

@@ -252,15 +252,21 @@ func contractListCmd(f *nodeFlags) *cobra.Command {
 
 func contractShowCmd(f *nodeFlags) *cobra.Command {
 	var source bool
+	var version uint32
 	cmd := &cobra.Command{
 		Use:   "show ID",
 		Short: "Show a contract: whom it binds, what it keeps, what it did last and where it failed",
 		Example: `  lamppost contract show split-lamp
-  lamppost contract show split-lamp --source > mine.star`,
+  lamppost contract show split-lamp --source > mine.star
+  lamppost contract show split-lamp --version 1 --source`,
 		Args: oneArg("the contract's id"),
 		RunE: f.run(func(n *remote, args []string) error {
 			var c api.Contract
-			raw, err := n.get("/api/contracts/"+url.PathEscape(args[0]), &c)
+			path := "/api/contracts/" + url.PathEscape(args[0])
+			if version != 0 {
+				path += "?version=" + strconv.Itoa(int(version))
+			}
+			raw, err := n.get(path, &c)
 			if err != nil {
 				return err
 			}
@@ -274,6 +280,7 @@ func contractShowCmd(f *nodeFlags) *cobra.Command {
 		}),
 	}
 	cmd.Flags().BoolVar(&source, "source", false, "print the program alone")
+	cmd.Flags().Uint32Var(&version, "version", 0, "program and terms of this version (default: the latest)")
 	return cmd
 }
 

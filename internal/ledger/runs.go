@@ -196,6 +196,7 @@ func (s *State) hear(name, currency string, bill contract.Bill, former *Place) e
 			_, about := slices.BinarySearch(b.Devices, p.Device)
 			return !about
 		})
+		of.Parts = contract.Fold(of.Parts)
 		if err := s.hears(b, st, contract.Event{Name: name, Time: s.time, Bill: &of}, left, former); err != nil {
 			return err
 		}
@@ -221,6 +222,7 @@ func (s *State) hears(b lamppost.ContractBody, st standing, e contract.Event, le
 					e.Bill.Parts = append(e.Bill.Parts, p)
 				}
 			}
+			e.Bill.Parts = contract.Fold(e.Bill.Parts)
 			left, covered = bring(e.Bill.Parts), false
 			s.overtaken(&before, &st)
 			s.put(standingKey(b.ID), lamppost.Marshal(st))

@@ -59,6 +59,7 @@ func (t *Trial) Bill(inv *tariff.Invoice) *Run {
 		}
 		bill.Parts = append(bill.Parts, (&billed{Parts: before}).told(-1)...)
 	}
+	bill.Parts = contract.Fold(bill.Parts)
 	a := attempt{Run: Run{Contract: t.body.ID, Version: t.body.Version, Currency: t.body.Currency, Before: t.standing.State,
 		Event: contract.Event{Name: contract.Split, Time: inv.Issued, Bill: &bill}}, body: t.body, standing: t.standing}
 	if a.run(t.program); a.Failure == nil && len(t.body.Parties) > 0 {
