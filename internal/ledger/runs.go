@@ -75,7 +75,8 @@ func (a *attempt) run(p *contract.Program) {
 // allow checks what a run's payments take of each party: first of what the bill brought, then of what was agreed, as far as the account
 // covers it.
 func (s *State) allow(a *attempt, left income, covered bool) error {
-	for _, x := range a.agreed(left) {
+	nets := a.agreed(left)
+	for _, x := range nets {
 		needs := -x.sum
 		if covered {
 			needs -= x.ofBill
@@ -91,6 +92,8 @@ func (s *State) allow(a *attempt, left income, covered bool) error {
 		} else if err != nil {
 			return err
 		}
+	}
+	for _, x := range nets {
 		left[x.party] -= x.ofBill
 	}
 	return nil
