@@ -278,6 +278,9 @@ func (b *billed) told(sign lamppost.Micro) (parts []contract.Part) {
 
 // used is what a register counted between the first and the last of its edges, in millionths of what prices are per.
 func used(edges []tariff.Edge, scale uint8) lamppost.Micro {
+	if len(edges) == 0 {
+		return 0
+	}
 	diff, ok := edges[len(edges)-1].Value.Sub(edges[0].Value)
 	if !ok {
 		return math.MaxInt64
