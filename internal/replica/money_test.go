@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"github.com/lamppost/lamppost"
@@ -31,6 +32,12 @@ var (
 // A longer run: go test ./internal/replica -run RandomStatements -money.seeds 1000 -timeout 4h
 func TestRandomStatements(t *testing.T) {
 	t.Parallel()
+	var runs atomic.Int64
+	t.Cleanup(func() {
+		if runs.Load() == 0 {
+			t.Error("no contract ran")
+		}
+	})
 	for i := range *moneySeeds {
 		seed := *moneySeed + uint64(i)
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -63,17 +70,17 @@ func TestRandomStatements(t *testing.T) {
 			if _, err := books.WriteJournal(t.Context(), io.Discard, see, false); err != nil {
 				t.Error(err)
 			}
-			runAgain(t, store)
+			runs.Add(int64(runAgain(t, store)))
 		})
 	}
 }
 
 // runAgain does what contracts did by package contract alone: with the source and the terms of the version, the event, and the state before.
-func runAgain(t *testing.T, store *kv.Mem) {
+func runAgain(t *testing.T, store *kv.Mem) int {
 	v := ledger.View{Reader: store}
 	all, err := v.Runs(0, math.MaxInt64)
-	if err != nil || len(all) == 0 {
-		t.Errorf("%d runs, %v", len(all), err)
+	if err != nil {
+		t.Fatal(err)
 	}
 	for i := range all {
 		x := &all[i]
@@ -98,6 +105,7 @@ func runAgain(t *testing.T, store *kv.Mem) {
 			t.Errorf("run %+v comes to %+v, %+v, %v", x, res, cost, f)
 		}
 	}
+	return len(all)
 }
 
 // randomMoney is a network with so much traffic on it.
