@@ -49,6 +49,8 @@ const (
 	TxSettle  TxType = 23 // SettleBody: it has ended; its outcome holds the tariff.Session
 	TxConvert TxType = 24 // ConvertBody
 
+	TxContract   TxType = 25 // ContractBody: a program, or a version of it
+	TxCall       TxType = 26 // CallBody: tells a program of an event; its outcome holds what came of it
 	TxChannel    TxType = 28 // ChannelBody: a payer may sign vouchers to a payee, with money held for them
 	TxCash       TxType = 29 // CashBody; its outcome holds what each channel came to
 	TxContradict TxType = 30 // ContradictBody
@@ -67,6 +69,7 @@ var txTypeNames = [...]string{"block", "genesis", "segment", "party", "device", 
 	"gateway", "revoke", "fraud", "retention", "hold", "erase", "erased",
 	"snapshot", "network",
 	"reading", "correct", "dispute", "session", "settle", "convert",
+	TxContract: "contract", TxCall: "call",
 	TxChannel: "channel", TxCash: "cash", TxContradict: "contradict",
 	TxCentre: "centre", TxPayout: "payout", TxOffer: "offer", TxAccept: "accept",
 	TxCredit:  "credit",

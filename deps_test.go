@@ -25,6 +25,7 @@ var uses = map[string]string{
 	"sig":                  "",
 	"tariff":               ".",
 	"ocmf":                 ".",
+	"contract":             ".",
 	"guard":                ".",
 	"device":               ". audit guard sig",
 	"device/devicemqtt":    ". device",
@@ -40,8 +41,8 @@ var uses = map[string]string{
 	"internal/archive":                 ". internal/kv",
 	"internal/archive/dir":             "",
 	"internal/tilelog":                 ". internal/kv",
-	"internal/ledger":                  ". ocmf sig tariff internal/kv",
-	"internal/ledger/ledgertest":       ". ocmf sig tariff",
+	"internal/ledger":                  ". contract ocmf sig tariff internal/kv",
+	"internal/ledger/ledgertest":       ". contract ocmf sig tariff",
 	"internal/consensus":               ".",
 	"internal/consensus/consensustest": ". internal/consensus",
 	"internal/consensus/solo":          ". internal/consensus",
@@ -67,7 +68,7 @@ var uses = map[string]string{
 	"internal/ingest/mapping":            ". internal/ingest",
 	"internal/ingest/mqttd":              ". internal/ingest",
 	"internal/ingest/httpd":              ". guard sig internal/ingest",
-	"internal/api": ". audit guard ocmf sig tariff internal/archive internal/books internal/consensus internal/export internal/kv internal/ledger internal/outlook internal/provider internal/render internal/replica " +
+	"internal/api": ". audit contract guard ocmf sig tariff internal/archive internal/books internal/consensus internal/export internal/kv internal/ledger internal/outlook internal/provider internal/render internal/replica " +
 		"internal/sepa internal/shadow internal/snapshot/dir internal/tilelog voucher",
 	"internal/outlook":               ". tariff internal/archive internal/ledger",
 	"internal/render":                ". audit tariff internal/outlook internal/sepa",
@@ -92,7 +93,7 @@ var uses = map[string]string{
 	"internal/demo":          ". audit guard device device/devicemqtt sig tariff internal/api internal/consensus internal/node",
 	"internal/demo/data/gen": "",
 	"internal/measure":       ". audit device sig tariff internal/archive internal/archive/dir internal/export internal/folder internal/kv internal/kv/pebble internal/node internal/replica internal/tilelog",
-	"internal/cli": ". audit device guard sig tariff internal/api internal/archive internal/archive/dir internal/backup internal/books internal/checkpage internal/demo internal/export internal/folder internal/fsck internal/gateway " +
+	"internal/cli": ". audit contract device guard sig tariff internal/api internal/archive internal/archive/dir internal/backup internal/books internal/checkpage internal/demo internal/export internal/folder internal/fsck internal/gateway " +
 		"internal/kv/pebble internal/masterdata internal/measure internal/network internal/node internal/outlook internal/recheck internal/render internal/replica internal/restore internal/sepa internal/shadow internal/sim internal/tilelog internal/witness voucher",
 	"cmd/lamppost": "internal/cli",
 }
@@ -133,6 +134,7 @@ var library = map[string]struct{ code, tests string }{
 	"github.com/spf13/cobra":                  {code: "internal/cli"},
 	"github.com/veraison/go-cose":             {tests: "."},
 	"github.com/x448/float16":                 {code: "."},
+	"go.starlark.net":                         {code: "contract", tests: "contract"},
 	"golang.org/x/image":                      {code: "internal/render"},
 	"golang.org/x/mod":                        {code: ". audit internal/api internal/cli internal/cosign internal/measure internal/node internal/sim internal/tilelog internal/witness", tests: "cmd/lamppost internal/checkpage internal/dashboard internal/recheck internal/replica"},
 	"golang.org/x/sys":                        {code: "internal/tilelog"},
@@ -150,6 +152,7 @@ var never = map[string]struct{ std, except string }{
 	"tariff":                  {std: "time net os math/rand crypto/rand", except: "zoneof.go"}, // makes a zone's data, before it is signed
 	"ocmf":                    {std: "time net os math/rand crypto/rand"},
 	"guard":                   {std: "net os math/rand crypto/rand"}, // the clock is given to it
+	"contract":                {std: "time net os math/rand crypto/rand"},
 	"internal/ledger":         {std: "time net os math/rand crypto/rand"},
 	"internal/archive":        {std: "time net os math/rand crypto/rand"},
 	"internal/consensus":      {std: "time net os math/rand"},

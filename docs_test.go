@@ -158,6 +158,8 @@ func TestFieldsDocumented(t *testing.T) {
 		"| key | charter key field |": {"charter.go", "CharterKey"}, "| key | function field |": {"charter.go", "Function"},
 		"### restrict\n": {"charter.go", "RestrictBody"},
 		"### settle":     {"commerce.go", "SettleBody"}, "### convert": {"commerce.go", "ConvertBody"}, "### credit": {"commerce.go", "CreditBody"},
+		"### contract\n": {"contracts.go", "ContractBody"}, "### call\n": {"contracts.go", "CallBody"},
+		"| key | run field |": {"internal/ledger/contracts.go", "Run"}, "| key | event field |": {"contract/contract.go", "Event"},
 	} {
 		if got, want := tableFields(doc, heading), structFields(t, place[0], place[1]); got != want || want == "" {
 			t.Errorf("docs/formats.md, %s: fields\n%s\nthe code has\n%s", heading, got, want)
@@ -193,11 +195,14 @@ func structFields(t *testing.T, file, name string) string {
 		for _, f := range spec.Type.(*ast.StructType).Fields.List {
 			tag := reflect.StructTag(strings.Trim(f.Tag.Value, "`"))
 			key, options, _ := strings.Cut(tag.Get("cbor"), ",")
+			if key == "-" {
+				continue
+			}
 			name, _, _ := strings.Cut(tag.Get("json"), ",")
 			if name == "" || name == "-" {
 				name = strings.ToLower(f.Names[0].Name)
 			}
-			fields = append(fields, describeField(key, name, strings.Contains(options, "omitempty")))
+			fields = append(fields, describeField(key, name, strings.Contains(options, "omit")))
 		}
 		return false
 	})

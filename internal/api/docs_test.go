@@ -38,6 +38,8 @@ var shapes = map[string]reflect.Type{
 	"Contradiction": reflect.TypeFor[api.Contradiction](), "ContradictionList": reflect.TypeFor[api.ContradictionList](),
 	"Centre": reflect.TypeFor[api.Centre](), "CentreOrder": reflect.TypeFor[lamppost.CentreBody](), "Period": reflect.TypeFor[api.Period](), "Payout": reflect.TypeFor[api.Payout](),
 	"Spending": reflect.TypeFor[ledger.Spending](), "OfferOrder": reflect.TypeFor[lamppost.OfferBody](), "Offer": reflect.TypeFor[api.Offer](),
+	"ContractOrder": reflect.TypeFor[lamppost.ContractBody](), "Contract": reflect.TypeFor[api.Contract](), "ContractRun": reflect.TypeFor[api.ContractRun](),
+	"Call": reflect.TypeFor[lamppost.CallBody](), "ContractTrial": reflect.TypeFor[api.ContractTrial](), "ContractTried": reflect.TypeFor[api.ContractTried](),
 	"Transfer": reflect.TypeFor[lamppost.TransferBody](), "InvoiceOrder": reflect.TypeFor[lamppost.InvoiceBody](),
 	"AccountList": reflect.TypeFor[api.AccountList](), "Account": reflect.TypeFor[ledger.Account](), "InvoiceEntry": reflect.TypeFor[api.InvoiceEntry](),
 	"Invoice": reflect.TypeFor[tariff.Invoice](), "InvoiceDetail": reflect.TypeFor[api.Invoice](),

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/ledger"
 	"github.com/lamppost/lamppost/tariff"
 )
 
@@ -49,12 +50,33 @@ func orderSummary(tx *lamppost.Transaction, outcomes []lamppost.Outcome) string 
 		return words(tx, func(b lamppost.AcceptBody) string {
 			return fmt.Sprintf("%s accepts offer %s: session %s at %s, for at most %s of %s", b.Device, b.Offer, b.Session.ID, b.Session.Point, b.Session.Limit, b.Session.Buyer)
 		})
+	case lamppost.TxContract:
+		return words(tx, func(b lamppost.ContractBody) string {
+			return fmt.Sprintf("version %d of contract %s between %d parties, about %d devices, in %s", b.Version, b.ID, len(b.Parties), len(b.Devices), b.Currency)
+		})
+	case lamppost.TxCall:
+		return words(tx, func(b lamppost.CallBody) string { return callSummary(b, outcomes) })
 	case lamppost.TxConvert:
 		return words(tx, func(b lamppost.ConvertBody) string {
 			return fmt.Sprintf("%s gives %s %s to %s for %s at %s, the %s of %s", b.Party, b.Amount, b.From, b.With, b.To, b.Rate, b.Source, utc(b.RateTime))
 		})
 	}
 	return tx.Type.String()
+}
+
+func callSummary(b lamppost.CallBody, outcomes []lamppost.Outcome) string {
+	what := fmt.Sprintf("%s of contract %s", b.Event, b.Contract)
+	if b.Event == "" {
+		what = fmt.Sprintf("contract %s runs again what failed in block %d", b.Contract, b.Height)
+	}
+	var x ledger.Run
+	if !said(outcomes, &x) {
+		return what
+	}
+	for _, p := range x.Payments {
+		what += fmt.Sprintf("; %s pays %s %s %s", p.From, p.To, p.Amount, x.Currency)
+	}
+	return what
 }
 
 func disputeSummary(b lamppost.DisputeBody) string {

@@ -109,33 +109,37 @@ func (s *Server) order(w http.ResponseWriter, r *http.Request, t lamppost.TxType
 }
 
 // doneOf tells what an accepted order made.
-func doneOf(t lamppost.TxType, d consensus.Decision) (Done, error) {
+func doneOf(t lamppost.TxType, d consensus.Decision) (done Done, err error) {
 	out := d.Outcomes[0]
-	done := Done{Height: d.Height, Index: d.Index, Outcome: out.Code.String()}
-	if t == lamppost.TxSettle && len(out.Data) > 0 {
-		return done, lamppost.Unmarshal(out.Data, &done.Lines)
-	}
-	if (t == lamppost.TxInvoice || t == lamppost.TxCorrect) && out.Code == lamppost.CodeOK {
-		done.Invoice = new(tariff.Invoice)
-		return done, lamppost.Unmarshal(out.Data, done.Invoice)
-	}
-	if t == lamppost.TxPayout && out.Code == lamppost.CodeOK {
-		var p tariff.Profit
-		if err := lamppost.Unmarshal(out.Data, &p); err != nil {
-			return done, err
-		}
-		period := periodOf(&p)
-		done.Period = &period
-	}
+	done = Done{Height: d.Height, Index: d.Index, Outcome: out.Code.String()}
 	if t == lamppost.TxNetwork && len(out.Data) == 2 {
 		done.Have, done.Need = int(out.Data[0]), int(out.Data[1])
 	}
-	if t == lamppost.TxCash && len(out.Data) > 0 {
-		return done, lamppost.Unmarshal(out.Data, &done.Cashed)
+	if out.Code != lamppost.CodeOK || len(out.Data) == 0 {
+		return done, nil
 	}
-	if t == lamppost.TxFraud {
+	switch t {
+	case lamppost.TxSettle:
+		err = lamppost.Unmarshal(out.Data, &done.Lines)
+	case lamppost.TxInvoice, lamppost.TxCorrect:
+		done.Invoice = new(tariff.Invoice)
+		err = lamppost.Unmarshal(out.Data, done.Invoice)
+	case lamppost.TxPayout:
+		var p tariff.Profit
+		err = lamppost.Unmarshal(out.Data, &p)
+		period := periodOf(&p)
+		done.Period = &period
+	case lamppost.TxCall:
+		var x ledger.Run
+		err = lamppost.Unmarshal(out.Data, &x)
+		x.At = ledger.Place{Height: d.Height, Index: d.Index}
+		run := shownRun(&x)
+		done.Run = &run
+	case lamppost.TxCash:
+		err = lamppost.Unmarshal(out.Data, &done.Cashed)
+	case lamppost.TxFraud:
 		done.Correction = new(lamppost.Correction)
-		return done, lamppost.Unmarshal(out.Data, done.Correction)
+		err = lamppost.Unmarshal(out.Data, done.Correction)
 	}
-	return done, nil
+	return done, err
 }

@@ -283,6 +283,7 @@ type Done struct {
 
 	Correction *lamppost.Correction `json:"correction,omitempty"`
 	Cashed     []lamppost.Cashed    `json:"cashed,omitempty"`
+	Run        *ContractRun         `json:"run,omitempty"`
 
 	// Of a change of the network: how many members have ordered it, and how many must.
 	Have int `json:"have,omitempty"`

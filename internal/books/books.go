@@ -30,7 +30,8 @@ type Posting struct {
 	Note     string // what for, of an invoice's
 }
 
-// An Entry is an order that moved claims. Its postings sum to zero in each currency. One of the four is set.
+// An Entry is an order that moved claims, or what one contract paid on account of it, which follows that. Its postings sum to zero in each
+// currency. One of the five is set.
 type Entry struct {
 	At       ledger.Place
 	Time     lamppost.TimeMS
@@ -40,6 +41,7 @@ type Entry struct {
 	Transfer *lamppost.TransferBody
 	Convert  *lamppost.ConvertBody
 	Profit   *tariff.Profit // of a device, paid out
+	Run      *ledger.Run
 }
 
 // See calls a function with one state of the store, the same or a later one each time.
@@ -85,8 +87,15 @@ func (w *Walker) Walk(ctx context.Context, see See, fn func(*Entry) error) (lamp
 	}
 	for w.after < last {
 		var part *archive.Part
+		runs := map[ledger.Place][]ledger.Run{}
 		err := see(func(v archive.View) (err error) {
-			part, err = w.next(v)
+			if part, err = w.next(v); err != nil || part == nil || len(part.Blocks) == 0 {
+				return err
+			}
+			all, err := ledger.View{Reader: v.Reader}.Runs(part.Blocks[0].Height, part.Blocks[len(part.Blocks)-1].Height+1)
+			for _, x := range all {
+				runs[x.At] = append(runs[x.At], x)
+			}
 			return err
 		})
 		if err != nil {
@@ -95,7 +104,7 @@ func (w *Walker) Walk(ctx context.Context, see See, fn func(*Entry) error) (lamp
 		if part == nil {
 			break // what is left are empty blocks
 		}
-		if err := w.part(ctx, part, last, fn); err != nil {
+		if err := w.part(ctx, part, runs, last, fn); err != nil {
 			return 0, err
 		}
 	}
@@ -116,7 +125,7 @@ func (w *Walker) next(v archive.View) (*archive.Part, error) {
 	return v.Part(w.after)
 }
 
-func (w *Walker) part(ctx context.Context, part *archive.Part, last lamppost.Height, fn func(*Entry) error) error {
+func (w *Walker) part(ctx context.Context, part *archive.Part, runs map[ledger.Place][]ledger.Run, last lamppost.Height, fn func(*Entry) error) error {
 	for i := range part.Blocks {
 		b := &part.Blocks[i]
 		switch {
@@ -129,9 +138,15 @@ func (w *Walker) part(ctx context.Context, part *archive.Part, last lamppost.Hei
 			return fmt.Errorf("this copy of the history begins with block %d: its books are with a member who has it from the first", b.Height)
 		}
 		for j := range b.Records {
+			at := ledger.Place{Height: b.Height, Index: uint32(j)}
+			entries := paid(runs[at])
 			e, err := w.entry(&b.Records[j])
-			if err == nil && e != nil {
-				e.At, e.Time = ledger.Place{Height: b.Height, Index: uint32(j)}, b.Time
+			if e != nil {
+				entries = append([]*Entry{e}, entries...)
+			}
+			for i := 0; err == nil && i < len(entries); i++ {
+				e := entries[i]
+				e.At, e.Time = at, b.Time
 				w.add(e)
 				err = fn(e)
 			}
@@ -142,6 +157,22 @@ func (w *Walker) part(ctx context.Context, part *archive.Part, last lamppost.Hei
 		w.after = b.Height
 	}
 	return nil
+}
+
+// paid returns what contracts paid.
+func paid(runs []ledger.Run) (all []*Entry) {
+	for i := range runs {
+		x := &runs[i]
+		if len(x.Payments) == 0 {
+			continue
+		}
+		e := &Entry{Run: x}
+		for _, p := range x.Payments {
+			e.Postings = append(e.Postings, Posting{p.From, x.Currency, -p.Amount, ""}, Posting{p.To, x.Currency, p.Amount, ""})
+		}
+		all = append(all, e)
+	}
+	return all
 }
 
 func (w *Walker) add(e *Entry) {

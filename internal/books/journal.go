@@ -82,6 +82,12 @@ func (j *journal) entry(e *Entry) error {
 		text = strings.TrimSpace(fmt.Sprintf("transfer of %s to %s %s", e.Transfer.From, e.Transfer.To, oneLine(e.Transfer.Memo)))
 	case e.Profit != nil:
 		text = fmt.Sprintf("profit of %s from %s until %s", e.Profit.Device, date(e.Profit.From), date(e.Profit.To))
+	case e.Run != nil:
+		text = fmt.Sprintf("contract %s, version %d: %s %s", e.Run.Contract, e.Run.Version, e.Run.Event.Name, oneLine(e.Run.Note))
+		if b := e.Run.Event.Bill; b != nil && b.Number != "" {
+			text = strings.TrimSpace(text) + " of " + b.Number
+		}
+		text = strings.TrimSpace(text)
 	default:
 		text = fmt.Sprintf("conversion of %s with %s at %s %s for one %s: %s", e.Convert.Party, e.Convert.With, e.Convert.Rate, e.Convert.To, e.Convert.From,
 			oneLine(e.Convert.Source))

@@ -143,6 +143,16 @@ func oneArg(what string) cobra.PositionalArgs {
 	}
 }
 
+// twoArgs names the two arguments of a verb.
+func twoArgs(first, second string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != 2 {
+			return usage(fmt.Errorf("%s takes two arguments, %s, and %s; got %d", cmd.CommandPath(), first, second, len(args)))
+		}
+		return nil
+	}
+}
+
 // require marks flags without which a verb makes no sense.
 func require(cmd *cobra.Command, names ...string) *cobra.Command {
 	for _, name := range names {

@@ -33,6 +33,7 @@ type part struct {
 	Buyer     lamppost.PartyID  `cbor:"5,keyasint"`
 	Net       lamppost.Micro    `cbor:"6,keyasint"`
 	Channel   string            `cbor:"7,keyasint,omitempty"`
+	Used      lamppost.Micro    `cbor:"8,keyasint,omitempty"` // told to contracts
 }
 
 func billedKey(seller lamppost.PartyID, number string) []byte {
@@ -40,67 +41,87 @@ func billedKey(seller lamppost.PartyID, number string) []byte {
 }
 
 // issue numbers an invoice, books what it claims, and keeps what is needed to correct it.
-func (s *State) issue(order tariff.InvoiceOrder, supplies []tariff.Supply, before *billed) (*tariff.Invoice, error) {
+func (s *State) issue(order tariff.InvoiceOrder, supplies []tariff.Supply, before *billed) (*tariff.Invoice, *billed, error) {
 	counter := key('C', string(order.Seller))
 	last, err := s.number(counter)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	order.Number, order.IssuedMS = invoiceNumber(order.Seller, last+1), s.time
 	inv, err := tariff.Bill(order, supplies)
 	if err != nil {
-		return nil, lamppost.Refuse(lamppost.CodeNotReady, "%v", err)
+		return nil, nil, lamppost.Refuse(lamppost.CodeNotReady, "%v", err)
 	}
 	now, err := s.booked(&inv, &order)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if before != nil && now.equal(before) {
-		return nil, lamppost.Refuse(lamppost.CodeNotReady, "invoice %q comes to the same again", order.Corrects.Number)
+		return nil, nil, lamppost.Refuse(lamppost.CodeNotReady, "invoice %q comes to the same again", order.Corrects.Number)
 	}
 	postings := now.postings(1)
 	if before != nil {
 		postings = append(postings, before.postings(-1)...)
 	}
 	if err := s.post(order.Currency, postings); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	s.put(counter, binary.BigEndian.AppendUint64(nil, uint64(last+1)))
 	s.put(key('V', string(inv.Buyer), string(inv.Seller), inv.Number), Place{s.height, s.index}.append(nil))
 	s.putBody(billedKey(inv.Seller, inv.Number), now)
 	if err := s.keepBooks(&order, now, before); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return &inv, s.rests(&inv)
+	return &inv, now, s.rests(&inv)
 }
 
 // booked says what an invoice came to. A device is a profit centre: what a line earns or costs is booked to the device's own account
 // where the device belongs to that side, and to the party otherwise; what a device bought from another, to the one that accepted. Taxes
 // are between the parties.
 func (s *State) booked(inv *tariff.Invoice, order *tariff.InvoiceOrder) (*billed, error) {
+	deals := map[string]lamppost.DeviceID{}
 	b := &billed{Order: order.InvoiceBody, Net: inv.Net, Tax: inv.Tax, Total: inv.Total}
 	for i := range inv.Supplies {
+		b.Lines += uint32(len(inv.Supplies[i].Lines))
+		id := inv.Supplies[i].Session
+		if id == "" {
+			continue
+		}
+		u, err := s.session(id)
+		if err != nil {
+			return nil, err
+		}
+		if u.For != "" {
+			deals[id] = u.For
+		}
+	}
+	b.Parts = partsOf(inv, s.centre, deals)
+	return b, nil
+}
+
+// partsOf says what each supply of an invoice came to, and on whose accounts. Deals are the sessions that devices accepted.
+func partsOf(inv *tariff.Invoice, centre func(lamppost.PartyID, lamppost.DeviceID) lamppost.PartyID, deals map[string]lamppost.DeviceID) (parts []part) {
+	for i := range inv.Supplies {
 		sup := &inv.Supplies[i]
-		p := part{Agreement: sup.Agreement, Session: sup.Session, Channel: sup.Channel, Device: sup.Device, Seller: s.centre(inv.Seller, sup.Device), Buyer: s.centre(inv.Buyer, sup.Device)}
-		if sup.Session != "" {
-			u, err := s.session(sup.Session)
-			if err != nil {
-				return nil, err
-			}
-			if u.For != "" {
-				p.Buyer = lamppost.PartyID(u.For)
-			}
+		p := part{Agreement: sup.Agreement, Session: sup.Session, Channel: sup.Channel, Device: sup.Device, Seller: centre(inv.Seller, sup.Device), Buyer: centre(inv.Buyer, sup.Device),
+			Used: used(sup.Edges, sup.Scale)}
+		if by := deals[sup.Session]; by != "" {
+			p.Buyer = lamppost.PartyID(by)
 		}
 		for j := range sup.Lines {
 			p.Net += sup.Lines[j].Amount // tariff.Bill summed them up without overflow
 		}
-		b.Parts, b.Lines = append(b.Parts, p), b.Lines+uint32(len(sup.Lines))
+		parts = append(parts, p)
 	}
-	return b, nil
+	return parts
 }
 
 func (b *billed) equal(c *billed) bool {
-	return b.Net == c.Net && b.Total == c.Total && slices.Equal(b.Tax, c.Tax) && slices.Equal(b.Parts, c.Parts)
+	same := func(p, q part) bool {
+		p.Used, q.Used = 0, 0
+		return p == q
+	}
+	return b.Net == c.Net && b.Total == c.Total && slices.Equal(b.Tax, c.Tax) && slices.EqualFunc(b.Parts, c.Parts, same)
 }
 
 // postings turns what was billed into claims, or takes them back.
@@ -136,7 +157,7 @@ func (s *State) correct(b lamppost.CorrectBody) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	inv, err := s.issue(order, supplies, before)
+	inv, now, err := s.issue(order, supplies, before)
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +168,7 @@ func (s *State) correct(b lamppost.CorrectBody) ([]byte, error) {
 			return nil, err
 		}
 	}
-	return lamppost.Marshal(inv), nil
+	return lamppost.Marshal(inv), s.hearBill(inv, now, before)
 }
 
 // billed finds an invoice that nothing replaced yet.

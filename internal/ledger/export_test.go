@@ -19,5 +19,14 @@ func (s *State) Registry() []byte {
 	for id, registers := range s.serving {
 		serving[id] = slices.Sorted(slices.Values(registers)) // of which nobody asks for the order
 	}
-	return lamppost.Marshal([]any{s.parties, devices, s.points, s.metered, serving, s.tariffs, s.agreements, s.changed, sides})
+	contracts, hearing := map[string][]any{}, map[lamppost.DeviceID][]string{}
+	for id, c := range s.contracts {
+		contracts[id] = []any{c.versions, c.parties, c.ended}
+	}
+	for d, heard := range s.hearing {
+		if len(heard) > 0 {
+			hearing[d] = heard
+		}
+	}
+	return lamppost.Marshal([]any{contracts, hearing, s.parties, devices, s.points, s.metered, serving, s.tariffs, s.agreements, s.changed, sides})
 }

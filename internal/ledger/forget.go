@@ -170,6 +170,9 @@ func (s *State) eraseParty(id lamppost.PartyID) error {
 			return lamppost.Refuse(lamppost.CodeNotReady, "devices belong to %q", id)
 		}
 	}
+	if c := s.binding(id); c != "" {
+		return lamppost.Refuse(lamppost.CodeNotReady, "contract %q binds %q", c, id)
+	}
 	owes := false
 	for _, kind := range [...]byte{'A', 'H'} { // what is held will be owed
 		prefix := append(key(kind, string(id)), 0)

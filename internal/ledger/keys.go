@@ -40,6 +40,8 @@ import (
 //
 //	sn <height> <member>                SnapshotBody: a member's word on its state
 //
+//	sk <contract> 0 <version>           ContractBody       sj <contract>               standing
+//	si <place> <contract>               Run: what a contract did there
 //	su <device> 0 <number>              CharterBody        sy <device> 0 <restriction>  RestrictBody
 //	sp <device> 0 <version>             CentreBody         so <offer>                  OfferBody
 //	sq <device> 0 <t> <index>           booking: what an invoice issued then came to for a device

@@ -9,8 +9,8 @@
 // Start reading at [State.Apply]. reports.go has the rule for a device's reports, sequence.go the sequence rule,
 // rotation.go devices and keys that follow each other, gateways.go gateways, fraud.go what becomes of their lies,
 // registry.go parties and agreements, charters.go what guards keep to and are asked, money.go accounts and invoices, bills.go corrections
-// and disputes, sessions.go sessions, channels.go vouchers, centres.go devices' own books, deals.go what devices agree on, keys.go the
-// layout of the state.
+// and disputes, sessions.go sessions, contracts.go and runs.go contracts, channels.go vouchers, centres.go devices' own books, deals.go
+// what devices agree on, keys.go the layout of the state.
 package ledger
 
 import (
@@ -51,6 +51,9 @@ type State struct {
 	changed    map[string]uint32                           // how often an agreement's end was changed
 	bySide     map[sides][]string                          // agreement ids in the order they were made
 
+	contracts map[string]*bound
+	hearing   map[lamppost.DeviceID][]string // contracts that hear of a device's bills, by id
+
 	soonest []byte // the key of the id that expires first, or one before it
 
 	// The block being applied.
@@ -58,6 +61,7 @@ type State struct {
 	time   lamppost.TimeMS
 	index  uint32
 	writes []byte // of the current transaction, encoded
+	spent  int64  // steps of contracts
 
 	// Everything applied since the last Committed.
 	round   uint64 // counts them
@@ -89,6 +93,8 @@ func Open(store kv.Reader) (*State, error) {
 		centres:    map[lamppost.DeviceID][]lamppost.CentreBody{},
 		changed:    map[string]uint32{},
 		bySide:     map[sides][]string{},
+		contracts:  map[string]*bound{},
+		hearing:    map[lamppost.DeviceID][]string{},
 		newest:     Rules,
 		overlay:    newOverlay(),
 		round:      1,
@@ -124,7 +130,7 @@ func (s *State) Member(id lamppost.MemberID) *sig.PublicKey {
 // Begin starts a block on top of what was applied before; Verify may follow, then Apply for each transaction. Its writes
 // become part of the store by Stage and Committed, or the State is thrown away.
 func (s *State) Begin(height lamppost.Height, time lamppost.TimeMS) {
-	s.height, s.time, s.index = height, time, 0
+	s.height, s.time, s.index, s.spent = height, time, 0, 0
 	s.own.reset()
 	s.block = &s.own
 }
@@ -288,6 +294,13 @@ func (s *State) dispatch(tx *lamppost.Transaction) (out lamppost.Outcome, err er
 	case lamppost.TxCorrect:
 		err = body(o, func(b lamppost.CorrectBody) (err error) {
 			out.Data, err = s.correct(b)
+			return err
+		})
+	case lamppost.TxContract:
+		err = body(o, s.deploy)
+	case lamppost.TxCall:
+		err = body(o, func(b lamppost.CallBody) (err error) {
+			out.Data, err = s.call(b, tx.Signed.Key)
 			return err
 		})
 	case lamppost.TxInvoice:

@@ -117,7 +117,7 @@ func (s *State) invoice(b lamppost.InvoiceBody) ([]byte, error) {
 	if len(supplies) == 0 {
 		return nil, lamppost.Refuse(lamppost.CodeNotReady, "%q supplied nothing to %q in this period and currency", b.Seller, b.Buyer)
 	}
-	inv, err := s.issue(tariff.InvoiceOrder{InvoiceBody: b}, supplies, nil)
+	inv, now, err := s.issue(tariff.InvoiceOrder{InvoiceBody: b}, supplies, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +129,10 @@ func (s *State) invoice(b lamppost.InvoiceBody) ([]byte, error) {
 	if err := s.bill(sessions, inv.Number); err != nil {
 		return nil, err
 	}
-	return lamppost.Marshal(inv), s.billChannels(channels, inv.Number)
+	if err := s.billChannels(channels, inv.Number); err != nil {
+		return nil, err
+	}
+	return lamppost.Marshal(inv), s.hearBill(inv, now, nil)
 }
 
 // invoiceNumber is the seller's id and a count, "acme-000042". A long id is cut so that the number stays one itself.

@@ -56,7 +56,8 @@ func TestRandomMoney(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	for _, what := range [...]string{"invoice", "correct", "session", "settle", "dispute", "convert", "reading", "point", "transfer", "credit", "channel", "cash", "contradict", "centre", "payout", "offer", "accept"} {
+	for _, what := range [...]string{"invoice", "correct", "session", "settle", "dispute", "convert", "reading", "point", "transfer",
+		"credit", "channel", "cash", "contradict", "centre", "payout", "offer", "accept", "contract", "call", "run of split"} {
 		if done[what+" ok"] == 0 && *moneyOps >= 2*moneyRun {
 			t.Errorf("no %s was accepted", what)
 		}
@@ -186,7 +187,7 @@ func (p *purse) apply(tx *lamppost.Transaction) lamppost.Code {
 	}
 	p.log = append(p.log, applied{p.height, p.traffic.Now, tx, writes})
 	if p.done[tx.Type.String()+" "+o.Code.String()]++; o.Code == lamppost.CodeOK {
-		p.check(tx, o, changedBy(writes))
+		p.check(tx, o, changedBy(writes), writes)
 	}
 	p.note(writes)
 	p.traffic.Saw(tx, o)
@@ -233,7 +234,7 @@ func (p *purse) number(key string) lamppost.Micro {
 }
 
 // check compares what an order changed with what it may change.
-func (p *purse) check(tx *lamppost.Transaction, o lamppost.Outcome, after map[string]lamppost.Micro) {
+func (p *purse) check(tx *lamppost.Transaction, o lamppost.Outcome, after map[string]lamppost.Micro, writes []byte) {
 	sums, sides := map[string]lamppost.Micro{}, map[lamppost.PartyID]lamppost.Micro{}
 	before := p.number
 	now := func(key string) lamppost.Micro {
@@ -263,6 +264,7 @@ func (p *purse) check(tx *lamppost.Transaction, o lamppost.Outcome, after map[st
 			p.fail("a %s posted %s %s more than nothing", tx.Type, sum, currency)
 		}
 	}
+	p.checkRuns(tx, sides, writes)
 	switch tx.Type {
 	case lamppost.TxCredit:
 		var b lamppost.CreditBody
@@ -289,6 +291,45 @@ func (p *purse) checkCash(o lamppost.Outcome, after map[string]lamppost.Micro) {
 	for _, c := range decoded[[]lamppost.Cashed](o.Data) {
 		if p.cashed[c.Channel] += c.More; p.cashed[c.Channel] != c.Amount || c.More < 0 || c.Freed < 0 {
 			p.fail("channel %s comes to %s, cashed was %s: %+v", c.Channel, c.Amount, p.cashed[c.Channel], c)
+		}
+	}
+}
+
+// checkRuns takes what contracts paid out of what changed, and checks that a run that failed paid nothing.
+func (p *purse) checkRuns(tx *lamppost.Transaction, sides map[lamppost.PartyID]lamppost.Micro, writes []byte) {
+	eachWrite(writes, func(key string, val []byte, _ bool) {
+		if key[1] != 'i' {
+			return
+		}
+		r := decoded[ledger.Run](val)
+		what := "run of " + r.Event.Name + " ok"
+		if r.Failure != nil {
+			what = "run of " + r.Event.Name + " " + r.Failure.Reason.String()
+			if len(r.Payments) > 0 {
+				p.fail("%+v failed and paid", r)
+			}
+		}
+		p.done[what]++
+		at := lamppost.CallBody{Contract: r.Contract, Height: lamppost.Height(binary.BigEndian.Uint64([]byte(key[2:]))), Index: binary.BigEndian.Uint32([]byte(key[10:]))}
+		if r.Failure != nil && r.Again == (ledger.Place{}) {
+			p.traffic.Failed = append(p.traffic.Failed, at)
+		}
+		for _, x := range r.Payments {
+			sides[owner(string(x.From))] += x.Amount
+			sides[owner(string(x.To))] -= x.Amount
+		}
+	})
+}
+
+// checkContracts checks that no contract took more of anybody than was agreed.
+func (p *purse) checkContracts() {
+	all, err := ledger.View{Reader: p.store}.Contracts()
+	must(err)
+	for _, c := range all {
+		for i, x := range c.Parties {
+			if c.Taken[i] > x.Limit {
+				p.fail("%s took %s of %s beyond its bills, its limit is %s", c.ID, c.Taken[i], x.Party, x.Limit)
+			}
 		}
 	}
 }
@@ -387,6 +428,7 @@ func (p *purse) compare() {
 	if n != len(p.mirror) {
 		p.fail("%d keys in the store, %d were written", n, len(p.mirror))
 	}
+	p.checkContracts()
 	sessions, err := ledger.View{Reader: p.store}.Sessions()
 	must(err)
 	held := map[string]lamppost.Micro{}

@@ -296,6 +296,8 @@ func (s *State) load() error {
 		loadEach(s, 'T', func(t tariff.Tariff) error { s.tariffs[t.ID] = append(s.tariffs[t.ID], t); return nil }),
 		loadEach(s, 'p', func(b lamppost.CentreBody) error { s.centres[b.Device] = append(s.centres[b.Device], b); return nil }),
 		loadEach(s, 'G', func(b lamppost.AgreementBody) error { s.addAgreement(b); return nil }),
+		loadEach(s, 'k', func(b lamppost.ContractBody) error { s.bind(b); return nil }),
+		s.loadEnded(),
 	)
 }
 

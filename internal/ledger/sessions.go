@@ -211,24 +211,26 @@ func (s *State) settle(b lamppost.SettleBody) ([]byte, error) {
 		return nil, err
 	}
 	u.Stop, u.Void, u.Settled = b.Stop, b.Void, Place{s.height, s.index}
-	var said []byte
+	var supplies []tariff.Supply
+	var lines []tariff.Line
 	if b.Void == "" {
-		supplies, err := s.sessionSupply(nil, u)
-		if err != nil {
+		if supplies, err = s.sessionSupply(nil, u); err != nil {
 			return nil, err
 		}
-		lines, err := tariff.PriceSession(&supplies[0].Tariff, supplies[0].Edges, u.Body.Limit)
+		lines, err = tariff.PriceSession(&supplies[0].Tariff, supplies[0].Edges, u.Body.Limit)
 		if err != nil {
 			return nil, lamppost.Refuse(lamppost.CodeNotReady, "session %q: %v", b.Session, err)
 		}
-		said = lamppost.Marshal(lines)
 		s.put(openKey(u.Seller, u.Body.Buyer, b.Session), nil)
 	} else if err := s.release(u); err != nil {
 		return nil, err
 	}
 	s.put(seatKey(mount), lamppost.Marshal(seat{Until: b.Stop, Since: at.Since}))
 	s.putBody(useKey(b.Session), u)
-	return said, nil
+	if b.Void != "" {
+		return nil, nil
+	}
+	return lamppost.Marshal(lines), s.hearSession(u, &supplies[0], lines)
 }
 
 // release gives back what is held for a session.

@@ -124,6 +124,8 @@ func (d *desk) body(w words) (lamppost.TxType, any) {
 		return lamppost.TxOffer, d.offer(w)
 	case "accept":
 		return lamppost.TxAccept, d.accept(w)
+	case "contract", "call":
+		return contracts(d, w)
 	case "raw":
 		body, err := hex.DecodeString(w.arg(1))
 		must(err)

@@ -53,7 +53,7 @@ var rewrite = flag.Bool("rewrite", false, "write what the ledger says into testd
 //	                                            accuses the gateway of report N, from 0, of a segment
 //	junk                                        bytes that are no report
 //
-// and the orders about vouchers and about what is kept: see vouching and forgetting.
+// and the orders about vouchers and about what is kept: see vouching and forgetting; about contracts: see contracts.
 //
 // Every transaction takes expires=TIME, by=MEMBER and net=ID; "NAME:" before it keeps it for again. A new key of a device or
 // gateway takes consent=KEY|junk [from=EPOCH] [from-id=ID] [from-net=ID] [from-suite=S] [toOther] [asReport].
@@ -284,6 +284,10 @@ func say(t lamppost.TxType, o lamppost.Outcome) string {
 		return fmt.Sprintf("%s net %s, total %s %s", s, inv.Net, inv.Total, inv.Currency)
 	case t == lamppost.TxPayout && o.Code == lamppost.CodeOK:
 		return sayProfit(o)
+	case t == lamppost.TxCall && o.Code == lamppost.CodeOK:
+		var r ledger.Run
+		must(lamppost.Unmarshal(o.Data, &r))
+		return "ok: " + sayRun(r)
 	case t == lamppost.TxNetwork && o.Code == lamppost.CodeOK:
 		return fmt.Sprintf("ok: %d of %d", o.Data[0], o.Data[1])
 	case o.Text != "":
@@ -486,6 +490,10 @@ func (d *desk) show(w words) (out []string) {
 		revoked, err := v.Revoked(lamppost.DeviceID(w.arg(1)))
 		must(err)
 		out = append(out, showRevoked(revoked)...)
+	case "contracts":
+		out = append(out, showContracts(v)...)
+	case "runs":
+		out = append(out, showRuns(v)...)
 	case "kept":
 		out = append(out, d.forgotten()...)
 	case "guard":

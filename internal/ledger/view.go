@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -241,6 +242,11 @@ func (v View) Balance(p lamppost.PartyID, currency string) (lamppost.Micro, erro
 type Place struct {
 	Height lamppost.Height
 	Index  uint32
+}
+
+// Compare orders places as transactions were decided.
+func (p Place) Compare(q Place) int {
+	return cmp.Or(cmp.Compare(p.Height, q.Height), cmp.Compare(p.Index, q.Index))
 }
 
 const placeBytes = 8 + 4

@@ -3,12 +3,19 @@ package replica_test
 import (
 	"flag"
 	"fmt"
+	"io"
+	"math"
+	"slices"
+	"sync/atomic"
 	"testing"
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/audit"
+	"github.com/lamppost/lamppost/contract"
 	"github.com/lamppost/lamppost/internal/archive"
+	"github.com/lamppost/lamppost/internal/books"
 	"github.com/lamppost/lamppost/internal/kv"
+	"github.com/lamppost/lamppost/internal/ledger"
 	"github.com/lamppost/lamppost/internal/ledger/ledgertest"
 	"github.com/lamppost/lamppost/internal/replica"
 	"github.com/lamppost/lamppost/internal/tilelog"
@@ -19,11 +26,18 @@ var (
 	moneySeed  = flag.Uint64("money.seed", 1, "the seed of the first")
 )
 
-// Whatever an honest ledger was told, an auditor computes every bill of every buyer again and comes to the same.
+// Whatever an honest ledger was told, an auditor computes every bill of every buyer again and comes to the same; the journal has every
+// posting, also those that contracts made; and whatever a contract did, its program does again, given what it was told.
 //
 // A longer run: go test ./internal/replica -run RandomStatements -money.seeds 1000 -timeout 4h
 func TestRandomStatements(t *testing.T) {
 	t.Parallel()
+	var runs atomic.Int64
+	t.Cleanup(func() {
+		if runs.Load() == 0 {
+			t.Error("no contract ran")
+		}
+	})
 	for i := range *moneySeeds {
 		seed := *moneySeed + uint64(i)
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -52,8 +66,46 @@ func TestRandomStatements(t *testing.T) {
 			if n == 0 {
 				t.Error("nothing was billed")
 			}
+			see := func(f func(archive.View) error) error { return f(v) }
+			if _, err := books.WriteJournal(t.Context(), io.Discard, see, false); err != nil {
+				t.Error(err)
+			}
+			runs.Add(int64(runAgain(t, store)))
 		})
 	}
+}
+
+// runAgain does what contracts did by package contract alone: with the source and the terms of the version, the event, and the state before.
+func runAgain(t *testing.T, store *kv.Mem) int {
+	v := ledger.View{Reader: store}
+	all, err := v.Runs(0, math.MaxInt64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range all {
+		x := &all[i]
+		b, err := v.ContractVersion(x.Contract, x.Version)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := contract.Check(b.Source, contract.At(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if x.Event.Name == contract.Expire && !p.Handles(contract.Expire) {
+			continue // it ended without a word
+		}
+		res, cost, f := p.Run(&x.Event, b.Terms, x.Before)
+		byLedger := x.Failure != nil && x.Failure.Reason >= contract.NotBound
+		switch {
+		case byLedger && f == nil && cost == x.Cost: // what the program wanted was not allowed
+		case f != nil && x.Failure != nil && f.Reason == x.Failure.Reason && f.Line == x.Failure.Line && f.Said == x.Failure.Said && cost == x.Cost:
+		case f == nil && slices.Equal(res.Payments, x.Payments) && res.Note == x.Note && cost == x.Cost:
+		default:
+			t.Errorf("run %+v comes to %+v, %+v, %v", x, res, cost, f)
+		}
+	}
+	return len(all)
 }
 
 // randomMoney is a network with so much traffic on it.

@@ -335,7 +335,7 @@ func (r *Replica) applyBlock(ev *Event) error {
 // Moves says whether an order of a type moves claims, or says whose they are: the blocks that have one are indexed.
 func Moves(t lamppost.TxType) bool {
 	switch t {
-	case lamppost.TxDevice, lamppost.TxInvoice, lamppost.TxCorrect, lamppost.TxTransfer, lamppost.TxConvert:
+	case lamppost.TxDevice, lamppost.TxInvoice, lamppost.TxCorrect, lamppost.TxTransfer, lamppost.TxConvert, lamppost.TxSettle, lamppost.TxCall, lamppost.TxPayout, lamppost.TxAccept:
 		return true
 	}
 	return false

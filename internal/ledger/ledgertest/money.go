@@ -30,6 +30,8 @@ type Money struct {
 	offered  int
 	billed   map[lamppost.InvoiceBody]lamppost.TimeMS // by seller, buyer and currency
 	versions map[string]uint32
+	deployed [contracts]uint32
+	Failed   []lamppost.CallBody // runs of contracts that can be repeated, of which a test tells
 }
 
 // A countingMeter is a device whose register counts up, and from 0 again where it rolls.
@@ -190,7 +192,14 @@ func (m *Money) Next() *lamppost.Transaction {
 }
 
 func (m *Money) body() (lamppost.TxType, any) {
-	switch m.Draw(29) {
+	switch m.Draw(31) {
+	case 29:
+		if m.Draw(2) == 0 {
+			return lamppost.TxContract, m.contract()
+		}
+		return lamppost.TxCall, m.call()
+	case 30:
+		return lamppost.TxCall, m.call()
 	case 0, 1, 17:
 		return lamppost.TxReading, m.reading()
 	case 2, 3, 4:
@@ -486,6 +495,8 @@ func (m *Money) Saw(tx *lamppost.Transaction, o lamppost.Outcome) {
 	case lamppost.TxSettle:
 		id := read[lamppost.SettleBody](raw).Session
 		m.open = slices.DeleteFunc(m.open, func(x lamppost.SessionBody) bool { return x.ID == id })
+	case lamppost.TxContract:
+		m.deployed[read[lamppost.ContractBody](raw).ID[1]-'0']++
 	case lamppost.TxTariff:
 		m.versions[read[tariff.Tariff](raw).ID]++
 	case lamppost.TxPoint:
