@@ -20,7 +20,7 @@ import (
 )
 
 var (
-	moneyOps  = flag.Int("money.ops", 3000, "how many orders and segments TestRandomMoney gives the ledger")
+	moneyOps  = flag.Int("money.ops", 6000, "how many orders and segments TestRandomMoney gives the ledger")
 	moneySeed = flag.Uint64("money.seed", 1, "the seed of its first ledger; each that follows has the next")
 )
 
@@ -28,8 +28,8 @@ var (
 const moneyRun = 1500
 
 // Whatever is ordered about money, from a seed: what is posted sums to zero; but for invoices nobody goes below his limit and what is
-// held; what is held is what sessions and channels hold; nothing is cashed beyond what was held for it, or twice; numbers leave no gap; a chain of corrections claims what its last comes to; a refused order
-// writes nothing; and the ledger in memory is the one in the store, however its blocks are grouped into commits, opened again or replayed.
+// held; what is held is what sessions and channels hold; nothing is cashed beyond what was held for it, or twice; numbers leave no gap; a chain of
+// corrections claims what its last comes to; a refused order writes nothing; and the ledger in memory is the one in the store, however its blocks are grouped into commits, opened again or replayed.
 //
 // A longer run: go test ./internal/ledger -run RandomMoney -money.ops 10000000 -timeout 24h
 func TestRandomMoney(t *testing.T) {
@@ -58,7 +58,7 @@ func TestRandomMoney(t *testing.T) {
 	wg.Wait()
 	for _, what := range [...]string{"invoice", "correct", "session", "settle", "dispute", "convert", "reading", "point", "transfer",
 		"credit", "channel", "cash", "contradict", "centre", "payout", "offer", "accept", "contract", "call", "run of split"} {
-		if done[what+" ok"] == 0 && *moneyOps >= 2*moneyRun {
+		if done[what+" ok"] == 0 && *moneyOps >= 4*moneyRun {
 			t.Errorf("no %s was accepted", what)
 		}
 	}
