@@ -244,10 +244,17 @@ type edge struct {
 // keepEdges gathers the register values that bills may rest on, as the ledger does: from billing reports committed as new, within
 // [lamppost.EdgeToleranceMS] of a quarter hour or at their very times, and what was entered by hand.
 func (e *Evidence) keepEdges() {
+	units := map[register][]counting{}
+	for i := range e.Txs {
+		if p, ok := e.Txs[i].body.(*lamppost.PointBody); ok {
+			k := register{p.Device, p.Register}
+			units[k] = append(units[k], counting{e.Txs[i].Leaf, p.Unit})
+		}
+	}
 	e.edges, e.moments, e.sources = make(map[register][]edge), make(map[register][]edge), make(map[tariff.Source]*edge)
 	for i := range e.Reports {
 		if r := &e.Reports[i]; r.Outcome.Code == lamppost.CodeOK && r.Signed.Billing() {
-			e.keepEdgesOf(r)
+			e.keepEdgesOf(r, units)
 		}
 	}
 	for i := range e.Txs {
@@ -265,13 +272,35 @@ func (e *Evidence) keepEdges() {
 	}
 }
 
-func (e *Evidence) keepEdgesOf(r *Report) {
+// A counting is a unit that a register counts in from a leaf on.
+type counting struct {
+	leaf int64
+	unit string
+}
+
+// countsIn reports whether a register counts in a unit at a point that was there before a leaf, or at none then.
+func countsIn(units []counting, unit string, before int64) bool {
+	n := 0
+	for _, u := range units {
+		if u.leaf < before {
+			if n++; u.unit == unit {
+				return true
+			}
+		}
+	}
+	return n == 0
+}
+
+func (e *Evidence) keepEdgesOf(r *Report, units map[register][]counting) {
 	for j := range r.Signed.Readings {
 		x := &r.Signed.Readings[j]
 		if x.Kind != lamppost.Register || x.IsFloat || x.Quality >= lamppost.Faulty {
 			continue
 		}
 		k := register{r.Signed.Device, x.Name}
+		if !countsIn(units[k], x.Unit, r.Tx.Leaf) {
+			continue
+		}
 		source := tariff.Source{Height: r.Tx.Height, Tx: r.Tx.Index, Report: r.Index, Record: uint32(j)}
 		v := edge{tariff.Edge{Time: x.Time, Value: x.Value, Quality: x.Quality, Source: source, MeterSigned: r.given != nil && r.given[j]}, k, x.Unit, r.Tx.Leaf}
 		e.moments[k] = append(e.moments[k], v)

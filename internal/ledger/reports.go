@@ -398,7 +398,7 @@ func (s *State) edges(d *device, r *lamppost.Report, report uint32, given []bool
 	for i := range r.Readings {
 		x := &r.Readings[i]
 		at, ok := lamppost.SnapToEdge(x.Time)
-		if !ok || x.Kind != lamppost.Register || x.Quality >= lamppost.Faulty || strings.IndexByte(x.Name, 0) >= 0 {
+		if !ok || x.Kind != lamppost.Register || x.Quality >= lamppost.Faulty || strings.IndexByte(x.Name, 0) >= 0 || !s.counts(d.Body.ID, x.Name, x.Unit) {
 			continue // a zero byte would end the name's part of the key
 		}
 		e := tariff.Edge{Time: at, Value: x.Value, Quality: x.Quality, MeterSigned: given != nil && given[i],
@@ -444,8 +444,9 @@ func (s *State) reading(b lamppost.ReadingBody) error {
 	case b.Value.Exponent > 0 || b.Value.Exponent < lamppost.MinExponent:
 		return lamppost.Refuse(lamppost.CodeBadTx, "%s has an exponent that no reading has", b.Value)
 	}
-	if err := s.checkUnit(b.Device, b.Register, b.Unit); err != nil {
-		return err
+	if !s.counts(b.Device, b.Register, b.Unit) {
+		return lamppost.Refuse(lamppost.CodeBadTx, "register %q of %q counts in %s, not %s", b.Register, b.Device,
+			strings.Join(s.units[register{b.Device, b.Register}], " or "), b.Unit)
 	}
 	e := tariff.Edge{Time: b.Time, Value: b.Value, Quality: b.Quality, Manual: true, Source: tariff.Source{Height: s.height, Tx: s.index}}
 	kept, keptToo := false, false
@@ -462,13 +463,11 @@ func (s *State) reading(b lamppost.ReadingBody) error {
 	return err
 }
 
-// checkUnit refuses a register that counts in another unit where a metering point has it: nobody could verify a bill that rests on it.
-// Opening readings may come before the point does.
-func (s *State) checkUnit(id lamppost.DeviceID, name, unit string) error {
-	if units := s.units[register{id, name}]; len(units) > 0 && !slices.Contains(units, unit) {
-		return lamppost.Refuse(lamppost.CodeBadTx, "register %q of %q counts in %s, not %s", name, id, strings.Join(units, " or "), unit)
-	}
-	return nil
+// counts reports whether a register counts in a unit at a metering point, or at none yet: opening readings may come before the point does.
+// Of what is signed in another unit nothing is kept: nobody could verify a bill that rests on it.
+func (s *State) counts(id lamppost.DeviceID, name, unit string) bool {
+	units := s.units[register{id, name}]
+	return len(units) == 0 || slices.Contains(units, unit)
 }
 
 // writeDevices encodes what the segment changed, each device once, in the order they were first touched.

@@ -320,7 +320,7 @@ func (s *State) keepMoments(d *device, r *lamppost.Report, report uint32, given 
 	}
 	for i := range r.Readings {
 		x := &r.Readings[i]
-		if x.Kind != lamppost.Register || x.Quality >= lamppost.Faulty || x.Time < 0 || !slices.Contains(registers, x.Name) {
+		if x.Kind != lamppost.Register || x.Quality >= lamppost.Faulty || x.Time < 0 || !slices.Contains(registers, x.Name) || !s.counts(d.Body.ID, x.Name, x.Unit) {
 			continue
 		}
 		e := tariff.Edge{Time: x.Time, Value: x.Value, Quality: x.Quality, MeterSigned: given != nil && given[i],

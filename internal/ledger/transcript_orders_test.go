@@ -432,10 +432,11 @@ func (d *desk) meterRecords(w words, readings []lamppost.Reading) []lamppost.Met
 func (d *desk) reading(pair string) lamppost.Reading {
 	left, value, _ := strings.Cut(pair, "=")
 	name, at, _ := strings.Cut(left, "@")
+	name, unit, _ := strings.Cut(name, ":")
 	value, quality, _ := strings.Cut(value, "/")
 	v, err := lamppost.ParseDecimal(value)
 	must(err)
-	r := lamppost.Reading{Name: strings.ReplaceAll(name, "^", "\x00"), Unit: "Wh", Time: d.time(at), Kind: lamppost.Register, Value: v}
+	r := lamppost.Reading{Name: strings.ReplaceAll(name, "^", "\x00"), Unit: cmp.Or(unit, "Wh"), Time: d.time(at), Kind: lamppost.Register, Value: v}
 	if strings.HasSuffix(name, "_g") {
 		r.Kind = lamppost.Gauge
 	}
