@@ -78,3 +78,70 @@ func golden(t *testing.T, files []nabFile, detector string) [][]float64 {
 	}
 	return scores
 }
+
+// TestNABScores: the marks that are promised: in docs/intelligence.md they stand with what they mean. Time is not judged.
+func TestNABScores(t *testing.T) {
+	t.Parallel()
+	corpus(t)
+	r, err := NAB(t.Context(), NABOptions{Sets: *sets})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		what      string
+		got, want float64
+	}{
+		{"standard", r.Standard, 74.9}, {"low FP", r.LowFP, 67}, {"low FN", r.LowFN, 73}, {"two-fold", r.TwoFold, 69.4},
+		{"leave one out", r.LeaveOneOut, 69.4}, {"alarms below the level without their reasons", r.Masked, 0.95},
+		{"alarms gone without the readings named", r.Replayed, 0.85},
+		{"the half that nothing was chosen on", r.Halves[1].Shipped, 67},
+	} {
+		if c.got < c.want {
+			t.Errorf("%s: %.3f, want at least %v", c.what, c.got, c.want)
+		}
+	}
+	if r.BytesPerSeries > 128_000 || r.StateBytes > 128_000 {
+		t.Errorf("%d bytes a series, %d saved", r.BytesPerSeries, r.StateBytes)
+	}
+}
+
+// TestNABWorth: NAB's own examples of what a detection is worth by its place (docs/whitepaper of NAB, figure 2, and nab/tests).
+func TestNABWorth(t *testing.T) {
+	t.Parallel()
+	windows := []nabWindow{{100, 149}, {300, 399}}
+	for _, c := range []struct {
+		row, window int
+		worth       float64
+	}{
+		{0, -1, -1}, {99, -1, -1}, // before any window: as bad as can be
+		{100, 0, 1}, {149, 0, 0.0506}, {300, 1, 1}, {399, 1, 0.0253}, // the earliest is best, the latest is just above nothing
+		{150, -1, -0.0510}, {296, -1, -1}, {400, -1, -0.0252}, // soon after a window it costs little
+	} {
+		got := nabWorth(windows, c.row)
+		if got.window != c.window || math.Abs(got.worth-c.worth) > 0.0002 {
+			t.Errorf("row %d: %+v, want window %d and %v", c.row, got, c.window, c.worth)
+		}
+	}
+}
+
+// TestNABTally: only the best detection in a window counts, those in the probation do not, silence is 0 and each first row 100.
+func TestNABTally(t *testing.T) {
+	t.Parallel()
+	windows := []nabWindow{{300, 399}, {600, 699}}
+	perfect := nabTallyOf(1000, windows, []int{300, 600})
+	for i, p := range nabProfiles {
+		if got := perfect.normal(p); math.Abs(got-100) > 1e-9 {
+			t.Errorf("profile %d: a perfect detector has %v", i, got)
+		}
+		if got := nabTallyOf(1000, windows, nil).normal(p); got != 0 {
+			t.Errorf("profile %d: silence has %v", i, got)
+		}
+	}
+	if got := nabTallyOf(1000, windows, []int{10, 149, 300, 350, 600, 699}); got != perfect {
+		t.Errorf("later ones and those of the probation change %+v to %+v", perfect, got)
+	}
+	got := nabTallyOf(1000, windows, []int{200, 300, 600})
+	if d := perfect.normal(nabProfiles[0]) - got.normal(nabProfiles[0]); math.Abs(d-100*0.11/4) > 1e-9 || got.False != 1 {
+		t.Errorf("one false alarm costs %v, %+v", d, got)
+	}
+}
