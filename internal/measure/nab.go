@@ -258,6 +258,18 @@ func (l *nabLevels) held(groups int, group func(file int) int) float64 {
 	return t.normal(nabProfiles[0])
 }
 
+// twoFold is what the files make where each half has the other's level: the mean of many halvings, and the least of them.
+func (l *nabLevels) twoFold(files int) (mean, least float64) {
+	random := rand.New(rand.NewPCG(1, 2))
+	least = math.Inf(1)
+	for range nabHalvings {
+		order := random.Perm(files)
+		got := l.held(2, func(file int) int { return order[file] % 2 })
+		mean, least = mean+got/nabHalvings, min(least, got)
+	}
+	return mean, least
+}
+
 func (r *NABResult) judge(files []nabFile, l *nabLevels) {
 	all := func(int) bool { return true }
 	for i, out := range []*float64{&r.Standard, &r.LowFP, &r.LowFN} {
@@ -266,13 +278,7 @@ func (r *NABResult) judge(files []nabFile, l *nabLevels) {
 		r.Shipped[i] = l.at(l.shipped(), all).normal(p)
 	}
 	r.LeaveOneOut = l.held(len(files), func(file int) int { return file })
-	r.TwoFoldLeast = math.Inf(1)
-	random := rand.New(rand.NewPCG(1, 2))
-	for range nabHalvings {
-		order := random.Perm(len(files))
-		got := l.held(2, func(file int) int { return order[file] % 2 })
-		r.TwoFold, r.TwoFoldLeast = r.TwoFold+got/nabHalvings, min(r.TwoFoldLeast, got)
-	}
+	r.TwoFold, r.TwoFoldLeast = l.twoFold(len(files))
 	for i, half := range []string{"a", "b"} {
 		in := func(file int) bool { return nabHalf(files[file].name) == i }
 		out := func(file int) bool { return !in(file) }

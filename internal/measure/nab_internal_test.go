@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -48,6 +49,10 @@ func TestNABScorer(t *testing.T) {
 			if got, _ := nabSweep(files, scores, p); math.Abs(got-want[i]) > 0.006 {
 				t.Errorf("%s, profile %d: %.3f, published %.2f", name, i, got, want[i])
 			}
+		}
+		if testing.Verbose() { // for docs/intelligence.md
+			mean, least := goldenLevels(files, scores).twoFold(len(files))
+			t.Logf("%s: level chosen on the other half %.1f, the least %.1f", name, mean, least)
 		}
 	}
 }
@@ -144,4 +149,31 @@ func TestNABTally(t *testing.T) {
 	if d := perfect.normal(nabProfiles[0]) - got.normal(nabProfiles[0]); math.Abs(d-100*0.11/4) > 1e-9 || got.False != 1 {
 		t.Errorf("one false alarm costs %v, %+v", d, got)
 	}
+}
+
+// goldenLevels tallies a detector that alarms at every row at or above the level, at levels of which each has 3 % more rows than the one before.
+func goldenLevels(files []nabFile, scores [][]float64) *nabLevels {
+	var all []float64
+	for i, f := range files {
+		all = append(all, scores[i][nabProbation(len(f.values)):]...)
+	}
+	slices.Sort(all)
+	l := &nabLevels{}
+	for n := 50.0; n < float64(len(all))/10; n *= 1.03 {
+		level := all[len(all)-int(n)]
+		var tallies []nabTally
+		for i, f := range files {
+			var rows []int
+			for row, score := range scores[i] {
+				if score >= level {
+					rows = append(rows, row)
+				}
+			}
+			tallies = append(tallies, nabTallyOf(len(f.values), f.windows, rows))
+		}
+		l.levels, l.files = append(l.levels, level), append(l.files, tallies)
+	}
+	last := len(l.levels) - 1
+	l.levels, l.files = append(l.levels, l.levels[last]), append(l.files, l.files[last]) // in place of the shipped one
+	return l
 }
