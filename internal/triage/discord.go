@@ -26,7 +26,7 @@ type discord struct {
 	nearest   int     // where the nearest earlier window ends, in steps before the latest; 0: there is none yet
 	lag       int     // where in the window the gap is largest, in steps before the latest
 	gap       float64
-	low, high float64 // of the values, at the latest reading
+	low, high float64 // of the series, at the latest reading: not of the state
 }
 
 func newDiscord(readings, window int) *discord { return &discord{readings: readings, window: window} }
@@ -34,13 +34,13 @@ func newDiscord(readings, window int) *discord { return &discord{readings: readi
 func (d *discord) reset() { *d = *newDiscord(d.readings, d.window) }
 
 func (d *discord) next(x *Features) (float64, bool) {
+	d.low, d.high = x.Low, x.High
 	d.sum += x.Value
 	if d.summed++; d.summed < d.readings {
 		return d.score, d.ready()
 	}
 	d.step(d.sum/float64(d.readings), x.AtMS)
 	d.sum, d.summed = 0, 0
-	d.low, d.high = x.Low, x.High
 	if d.n < 3*d.window {
 		return 0, false
 	}
@@ -62,24 +62,23 @@ func (d *discord) step(x float64, at lamppost.TimeMS) {
 	d.n++
 }
 
-// distance finds the nearest earlier window that has no step in common with the newest.
+// distance finds the nearest earlier window that has no step in common with the newest. Where the one before was nearest, its next one
+// mostly is: to begin there lets most others be left after a step or two.
 func (d *discord) distance(width float64) float64 {
-	w := d.window
-	newest := d.steps[d.n-w : d.n]
-	least := math.MaxFloat64
-	for end := d.n - w; end >= max(w, d.n-pastSteps); end-- {
-		sum := 0.0
-		for i, x := range d.steps[end-w : end] {
-			gap := newest[i] - x
-			sum += float64(gap * gap)
-			if sum >= least {
-				break
-			}
-		}
-		if sum < least {
+	w, last := d.window, d.n-d.window
+	first := max(w, d.n-pastSteps)
+	end := d.n - d.nearest
+	if end < first || end > last {
+		end = last
+	}
+	d.nearest = d.n - end
+	least := d.squares(end, math.MaxFloat64)
+	for end := last; end >= first; end-- {
+		if sum := d.squares(end, least); sum < least {
 			least, d.nearest = sum, d.n-end
 		}
 	}
+	newest := d.steps[last:d.n]
 	d.lag, d.gap = 0, 0
 	for i, x := range d.steps[d.n-w-d.nearest : d.n-d.nearest] {
 		if gap := newest[i] - x; math.Abs(gap) > math.Abs(d.gap) {
@@ -87,6 +86,18 @@ func (d *discord) distance(width float64) float64 {
 		}
 	}
 	return math.Sqrt(least/float64(w)) / width
+}
+
+// squares is the sum of the squared gaps between the newest window and one that ends elsewhere, or so much of it as is not below least.
+func (d *discord) squares(end int, least float64) (sum float64) {
+	newest := d.steps[d.n-d.window : d.n]
+	for i, x := range d.steps[end-d.window : end] {
+		gap := newest[i] - x
+		if sum += float64(gap * gap); sum >= least {
+			break
+		}
+	}
+	return sum
 }
 
 func (d *discord) reason() Reason {

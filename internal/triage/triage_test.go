@@ -55,7 +55,7 @@ func TestReplay(t *testing.T) {
 // FuzzState: no bytes make a state that panics, when it is loaded or later.
 func FuzzState(f *testing.F) {
 	s := triage.NewSeries()
-	for _, x := range triagetest.Street(1, 700) {
+	for _, x := range triagetest.Street(1, 60) {
 		if _, err := s.Observe(x); err != nil {
 			f.Fatal(err)
 		}
