@@ -62,23 +62,23 @@ func (d *discord) step(x float64, at lamppost.TimeMS) {
 	d.n++
 }
 
-// distance finds the nearest earlier window that has no step in common with the newest. Where the one before was nearest, its next one
-// mostly is: to begin there lets most others be left after a step or two.
+// distance finds the nearest earlier window that has no step in common with the newest. Most are left after a step or two.
 func (d *discord) distance(width float64) float64 {
-	w, last := d.window, d.n-d.window
-	first := max(w, d.n-pastSteps)
-	end := d.n - d.nearest
-	if end < first || end > last {
-		end = last
-	}
-	d.nearest = d.n - end
-	least := d.squares(end, math.MaxFloat64)
-	for end := last; end >= first; end-- {
-		if sum := d.squares(end, least); sum < least {
+	w := d.window
+	newest := d.steps[d.n-w : d.n]
+	least := math.MaxFloat64
+	for end := d.n - w; end >= max(w, d.n-pastSteps); end-- {
+		sum := 0.0
+		for i, x := range d.steps[end-w : end] {
+			gap := newest[i] - x
+			if sum += float64(gap * gap); sum >= least {
+				break
+			}
+		}
+		if sum < least {
 			least, d.nearest = sum, d.n-end
 		}
 	}
-	newest := d.steps[last:d.n]
 	d.lag, d.gap = 0, 0
 	for i, x := range d.steps[d.n-w-d.nearest : d.n-d.nearest] {
 		if gap := newest[i] - x; math.Abs(gap) > math.Abs(d.gap) {
@@ -86,18 +86,6 @@ func (d *discord) distance(width float64) float64 {
 		}
 	}
 	return math.Sqrt(least/float64(w)) / width
-}
-
-// squares is the sum of the squared gaps between the newest window and one that ends elsewhere, or so much of it as is not below least.
-func (d *discord) squares(end int, least float64) (sum float64) {
-	newest := d.steps[d.n-d.window : d.n]
-	for i, x := range d.steps[end-d.window : end] {
-		gap := newest[i] - x
-		if sum += float64(gap * gap); sum >= least {
-			break
-		}
-	}
-	return sum
 }
 
 func (d *discord) reason() Reason {
