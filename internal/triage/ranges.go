@@ -106,34 +106,40 @@ const (
 	leastDeviation = 4    // of how many deviations a value is from its hour's
 )
 
+// plainer is how many times as far outside a quantity must be to be named in place of a plainer one: most spikes leave several ranges, and
+// the value says more to a person than how many deviations it is from its hour's.
+const plainer = 4
+
 // ranges tells when a quantity leaves the range it has been in: the value, its change, means and deviations, and how far the value is
 // from what is usual at its hour. The one that is farthest outside counts.
 type ranges struct {
-	latest   recentReadings
-	value    record
-	change   record
-	mean     [len(spans)]record
-	log      [len(spans)]record // of the deviation
-	hour     record
-	hours    [24]hourly
-	farthest Reason
+	latest recentReadings
+	value  record
+	change record
+	mean   [len(spans)]record
+	log    [len(spans)]record // of the deviation
+	hour   record
+	hours  [24]hourly
+	named  Reason
 }
 
 func newRanges() *ranges { return new(ranges) }
 
 func (r *ranges) reset() { *r = ranges{} }
 
-func (r *ranges) reason() Reason { return r.farthest }
+func (r *ranges) reason() Reason { return r.named }
 
 func (r *ranges) next(x *Features) (float64, bool) {
-	most := 0.0
-	r.farthest = Reason{}
+	most, named := 0.0, 0.0
+	r.named = Reason{}
 	least := float64(steadiest * x.Width)
 	try := func(q *record, code ReasonCode, readings int, value, least float64) {
 		low, high := q.low, q.high
-		if outside := q.next(value, least); outside > most {
-			most = outside
-			r.farthest = Reason{Code: code, Readings: readings, Value: value, Low: low, High: high, AtMS: x.AtMS}
+		outside := q.next(value, least)
+		most = max(most, outside)
+		if outside > float64(plainer*named) {
+			named = outside
+			r.named = Reason{Code: code, Readings: readings, Value: value, Low: low, High: high, AtMS: x.AtMS}
 		}
 	}
 	before := r.latest.last(1)
