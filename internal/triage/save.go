@@ -1,0 +1,74 @@
+package triage
+
+import (
+	"errors"
+	"fmt"
+	"unsafe"
+
+	"github.com/lamppost/lamppost"
+)
+
+// stateMagic opens a saved series: "LPTR" and the version of models and settings, one for both, as a state means nothing to others.
+const stateMagic = 0x31_30_30_30_52_54_50_4c // "LPTR0001", little-endian
+
+// AppendBinary appends the state of the series: a series that loads it goes on as this one would. docs/formats.md has the layout.
+func (s *Series) AppendBinary(b []byte) ([]byte, error) {
+	st := &state{b: b}
+	s.state(st)
+	return st.b, nil
+}
+
+// UnmarshalBinary loads what AppendBinary wrote for a series of the same models. On an error the series has forgotten everything.
+func (s *Series) UnmarshalBinary(b []byte) error {
+	st := &state{b: b, reading: true}
+	s.state(st)
+	if st.err == nil && len(st.b) > 0 {
+		st.fail(fmt.Errorf("%d bytes too many", len(st.b)))
+	}
+	if st.err != nil {
+		s.restart()
+		return fmt.Errorf("reading the state of a series: %w", st.err)
+	}
+	return nil
+}
+
+func (s *Series) state(st *state) {
+	magic, models := uint64(stateMagic), len(s.models)
+	st.u64(&magic)
+	st.count(&models, len(s.models))
+	if magic != stateMagic || models != len(s.models) {
+		st.fail(errors.New("it is of another version or of other models"))
+	}
+	if st.err != nil {
+		return
+	}
+	st.text(&s.unit, lamppost.MaxUnitBytes)
+	kind, at := int(s.kind), uint64(s.last.AtMS)
+	st.count(&kind, int(lamppost.Register))
+	st.flag(&s.begun)
+	st.count(&s.n, maxReadings)
+	st.u64(&at)
+	st.float(&s.last.Value)
+	s.kind, s.last.AtMS = lamppost.Kind(kind), lamppost.TimeMS(at)
+	s.width.state(st)
+	s.alarm.state(st)
+	for _, m := range s.models {
+		m.state(st)
+	}
+}
+
+// perModel is what a series keeps of a model beside the model: a pointer, a weight, a part.
+const perModel = 40
+
+// Bytes is how much memory the series takes.
+func (s *Series) Bytes() int {
+	n := int(unsafe.Sizeof(*s)) + perModel*len(s.models)
+	for _, m := range s.models {
+		n += m.bytes()
+	}
+	return n
+}
+
+func (r *ranges) bytes() int  { return int(unsafe.Sizeof(*r)) }
+func (h *shift) bytes() int   { return int(unsafe.Sizeof(*h)) }
+func (d *discord) bytes() int { return int(unsafe.Sizeof(*d)) }

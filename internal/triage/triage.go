@@ -1,0 +1,214 @@
+// Package triage knows what is unusual in a series of readings, as they come: no training, one setting for all series, bounded memory.
+//
+// Start reading at [Series], which judges one reading after the other. It puts them in order, lets its models score them, mixes the
+// scores, and decides what is an alarm. Models are small and can say in numbers why: [ReasonCode] lists what they can say.
+// docs/intelligence.md has what they find in a public benchmark, and how they were chosen.
+//
+// What it promises: a verdict depends only on the readings up to it (nothing ahead, no length, no labels); the same readings give the
+// same bits on every machine, whether or not the state was saved and restored between them; a series takes less than [MaxSeriesBytes];
+// a reading allocates nothing. What it does not: it knows no device, ledger or disk, and does not judge what a meter may measure.
+package triage
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/lamppost/lamppost"
+)
+
+// Limits.
+const (
+	MaxSeriesBytes = 128 << 10 // in memory, and saved
+	MaxValue       = 1e30      // a reading's magnitude
+	MaxReasons     = 3         // of an alarm
+
+	maxNumber   = 1e70          // in a saved state: no less than squares of values
+	maxReadings = math.MaxInt32 // that a count reaches: 68 years of one a second
+	msPerHour   = 3_600_000
+	msPerDay    = 24 * msPerHour
+)
+
+// What is refused. A refused reading changes nothing.
+var (
+	ErrNumber    = errors.New("a reading is a finite number of a magnitude up to 1e30")
+	ErrLate      = errors.New("a reading is older than the latest of its series")
+	ErrDuplicate = errors.New("a series has a reading of this time already")
+	ErrUnit      = errors.New("a unit is longer than a report can say")
+
+	errNegative = errors.New("a variance below 0")
+)
+
+// A Sample is one reading of a series.
+type Sample struct {
+	AtMS  lamppost.TimeMS
+	Value float64
+	Unit  string
+	Kind  lamppost.Kind // a register is judged by its rate an hour, others by their value
+}
+
+// A Verdict is what a series says of a reading.
+type Verdict struct {
+	Score float64 // how unusual: 0 is usual; comparable between series
+	Alarm bool
+	Fresh bool // there is nothing to compare with: the first readings, another unit, a register's first or one that fell
+
+	// Of an alarm: the weightiest reasons, and what the score would be without them. The slice is the series's own until the next
+	// reading.
+	Reasons []Reason
+	Without float64
+}
+
+// A Series judges the readings of one quantity of one device. It is not for concurrent use.
+type Series struct {
+	models  []Model
+	weights []float64
+	alarm   Alarm
+
+	unit     string
+	kind     lamppost.Kind
+	n        int // readings judged since the unit is what it is
+	begun    bool
+	last     Sample
+	width    spread
+	features Features
+	parts    []part
+	reasons  [MaxReasons]Reason
+}
+
+// A part is what a model has said of the latest reading.
+type part struct {
+	model int
+	worth float64 // its share of the score
+}
+
+// NewSeries returns a series with the models and settings that were chosen: see docs/intelligence.md.
+func NewSeries() *Series {
+	s, _ := NewSeriesOf(Weighted{newRanges(), 1}, Weighted{newShift(), 0.5}, Weighted{newDiscord(3, 8), 0.35},
+		Weighted{newDiscord(12, 8), 0.35}, Weighted{newDiscord(24, 8), 0.35})
+	return s
+}
+
+// Weighted is a model with its weight in the mix.
+type Weighted struct {
+	Model  Model
+	Weight float64 // above 0
+}
+
+// NewSeriesOf returns a series with other models, for tests and experiments.
+func NewSeriesOf(models ...Weighted) (*Series, error) {
+	s := &Series{alarm: NewAlarm(DefaultLevel)}
+	for _, m := range models {
+		if !(m.Weight > 0) {
+			return nil, fmt.Errorf("a model's weight is above 0, not %v", m.Weight)
+		}
+		s.models, s.weights = append(s.models, m.Model), append(s.weights, m.Weight)
+	}
+	s.parts = make([]part, 0, len(models))
+	return s, nil
+}
+
+// Observe judges a reading and learns it. It refuses what is no number, late or a duplicate: [ErrNumber], [ErrUnit],
+// [ErrLate], [ErrDuplicate].
+func (s *Series) Observe(x Sample) (Verdict, error) {
+	if err := s.check(x); err != nil {
+		return Verdict{}, err
+	}
+	if s.begun && (x.Unit != s.unit || x.Kind != s.kind) {
+		s.restart()
+	}
+	before, begun := s.last, s.begun
+	s.unit, s.kind, s.last, s.begun = x.Unit, x.Kind, x, true
+	if x.Kind == lamppost.Register {
+		if !begun || x.Value < before.Value {
+			return Verdict{Fresh: true}, nil // a fall is a reset or an exchange, which are declared, never inferred
+		}
+		x.Value = float64((x.Value - before.Value) / float64(x.AtMS-before.AtMS) * msPerHour)
+		if x.Value > MaxValue {
+			return Verdict{Fresh: true}, nil
+		}
+	}
+	return s.judge(x), nil
+}
+
+func (s *Series) check(x Sample) error {
+	switch {
+	case !(math.Abs(x.Value) <= MaxValue):
+		return ErrNumber
+	case len(x.Unit) > lamppost.MaxUnitBytes:
+		return ErrUnit
+	case s.begun && x.AtMS < s.last.AtMS:
+		return ErrLate
+	case s.begun && x.AtMS == s.last.AtMS:
+		return ErrDuplicate
+	}
+	return nil
+}
+
+// restart forgets everything: a reading of another unit or kind begins another series.
+func (s *Series) restart() {
+	for _, m := range s.models {
+		m.reset()
+	}
+	s.alarm, s.n, s.width = NewAlarm(s.alarm.Level), 0, spread{}
+	s.unit, s.kind, s.last, s.begun = "", 0, Sample{}, false
+}
+
+func (s *Series) judge(x Sample) Verdict {
+	s.n++
+	s.width.add(x.Value)
+	low, high := s.width.bounds()
+	s.features = Features{Sample: x, Low: low, High: high, Width: s.width.width()}
+	v := Verdict{Score: s.score(), Fresh: s.n <= warmUp}
+	if v.Alarm = s.alarm.Next(v.Score); v.Alarm {
+		v.Reasons, v.Without = s.explain(v.Score)
+	}
+	return v
+}
+
+// No model's score counts for more than mostScore, or for less than 0.
+const mostScore = 8
+
+// score is the weighted mean of the models that have something to say.
+func (s *Series) score() float64 {
+	sum, weight := 0.0, 0.0
+	s.parts = s.parts[:0]
+	for i, m := range s.models {
+		score, ready := m.next(&s.features)
+		if !ready {
+			continue
+		}
+		score = float64(s.weights[i] * min(max(score, 0), mostScore))
+		s.parts = append(s.parts, part{i, score})
+		sum, weight = sum+score, weight+s.weights[i]
+	}
+	if weight == 0 {
+		return 0
+	}
+	for i := range s.parts {
+		s.parts[i].worth /= weight
+	}
+	return sum / weight
+}
+
+// explain names the weightiest models until the score without them is below the level, or there is no more room.
+func (s *Series) explain(score float64) ([]Reason, float64) {
+	reasons := s.reasons[:0]
+	for len(reasons) < MaxReasons && (len(reasons) == 0 || score >= s.alarm.Level) {
+		most := -1
+		for i, p := range s.parts {
+			if p.worth > 0 && (most < 0 || p.worth > s.parts[most].worth) {
+				most = i
+			}
+		}
+		if most < 0 {
+			break
+		}
+		r := s.models[s.parts[most].model].reason()
+		r.Worth = s.parts[most].worth
+		reasons = append(reasons, r)
+		score -= r.Worth
+		s.parts[most].worth = 0
+	}
+	return reasons, score
+}
