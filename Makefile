@@ -15,7 +15,7 @@ CONCURRENT = ./device/... ./sig ./internal/api/... ./internal/consensus/... ./in
 build:
 	$(GO) build -trimpath -o bin/ ./cmd/lamppost
 
-# The program for gateways on site: no C, no CometBFT, and at most 40 MB on the boards they run on.
+# The program for gateways on site: no C, no CometBFT, no Parquet, and at most 40 MB on the boards they run on.
 small:
 	@for arch in arm64 arm; do \
 		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch GOARM=7 $(GO) build -trimpath -tags small -ldflags '-s -w' -o bin/lamppost-linux-$$arch ./cmd/lamppost || exit 1; \

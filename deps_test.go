@@ -289,21 +289,23 @@ func public(dir string) bool {
 	return !strings.HasPrefix(dir, "internal/") && !strings.HasPrefix(dir, "cmd/") && !strings.HasPrefix(dir, "examples/")
 }
 
-// TestSmallBuild protects the gateways' small program: what imports CometBFT is left out of it.
+// TestSmallBuild protects the gateways' small program: what imports CometBFT or a writer of Parquet is left out of it.
 func TestSmallBuild(t *testing.T) {
 	t.Parallel()
-	found := false
-	for _, s := range sources(t) {
-		if !slices.ContainsFunc(s.imports, func(imp string) bool { return strings.HasPrefix(imp, "github.com/cometbft/") }) {
-			continue
+	for _, large := range [...]string{"github.com/cometbft/", "github.com/parquet-go/"} {
+		found := false
+		for _, s := range sources(t) {
+			if s.test || !slices.ContainsFunc(s.imports, func(imp string) bool { return strings.HasPrefix(imp, large) }) {
+				continue
+			}
+			found = true
+			if text, err := os.ReadFile(s.path); err != nil || !strings.HasPrefix(string(text), "//go:build !small\n") {
+				t.Errorf("%s imports %s and does not begin with %q (%v)", s.path, large, "//go:build !small", err)
+			}
 		}
-		found = true
-		if text, err := os.ReadFile(s.path); err != nil || !strings.HasPrefix(string(text), "//go:build !small\n") {
-			t.Errorf("%s imports CometBFT and does not begin with %q (%v)", s.path, "//go:build !small", err)
+		if !found {
+			t.Errorf("nothing imports %s: is the search broken?", large)
 		}
-	}
-	if !found {
-		t.Error("nothing imports CometBFT: is the search broken?")
 	}
 }
 

@@ -7,14 +7,18 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-
-	"github.com/parquet-go/parquet-go"
-	"github.com/parquet-go/parquet-go/compress/zstd"
 )
+
+// A writer writes a file's rows.
+type writer[T any] interface {
+	Write(rows []T) (int, error)
+	SetKeyValueMetadata(key, value string)
+	Close() error
+}
 
 // A table is a file being written. A nil one takes everything and writes nothing.
 type table[T any] struct {
-	w    *parquet.GenericWriter[T]
+	w    writer[T]
 	rows []T
 	n    int64
 }
@@ -24,9 +28,7 @@ func newTable[T any](out io.Writer, version string) *table[T] {
 	if out == nil {
 		return nil
 	}
-	return &table[T]{rows: make([]T, 0, batchRows), w: parquet.NewGenericWriter[T](out, parquet.DataPageVersion(1),
-		parquet.Compression(&zstd.Codec{Level: zstd.SpeedDefault}), parquet.MaxRowsPerRowGroup(rowGroupRows),
-		parquet.CreatedBy("lamppost", version, "parquet-go"))}
+	return &table[T]{rows: make([]T, 0, batchRows), w: newWriter[T](out, version)}
 }
 
 // next returns the row to fill in, which is written some time later. What it refers to must not change until flush.
