@@ -48,7 +48,7 @@ export function profitPage(app, id) {
   const now = h('div');
   const spend = h('p');
   const shares = h('p');
-  const bars = h('div', { class: 'bars' });
+  const bars = h('div');
   const body = h('tbody');
   const books = h('section', { class: 'card', 'aria-labelledby': 'books-h' }, h('h2', { id: 'books-h' }, 'Its books to keep'),
     h('p', null, 'Every closed period with the proof of each figure. It shows the bills behind the income in full: it is for the owner, and whoever checks for him.'),
@@ -106,21 +106,17 @@ function months(periods) {
 
 const monthName = new Intl.DateTimeFormat(undefined, { month: 'short', year: '2-digit' });
 
+// draw shows a row for each month: its bar on one scale, from zero to the right or, of a loss, to the left.
 function draw(el, all, currency) {
   if (!all.length) return fill(el, h('p', { class: 'quiet' }, 'Nothing to draw yet.'));
-  const most = Math.max(...all.map((m) => Math.abs(m.sum)), 0.01);
-  const width = 44;
-  const svg = part('svg', { viewBox: `0 0 ${width * all.length} 116`, role: 'img',
-    'aria-label': `Profit by month: ${all.map((m) => `${monthName.format(m.ms)} ${money(m.sum.toFixed(2), currency)}`).join(', ')}` });
-  all.forEach((m, i) => {
-    const high = Math.max(1, Math.round(46 * Math.abs(m.sum) / most));
-    svg.append(part('rect', { class: m.sum < 0 ? 'loss' : 'gain', x: i * width + 8, y: m.sum < 0 ? 50 : 50 - high, width: width - 16, height: high }));
-    const text = part('text', { x: i * width + width / 2, y: 112, 'text-anchor': 'middle' });
-    text.textContent = monthName.format(m.ms);
-    svg.append(text);
-  });
-  svg.append(part('line', { x1: 0, x2: width * all.length, y1: 50, y2: 50 }));
-  return fill(el, svg);
+  const low = Math.min(0, ...all.map((m) => m.sum));
+  const scale = 100 / Math.max(Math.max(0, ...all.map((m) => m.sum)) - low, 0.01);
+  return fill(el, h('ul', { class: 'months' }, all.map((m) => {
+    const svg = part('svg', { viewBox: '0 0 100 10', preserveAspectRatio: 'none', 'aria-hidden': 'true' });
+    svg.append(part('rect', { class: m.sum < 0 ? 'loss' : 'gain', x: scale * (Math.min(0, m.sum) - low), y: 0, width: Math.max(0.5, scale * Math.abs(m.sum)), height: 10 }),
+      part('line', { x1: scale * -low, x2: scale * -low, y1: 0, y2: 10 }));
+    return h('li', null, h('span', null, monthName.format(m.ms)), svg, h('span', { class: 'money' }, money(m.sum.toFixed(2), currency)));
+  })));
 }
 
 function part(tag, attributes) {
