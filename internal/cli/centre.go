@@ -318,7 +318,7 @@ of its owner, and no person is needed from then on. Devices with the SDK offer t
 				return err
 			}
 			var q api.Quote
-			if _, err := n.get("/api/sessions/quote?"+url.Values{"tariff": {b.Tariff}}.Encode(), &q); err != nil {
+			if _, err := n.get("/api/tariffs/"+url.PathEscape(b.Tariff)+"/quote", &q); err != nil {
 				return err
 			}
 			b.Version, b.Longest, b.Until = q.Version, lamppost.TimeMS(longest.Milliseconds()), now+lamppost.TimeMS(lasts.Milliseconds())

@@ -123,8 +123,7 @@ func (n *remote) openChannel(at *voucher.Folder, b *lamppost.ChannelBody, last t
 	}
 	b.Until = b.From + lamppost.TimeMS(last.Milliseconds())
 	var q api.Quote
-	query := url.Values{"tariff": {b.Tariff}}
-	if _, err := n.get("/api/sessions/quote?"+query.Encode(), &q); err != nil {
+	if _, err := n.get("/api/tariffs/"+url.PathEscape(b.Tariff)+"/quote", &q); err != nil {
 		return err
 	}
 	b.Version = q.Version
