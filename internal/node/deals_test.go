@@ -15,6 +15,7 @@ import (
 	"github.com/lamppost/lamppost/device"
 	"github.com/lamppost/lamppost/device/devicemqtt"
 	"github.com/lamppost/lamppost/internal/api"
+	"github.com/lamppost/lamppost/internal/node"
 	"github.com/lamppost/lamppost/sig"
 	"github.com/lamppost/lamppost/tariff"
 )
@@ -64,19 +65,41 @@ func (m dealer) meter(t *testing.T, at time.Time, value int64) {
 // two devices after they were registered. What neither may do is refused, and counted by its reason.
 func TestRobotChargesItself(t *testing.T) {
 	t.Parallel()
-	cfg := config(t.TempDir())
-	var ahead atomic.Int64
-	base := cfg.Now
-	cfg.Now = func() time.Time { return base().Add(time.Duration(ahead.Load())) }
-	l := run(t, cfg)
-	jump := func(d time.Duration) { ahead.Add(int64(d)) }
-	now := func() lamppost.TimeMS { return lamppost.TimeMS(cfg.Now().UnixMilli()) }
+	for name, open := range map[string]func(t *testing.T, later func(clock) clock) (*lamp, clock){
+		"solo": func(t *testing.T, later func(clock) clock) (*lamp, clock) {
+			cfg := config(t.TempDir())
+			cfg.Now = later(cfg.Now)
+			return run(t, cfg), cfg.Now
+		},
+		"raft": func(t *testing.T, later func(clock) clock) (*lamp, clock) {
+			var last *member
+			for _, s := range founded(t, "raft", 3)[:3] {
+				last = s.runWith(t, func(cfg *node.Config) { cfg.Now = later(cfg.Now) })
+			}
+			return last.lamp(), last.cfg.Now
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var ahead atomic.Int64
+			l, now := open(t, func(base clock) clock {
+				return func() time.Time { return base().Add(time.Duration(ahead.Load())) }
+			})
+			chargesItself(t, l, now, func(d time.Duration) { ahead.Add(int64(d)) })
+		})
+	}
+}
+
+type clock = func() time.Time
+
+func chargesItself(t *testing.T, l *lamp, clock clock, jump func(time.Duration)) {
+	now := func() lamppost.TimeMS { return lamppost.TimeMS(clock().UnixMilli()) }
 
 	l.order("/api/parties", lamppost.PartyBody{ID: "grid", Name: "Grid"}, nil)
 	l.order("/api/parties", lamppost.PartyBody{ID: "farm", Name: "Farm", CreditLimit: 50 * lamppost.MicroUnit}, nil)
 	l.order("/api/parties", lamppost.PartyBody{ID: "ann", Name: "Ann"}, nil)
-	charger := l.dealer(t, "charger", "grid", sig.ES256, true, cfg.Now)
-	robot := l.dealer(t, "robot", "farm", sig.EdDSA, false, cfg.Now)
+	charger := l.dealer(t, "charger", "grid", sig.ES256, true, clock)
+	robot := l.dealer(t, "robot", "farm", sig.EdDSA, false, clock)
 	l.order("/api/points", lamppost.PointBody{ID: "bay", Device: "charger", Register: "energy", Unit: "Wh", Sessions: true}, nil)
 	fast := tariff.Tariff{ID: "fast", Version: 1, Seller: "grid", Currency: "EUR", From: 0, Zone: tariff.Zone{Name: "UTC", Transitions: []tariff.Transition{{}}}, PerUnit: "kWh", RegisterUnit: "Wh",
 		Scale: 3, Bands: []tariff.Band{{Name: "flat", ToMin: 1440, Price: 500_000}}, Rounding: tariff.RoundHalfUp, Tax: tariff.Tax{Category: "S", BasisPoints: 1900}}
@@ -121,9 +144,9 @@ func TestRobotChargesItself(t *testing.T) {
 	if _, log := l.ask("GET", "/api/log?limit=100", nil); strings.Contains(string(log), `"settle"`) {
 		t.Error("what cannot be accepted was ordered, and stands in the log for ever")
 	}
-	charger.meter(t, cfg.Now(), 1000)
+	charger.meter(t, clock(), 1000)
 	jump(40 * time.Minute)
-	charger.meter(t, cfg.Now(), 9000)
+	charger.meter(t, clock(), 9000)
 	must(t, robot.Settle(ctx, s.ID))
 	jump(20 * time.Minute)
 	deal := l.untilDeal(t, robot, s.ID, "billed")
@@ -134,9 +157,9 @@ func TestRobotChargesItself(t *testing.T) {
 	// A second one runs out by itself; 2.00 are left of the day's 6.00.
 	s, err = robot.Accept(ctx, offer, device.Bid{Buyer: "farm", Limit: 2 * lamppost.MicroUnit, For: 10 * time.Minute})
 	must(t, err)
-	charger.meter(t, cfg.Now(), 9000)
+	charger.meter(t, clock(), 9000)
 	jump(5 * time.Minute)
-	charger.meter(t, cfg.Now(), 20_000)
+	charger.meter(t, clock(), 20_000)
 	jump(20 * time.Minute)
 	l.untilDeal(t, charger, s.ID, "billed")
 	if _, err := robot.Accept(ctx, offer, device.Bid{Buyer: "farm", Limit: 10_000}); !refusedWith(err, lamppost.CodeNoFunds) {
@@ -163,7 +186,7 @@ func TestRobotChargesItself(t *testing.T) {
 // untilDeal waits for a state of a session.
 func (l *lamp) untilDeal(t *testing.T, m dealer, id, state string) device.Deal {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		deal, err := m.Session(t.Context(), id)
 		must(t, err)
 		if deal.State == state {
@@ -180,7 +203,7 @@ func (l *lamp) books(t *testing.T, id string) {
 	t.Helper()
 	var status int
 	var file []byte
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if status, file = l.ask("GET", "/api/centres/"+id+"/books", nil); status == http.StatusOK {
 			break
 		}
