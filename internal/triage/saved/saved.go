@@ -74,12 +74,17 @@ func (s *State) Floats(p []float64) {
 // Count takes an integer from 0 to most.
 func (s *State) Count(p *int, most int) {
 	u := uint64(*p)
-	s.U64(&u)
-	if s.reading && u > uint64(most) {
-		s.Fail(fmt.Errorf("a count of %d where %d is the most", u, most))
-		u = 0
-	}
+	s.Upto(&u, uint64(most))
 	*p = int(u)
+}
+
+// Upto takes a word from 0 to most.
+func (s *State) Upto(p *uint64, most uint64) {
+	s.U64(p)
+	if s.reading && *p > most {
+		s.Fail(fmt.Errorf("a count of %d where %d is the most", *p, most))
+		*p = 0
+	}
 }
 
 // Flag takes 0 or 1.
