@@ -31,6 +31,9 @@ The folder of data sets holds the folders citylearn-2022 (Building_1.csv to Buil
 			if o.Sets == "" {
 				return usage(errors.New("series of meters do not come with this program: say where the data sets are with --sets DIR"))
 			}
+			if o.Seeds < 1 || o.Seeds > 1000 {
+				return usage(fmt.Errorf("--seeds %d: it is from 1 to 1000", o.Seeds))
+			}
 			bar := newProgress(cmd.ErrOrStderr())
 			o.Progress = bar.set
 			res, err := measure.Fraud(cmd.Context(), o)
@@ -46,6 +49,7 @@ The folder of data sets holds the folders citylearn-2022 (Building_1.csv to Buil
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.Sets, "sets", "", "folder of data sets")
+	f.IntVar(&o.Seeds, "seeds", measure.FraudSeeds, "how often each kind is put into each meter")
 	f.BoolVar(&asJSON, "json", false, "print one JSON object")
 	return cmd
 }
@@ -56,7 +60,7 @@ func printFraud(out io.Writer, r *measure.FraudResult, asJSON bool) error {
 	}
 	const columns = "%-16s %5s %-15s %-4s %5s %7s %7s %7s %9s %7s\n"
 	fmt.Fprintf(out, columns, "kind", "size", "among", "half", "put", "24 h", "7 d", "28 d", "median h", "named")
-	for _, list := range [][]measure.FraudKind{r.Hard, r.Bypass, r.Leaks, r.Water, r.Controls} {
+	for _, list := range [][]measure.FraudKind{r.Hard, r.Apart, r.Bypass, r.Leaks, r.Water, r.Controls} {
 		for _, k := range list {
 			size := ""
 			if k.Size > 0 {

@@ -25,9 +25,9 @@ type fraudKind string
 
 // The kinds. What is hard should be found at once; of what is soft, how soon depends on how much.
 const (
-	rollback fraudKind = "roll-back"       // the register falls by half a unit (kWh) to 500, evenly in the logarithm, and goes on
-	rate     fraudKind = "impossible rate" // it jumps by 1.1 to 20 times what the connection lets through in an hour
-	clone    fraudKind = "clone"           // a second device of the same identity reports another home's use
+	rollback fraudKind = "roll-back"       // the register falls by 0.5 to 500 times the mean use of a step, evenly in the logarithm, and goes on
+	rate     fraudKind = "impossible rate" // it jumps by 1.1 to 20 times what the connection lets through in a step
+	clone    fraudKind = "clone"           // a second device of the same identity reports another meter's use
 	twin     fraudKind = "twin"            // the meter reports another meter's use
 	freeze   fraudKind = "freeze"          // it stands still
 	vacant   fraudKind = "vacant"          // it goes on as ever while the place is said to be empty, for a week
@@ -39,9 +39,10 @@ const (
 	absence fraudKind = "absence" // no fraud: nobody said so
 )
 
-// fraudHard are the hard kinds, fraudControls no frauds.
+// fraudHard are the hard kinds, fraudDaily those that are put into daily series, fraudControls no frauds.
 var (
 	fraudHard     = []fraudKind{rollback, rate, clone, twin, freeze, vacant, tap}
+	fraudDaily    = []fraudKind{rollback, rate, clone, twin, freeze}
 	fraudControls = []fraudKind{holiday, absence}
 )
 
@@ -81,9 +82,9 @@ func (s *fraudSite) inject(kind fraudKind, meter int, size float64, seed uint64)
 	die := random.Float64()
 	switch kind {
 	case rollback:
-		in.amount = 500 * math.Pow(1000, die)
+		in.amount = 0.5 * math.Pow(1000, die) * s.mean(meter, in.from)
 	case rate:
-		in.amount = float64(s.size) * 1.1 * math.Pow(20/1.1, die)
+		in.amount = float64(s.size*s.stepMS) / 3_600_000 * 1.1 * math.Pow(20/1.1, die)
 	case tap:
 		in.amount = (0.1 + 0.2*die) * s.mean(plausible.Main, in.from)
 	case leak:

@@ -11,7 +11,6 @@ type fraudCampaign struct {
 	size  float64
 	soft  bool // findings that are not hard count too
 	out   *[]FraudKind
-	among string
 }
 
 // fraudPlan is all that is measured.
@@ -48,12 +47,21 @@ func newFraudPlan(r *FraudResult, hourly, water []*fraudSite) *fraudPlan {
 		if s.main {
 			alone := *s
 			alone.main, alone.name = false, s.name+" without main"
-			p.sizes(p.bench(&alone), bypass, fraudBypasses, &r.Bypass)
+			b := p.bench(&alone)
+			for _, kind := range fraudHard {
+				p.add(fraudCampaign{bench: b, kind: kind, out: &r.Apart})
+			}
+			p.sizes(b, bypass, fraudBypasses, &r.Bypass)
 		}
 	}
 	p.sizes(p.bench(fraudTogether(hourly[0], hourly[1])), bypass, fraudBypasses, &r.Bypass)
 	for _, s := range water {
-		p.sizes(p.bench(s), leak, fraudLeaks, &r.Water)
+		b := p.bench(s)
+		for _, kind := range fraudDaily {
+			p.add(fraudCampaign{bench: b, kind: kind, soft: true, out: &r.Water})
+		}
+		p.sizes(b, bypass, fraudBypasses, &r.Water)
+		p.sizes(b, leak, fraudLeaks, &r.Water)
 	}
 	return p
 }
@@ -66,7 +74,7 @@ func (p *fraudPlan) bench(s *fraudSite) *fraudBench {
 
 func (p *fraudPlan) sizes(b *fraudBench, kind fraudKind, sizes []float64, out *[]FraudKind) {
 	for _, size := range sizes {
-		p.add(fraudCampaign{bench: b, kind: kind, size: size, soft: true, out: out, among: b.among()})
+		p.add(fraudCampaign{bench: b, kind: kind, size: size, soft: true, out: out})
 	}
 }
 
@@ -93,14 +101,14 @@ func fraudTogether(a, b *fraudSite) *fraudSite {
 func fraudHalf(half int) string { return [...]string{"a", "b", "all"}[half] }
 
 // run makes all injections of the campaign.
-func (c *fraudCampaign) run() error {
+func (c *fraudCampaign) run(seeds uint64) error {
 	s := c.bench.site
 	if !s.possible(c.kind) {
 		return nil
 	}
-	k := c.row(FraudKind{Kind: string(c.kind), Size: c.size, Among: c.among, Half: fraudHalf(s.half)})
+	k := c.row(FraudKind{Kind: string(c.kind), Size: c.size, Among: c.bench.among(), Half: fraudHalf(s.half)})
 	for meter := range s.use {
-		for seed := range uint64(fraudSeeds) {
+		for seed := range seeds {
 			hours, named, err := c.bench.try(s.inject(c.kind, meter, c.size, seed), c.soft)
 			if err != nil {
 				return err

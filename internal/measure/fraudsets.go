@@ -159,7 +159,7 @@ func fraudWater(sets string) ([]*fraudSite, error) {
 	days := len(rows.rows)
 	for half, name := range []string{"water a", "water b"} {
 		begin := time.Date(2006, 1, 2+half*(days/2), 0, 0, 0, 0, time.UTC)
-		s := &fraudSite{name: name, half: half, begin: begin.UnixMilli(), stepMS: 24 * time.Hour.Milliseconds(), size: 100_000}
+		s := &fraudSite{name: name, half: half, begin: begin.UnixMilli(), stepMS: 24 * time.Hour.Milliseconds(), size: 25_000}
 		for _, zone := range rows.header[1:] {
 			use, err := rows.column(zone, 1000)
 			if err != nil {

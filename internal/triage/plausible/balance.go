@@ -20,6 +20,7 @@ type balance struct {
 	fits         []fit // of what is left over to each meter's use, since the sum left 0
 	n            float64
 	e, ee        float64
+	named        bool
 }
 
 type excess struct {
@@ -39,8 +40,9 @@ const (
 	balanceClass  = 0.005 // of the main meter's use: what meters err when the mix of loads changes
 	balanceLevel  = 12    // hours of the noise
 
-	nameAfter = 8    // steps
-	nameFit   = 0.75 // of the variance of what is missing must be explained
+	nameAfter = 24  // steps
+	nameFit   = 0.5 // of the variance of what is missing must be explained
+	nameRest  = 0.2 // of what is missing may be left unexplained
 )
 
 func (b *balance) init(n int) { b.fits = make([]fit, n) }
@@ -61,7 +63,7 @@ func (b *balance) next(from, at lamppost.TimeMS, main float64, used []float64) (
 		b.learn(hours, main, sum, math.Abs(left))
 		return Finding{}, false
 	}
-	slack := float64(balanceSlack*noise)*math.Sqrt(hours) + float64(balanceClass*main)
+	slack := float64(float64(balanceSlack*noise)*math.Sqrt(hours)) + float64(balanceClass*main)
 	level := float64(balanceLevel * noise)
 	over := b.above.add(left-slack, main, counted, from, level)
 	under := b.below.add(-left-slack, main, counted, from, level)
@@ -70,10 +72,11 @@ func (b *balance) next(from, at lamppost.TimeMS, main float64, used []float64) (
 		b.learn(hours, main, sum, math.Abs(left))
 	}
 	switch {
-	case over:
+	case over || b.above.said && !b.named:
 		f := finding(Unbalanced, b.above.fromMS, at, b.above.passed, b.above.counted)
 		f.Meter, f.Share = b.name()
-		return f, true
+		b.named = f.Meter != Unnamed
+		return f, over || b.named
 	case under:
 		f := finding(Unbalanced, b.below.fromMS, at, b.below.passed, b.below.counted)
 		f.Meter = Main
@@ -104,7 +107,7 @@ func (x *excess) add(left, main, counted float64, from lamppost.TimeMS, level fl
 		*x = excess{fromMS: from}
 	}
 	x.passed, x.counted = min(x.passed+main, maxUsed), min(x.counted+counted, maxUsed)
-	x.sum = max(0, min(x.sum+left, 2*level))
+	x.sum = max(0, min(x.sum+left, level+level))
 	if x.said || x.sum < level {
 		return false
 	}
@@ -115,7 +118,7 @@ func (x *excess) add(left, main, counted float64, from lamppost.TimeMS, level fl
 // fit gathers what tells whose use goes with what is left over.
 func (b *balance) fit(left float64, used []float64) {
 	if b.above.sum == 0 {
-		b.n, b.e, b.ee = 0, 0, 0
+		b.n, b.e, b.ee, b.named = 0, 0, 0, false
 		clear(b.fits)
 		return
 	}
@@ -129,20 +132,25 @@ func (b *balance) fit(left float64, used []float64) {
 	}
 }
 
-// name returns the meter that what is missing goes with, and the share of its use that it would not count; or Unnamed.
+// name returns the meter that what is missing goes with, and the share of its use that it would not count; or Unnamed. A meter that has
+// stood still all the while is named before one that fits: to accuse a neighbour is worse than to name nobody.
 func (b *balance) name() (meter int, share float64) {
-	meter, best := Unnamed, nameFit
 	spread := b.ee - float64(b.e*b.e)/b.n
 	if b.n < nameAfter || spread <= 0 {
 		return Unnamed, 0
 	}
+	meter, best := Unnamed, nameFit
 	for i, f := range b.fits {
 		xx, ex := f.xx-float64(f.x*f.x)/b.n, f.ex-float64(b.e*f.x)/b.n
+		if f.xx == 0 {
+			return i, 1
+		}
 		if xx <= 0 || ex <= 0 {
 			continue
 		}
-		if fits := float64(ex/xx) * float64(ex/spread); fits > best {
-			slope := ex / xx
+		slope := ex / xx
+		rest := math.Abs(b.e - float64(slope*f.x)) // what does not go with its use
+		if fits := float64(slope * (ex / spread)); fits > best && rest < float64(nameRest*b.e) {
 			meter, best, share = i, fits, slope/(1+slope)
 		}
 	}
@@ -150,23 +158,26 @@ func (b *balance) name() (meter int, share float64) {
 }
 
 func (x *excess) state(s *saved.State) {
-	s.Float(&x.sum)
+	amount(s, &x.sum)
 	timeState(s, &x.fromMS)
-	s.Float(&x.passed)
-	s.Float(&x.counted)
+	amount(s, &x.passed)
+	amount(s, &x.counted)
 	s.Flag(&x.said)
 }
 
 func (b *balance) state(s *saved.State) {
-	for _, p := range []*float64{&b.hours, &b.lost, &b.passed, &b.noise, &b.n, &b.e, &b.ee} {
-		s.Float(p)
+	for _, p := range []*float64{&b.hours, &b.passed, &b.noise, &b.n, &b.ee} {
+		amount(s, p)
 	}
+	signed(s, &b.lost)
+	signed(s, &b.e)
+	s.Flag(&b.named)
 	b.above.state(s)
 	b.below.state(s)
 	for i := range b.fits {
 		f := &b.fits[i]
-		s.Float(&f.x)
-		s.Float(&f.xx)
-		s.Float(&f.ex)
+		amount(s, &f.x)
+		amount(s, &f.xx)
+		signed(s, &f.ex)
 	}
 }

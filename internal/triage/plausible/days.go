@@ -12,12 +12,11 @@ const (
 	daysKept   = 28 // that a day is held against
 	dayHours   = 23 // a day counts if steps of no more than 25 hours cover so much of it
 	longestDay = 25
-	maxUsed    = 1e20
 )
 
 // days adds up the use of each day (UTC) and knows whether it has shifted: the sum of what the days deviate from the median of the 28 before,
-// in mean deviations, less an allowance (Page 1954, CUSUM). In a group the median deviation of all meters is taken out first: weather and
-// holidays are everybody's.
+// in mean deviations, less an allowance (Page 1954, CUSUM). In a group the median deviation of all meters is taken out first, as far as
+// this one usually shares it: weather and holidays are everybody's.
 type days struct {
 	day   int // since 1970, of what is being added up
 	used  float64
@@ -29,9 +28,11 @@ type days struct {
 	ring      [daysKept]float64
 	n         int // days judged, up to twice the ring
 
-	spread       float64 // mean deviation so far, of the last weeks mostly
-	judged       int     // deviations in it, up to daysKept
-	below, above cusum
+	// How much of the others' deviation is usually its own: sums of products, of the last weeks mostly.
+	withKin, kinKin float64
+	spread          float64 // mean deviation so far, of the last weeks mostly
+	judged          int     // deviations in it, up to daysKept
+	below, above    cusum
 }
 
 type cusum struct {
@@ -44,8 +45,12 @@ type cusum struct {
 const (
 	leastSpread = 0.03 // of a meter's usual use
 	mostDays    = 3    // deviations that one day counts for
-	allowance   = 0.75
-	shiftLevel  = 9
+	allowance   = 1
+	shiftLevel  = 7
+
+	kinDays  = 84  // that a meter's share in the others' deviation is learnt from
+	kinPrior = 0.1 // at first it is one
+	kinLeast = 0.1 // of the usual use is left at least, whatever the others do
 )
 
 func (d *days) stop() { d.hours, d.used = 0, 0 }
@@ -69,7 +74,7 @@ func (d *days) next(s step) {
 // deviation is how far the latest day is from the usual one, as a share of it; ok is false where there is nothing to hold it against.
 func (d *days) deviation() (dev float64, ok bool) {
 	usual := d.usual()
-	if !d.fresh || d.n < daysKept || usual == 0 {
+	if !d.fresh || d.n < daysKept || usual < 0.5 {
 		return 0, false
 	}
 	return d.closed/usual - 1, true
@@ -87,7 +92,7 @@ func (d *days) judge(kin float64) (f Finding, found bool) {
 		return Finding{}, false
 	}
 	if dev, ok := d.deviation(); ok {
-		f, found = d.shift(dev - kin)
+		f, found = d.shift(d.apart(dev, kin))
 	}
 	if d.n == 2*daysKept {
 		d.n = daysKept
@@ -96,6 +101,14 @@ func (d *days) judge(kin float64) (f Finding, found bool) {
 	d.n++
 	d.fresh = false
 	return f, found
+}
+
+// apart is the deviation without what the meter usually shares with the others, and learns how much that is.
+func (d *days) apart(dev, kin float64) float64 {
+	share := (d.withKin + kinPrior) / (d.kinKin + kinPrior)
+	d.withKin += float64(dev*kin) - d.withKin/kinDays
+	d.kinKin += float64(kin*kin) - d.kinKin/kinDays
+	return (1+dev)/max(kinLeast, 1+float64(share*kin)) - 1
 }
 
 func (d *days) shift(dev float64) (Finding, bool) {
@@ -107,8 +120,8 @@ func (d *days) shift(dev float64) (Finding, bool) {
 		return Finding{}, false
 	}
 	z = max(-mostDays, min(mostDays, z))
-	begin := lamppost.TimeMS(d.closedDay) * msPerDay
-	f := finding(LessUsed, 0, begin+msPerDay, d.closed, d.usual())
+	begin := dayMS(d.closedDay)
+	f := finding(LessUsed, 0, dayMS(d.closedDay+1), d.closed, d.usual())
 	if d.below.add(-z, begin) {
 		f.FromMS = d.below.fromMS
 		return f, true
@@ -119,6 +132,8 @@ func (d *days) shift(dev float64) (Finding, bool) {
 	}
 	return Finding{}, false
 }
+
+func dayMS(day int) lamppost.TimeMS { return lamppost.TimeMS(int64(day) * msPerDay) }
 
 // add reports whether the sum has just passed the level. It says so once, until it has been at 0.
 func (c *cusum) add(z float64, at lamppost.TimeMS) bool {
@@ -134,21 +149,23 @@ func (c *cusum) add(z float64, at lamppost.TimeMS) bool {
 }
 
 func (c *cusum) state(s *saved.State) {
-	s.Float(&c.sum)
+	amount(s, &c.sum)
 	timeState(s, &c.fromMS)
 	s.Flag(&c.said)
 }
 
 func (d *days) state(s *saved.State) {
 	s.Count(&d.day, maxTimeMS/msPerDay)
-	s.Float(&d.used)
-	s.Float(&d.hours)
-	s.Float(&d.closed)
+	amount(s, &d.used)
+	amount(s, &d.hours)
+	amount(s, &d.closed)
 	s.Count(&d.closedDay, maxTimeMS/msPerDay)
-	s.Floats(d.ring[:])
+	amounts(s, d.ring[:])
 	s.Count(&d.n, 2*daysKept)
 	s.Flag(&d.fresh)
-	s.Float(&d.spread)
+	signed(s, &d.withKin)
+	amount(s, &d.kinKin)
+	amount(s, &d.spread)
 	s.Count(&d.judged, daysKept)
 	d.below.state(s)
 	d.above.state(s)

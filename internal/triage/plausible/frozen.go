@@ -67,13 +67,13 @@ func (z *frozen) learn(still bool, hour int) {
 }
 
 func (z *frozen) state(s *saved.State) {
-	s.Float(&z.begins)
-	s.Float(&z.steps)
-	s.Floats(z.stays[:])
-	s.Floats(z.after[:])
+	amount(s, &z.begins)
+	amount(s, &z.steps)
+	amounts(s, z.stays[:])
+	amounts(s, z.after[:])
 	s.Count(&z.run, maxSteps)
 	timeState(s, &z.fromMS)
-	s.Float(&z.chance)
+	amount(s, &z.chance)
 	s.Count(&z.longest, maxSteps)
 	s.Flag(&z.said)
 }

@@ -165,8 +165,8 @@ func (o *off) next(s step, size float64) (Finding, bool) {
 
 func (o *off) state(s *saved.State) {
 	timeState(s, &o.fromMS)
-	s.Float(&o.used)
-	s.Float(&o.hours)
+	amount(s, &o.used)
+	amount(s, &o.hours)
 	s.Flag(&o.said)
 }
 

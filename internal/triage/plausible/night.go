@@ -85,15 +85,15 @@ func (n *night) close(size float64) (f Finding, found bool) {
 
 func (n *night) state(s *saved.State) {
 	s.Count(&n.day, maxTimeMS/msPerDay)
-	s.Float(&n.used)
-	s.Float(&n.hours)
+	amount(s, &n.used)
+	amount(s, &n.hours)
 	timeState(s, &n.beginMS)
-	s.Float(&n.least)
+	amount(s, &n.least)
 	timeState(s, &n.leastMS)
 	s.Count(&n.windows, 24)
-	s.Floats(n.ring[:])
+	amounts(s, n.ring[:])
 	s.Count(&n.n, 2*daysKept)
 	s.Count(&n.run, 2*daysKept)
-	s.Float(&n.limit)
+	amount(s, &n.limit)
 	s.Flag(&n.said)
 }

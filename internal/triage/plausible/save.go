@@ -82,6 +82,19 @@ func (m *Meter) state(s *saved.State) {
 	m.days.state(s)
 }
 
+// Limits of what is added up and of squares of it: registers are below 2^53, groups have 65 of them, sums at most 672 steps.
+const maxUsed, maxSquares = 1e20, 1e44
+
+func amount(s *saved.State, p *float64) { s.Within(p, 0, maxSquares) }
+
+func signed(s *saved.State, p *float64) { s.Within(p, -maxSquares, maxSquares) }
+
+func amounts(s *saved.State, all []float64) {
+	for i := range all {
+		amount(s, &all[i])
+	}
+}
+
 func readingState(s *saved.State, r *Reading) {
 	timeState(s, &r.AtMS)
 	s.U64(&r.Sequence)
@@ -117,11 +130,18 @@ func (g *Group) state(s *saved.State) {
 
 // Bytes is how much memory the group takes.
 func (g *Group) Bytes() int {
-	n := len(g.meters)
-	all := int(unsafe.Sizeof(*g)) + n*int(unsafe.Sizeof(Meter{})) + (n+1)*int(unsafe.Sizeof(base{})) + 16*n + n*int(unsafe.Sizeof(fit{})) +
-		len(g.twins.alike) + cap(g.found)*int(unsafe.Sizeof(Finding{}))
+	all := int(unsafe.Sizeof(*g)) + int(unsafe.Sizeof(base{})) + len(g.twins.alike)
+	for range g.meters {
+		all += int(unsafe.Sizeof(Meter{})) + int(unsafe.Sizeof(base{})) + int(unsafe.Sizeof(fit{})) + perUse
+	}
+	for range cap(g.found) {
+		all += int(unsafe.Sizeof(Finding{}))
+	}
 	if g.main != nil {
 		all += int(unsafe.Sizeof(*g.main))
 	}
 	return all
 }
+
+// perUse is what a group keeps of a meter beside it: what it used in the latest step and in the one before.
+const perUse = 16

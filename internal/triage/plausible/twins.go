@@ -45,5 +45,5 @@ func (t *twins) state(s *saved.State) {
 		s.Count(&n, twinSteps+1)
 		t.alike[i] = uint8(n)
 	}
-	s.Floats(t.before)
+	amounts(s, t.before)
 }

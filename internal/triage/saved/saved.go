@@ -64,6 +64,15 @@ func (s *State) Float(p *float64) {
 	}
 }
 
+// Within takes a number from low to high.
+func (s *State) Within(p *float64, low, high float64) {
+	s.Float(p)
+	if s.reading && !(*p >= low && *p <= high) {
+		s.Fail(fmt.Errorf("%v is not from %v to %v", *p, low, high))
+		*p = low
+	}
+}
+
 // Floats takes as many as there are places for.
 func (s *State) Floats(p []float64) {
 	for i := range p {
