@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -25,7 +26,7 @@ docs/intelligence.md tells what the figures mean.
 The folder of data sets holds the folders citylearn-2022 (Building_1.csv to Building_12.csv), household-power
 (household_power_hourly.csv) and water-wellington (water_per_capita_daily.csv); files may be compressed with gzip.`,
 		Example: `  lamppost bench fraud --sets data
-  lamppost bench fraud --sets data --json`,
+  lamppost bench fraud --sets data --late 5m --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.Sets == "" {
@@ -33,6 +34,9 @@ The folder of data sets holds the folders citylearn-2022 (Building_1.csv to Buil
 			}
 			if o.Seeds < 1 || o.Seeds > 1000 {
 				return usage(fmt.Errorf("--seeds %d: it is from 1 to 1000", o.Seeds))
+			}
+			if o.Late < 0 || o.Late >= time.Hour {
+				return usage(fmt.Errorf("--late %v: it is from 0 to less than an hour", o.Late))
 			}
 			bar := newProgress(cmd.ErrOrStderr())
 			o.Progress = bar.set
@@ -50,6 +54,7 @@ The folder of data sets holds the folders citylearn-2022 (Building_1.csv to Buil
 	f := cmd.Flags()
 	f.StringVar(&o.Sets, "sets", "", "folder of data sets")
 	f.IntVar(&o.Seeds, "seeds", measure.FraudSeeds, "how often each kind is put into each meter")
+	f.DurationVar(&o.Late, "late", measure.FraudLate, "after the hour, that a meter is read at most")
 	f.BoolVar(&asJSON, "json", false, "print one JSON object")
 	return cmd
 }

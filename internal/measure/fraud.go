@@ -12,8 +12,9 @@ import (
 
 // FraudOptions says where the data are.
 type FraudOptions struct {
-	Sets  string // folder of data sets: citylearn-2022, household-power and water-wellington in it
-	Seeds int    // how often each kind is put into each meter, always the same ones; at least 1
+	Sets  string        // folder of data sets: citylearn-2022, household-power and water-wellington in it
+	Seeds int           // how often each kind is put into each meter, always the same ones; at least 1
+	Late  time.Duration // after the hour, that a meter is read at most
 
 	Progress func(done, all int64, what string)
 }
@@ -68,8 +69,11 @@ type FraudResult struct {
 	StateBytes    int     `json:"state_bytes"` // of a meter in a group, saved
 }
 
-// FraudSeeds is what docs/intelligence.md was measured with.
-const FraudSeeds = 8
+// FraudSeeds and FraudLate are what docs/intelligence.md was measured with.
+const (
+	FraudSeeds = 8
+	FraudLate  = time.Minute
+)
 
 // fraudSnapshot is after how many days a state is kept.
 const fraudSnapshot = 7
@@ -114,7 +118,7 @@ func Fraud(ctx context.Context, o FraudOptions) (*FraudResult, error) {
 		if err := step(b.site.name); err != nil {
 			return nil, err
 		}
-		if err := r.observe(b); err != nil {
+		if err := r.observe(b, o.Late); err != nil {
 			return nil, fmt.Errorf("judging %s: %w", b.site.name, err)
 		}
 	}
@@ -131,8 +135,8 @@ func Fraud(ctx context.Context, o FraudOptions) (*FraudResult, error) {
 }
 
 // observe runs the rules over a site as it is, and keeps states on the way.
-func (r *FraudResult) observe(b *fraudBench) error {
-	b.site.count()
+func (r *FraudResult) observe(b *fraudBench, late time.Duration) error {
+	b.site.count(late)
 	var err error
 	if b.group, err = b.site.group(); err != nil {
 		return err

@@ -23,7 +23,7 @@ func smallSite() *fraudSite {
 		}
 		s.names, s.use = append(s.names, "home"), append(s.use, use)
 	}
-	s.count()
+	s.count(FraudLate)
 	return s
 }
 
@@ -82,7 +82,7 @@ func TestFraudSmall(t *testing.T) {
 	t.Parallel()
 	r := &FraudResult{}
 	b := &fraudBench{site: smallSite()}
-	if err := r.observe(b); err != nil {
+	if err := r.observe(b, FraudLate); err != nil {
 		t.Fatal(err)
 	}
 	if a := b.alarms(); a.Hard != 0 || a.MeterWeeks < 102 || a.MeterWeeks > 103 {

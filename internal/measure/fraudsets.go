@@ -60,18 +60,19 @@ func (s *fraudSite) group() (*plausible.Group, error) {
 	return plausible.NewGroup(main, sizes...)
 }
 
-// What meters do besides counting: each errs by up to 1 % (the main one by half of that), and is read up to a minute late.
-const fraudMeterError, fraudLateness = 0.01, 1.0 / 60
+// fraudMeterError is by how much each meter errs at most; the main one by half of that.
+const fraudMeterError = 0.01
 
-// count makes registers of the use, always the same for the same name.
-func (s *fraudSite) count() {
+// count makes registers of the use, always the same for the same name. Hourly ones are read late, by up to so much.
+func (s *fraudSite) count(most time.Duration) {
 	random := rand.New(rand.NewPCG(hashOf(s.name), 1))
 	n := len(s.use)
 	s.registers = make([][]int64, n+1)
 	flow := make([]float64, s.steps()) // through the main meter
 	s.loss = 0.01 + 0.02*random.Float64()
-	one := func(use func(step int) float64, most float64) []int64 {
-		gain := 1 + most*(2*random.Float64()-1)
+	lateness := most.Hours()
+	one := func(use func(step int) float64, errs float64) []int64 {
+		gain := 1 + errs*(2*random.Float64()-1)
 		all, sum := make([]int64, s.steps()), 1e6*random.Float64()
 		for k := range all {
 			x := use(k)
@@ -82,7 +83,7 @@ func (s *fraudSite) count() {
 			sum += gain * x
 			late := 0.0
 			if k+1 < len(all) && s.stepMS <= int64(time.Hour/time.Millisecond) {
-				late = gain * max(0, use(k+1)) * fraudLateness * random.Float64()
+				late = gain * max(0, use(k+1)) * lateness * random.Float64()
 			}
 			all[k] = int64(sum + late)
 		}

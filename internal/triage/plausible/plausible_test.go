@@ -176,6 +176,33 @@ func save(t testing.TB, g *plausible.Group) []byte {
 	return state
 }
 
+// TestSizes: a meter and a group take the memory and the bytes that the documents say.
+func TestSizes(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t)
+	run(t, g, newStreet(1), 100)
+	state := save(t, g)
+	if n := len(state) / (homes + 1); n > 2700 {
+		t.Errorf("a meter of a group is saved in %d bytes", n)
+	}
+	meter, _ := plausible.NewMeter(1000)
+	for i := range lamppost.TimeMS(1000) {
+		if _, err := meter.Observe(plausible.Reading{AtMS: i * hourMS}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if alone, _ := meter.AppendBinary(nil); len(alone) != 2496 {
+		t.Errorf("a meter is saved in %d bytes", len(alone))
+	}
+	big, err := plausible.NewGroup(1<<40, slices.Repeat([]int64{1 << 30}, plausible.MaxMeters)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := big.Bytes(); n > 185_000 {
+		t.Errorf("a group of %d takes %d bytes", plausible.MaxMeters, n)
+	}
+}
+
 // TestNoAllocation: a reading allocates nothing, whatever it is found to be.
 func TestNoAllocation(t *testing.T) {
 	s, g := newStreet(1), newGroup(t)
