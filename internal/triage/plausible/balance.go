@@ -72,15 +72,15 @@ func (b *balance) next(from, at lamppost.TimeMS, main float64, used []float64) (
 		b.learn(hours, main, sum, math.Abs(left))
 	}
 	switch {
+	case under:
+		f := finding(Unbalanced, b.below.fromMS, at, b.below.passed, b.below.counted)
+		f.Meter = Main
+		return f, true
 	case over || b.above.said && !b.named:
 		f := finding(Unbalanced, b.above.fromMS, at, b.above.passed, b.above.counted)
 		f.Meter, f.Share = b.name()
 		b.named = f.Meter != Unnamed
 		return f, over || b.named
-	case under:
-		f := finding(Unbalanced, b.below.fromMS, at, b.below.passed, b.below.counted)
-		f.Meter = Main
-		return f, true
 	}
 	return Finding{}, false
 }

@@ -20,8 +20,8 @@ type frozen struct {
 
 const (
 	unlikely   = 1e-6
-	frozenWarm = 200     // steps before it speaks
-	maxSteps   = 1 << 31 // that a count of steps reaches
+	frozenWarm = 200       // steps before it speaks
+	maxSteps   = 1<<31 - 1 // that a count of steps reaches
 )
 
 func (z *frozen) stop() { z.run, z.said = 0, false }
