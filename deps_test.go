@@ -90,11 +90,13 @@ var uses = map[string]string{
 	"internal/witness": ". internal/dashboard internal/kv internal/kv/pebble internal/tilelog",
 	"internal/sim": ". audit sig internal/archive internal/consensus internal/consensus/solo internal/ingest internal/kv " +
 		"internal/ledger internal/ledger/ledgertest internal/replica internal/tilelog",
-	"internal/triage":            ".",
+	"internal/triage":            ". internal/triage/saved",
+	"internal/triage/saved":      "",
+	"internal/triage/plausible":  ". internal/triage/saved",
 	"internal/triage/triagetest": ". internal/triage",
 	"internal/demo":              ". audit guard device device/devicemqtt sig tariff internal/api internal/consensus internal/node",
 	"internal/demo/data/gen":     "",
-	"internal/measure":           ". audit device sig tariff internal/archive internal/archive/dir internal/export internal/folder internal/kv internal/kv/pebble internal/node internal/replica internal/tilelog internal/triage",
+	"internal/measure":           ". audit device sig tariff internal/archive internal/archive/dir internal/export internal/folder internal/kv internal/kv/pebble internal/node internal/replica internal/tilelog internal/triage internal/triage/plausible",
 	"internal/cli": ". audit contract device guard sig tariff internal/api internal/archive internal/archive/dir internal/backup internal/books internal/checkpage internal/demo internal/export internal/folder internal/fsck internal/gateway " +
 		"internal/kv/pebble internal/masterdata internal/measure internal/network internal/node internal/outlook internal/recheck internal/render internal/replica internal/restore internal/sepa internal/shadow internal/sim internal/tilelog internal/witness voucher",
 	"cmd/lamppost": "internal/cli",
@@ -149,17 +151,18 @@ const everywhere = "*"
 // never says what of the standard library a package must not import, because replicas or auditors would disagree if it
 // asked a clock, a network, a disk or a die. except names the file where the rule does not hold.
 var never = map[string]struct{ std, except string }{
-	".":                       {std: "time net os math/rand crypto/rand"},
-	"sig":                     {std: "time net os math/rand"},
-	"tariff":                  {std: "time net os math/rand crypto/rand", except: "zoneof.go"}, // makes a zone's data, before it is signed
-	"ocmf":                    {std: "time net os math/rand crypto/rand"},
-	"guard":                   {std: "net os math/rand crypto/rand"}, // the clock is given to it
-	"contract":                {std: "time net os math/rand crypto/rand"},
-	"internal/ledger":         {std: "time net os math/rand crypto/rand"},
-	"internal/archive":        {std: "time net os math/rand crypto/rand"},
-	"internal/consensus":      {std: "time net os math/rand"},
-	"internal/consensus/solo": {std: "net os math/rand"},
-	"internal/triage":         {std: "time net os math/rand crypto/rand"},
+	".":                         {std: "time net os math/rand crypto/rand"},
+	"sig":                       {std: "time net os math/rand"},
+	"tariff":                    {std: "time net os math/rand crypto/rand", except: "zoneof.go"}, // makes a zone's data, before it is signed
+	"ocmf":                      {std: "time net os math/rand crypto/rand"},
+	"guard":                     {std: "net os math/rand crypto/rand"}, // the clock is given to it
+	"contract":                  {std: "time net os math/rand crypto/rand"},
+	"internal/ledger":           {std: "time net os math/rand crypto/rand"},
+	"internal/archive":          {std: "time net os math/rand crypto/rand"},
+	"internal/consensus":        {std: "time net os math/rand"},
+	"internal/consensus/solo":   {std: "net os math/rand"},
+	"internal/triage":           {std: "time net os math/rand crypto/rand"},
+	"internal/triage/plausible": {std: "time net os math/rand crypto/rand"},
 }
 
 // A source is a Go file with what it imports.

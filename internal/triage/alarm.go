@@ -1,5 +1,7 @@
 package triage
 
+import "github.com/lamppost/lamppost/internal/triage/saved"
+
 // An Alarm turns scores into alarms: the level above which a score is one, and when not to say so again. Soon after an alarm there is no
 // other, and a series that alarms often needs more each time, for long: most alarms of a restless series say nothing new.
 type Alarm struct {
@@ -39,8 +41,8 @@ func (a *Alarm) Next(score float64) bool {
 	return true
 }
 
-func (a *Alarm) state(s *state) {
-	s.count(&a.n, maxReadings)
-	s.count(&a.quiet, refractory)
-	s.float(&a.upon)
+func (a *Alarm) state(s *saved.State) {
+	s.Count(&a.n, maxReadings)
+	s.Count(&a.quiet, refractory)
+	s.Float(&a.upon)
 }

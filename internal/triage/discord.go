@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/triage/saved"
 )
 
 // pastSteps is how far back a discord looks: so many windows end in them.
@@ -97,21 +98,21 @@ func (d *discord) reason() Reason {
 		AtMS: d.at[newest], NearestMS: d.at[d.n-1-d.nearest], Gap: d.gap}
 }
 
-func (d *discord) state(s *state) {
-	s.count(&d.n, len(d.steps))
-	s.floats(d.steps[:d.n])
+func (d *discord) state(s *saved.State) {
+	s.Count(&d.n, len(d.steps))
+	s.Floats(d.steps[:d.n])
 	for i := range d.n {
 		at := uint64(d.at[i])
-		s.u64(&at)
+		s.U64(&at)
 		d.at[i] = lamppost.TimeMS(at)
 	}
-	s.float(&d.sum)
-	s.count(&d.summed, d.readings-1)
+	s.Float(&d.sum)
+	s.Count(&d.summed, d.readings-1)
 	d.usual.state(s)
-	s.float(&d.score)
-	s.count(&d.nearest, max(0, d.n-d.window))
-	s.count(&d.lag, d.window-1)
-	s.float(&d.gap)
+	s.Float(&d.score)
+	s.Count(&d.nearest, max(0, d.n-d.window))
+	s.Count(&d.lag, d.window-1)
+	s.Float(&d.gap)
 }
 
 // usualLeast is how many distances must be known before one can be called unusual.
@@ -146,12 +147,12 @@ func (u *usual) score(distance float64) float64 {
 	return score
 }
 
-func (u *usual) state(s *state) {
-	s.count(&u.n, maxReadings)
-	s.float(&u.mean)
-	s.float(&u.m2)
+func (u *usual) state(s *saved.State) {
+	s.Count(&u.n, maxReadings)
+	s.Float(&u.mean)
+	s.Float(&u.m2)
 	if u.m2 < 0 {
-		s.fail(errNegative)
+		s.Fail(errNegative)
 		u.m2 = 0
 	}
 }

@@ -1,6 +1,9 @@
 package triage
 
-import "github.com/lamppost/lamppost"
+import (
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/triage/saved"
+)
 
 // Features is a reading and what is known of its series, this reading included.
 type Features struct {
@@ -17,7 +20,7 @@ type Model interface {
 	// reason says what the latest score rests on.
 	reason() Reason
 	// state reads or writes everything that next depends on.
-	state(*state)
+	state(*saved.State)
 	// bytes is how much memory it takes.
 	bytes() int
 	// reset forgets all.

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/triage/saved"
 )
 
 // A record is the range that a quantity has been in so far. What leaves it is unusual by how far, in widths of where it nearly always
@@ -30,9 +31,9 @@ func (r *record) next(x, least float64) (outside float64) {
 	return outside
 }
 
-func (r *record) state(s *state) {
-	s.float(&r.low)
-	s.float(&r.high)
+func (r *record) state(s *saved.State) {
+	s.Float(&r.low)
+	s.Float(&r.high)
 	r.usually.state(s)
 }
 
@@ -64,9 +65,9 @@ func (r *recentReadings) add(x float64) {
 // last returns the latest readings, or fewer if there are not as many.
 func (r *recentReadings) last(n int) []float64 { return r.values[max(0, r.n-n):r.n] }
 
-func (r *recentReadings) state(s *state) {
-	s.count(&r.n, len(r.values))
-	s.floats(r.values[:r.n])
+func (r *recentReadings) state(s *saved.State) {
+	s.Count(&r.n, len(r.values))
+	s.Floats(r.values[:r.n])
 }
 
 // meanOf is the mean by four sums, which a processor adds side by side.
@@ -171,7 +172,7 @@ func hourOf(at lamppost.TimeMS) int {
 	return int(ms / msPerHour)
 }
 
-func (r *ranges) state(s *state) {
+func (r *ranges) state(s *saved.State) {
 	r.latest.state(s)
 	for _, q := range [...]*record{&r.value, &r.change, &r.mean[0], &r.mean[1], &r.mean[2], &r.log[0], &r.log[1], &r.log[2], &r.hour} {
 		q.state(s)
@@ -205,14 +206,14 @@ func (h *hourly) next(x *Features) (z float64, ok bool) {
 	return z, ok
 }
 
-func (h *hourly) state(s *state) {
+func (h *hourly) state(s *saved.State) {
 	n := int(h.n)
-	s.count(&n, hourlyMost)
+	s.Count(&n, hourlyMost)
 	h.n = float64(n)
-	s.float(&h.mean)
-	s.float(&h.m2)
+	s.Float(&h.mean)
+	s.Float(&h.m2)
 	if h.m2 < 0 {
-		s.fail(errNegative)
+		s.Fail(errNegative)
 		h.m2 = 0
 	}
 }
@@ -246,7 +247,7 @@ func (h *shift) next(x *Features) (float64, bool) {
 	return outsideScore(h.gap.next(gap, steadiest)), true
 }
 
-func (h *shift) state(s *state) {
+func (h *shift) state(s *saved.State) {
 	h.latest.state(s)
 	h.gap.state(s)
 }

@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/triage/saved"
 )
 
 // stateMagic opens a saved series: "LPTR" and the version of models and settings, one for both, as a state means nothing to others.
@@ -13,42 +14,39 @@ const stateMagic = 0x31_30_30_30_52_54_50_4c // "LPTR0001", little-endian
 
 // AppendBinary appends the state of the series: a series that loads it goes on as this one would. docs/formats.md has the layout.
 func (s *Series) AppendBinary(b []byte) ([]byte, error) {
-	st := &state{b: b}
+	st := saved.Writer(b)
 	s.state(st)
-	return st.b, nil
+	return st.Bytes(), nil
 }
 
 // UnmarshalBinary loads what AppendBinary wrote for a series of the same models. On an error the series has forgotten everything.
 func (s *Series) UnmarshalBinary(b []byte) error {
-	st := &state{b: b, reading: true}
+	st := saved.Reader(b)
 	s.state(st)
-	if st.err == nil && len(st.b) > 0 {
-		st.fail(fmt.Errorf("%d bytes too many", len(st.b)))
-	}
-	if st.err != nil {
+	if err := st.End(); err != nil {
 		s.restart()
-		return fmt.Errorf("reading the state of a series: %w", st.err)
+		return fmt.Errorf("reading the state of a series: %w", err)
 	}
 	return nil
 }
 
-func (s *Series) state(st *state) {
+func (s *Series) state(st *saved.State) {
 	magic, models := uint64(stateMagic), len(s.models)
-	st.u64(&magic)
-	st.count(&models, len(s.models))
+	st.U64(&magic)
+	st.Count(&models, len(s.models))
 	if magic != stateMagic || models != len(s.models) {
-		st.fail(errors.New("it is of another version or of other models"))
+		st.Fail(errors.New("it is of another version or of other models"))
 	}
-	if st.err != nil {
+	if st.Err() != nil {
 		return
 	}
-	st.text(&s.unit, lamppost.MaxUnitBytes)
+	st.Text(&s.unit, lamppost.MaxUnitBytes)
 	kind, at := int(s.kind), uint64(s.last.AtMS)
-	st.count(&kind, int(lamppost.Register))
-	st.flag(&s.begun)
-	st.count(&s.n, maxReadings)
-	st.u64(&at)
-	st.float(&s.last.Value)
+	st.Count(&kind, int(lamppost.Register))
+	st.Flag(&s.begun)
+	st.Count(&s.n, maxReadings)
+	st.U64(&at)
+	st.Float(&s.last.Value)
 	s.kind, s.last.AtMS = lamppost.Kind(kind), lamppost.TimeMS(at)
 	s.width.state(st)
 	s.alarm.state(st)
@@ -72,3 +70,15 @@ func (s *Series) Bytes() int {
 func (r *ranges) bytes() int  { return int(unsafe.Sizeof(*r)) }
 func (h *shift) bytes() int   { return int(unsafe.Sizeof(*h)) }
 func (d *discord) bytes() int { return int(unsafe.Sizeof(*d)) }
+
+func (q *spread) state(s *saved.State) {
+	s.Count(&q.n, maxReadings)
+	s.U64(&q.dice)
+	s.Floats(q.sorted[:q.kept()])
+	for i := 1; i < q.kept(); i++ {
+		if q.sorted[i] < q.sorted[i-1] {
+			s.Fail(errors.New("a sample is not sorted"))
+			return
+		}
+	}
+}

@@ -23,7 +23,6 @@ const (
 	MaxValue       = 1e30      // a reading's magnitude
 	MaxReasons     = 3         // of an alarm
 
-	maxNumber   = 1e70          // in a saved state: no less than squares of values
 	maxReadings = math.MaxInt32 // that a count reaches: 68 years of one a second
 	msPerHour   = 3_600_000
 	msPerDay    = 24 * msPerHour

@@ -1,0 +1,183 @@
+package plausible
+
+import (
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/triage/saved"
+)
+
+// maxFindings of one reading of one meter: every rule speaks once at most.
+const maxFindings = 6
+
+// A Meter judges the readings of one register.
+type Meter struct {
+	size    float64 // the most that the connection lets through in an hour
+	grouped bool    // its days are judged by the group
+
+	begun  bool
+	last   Reading
+	recent recent
+	frozen frozen
+	off    off
+	night  night
+	days   days
+	found  [maxFindings]Finding
+}
+
+// NewMeter returns a meter at a connection that lets at most size units through in an hour. It refuses others: [ErrSize].
+func NewMeter(size int64) (*Meter, error) {
+	if size < 1 || size > MaxRegister {
+		return nil, ErrSize
+	}
+	return &Meter{size: float64(size)}, nil
+}
+
+// Observe judges a reading and learns it. Readings come in the order of their times; one that comes late is only held against those that
+// are known. The findings are the meter's own until the next reading. It refuses [ErrRegister] and [ErrTime].
+func (m *Meter) Observe(r Reading) ([]Finding, error) {
+	if err := r.check(); err != nil {
+		return nil, err
+	}
+	found := m.found[:0]
+	if f, ok := m.recent.contradicts(r); ok {
+		return append(found, f), nil
+	}
+	if m.begun && r.AtMS <= m.last.AtMS {
+		return found, nil
+	}
+	m.recent.add(r)
+	before, begun := m.last, m.begun
+	m.last, m.begun = r, true
+	if !begun || r.Exchanged {
+		m.restart()
+		return found, nil
+	}
+	if r.Register < before.Register {
+		m.restart()
+		return append(found, finding(RolledBack, before.AtMS, r.AtMS, float64(r.Register), float64(before.Register))), nil
+	}
+	return m.judge(step{before.AtMS, r.AtMS, float64(r.Register - before.Register), r.Off}, found), nil
+}
+
+// restart is for a register that does not go on from where it was: what was being counted begins again, what was learnt stays.
+func (m *Meter) restart() {
+	m.frozen.stop()
+	m.off = off{}
+	m.night.stop()
+	m.days.stop()
+}
+
+// A step is what was used between two readings.
+type step struct {
+	fromMS, atMS lamppost.TimeMS
+	used         float64
+	off          bool
+}
+
+func (s step) hours() float64 { return float64(s.atMS-s.fromMS) / msPerHour }
+
+func (m *Meter) judge(s step, found []Finding) []Finding {
+	let := float64(m.size*s.hours()) + 1
+	if s.used > let {
+		m.restart() // nobody used that, so nothing is learnt from it
+		return append(found, finding(TooFast, s.fromMS, s.atMS, s.used, let))
+	}
+	if f, ok := m.off.next(s, m.size); ok {
+		found = append(found, f)
+	}
+	if f, ok := m.frozen.next(s); ok {
+		found = append(found, f)
+	}
+	if f, ok := m.night.next(s, m.size); ok {
+		found = append(found, f)
+	}
+	m.days.next(s)
+	if m.grouped {
+		return found
+	}
+	if f, ok := m.days.judge(0); ok {
+		found = append(found, f)
+	}
+	return found
+}
+
+func finding(code Code, from, at lamppost.TimeMS, value, limit float64) Finding {
+	return Finding{Code: code, FromMS: from, AtMS: at, Value: value, Limit: limit}
+}
+
+// recentReadings are kept to be held against what comes again or late.
+const recentReadings = 32
+
+type recent struct {
+	ring [recentReadings]Reading
+	n    int // readings so far, up to twice the ring
+}
+
+func (c *recent) add(r Reading) {
+	if c.n == 2*recentReadings {
+		c.n = recentReadings
+	}
+	c.ring[c.n%recentReadings] = r
+	c.n++
+}
+
+// contradicts looks for a reading that cannot be from the same register: of the same moment or the same number and not the same.
+func (c *recent) contradicts(r Reading) (Finding, bool) {
+	for _, k := range c.ring[:min(c.n, recentReadings)] {
+		moment := k.AtMS == r.AtMS
+		number := r.Sequence != 0 && k.Sequence == r.Sequence
+		if moment && k.Register != r.Register || number && (!moment || k.Register != r.Register) {
+			return finding(Clone, k.AtMS, r.AtMS, float64(r.Register), float64(k.Register)), true
+		}
+	}
+	return Finding{}, false
+}
+
+// off adds up what is used while nothing should. A stand-by is allowed: a share of what the connection lets through, and at first some hours
+// of it at once, as a place is hardly ever left at the moment that was declared.
+type off struct {
+	fromMS lamppost.TimeMS
+	used   float64
+	hours  float64
+	said   bool
+}
+
+const (
+	standby      = 0.005
+	standbyHours = 4
+)
+
+func (o *off) next(s step, size float64) (Finding, bool) {
+	if !s.off {
+		*o = off{}
+		return Finding{}, false
+	}
+	if o.hours == 0 {
+		o.fromMS = s.fromMS
+	}
+	o.used, o.hours = o.used+s.used, o.hours+s.hours()
+	limit := float64(float64(standby*size) * (standbyHours + o.hours))
+	if o.said || o.used <= limit {
+		return Finding{}, false
+	}
+	o.said = true
+	return finding(UsedWhileOff, o.fromMS, s.atMS, o.used, limit), true
+}
+
+func (o *off) state(s *saved.State) {
+	timeState(s, &o.fromMS)
+	amount(s, &o.used)
+	amount(s, &o.hours)
+	s.Flag(&o.said)
+}
+
+func timeState(s *saved.State, p *lamppost.TimeMS) {
+	u := uint64(*p)
+	s.Upto(&u, maxTimeMS)
+	*p = lamppost.TimeMS(u)
+}
+
+func registerState(s *saved.State, p *int64) {
+	u := uint64(*p)
+	s.Upto(&u, MaxRegister)
+	*p = int64(u)
+}
