@@ -47,7 +47,7 @@ type Row struct {
 // A Method says how a block keeps values.
 type Method uint8
 
-// Methods. Raw is for what no other keeps within the bound, or in fewer bytes.
+// Methods. Verbatim is for what no other keeps within the bound, or in fewer bytes.
 const (
 	Verbatim Method = iota // 8 bytes each, exactly
 	Constant               // one value
