@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/lamppost/lamppost/contract"
+	"github.com/lamppost/lamppost/internal/transcript"
 )
 
 // What checking and running a program may allocate together, whatever it is.
@@ -85,14 +86,14 @@ func TestHostile(t *testing.T) {
 		if n := after.TotalAlloc - before.TotalAlloc; n > mostAllocated {
 			t.Errorf("%s: allocated %d bytes", a.name, n)
 		}
-		if got != a.want && !*rewrite {
+		if got != a.want && !transcript.Rewrite() {
 			t.Errorf("%s: %q, want %q", a.name, got, a.want)
 		}
 		alike(t, &a, source, got)
 		out += "\n== " + a.name + "\n" + strings.TrimRight(a.source, "\n") + "\n-- " + got + "\n"
 	}
 	t.Logf("%d programs: %d bytes were allocated at most, and it took %v", len(all), most, longest)
-	if *rewrite {
+	if transcript.Rewrite() {
 		if err := os.WriteFile("testdata/hostile.txt", []byte(out), 0o644); err != nil {
 			t.Fatal(err)
 		}

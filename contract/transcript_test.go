@@ -1,19 +1,16 @@
 package contract_test
 
 import (
-	"flag"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/contract"
+	"github.com/lamppost/lamppost/internal/transcript"
 )
-
-var rewrite = flag.Bool("rewrite", false, "write what the programs do into testdata/*.txt")
 
 // TestTranscripts runs testdata/*.txt: events in, payments out, of the programs of the library and of others. A paragraph is a command,
 // "----" and the answer; those of a file share program, terms and state.
@@ -25,46 +22,10 @@ var rewrite = flag.Bool("rewrite", false, "write what the programs do into testd
 //	reading DEVICE REGISTER TIME VALUE [by-hand]                                      likewise
 func TestTranscripts(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("found no transcripts (%v)", err)
-	}
-	for _, path := range files {
-		t.Run(filepath.Base(path), func(t *testing.T) {
-			t.Parallel()
-			raw, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			said := replay(t, path, string(raw))
-			if *rewrite {
-				if err := os.WriteFile(path, []byte(said), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-		})
-	}
-}
-
-func replay(t *testing.T, path, text string) string {
-	d := desk{t: t}
-	var out strings.Builder
-	for i, block := range strings.Split(strings.TrimSpace(text), "\n\n") {
-		if i > 0 {
-			out.WriteString("\n")
-		}
-		question, want, isCommand := strings.Cut(block+"\n", "\n----\n")
-		if !isCommand {
-			out.WriteString(block + "\n")
-			continue
-		}
-		got := strings.TrimSpace(d.answer(question))
-		if got != strings.TrimSpace(want) && !*rewrite {
-			t.Errorf("%s:\n%s\n---- got\n%s\n---- want\n%s", path, question, got, want)
-		}
-		out.WriteString(question + "\n----\n" + got + "\n")
-	}
-	return out.String()
+	transcript.Run(t, func(t *testing.T) func(string) string {
+		d := desk{t: t}
+		return d.answer
+	})
 }
 
 // A desk is the state of one transcript.

@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"errors"
-	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -16,10 +14,9 @@ import (
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/guard"
+	"github.com/lamppost/lamppost/internal/transcript"
 	"github.com/lamppost/lamppost/sig"
 )
-
-var rewrite = flag.Bool("rewrite", false, "write what the guard says into testdata/*.txt")
 
 // TestExamples runs testdata/*.txt: what a guard does with a real machine, for owners and writers of firmware to read. A paragraph is
 // some lines of what happens, "----", and what the guard says.
@@ -39,54 +36,26 @@ var rewrite = flag.Bool("rewrite", false, "write what the guard says into testda
 // A SPAN is like 10d, 36h or 5m.
 func TestExamples(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) < 5 {
+	if files, err := filepath.Glob("testdata/*.txt"); err != nil || len(files) < 5 {
 		t.Fatalf("found %d examples (%v)", len(files), err)
 	}
-	for _, path := range files {
-		t.Run(filepath.Base(path), func(t *testing.T) {
-			t.Parallel()
-			raw, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			said := play(t, string(raw))
-			if *rewrite {
-				if err := os.WriteFile(path, []byte(said), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-		})
-	}
+	transcript.Run(t, func(*testing.T) func(string) string {
+		m := &machine{now: time.UnixMilli(1_780_000_000_000)}
+		return m.answer
+	})
 }
 
-func play(t *testing.T, text string) string {
-	m := &machine{now: time.UnixMilli(1_780_000_000_000)}
-	var out strings.Builder
-	for i, block := range strings.Split(strings.TrimSpace(text), "\n\n") {
-		if i > 0 {
-			out.WriteString("\n")
-		}
-		question, want, isQuestion := strings.Cut(block+"\n", "\n----\n")
-		if !isQuestion {
-			out.WriteString(block + "\n")
-			continue
-		}
-		var lines []string
-		for line := range strings.SplitSeq(question, "\n") {
-			if f := strings.Fields(line); len(f) > 0 && f[0] != "#" {
-				if said := m.do(f); said != "" {
-					lines = append(lines, said)
-				}
+// answer does what the lines say, one after the other.
+func (m *machine) answer(question string) string {
+	var lines []string
+	for line := range strings.SplitSeq(question, "\n") {
+		if f := strings.Fields(line); len(f) > 0 && f[0] != "#" {
+			if said := m.do(f); said != "" {
+				lines = append(lines, said)
 			}
 		}
-		got := strings.Join(lines, "\n")
-		if got != strings.TrimSpace(want) && !*rewrite {
-			t.Errorf("%s\n---- got\n%s\n---- want\n%s", question, got, want)
-		}
-		out.WriteString(question + "\n----\n" + got + "\n")
 	}
-	return out.String()
+	return strings.Join(lines, "\n")
 }
 
 // A machine is a device with a guard, its clocks and its disk.

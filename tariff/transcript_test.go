@@ -1,66 +1,25 @@
 package tariff_test
 
 import (
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/transcript"
 	"github.com/lamppost/lamppost/tariff"
 )
-
-var rewrite = flag.Bool("rewrite", false, "write what the code says into testdata/*.txt")
 
 // TestTranscripts runs testdata/*.txt: what a seller, the ledger and an auditor see of tariffs, edges, lines and
 // invoices. A block is a command, its lines, "----" and the answer; a file's blocks share their zones and tariffs.
 func TestTranscripts(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("found no transcripts (%v)", err)
-	}
-	for _, path := range files {
-		t.Run(filepath.Base(path), func(t *testing.T) {
-			t.Parallel()
-			raw, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			said := replay(t, path, string(raw))
-			if *rewrite {
-				if err := os.WriteFile(path, []byte(said), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-		})
-	}
-}
-
-// replay answers every block and returns the file with the answers given.
-func replay(t *testing.T, path, text string) string {
-	d := desk{zones: map[string]tariff.Zone{}, tariffs: map[string]tariff.Tariff{}}
-	var out strings.Builder
-	for i, block := range strings.Split(strings.TrimSpace(text), "\n\n") {
-		if i > 0 {
-			out.WriteString("\n")
-		}
-		question, want, isCommand := strings.Cut(block+"\n", "\n----\n")
-		if !isCommand {
-			out.WriteString(block + "\n")
-			continue
-		}
-		got := strings.TrimSpace(d.answer(question))
-		if got != strings.TrimSpace(want) && !*rewrite {
-			t.Errorf("%s:\n%s\n---- got\n%s\n---- want\n%s", path, question, got, want)
-		}
-		out.WriteString(question + "\n----\n" + got + "\n")
-	}
-	return out.String()
+	transcript.Run(t, func(*testing.T) func(string) string {
+		d := desk{zones: map[string]tariff.Zone{}, tariffs: map[string]tariff.Tariff{}}
+		return d.answer
+	})
 }
 
 // A desk is the state of one transcript.

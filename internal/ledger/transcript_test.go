@@ -3,10 +3,7 @@ package ledger_test
 import (
 	"encoding/binary"
 	"encoding/hex"
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -16,11 +13,10 @@ import (
 	"github.com/lamppost/lamppost/internal/kv"
 	"github.com/lamppost/lamppost/internal/ledger"
 	"github.com/lamppost/lamppost/internal/ledger/ledgertest"
+	"github.com/lamppost/lamppost/internal/transcript"
 	"github.com/lamppost/lamppost/sig"
 	"github.com/lamppost/lamppost/tariff"
 )
-
-var rewrite = flag.Bool("rewrite", false, "write what the ledger says into testdata/*.txt")
 
 // TestTranscripts runs testdata/*.txt: what the ledger says to an operator and to devices. A paragraph is a ledger block:
 // a line for every transaction, "----", and the answers; reports on neighbouring lines share a segment. Time goes on by a
@@ -59,47 +55,7 @@ var rewrite = flag.Bool("rewrite", false, "write what the ledger says into testd
 // gateway takes consent=KEY|junk [from=EPOCH] [from-id=ID] [from-net=ID] [from-suite=S] [toOther] [asReport].
 func TestTranscripts(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("found no transcripts (%v)", err)
-	}
-	for _, path := range files {
-		t.Run(filepath.Base(path), func(t *testing.T) {
-			t.Parallel()
-			raw, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			said := replay(t, path, string(raw))
-			if *rewrite {
-				if err := os.WriteFile(path, []byte(said), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-		})
-	}
-}
-
-// replay answers every paragraph and returns the file with the answers given.
-func replay(t *testing.T, path, text string) string {
-	d := newDesk()
-	var out strings.Builder
-	for i, block := range strings.Split(strings.TrimSpace(text), "\n\n") {
-		if i > 0 {
-			out.WriteString("\n")
-		}
-		question, want, isCommand := strings.Cut(block+"\n", "\n----\n")
-		if !isCommand {
-			out.WriteString(block + "\n")
-			continue
-		}
-		got := strings.TrimSpace(d.answer(question))
-		if got != strings.TrimSpace(want) && !*rewrite {
-			t.Errorf("%s:\n%s\n---- got\n%s\n---- want\n%s", path, question, got, want)
-		}
-		out.WriteString(question + "\n----\n" + got + "\n")
-	}
-	return out.String()
+	transcript.Run(t, func(*testing.T) func(string) string { return newDesk().answer })
 }
 
 // A desk is the state of one transcript.
