@@ -1,11 +1,9 @@
 package cli
 
 import (
-	"encoding/json"
-	"errors"
+	"context"
 	"fmt"
 	"io"
-	"io/fs"
 
 	"github.com/spf13/cobra"
 
@@ -13,7 +11,6 @@ import (
 )
 
 func benchCompressCmd() *cobra.Command {
-	var asJSON bool
 	o := measure.CompressOptions{}
 	cmd := &cobra.Command{
 		Use:   "compress",
@@ -28,34 +25,14 @@ ratios where 1 % of the range so far, or of the block's own range, is the only b
 docs/intelligence.md lists the sets and says what is left out and why. NAB must be among them (in a folder nab).`,
 		Example: `  lamppost bench compress --sets data
   lamppost bench compress --sets data --json`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if o.Sets == "" {
-				return usage(errors.New("data sets do not come with this program: say where they are with --sets DIR"))
-			}
-			bar := newProgress(cmd.ErrOrStderr())
-			o.Progress = bar.set
-			res, err := measure.Compress(cmd.Context(), o)
-			bar.end()
-			if errors.Is(err, fs.ErrNotExist) {
-				return usage(err)
-			}
-			if err != nil {
-				return err
-			}
-			return printCompress(cmd.OutOrStdout(), res, asJSON)
-		},
 	}
-	f := cmd.Flags()
-	f.StringVar(&o.Sets, "sets", "", "folder of data sets, with NAB in nab")
-	f.BoolVar(&asJSON, "json", false, "print one JSON object")
-	return cmd
+	return overSets(cmd, &o.Sets, "public series do", "folder of data sets, with NAB in nab", func(ctx context.Context, progress func(done, all int64, what string)) (*measure.CompressResult, error) {
+		o.Progress = progress
+		return measure.Compress(ctx, o)
+	}, printCompress)
 }
 
-func printCompress(out io.Writer, r *measure.CompressResult, asJSON bool) error {
-	if asJSON {
-		return json.NewEncoder(out).Encode(r)
-	}
+func printCompress(out io.Writer, r *measure.CompressResult) error {
 	fmt.Fprintf(out, "%-18s %6s %9s %9s %7s %7s %11s %11s\n", "set", "series", "rows", "bytes", "ratio", "middle", "only range", "only block")
 	for _, s := range append(r.Sets, r.CompressedSet) {
 		fmt.Fprintf(out, "%-18s %6d %9d %9d %7.1f %7.1f %11.1f %11.1f\n", s.Set, s.Series, s.Rows, s.Bytes, s.Ratio, s.Middle, s.Range, s.Block)

@@ -1,11 +1,9 @@
 package cli
 
 import (
-	"encoding/json"
-	"errors"
+	"context"
 	"fmt"
 	"io"
-	"io/fs"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,7 +12,6 @@ import (
 )
 
 func benchFraudCmd() *cobra.Command {
-	var asJSON bool
 	o := measure.FraudOptions{}
 	cmd := &cobra.Command{
 		Use:   "fraud",
@@ -27,42 +24,22 @@ The folder of data sets holds the folders citylearn-2022 (Building_1.csv to Buil
 (household_power_hourly.csv) and water-wellington (water_per_capita_daily.csv); files may be compressed with gzip.`,
 		Example: `  lamppost bench fraud --sets data
   lamppost bench fraud --sets data --late 5m --json`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if o.Sets == "" {
-				return usage(errors.New("series of meters do not come with this program: say where the data sets are with --sets DIR"))
-			}
-			if o.Seeds < 1 || o.Seeds > 1000 {
-				return usage(fmt.Errorf("--seeds %d: it is from 1 to 1000", o.Seeds))
-			}
-			if o.Late < 0 || o.Late >= time.Hour {
-				return usage(fmt.Errorf("--late %v: it is from 0 to less than an hour", o.Late))
-			}
-			bar := newProgress(cmd.ErrOrStderr())
-			o.Progress = bar.set
-			res, err := measure.Fraud(cmd.Context(), o)
-			bar.end()
-			if errors.Is(err, fs.ErrNotExist) {
-				return usage(err)
-			}
-			if err != nil {
-				return err
-			}
-			return printFraud(cmd.OutOrStdout(), res, asJSON)
-		},
 	}
-	f := cmd.Flags()
-	f.StringVar(&o.Sets, "sets", "", "folder of data sets")
-	f.IntVar(&o.Seeds, "seeds", measure.FraudSeeds, "how often each kind is put into each meter")
-	f.DurationVar(&o.Late, "late", measure.FraudLate, "after the hour, that a meter is read at most")
-	f.BoolVar(&asJSON, "json", false, "print one JSON object")
-	return cmd
+	cmd.Flags().IntVar(&o.Seeds, "seeds", measure.FraudSeeds, "how often each kind is put into each meter")
+	cmd.Flags().DurationVar(&o.Late, "late", measure.FraudLate, "after the hour, that a meter is read at most")
+	return overSets(cmd, &o.Sets, "series of meters do", "folder of data sets", func(ctx context.Context, progress func(done, all int64, what string)) (*measure.FraudResult, error) {
+		if o.Seeds < 1 || o.Seeds > 1000 {
+			return nil, usage(fmt.Errorf("--seeds %d: it is from 1 to 1000", o.Seeds))
+		}
+		if o.Late < 0 || o.Late >= time.Hour {
+			return nil, usage(fmt.Errorf("--late %v: it is from 0 to less than an hour", o.Late))
+		}
+		o.Progress = progress
+		return measure.Fraud(ctx, o)
+	}, printFraud)
 }
 
-func printFraud(out io.Writer, r *measure.FraudResult, asJSON bool) error {
-	if asJSON {
-		return json.NewEncoder(out).Encode(r)
-	}
+func printFraud(out io.Writer, r *measure.FraudResult) error {
 	const columns = "%-16s %5s %-15s %-4s %5s %7s %7s %7s %9s %7s\n"
 	fmt.Fprintf(out, columns, "kind", "size", "among", "half", "put", "24 h", "7 d", "28 d", "median h", "named")
 	for _, list := range [][]measure.FraudKind{r.Hard, r.Apart, r.Bypass, r.Leaks, r.Water, r.Controls} {

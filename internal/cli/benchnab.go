@@ -1,11 +1,9 @@
 package cli
 
 import (
-	"encoding/json"
-	"errors"
+	"context"
 	"fmt"
 	"io"
-	"io/fs"
 
 	"github.com/spf13/cobra"
 
@@ -13,7 +11,6 @@ import (
 )
 
 func benchNABCmd() *cobra.Command {
-	var asJSON bool
 	o := measure.NABOptions{}
 	cmd := &cobra.Command{
 		Use:   "nab",
@@ -25,34 +22,14 @@ perfect detector. docs/intelligence.md tells what they mean and which half of th
 The folder of data sets holds NAB's folders data and labels (github.com/numenta/NAB) in a folder nab; files may be compressed with gzip.`,
 		Example: `  lamppost bench nab --sets data
   lamppost bench nab --sets data --json`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if o.Sets == "" {
-				return usage(errors.New("NAB does not come with this program: say where the data sets are with --sets DIR"))
-			}
-			bar := newProgress(cmd.ErrOrStderr())
-			o.Progress = bar.set
-			res, err := measure.NAB(cmd.Context(), o)
-			bar.end()
-			if errors.Is(err, fs.ErrNotExist) {
-				return usage(err)
-			}
-			if err != nil {
-				return err
-			}
-			return printNAB(cmd.OutOrStdout(), res, asJSON)
-		},
 	}
-	f := cmd.Flags()
-	f.StringVar(&o.Sets, "sets", "", "folder of data sets, with NAB in nab")
-	f.BoolVar(&asJSON, "json", false, "print one JSON object")
-	return cmd
+	return overSets(cmd, &o.Sets, "NAB does", "folder of data sets, with NAB in nab", func(ctx context.Context, progress func(done, all int64, what string)) (*measure.NABResult, error) {
+		o.Progress = progress
+		return measure.NAB(ctx, o)
+	}, printNAB)
 }
 
-func printNAB(out io.Writer, r *measure.NABResult, asJSON bool) error {
-	if asJSON {
-		return json.NewEncoder(out).Encode(r)
-	}
+func printNAB(out io.Writer, r *measure.NABResult) error {
 	const columns = "%-24s %6s %9s %7s %10s %8s %8s\n"
 	fmt.Fprintf(out, columns, "folder", "files", "windows", "false", "standard", "low FP", "low FN")
 	row := func(name string, files, hit, windows, false int, scores ...float64) {
