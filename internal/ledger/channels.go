@@ -250,12 +250,8 @@ func (s *State) channelSupply(x *channel) tariff.Supply {
 
 // addChannels appends the channels that are closed and not billed, and returns them.
 func (s *State) addChannels(b *lamppost.InvoiceBody, all []tariff.Supply) ([]tariff.Supply, []*channel, error) {
-	from := closedKey(b.Seller, b.Buyer, "")
-	var ids []string
-	if err := s.scan(from, end(from), func(key, _ []byte) error {
-		ids = append(ids, string(key[len(from):]))
-		return nil
-	}); err != nil {
+	ids, err := s.idsUnder(closedKey(b.Seller, b.Buyer, ""))
+	if err != nil {
 		return nil, nil, err
 	}
 	var channels []*channel

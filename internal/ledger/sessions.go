@@ -274,12 +274,8 @@ func moments(v View, p *lamppost.PointBody, from, to lamppost.TimeMS) (all []tar
 
 // addSessions appends what was used in sessions that have ended and are not billed, and returns them.
 func (s *State) addSessions(b *lamppost.InvoiceBody, all []tariff.Supply) ([]tariff.Supply, []*use, error) {
-	from := openKey(b.Seller, b.Buyer, "")
-	var ids []string
-	if err := s.scan(from, end(from), func(key, _ []byte) error {
-		ids = append(ids, string(key[len(from):]))
-		return nil
-	}); err != nil {
+	ids, err := s.idsUnder(openKey(b.Seller, b.Buyer, ""))
+	if err != nil {
 		return nil, nil, err
 	}
 	var uses []*use
@@ -297,6 +293,15 @@ func (s *State) addSessions(b *lamppost.InvoiceBody, all []tariff.Supply) ([]tar
 		uses = append(uses, u)
 	}
 	return all, uses, nil
+}
+
+// idsUnder returns the ids whose keys begin with a prefix.
+func (s *State) idsUnder(prefix []byte) (ids []string, err error) {
+	err = s.scan(prefix, end(prefix), func(key, _ []byte) error {
+		ids = append(ids, string(key[len(prefix):]))
+		return nil
+	})
+	return ids, err
 }
 
 // bill notes that sessions stand on an invoice, and releases what was held for them.
