@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -186,16 +187,14 @@ func chargesItself(t *testing.T, l *lamp, clock clock, jump func(time.Duration))
 // untilDeal waits for a state of a session.
 func (l *lamp) untilDeal(t *testing.T, m dealer, id, state string) device.Deal {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
-		deal, err := m.Session(t.Context(), id)
+	var deal device.Deal
+	eventually(t, fmt.Sprintf("session %s is %s", id, state), func() bool {
+		var err error
+		deal, err = m.Session(t.Context(), id)
 		must(t, err)
-		if deal.State == state {
-			return deal
-		}
-		if time.Now().After(end) {
-			t.Fatalf("session %s is %+v, not %s", id, deal, state)
-		}
-	}
+		return deal.State == state
+	})
+	return deal
 }
 
 // books fetches a device's books, once they are published, and checks them as whoever gets them does.
@@ -203,11 +202,10 @@ func (l *lamp) books(t *testing.T, id string) {
 	t.Helper()
 	var status int
 	var file []byte
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if status, file = l.ask("GET", "/api/centres/"+id+"/books", nil); status == http.StatusOK {
-			break
-		}
-	}
+	eventually(t, "the books of "+id+" are published", func() bool {
+		status, file = l.ask("GET", "/api/centres/"+id+"/books", nil)
+		return status == http.StatusOK
+	})
 	_, pin := l.ask("GET", "/network.pin", nil)
 	p, err := audit.ParsePin(string(pin))
 	must(t, err)
