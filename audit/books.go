@@ -110,12 +110,8 @@ func NewBooks(p *lamppost.Proof, pin *Pin, device lamppost.DeviceID) (*Books, er
 }
 
 func newBooks(p *lamppost.Proof, pin *Pin, device lamppost.DeviceID) (*Books, error) {
-	e, err := CheckProof(p, pin)
+	e, err := checkLines(p, pin)
 	if err != nil {
-		var fault *reportFault
-		if errors.As(err, &fault) {
-			return nil, e.nameLine(fault)
-		}
 		return nil, err
 	}
 	b := &Books{Lamppost: KindBooks, Network: e.Network, Device: Named{ID: string(device)}, Checkpoint: e.signed(), Notes: e.notes(), evidence: e}

@@ -139,14 +139,20 @@ func NewStatement(p *lamppost.Proof, pin *Pin, party lamppost.PartyID) (*Stateme
 	return s, err
 }
 
+// checkLines is [CheckProof] for a file of lines: its error names the line that rests on what is wrong.
+func checkLines(p *lamppost.Proof, pin *Pin) (*Evidence, error) {
+	e, err := CheckProof(p, pin)
+	var fault *reportFault
+	if errors.As(err, &fault) {
+		return nil, e.nameLine(fault)
+	}
+	return e, err
+}
+
 // newStatement leaves the proof's text to the caller.
 func newStatement(p *lamppost.Proof, pin *Pin, party lamppost.PartyID) (*Statement, error) {
-	e, err := CheckProof(p, pin)
+	e, err := checkLines(p, pin)
 	if err != nil {
-		var fault *reportFault
-		if errors.As(err, &fault) {
-			return nil, e.nameLine(fault)
-		}
 		return nil, err
 	}
 	s := &Statement{Lamppost: KindStatement, Network: e.Network, Party: e.party(party, maxLogSize), Checkpoint: e.signed(), evidence: e}
