@@ -59,6 +59,9 @@ const (
 	TxOffer      TxType = 33 // OfferBody: what a device can be used for, to other devices
 	TxAccept     TxType = 34 // AcceptBody: a device takes an offer, and a session begins
 	TxCredit     TxType = 36 // CreditBody
+	TxVerdicts   TxType = 27 // VerdictsBody: what triage found
+	TxReview     TxType = 35 // ReviewBody: what a person says of it
+	TxWatch      TxType = 37 // WatchBody: what triage should know
 	TxCharter    TxType = 38 // CharterBody: what a device's guard keeps to
 	TxRestrict   TxType = 39 // RestrictBody: what is asked of it
 
@@ -72,7 +75,8 @@ var txTypeNames = [...]string{"block", "genesis", "segment", "party", "device", 
 	TxContract: "contract", TxCall: "call",
 	TxChannel: "channel", TxCash: "cash", TxContradict: "contradict",
 	TxCentre: "centre", TxPayout: "payout", TxOffer: "offer", TxAccept: "accept",
-	TxCredit:  "credit",
+	TxCredit:   "credit",
+	TxVerdicts: "verdicts", TxReview: "review", TxWatch: "watch",
 	TxCharter: "charter", TxRestrict: "restrict",
 }
 
