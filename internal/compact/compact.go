@@ -1,8 +1,8 @@
 // Package compact knows how a series of readings is kept in few bytes, every value within a stated error.
 //
 // Start reading at [Encoder.Append], which makes a block of rows, and [Decode], which gives them back with their error bars. A block is
-// made by the cheapest of five methods; before it is accepted it is decoded again and each row is held against the bound. [Classify] says
-// which readings may be kept so, and which must stay as they were signed.
+// made by the cheapest of five methods; before it is accepted it is decoded again and each row is held against the bound. A [Writer] keeps a series
+// block by block, chooses the bound and hears a detector. [Classify] says which readings may be kept so, and which must stay as they were signed.
 //
 // What it promises: a value comes back within its block's bound, times exactly; the same rows give the same bytes, and the same bytes the same
 // values on every machine; a block decodes alone, in memory bounded by [MaxRows]. What it does not: it proves nothing, since what a device signed is

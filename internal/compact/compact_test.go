@@ -309,12 +309,68 @@ func TestTold(t *testing.T) {
 	for agree := range 4 {
 		var e compact.Encoder
 		asked := 0
-		_, k, err := e.AppendTold(nil, rows, []float64{4, 2, 1}, func(got []compact.Reading) bool {
+		_, k, err := e.AppendTold(nil, rows, []float64{4, 2, 1}, compact.Usual, func(got []compact.Reading) bool {
 			asked++
 			return len(got) == len(rows) && asked == agree+1
 		})
 		if want := [...]float64{4, 2, 1, 1}[agree]; err != nil || k.Bound != want {
 			t.Errorf("agreed to %d: bound %v, want %v: %v", agree, k.Bound, want, err)
 		}
+	}
+}
+
+// A jump alarms at a value over its level. Its state is how many readings it saw.
+type jump struct {
+	level float64
+	seen  byte
+}
+
+func (j *jump) Alarm(_ lamppost.TimeMS, v float64) bool { j.seen++; return v > j.level }
+func (j *jump) AppendBinary(b []byte) ([]byte, error)   { return append(b, j.seen), nil }
+func (j *jump) UnmarshalBinary(b []byte) error          { j.seen = b[0]; return nil }
+
+// TestWriter: bounds follow from what a series has shown so far, or are the share that was asked for; where a detector would not tell the same, they
+// are closer; and its state goes on as if only the last try had been.
+func TestWriter(t *testing.T) {
+	t.Parallel()
+	var e compact.Encoder
+	rows := lamp(9, 200)
+	var span compact.Span
+	span.Add(rows)
+	for share, want := range map[float64]float64{0: span.Bound(), 0.05: 5 * span.Range()} {
+		w := compact.NewWriter(&e, nil)
+		w.Share = share
+		b, k, told, err := w.Append(nil, rows, compact.Policy)
+		if err != nil || math.Abs(k.Bound-want) > 1e-6*want || k.Reason != compact.Policy || told != (compact.Told{Tries: 1, Same: true}) {
+			t.Errorf("share %v: bound %v, want %v; %+v, %v", share, k.Bound, want, told, err)
+		}
+		decode(t, b, rows, want*1.000001)
+	}
+	var peak float64
+	for _, r := range rows {
+		peak = max(peak, r.Value)
+	}
+	var back *jump
+	w := compact.NewWriter(&e, func() compact.Detector { back = &jump{level: peak - 1e-9}; return back })
+	for block := range 3 {
+		_, k, told, err := w.Append(nil, rows, compact.Usual)
+		if err != nil || told.Tries < 1 || !told.Same && told.Tries != len(compact.Closer) {
+			t.Errorf("block %d: %+v, %+v, %v", block, k, told, err)
+		}
+		if told.Tries > 1 && !(k.Bound < span.Bound()) {
+			t.Errorf("block %d: %d tries and the bound is %v of %v", block, told.Tries, k.Bound, span.Bound())
+		}
+		if want := byte((block + 1) * len(rows)); back.seen != want {
+			t.Errorf("block %d: the detector saw %d readings, want %d", block, back.seen, want)
+		}
+	}
+	if w = compact.NewWriter(&e, func() compact.Detector { return nil }); w == nil {
+		t.Fatal("no writer")
+	}
+	if _, _, told, err := w.Append(nil, rows, compact.Usual); err != nil || !told.Same {
+		t.Errorf("no detector: %+v, %v", told, err)
+	}
+	if _, _, _, err := w.Append(nil, nil, compact.Usual); !errors.Is(err, compact.ErrRows) {
+		t.Errorf("no rows: %v", err)
 	}
 }

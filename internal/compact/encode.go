@@ -39,9 +39,9 @@ func (e *Encoder) Append(b []byte, rows []Row, bound float64, why Reason) ([]byt
 
 // AppendTold is Append with the first of some bounds at which told agrees to what would be read back, or with the last of them. told must not keep the
 // readings.
-func (e *Encoder) AppendTold(b []byte, rows []Row, bounds []float64, told func([]Reading) bool) ([]byte, Block, error) {
+func (e *Encoder) AppendTold(b []byte, rows []Row, bounds []float64, why Reason, told func([]Reading) bool) ([]byte, Block, error) {
 	for i, bound := range bounds {
-		all, k, err := e.Append(b, rows, bound, Usual)
+		all, k, err := e.Append(b, rows, bound, why)
 		if err != nil || told(e.check) || i+1 == len(bounds) {
 			return all, k, err
 		}

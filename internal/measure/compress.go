@@ -145,12 +145,13 @@ func (r *CompressResult) keep(s *keptSeries, f *nabFile) error {
 		r.Constants++
 		return nil
 	}
-	kept := &keeping{watch: newWatch(s.rows), bounds: closer}
-	ranged := &keeping{bounds: func(span *compact.Span, _ []compact.Row) []float64 { return []float64{span.Range()} }}
-	own := &keeping{bounds: func(_ *compact.Span, rows []compact.Row) []float64 {
+	var e compact.Encoder
+	kept := &keeping{writer: compact.NewWriter(&e, func() compact.Detector { return &triage.Watcher{Series: triage.NewSeries()} })}
+	ranged := &keeping{encoder: &e, bound: func(span *compact.Span, _ []compact.Row) float64 { return span.Range() }}
+	own := &keeping{encoder: &e, bound: func(_ *compact.Span, rows []compact.Row) float64 {
 		var one compact.Span
 		one.Add(rows)
-		return []float64{one.Range()}
+		return one.Range()
 	}}
 	for _, k := range []*keeping{kept, ranged, own} {
 		k.width, k.methods = high-low, map[string]int{}
@@ -166,72 +167,73 @@ func (r *CompressResult) keep(s *keptSeries, f *nabFile) error {
 	for m, n := range kept.methods {
 		r.Methods[m] += n
 	}
-	r.tell(f, kept.watch, ranged)
+	r.tell(f, s.rows, kept, ranged)
 	return nil
 }
 
-func closer(span *compact.Span, _ []compact.Row) []float64 {
-	bounds := make([]float64, len(compact.Closer))
-	for i, part := range compact.Closer {
-		bounds[i] = float64(span.Bound() * part)
-	}
-	return bounds
-}
-
 // tell compares what the detectors said: of what came, of what is kept, and of what the range alone would leave.
-func (r *CompressResult) tell(f *nabFile, w *watch, ranged *keeping) {
-	w.count()
-	r.Closer, r.Untold, r.nearAlarm = r.Closer+w.closer, r.Untold+w.untold, r.nearAlarm+w.nearAlarm(len(ranged.values))
+func (r *CompressResult) tell(f *nabFile, came []compact.Row, kept, ranged *keeping) {
+	raw := alarmsIn(came)
+	r.Closer, r.Untold, r.nearAlarm = r.Closer+kept.closer, r.Untold+kept.untold, r.nearAlarm+nearAlarm(raw, len(came))
 	if f == nil {
 		return
 	}
-	was := f.found(w.raw)
+	was := f.found(raw)
 	r.Windows += len(was)
-	lost, gained := difference(was, f.found(w.told))
+	lost, gained := difference(was, f.found(alarmsIn(kept.values)))
 	r.Lost, r.Gained = r.Lost+lost, r.Gained+gained
-	lost, gained = difference(was, f.found(alarmsIn(triage.NewSeries(), ranged.values, 0)))
+	lost, gained = difference(was, f.found(alarmsIn(ranged.values)))
 	r.RangeLost, r.RangeGained = r.RangeLost+lost, r.RangeGained+gained
 }
 
 // A keeping is one way to choose bounds, and what came of it.
 type keeping struct {
-	watch  *watch // nil: the detectors have no say
-	bounds func(span *compact.Span, rows []compact.Row) []float64
-	width  float64 // the range of the whole series, to judge by
+	writer  *compact.Writer // as the archive keeps a series; nil: the encoder alone, with this bound
+	encoder *compact.Encoder
+	bound   func(span *compact.Span, rows []compact.Row) float64
+	span    compact.Span
+	width   float64 // the range of the whole series, to judge by
 
-	bytes      int
-	worst, sum float64 // errors as shares of the range
-	methods    map[string]int
-	values     []compact.Row
+	bytes          int
+	worst, sum     float64 // errors as shares of the range
+	methods        map[string]int
+	values         []compact.Row
+	closer, untold int // blocks that the detectors asked to be closer; of which they tell something else all the same
+}
+
+// append encodes the next rows.
+func (k *keeping) append(b []byte, rows []compact.Row) ([]byte, compact.Block, error) {
+	if k.writer == nil {
+		k.span.Add(rows)
+		return k.encoder.Append(b, rows, k.bound(&k.span, rows), compact.Usual)
+	}
+	b, head, told, err := k.writer.Append(b, rows, compact.Usual)
+	if told.Tries > 1 {
+		k.closer++
+	}
+	if !told.Same {
+		k.untold++
+	}
+	return b, head, err
 }
 
 // blocks encodes a series block by block, as it grows, and checks what is read back.
 func (r *CompressResult) blocks(s *keptSeries, k *keeping) error {
-	var e compact.Encoder
 	var d compact.Decoder
-	var span compact.Span
 	var block []byte
 	var back []compact.Reading
-	told := func([]compact.Reading) bool { return true }
-	if k.watch != nil {
-		told = k.watch.same
-	}
 	for rows := range slices.Chunk(s.rows, compact.MaxRows) {
-		span.Add(rows)
-		if k.watch != nil {
-			k.watch.begin(len(rows))
-		}
-		bounds, before := k.bounds(&span, rows), cpuSeconds()
+		before := cpuSeconds()
 		var head compact.Block
 		var err error
-		if block, head, err = e.AppendTold(block[:0], rows, bounds, told); err != nil {
+		if block, head, err = k.append(block[:0], rows); err != nil {
 			return err
 		}
 		encoded := cpuSeconds()
 		if back, _, err = d.Append(back[:0], block); err != nil {
 			return err
 		}
-		if k.watch == nil { // without the detectors
+		if k.writer == nil { // without the detectors
 			r.encode, r.decode, r.timed = r.encode+encoded-before, r.decode+cpuSeconds()-encoded, r.timed+len(rows)
 		}
 		k.bytes += len(block)

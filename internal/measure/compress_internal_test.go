@@ -69,8 +69,7 @@ func TestSetForms(t *testing.T) {
 // TestNearAlarm: rows up to the limit before and after an alarm stay raw.
 func TestNearAlarm(t *testing.T) {
 	t.Parallel()
-	w := &watch{raw: []int{300, 310, 2000}}
-	if got, want := w.nearAlarm(2001), 11+4*compact.AroundAlarm-compact.AroundAlarm+1; got != want {
+	if got, want := nearAlarm([]int{300, 310, 2000}, 2001), 11+4*compact.AroundAlarm-compact.AroundAlarm+1; got != want {
 		t.Errorf("%d rows, want %d", got, want)
 	}
 }
