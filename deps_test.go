@@ -39,7 +39,7 @@ var uses = map[string]string{
 	"internal/kv":                      "",
 	"internal/kv/kvtest":               "internal/kv",
 	"internal/kv/pebble":               "internal/kv",
-	"internal/archive":                 ". internal/kv",
+	"internal/archive":                 ". internal/compact internal/kv",
 	"internal/archive/dir":             "",
 	"internal/tilelog":                 ". internal/kv",
 	"internal/ledger":                  ". contract ocmf sig tariff internal/kv",

@@ -121,11 +121,18 @@ func (p *Packs) describe(name lamppost.Hash) (own Pack, err error) {
 		return own, err
 	}
 	first, last := &c.blocks[0].Block, &c.blocks[len(c.blocks)-1].Block
-	own = Pack{First: first.Height, Last: last.Height, From: first.Time, To: last.Time, Name: name, Due: 1}
+	own = Pack{First: first.Height, Last: last.Height, From: first.Time, To: last.Time, Name: name, Due: 1, Times: noTimes}
 	for i := range f.Frames {
 		own.Bytes += int64(f.Frames[i].Bytes)
 	}
 	own.Bytes += int64(len(lamppost.Marshal(f)) + trailerBytes)
+	series, err := c.series()
+	if err != nil {
+		return own, fmt.Errorf("object %s: %w", name, err)
+	}
+	for i := range series {
+		own.Times.add(series[i].span())
+	}
 	for i := range c.blocks {
 		for j := range c.blocks[i].Txs {
 			if err := own.count(&c.blocks[i].Txs[j], c.blocks[i].Block.Height, uint32(j)); err != nil {
@@ -164,18 +171,30 @@ func (p *Pack) count(t *storedTx, h lamppost.Height, index uint32) error {
 	}
 	p.Reports += uint64(seg.Header.Count)
 	p.Kept += uint64(len(seg.Kept))
+	var r lamppost.Report
+	for i := range seg.Kept {
+		if r.Decode(seg.Kept[i].Report) != nil {
+			continue
+		}
+		for j := range r.Readings {
+			p.Times.add(r.Readings[j].Time, r.Readings[j].Time)
+		}
+	}
 	return nil
 }
 
-// differs compares all that follows from the object; when it is due does not.
+// differs compares all that follows from the object; when it is due does not, and an older entry does not say its readings' times.
 func (p *Pack) differs(q *Pack) bool {
 	a, b := *p, *q
-	a.Due, b.Due = 0, 0
+	if a.Due, b.Due = 0, 0; b.Times == allTimes {
+		a.Times = allTimes
+	}
 	return a != b
 }
 
 func (p *Pack) words() string {
-	return fmt.Sprintf("blocks %d to %d, from %d to %d ms, %d bytes, %d of %d reports", p.First, p.Last, p.From, p.To, p.Bytes, p.Kept, p.Reports)
+	return fmt.Sprintf("blocks %d to %d, from %d to %d ms, %d bytes, %d of %d reports of %d to %d ms", p.First, p.Last, p.From, p.To, p.Bytes, p.Kept, p.Reports,
+		p.Times.First, p.Times.Last)
 }
 
 // List stages an entry of the list of packs.

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/compact"
 	"github.com/lamppost/lamppost/internal/kv"
 )
 
@@ -25,6 +26,8 @@ type Keeper struct {
 	Purge func() error
 	// Pause is called again and again during a Step, about every frame of work, so that what is not urgent can make way. Nil: never.
 	Pause func()
+	// Detect makes a detector for a series of so many rows; nil where it would say nothing of so few. Nil: none has a say in summaries.
+	Detect func(unit string, kind lamppost.Kind, rows int) compact.Detector
 
 	MaxHot   int             // bytes; 0: MaxHotBytes
 	MaxHotMS lamppost.TimeMS // 0: MaxHotMS
@@ -196,13 +199,14 @@ func (k *Keeper) rewrite(c *content, old lamppost.Hash, rules *Rules, now lamppo
 	if pause == nil {
 		pause = func() {}
 	}
-	t := thinner{rules: rules, now: now, devices: map[lamppost.DeviceID]bool{}, sums: summariser{}, pause: pause}
+	t := thinner{rules: rules, now: now, devices: map[lamppost.DeviceID]bool{}, sums: summariser{k.Detect, map[seriesKey][]compact.Row{}},
+		alarmed: alarmed{rules: rules}, times: noTimes, pause: pause}
 	if err := t.thin(c); err != nil {
 		return Pack{}, err
 	}
 	p, data := k.Packs.encode(c, pause)
 	p.Reports, p.Kept = t.reports, t.kept
-	p.Due = rules.due(t.last, t.devices, now)
+	p.Due, p.Times = rules.due(t.last, t.devices, now), t.times
 	did.Thinned += t.out
 	if p.Name == old {
 		return p, nil
@@ -325,6 +329,9 @@ type thinner struct {
 	reports uint64
 	kept    uint64
 	out     int
+	times   times // of all readings that stay
+	alarmed alarmed
+	err     error // of alarmed
 	pause   func()
 
 	// The segment at hand has reports that are only proven together, and one of them stays raw: so do the others, unless they
@@ -342,30 +349,35 @@ func (t *thinner) thin(c *content) error {
 			}
 		}
 	}
-	var last lamppost.Height
-	if n := len(c.blocks); n > 0 {
-		last = c.blocks[n-1].Block.Height
+	more, err := t.sums.groups(t.rules, t.pause)
+	if err != nil {
+		return err
 	}
-	c.series = slices.DeleteFunc(merge(c.series, t.sums.series()), func(s Series) bool {
-		return slices.ContainsFunc(t.rules.Erased[s.Device], func(e Place) bool { return last < e.Height }) // later packs never summed it up
-	})
-	for i := range c.series {
-		t.age(&c.series[i])
+	c.groups = append(c.groups, more...)
+	last := c.blocks[len(c.blocks)-1].Block
+	gone := func(d lamppost.DeviceID) bool { return t.gone(d, last) }
+	c.groups = slices.DeleteFunc(c.groups, func(g storedGroup) bool { return gone(g.Device) })
+	c.hours = slices.DeleteFunc(c.hours, func(h hourly) bool { return gone(h.Device) })
+	series, err := c.series()
+	for i := range series {
+		t.times.add(series[i].span())
 	}
-	c.series = slices.DeleteFunc(c.series, func(s Series) bool { return len(s.Buckets) == 0 })
-	return nil
+	return err
 }
 
-// age drops the buckets of a series that are too old.
-func (t *thinner) age(s *Series) {
-	keep := t.rules.of(s.Device)
-	s.Buckets = slices.DeleteFunc(s.Buckets, func(b Bucket) bool {
-		return keep.SummaryMS != 0 && t.now-lamppost.TimeMS(b.Hour+1)*hourMS >= keep.SummaryMS
-	})
-	if n := len(s.Buckets); n > 0 {
-		t.devices[s.Device] = true
-		t.last = max(t.last, lamppost.TimeMS(s.Buckets[n-1].Hour+1)*hourMS)
+// gone says whether a device's series go out of a pack: they were erased, or all of the pack is too old. Later packs never had what
+// was erased before them.
+func (t *thinner) gone(d lamppost.DeviceID, last Block) bool {
+	if slices.ContainsFunc(t.rules.Erased[d], func(e Place) bool { return last.Height < e.Height }) {
+		return true
 	}
+	keep := t.rules.of(d)
+	if keep.SummaryMS != 0 && t.now-last.Time >= keep.SummaryMS {
+		return true
+	}
+	t.devices[d] = true
+	t.last = max(t.last, last.Time)
+	return false
 }
 
 // tx takes reports out of a segment. Other transactions stay, unless they were erased.
@@ -391,9 +403,13 @@ func (t *thinner) tx(s *storedTx, at Place) error {
 		return err
 	}
 	t.together = seg.Header.Aggregate != nil && slices.ContainsFunc(seg.Kept, func(k lamppost.KeptReport) bool {
-		return t.class(&k, at) == Raw && t.report.Halved()
+		class, _ := t.class(&k, at)
+		return class == Raw && t.report.Halved()
 	})
 	thin := seg.Thin(func(k *lamppost.KeptReport) bool { return t.keep(k, at) })
+	if t.err != nil {
+		return t.err
+	}
 	t.reports += uint64(seg.Header.Count)
 	t.kept += uint64(len(thin.Kept))
 	if len(thin.Kept) < len(seg.Kept) {
@@ -404,27 +420,36 @@ func (t *thinner) tx(s *storedTx, at Place) error {
 }
 
 // class reads a report and judges it.
-func (t *thinner) class(k *lamppost.KeptReport, at Place) Class {
+func (t *thinner) class(k *lamppost.KeptReport, at Place) (Class, compact.Reason) {
 	if t.report.Decode(k.Report) != nil {
 		t.report = lamppost.Report{Readings: t.report.Readings[:0]} // nobody's: the general rule holds
 	}
-	return t.rules.class(&t.report, k, at, t.now)
+	near, err := t.alarmed.near(t.report.Device, k.Received)
+	t.err = errors.Join(t.err, err)
+	class, why := t.rules.class(&t.report, k, judgement{at, t.now, near})
+	if class == Summary && !fits(&t.report) {
+		return Raw, compact.None
+	}
+	return class, why
 }
 
 // keep says whether a report stays, and sums it up if it goes and shall not be forgotten yet.
 func (t *thinner) keep(k *lamppost.KeptReport, at Place) bool {
-	class := t.class(k, at)
+	class, why := t.class(k, at)
 	if t.together && t.report.Halved() && class != Erased {
 		class = Raw
 	}
 	switch class {
 	case Raw:
+		for i := range t.report.Readings {
+			t.times.add(t.report.Readings[i].Time, t.report.Readings[i].Time)
+		}
 		if keep := t.rules.of(t.report.Device); keep.RawMS != 0 {
 			t.devices[clone(seriesKey{device: t.report.Device}).device] = true
 			t.last = max(t.last, k.Received)
 		}
 	case Summary:
-		t.sums.add(&t.report)
+		t.sums.add(&t.report, why)
 	}
 	return class == Raw
 }

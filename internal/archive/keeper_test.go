@@ -51,14 +51,18 @@ func must[T any](v T, err error) func(testing.TB) T {
 
 // report signs a report with one reading.
 func (h *house) report(d lamppost.DeviceID, at lamppost.TimeMS, value int64, flags uint32) []byte {
+	return h.sign(d, flags, lamppost.Reading{Name: "energy", Unit: "Wh", Kind: lamppost.Register, Time: at, Value: lamppost.Dec(value, -1)})
+}
+
+// sign signs a report.
+func (h *house) sign(d lamppost.DeviceID, flags uint32, readings ...lamppost.Reading) []byte {
 	key := h.keys[d]
 	if key == nil {
 		key = must(sig.NewPrivateKey(sig.EdDSA, bytes.Repeat([]byte{byte(len(h.keys) + 1)}, sig.SeedSize)))(h.t)
 		h.keys[d] = key
 	}
 	h.number[d]++
-	r := lamppost.Report{Device: d, Seq: lamppost.Seq{N: h.number[d]}, Flags: flags, TimeQuality: lamppost.TimeSynchronised,
-		Readings: []lamppost.Reading{{Name: "energy", Unit: "Wh", Kind: lamppost.Register, Time: at, Value: lamppost.Dec(value, -1)}}}
+	r := lamppost.Report{Device: d, Seq: lamppost.Seq{N: h.number[d]}, Flags: flags, TimeQuality: lamppost.TimeSynchronised, Readings: readings}
 	return must(lamppost.SignReport(&r, "net", key))(h.t)
 }
 
@@ -80,7 +84,7 @@ func (h *house) block(at lamppost.TimeMS, outcomes map[int]lamppost.Outcome, rep
 	party := must(lamppost.NewTx("net", lamppost.Order{Type: lamppost.TxParty, Nonce: salt(2000),
 		Body: lamppost.Marshal(lamppost.PartyBody{ID: lamppost.PartyID(fmt.Sprintf("p%d", h.height)), Name: "Somebody"})}, "north", key, salt(3000)))(h.t)
 	var b kv.Batch
-	archive.Put(&b, h.height, 0, archive.Record{Raw: seg.Append(nil), Outcomes: outs, Writes: lamppost.Hash{1: byte(h.height)}})
+	archive.Put(&b, h.height, 0, archive.Record{Raw: seg.Append(nil), Outcomes: outs, Writes: lamppost.Hash{0: 1, 1: byte(h.height)}})
 	archive.Put(&b, h.height, 1, archive.Record{Raw: party.Append(nil), Outcomes: []lamppost.Outcome{{}}})
 	archive.PutBlock(&b, archive.Block{Height: h.height, Time: at, Proposer: "north", Count: 2, First: int64(3 * (h.height - 1))})
 	if err := h.store.Apply(&b); err != nil {
@@ -231,26 +235,36 @@ func TestClasses(t *testing.T) {
 	expect("after a day", all("0 1 3 4 5 6"))
 	h.settle(k, start+4*day)
 	expect("after four days", slices.Concat(all("1 3 5"), []string{"1/4", "2/4"}))
-	v := archive.View{Reader: h.store, Packs: h.packs()}
-	series := must(v.Series("plain", "energy", start, start+day))(t)
-	if len(series) != 1 || len(series[0].Buckets) != 2 || series[0].Buckets[0].Count != 2 || series[0].Exponent != -1 {
-		t.Fatalf("summaries of plain: %+v", series)
+	var summed []string
+	for _, x := range h.values("plain", "energy", start+4*day) {
+		if x.Class == archive.Summary {
+			summed = append(summed, fmt.Sprintf("%d: %v", (x.At-start)/60_000, x.Value))
+		} else if x.Error != 0 {
+			t.Errorf("%+v is raw and has an error bar", x)
+		}
 	}
-	b := series[0].Buckets[1]
-	if b.Min != 20 || b.Max != 30 || b.Mean != 25 || b.Last != 30 || b.At != 30*60_000 {
-		t.Errorf("the second hour: %+v", b)
+	if got, want := fmt.Sprint(summed), "[0: 0 30: 1 60: 2 90: 3]"; got != want {
+		t.Errorf("summaries of plain: %s, want %s", got, want)
+	}
+	count := func(d lamppost.DeviceID, class archive.Class, now lamppost.TimeMS) (n int) {
+		for _, x := range h.values(d, "energy", now) {
+			if x.Class == class {
+				n++
+			}
+		}
+		return n
 	}
 	for _, d := range []lamppost.DeviceID{"brief", "forever", "nobody"} {
-		if s := must(v.Series(d, "energy", start, start+day))(t); len(s) != 0 {
-			t.Errorf("summaries of %s: %+v", d, s)
+		if n := count(d, archive.Summary, start+4*day); n != 0 {
+			t.Errorf("%d values of %s are in summaries", n, d)
 		}
 	}
 	h.rules.Holds, h.rules.Changed = nil, 4
 	h.settle(k, start+4*day)
 	expect("the hold was lifted", all("1 3 5"))
 	h.settle(k, start+20*day)
-	if s := must(v.Series("plain", "energy", start, start+day))(t); len(s) != 0 {
-		t.Errorf("after 20 days there are still summaries: %+v", s)
+	if n := count("plain", archive.Summary, start+20*day); n != 0 {
+		t.Errorf("after 20 days there are still %d values in summaries", n)
 	}
 	expect("in the end", all("1 3 5"))
 }
@@ -460,7 +474,8 @@ func TestFailureTable(t *testing.T) {
 			return err
 		}
 		for _, now := range []lamppost.TimeMS{start + 9*hour, start + 3*day} {
-			h.rules = archive.Rules{Default: archive.Retention{RawMS: 2 * day, SummaryMS: 2 * day}}
+			h.rules = archive.Rules{Default: archive.Retention{RawMS: 2 * day, SummaryMS: 2 * day},
+				Devices: map[lamppost.DeviceID]archive.Retention{"b": {RawMS: day, SummaryMS: 9 * day}}}
 			if now > start+2*day {
 				h.rules.Erased, h.rules.Erase, h.rules.Changed = map[lamppost.DeviceID][]archive.Place{"a": {{Height: 6, Index: 1}}}, 8, 8
 			}
@@ -510,6 +525,9 @@ func TestFailureTable(t *testing.T) {
 	}
 	golden, steps := run(t, -1, false)
 	want := state(t, golden)
+	if len(golden.values("b", "energy", start+3*day)) != 16 {
+		t.Fatal("the summaries of b are not there in the end")
+	}
 	if steps < 10 {
 		t.Fatalf("only %d writes", steps)
 	}

@@ -50,8 +50,9 @@ const (
 	objectMagic   = "LPO1"
 	trailerBytes  = 4 + len(objectMagic)
 
-	blocksFrame  = 1 // CBOR array of storedBlock
-	summaryFrame = 2 // CBOR array of Series
+	blocksFrame = 1 // CBOR array of storedBlock
+	hourlyFrame = 2 // CBOR array of hourly, of older packs
+	seriesFrame = 3 // CBOR array of storedGroup
 )
 
 // A codec compresses and decompresses. It is made once: setting one up costs as much as a pack.

@@ -4,10 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
+	"math"
 	"sync"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/compact"
 	"github.com/lamppost/lamppost/internal/kv"
 )
 
@@ -23,6 +24,49 @@ type Pack struct {
 	Due     lamppost.TimeMS // when something may be taken out next; 0: never
 	Reports uint64          // in its segments, when they were ordered
 	Kept    uint64          // of these
+	Times   times           // of the readings that are left, by their devices' clocks
+}
+
+// times are when the first and the last of some readings were measured; none: the first is after the last.
+type times struct {
+	_           struct{} `cbor:",toarray"`
+	First, Last lamppost.TimeMS
+}
+
+var (
+	noTimes  = times{First: math.MaxInt64, Last: math.MinInt64}
+	allTimes = times{First: math.MinInt64, Last: math.MaxInt64}
+)
+
+func (t *times) add(first, last lamppost.TimeMS) {
+	t.First, t.Last = min(t.First, first), max(t.Last, last)
+}
+
+// touch says whether a reading may be in [from, to).
+func (t *times) touch(from, to lamppost.TimeMS) bool { return t.Last >= from && t.First < to }
+
+// An olderPack is what the store knew of an object before it knew its readings' times.
+type olderPack struct {
+	_           struct{} `cbor:",toarray"`
+	First, Last lamppost.Height
+	From, To    lamppost.TimeMS
+	Name        lamppost.Hash
+	Bytes       int64
+	Due         lamppost.TimeMS
+	Reports     uint64
+	Kept        uint64
+}
+
+func decodePack(raw []byte) (p Pack, err error) {
+	if err = lamppost.Unmarshal(raw, &p); err == nil {
+		return p, nil
+	}
+	var old olderPack
+	if lamppost.Unmarshal(raw, &old) != nil {
+		return p, err
+	}
+	return Pack{First: old.First, Last: old.Last, From: old.From, To: old.To, Name: old.Name, Bytes: old.Bytes, Due: old.Due, Reports: old.Reports, Kept: old.Kept,
+		Times: allTimes}, nil
 }
 
 // A storedBlock is a block in a frame.
@@ -73,8 +117,7 @@ func NewPacks(store kv.Reader, objects Objects) (*Packs, error) {
 func (v View) All() ([]Pack, error) {
 	var all []Pack
 	err := v.Scan([]byte{'a', packKind}, []byte{'a', packKind + 1}, func(_, val []byte) error {
-		var p Pack
-		err := lamppost.Unmarshal(val, &p)
+		p, err := decodePack(val)
 		all = append(all, p)
 		return err
 	})
@@ -83,8 +126,8 @@ func (v View) All() ([]Pack, error) {
 
 // find returns the pack that holds a block.
 func find(r kv.Reader, h lamppost.Height) (p Pack, ok bool, err error) {
-	err = r.Scan(heightKey(packKind, h), []byte{'a', packKind + 1}, func(_, val []byte) error {
-		if err := lamppost.Unmarshal(val, &p); err != nil {
+	err = r.Scan(heightKey(packKind, h), []byte{'a', packKind + 1}, func(_, val []byte) (err error) {
+		if p, err = decodePack(val); err != nil {
 			return err
 		}
 		return kv.ErrStop
@@ -165,7 +208,26 @@ func (p *Packs) blocks(name lamppost.Hash, f *footer, i int) ([]storedBlock, err
 // A content is all that a pack holds.
 type content struct {
 	blocks []storedBlock
-	series []Series
+	groups []storedGroup
+	hours  []hourly // of older packs
+}
+
+// series decodes all summaries.
+func (c *content) series() (all []Series, err error) {
+	var d compact.Decoder
+	for i := range c.groups {
+		series, err := c.groups[i].decode(&d)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, series...)
+	}
+	for i := range c.hours {
+		if len(c.hours[i].Buckets) > 0 {
+			all = append(all, c.hours[i].series())
+		}
+	}
+	return all, nil
 }
 
 // read reads a whole pack, past the cache.
@@ -180,20 +242,25 @@ func (p *Packs) read(name lamppost.Hash) (*content, error) {
 		if err != nil {
 			return nil, err
 		}
-		var blocks []storedBlock
-		var series []Series
 		switch f.Frames[i].Kind {
 		case blocksFrame:
+			var blocks []storedBlock
 			err = lamppost.Unmarshal(plain, &blocks)
-		case summaryFrame:
-			err = lamppost.Unmarshal(plain, &series)
+			c.blocks = append(c.blocks, blocks...)
+		case seriesFrame:
+			var groups []storedGroup
+			err = lamppost.Unmarshal(plain, &groups)
+			c.groups = append(c.groups, groups...)
+		case hourlyFrame:
+			var hours []hourly
+			err = lamppost.Unmarshal(plain, &hours)
+			c.hours = append(c.hours, hours...)
 		default:
 			err = fmt.Errorf("unknown kind %d", f.Frames[i].Kind)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("object %s, frame %d: %w", name, i+1, err)
 		}
-		c.blocks, c.series = append(c.blocks, blocks...), append(c.series, series...)
 	}
 	return c, nil
 }
@@ -213,8 +280,11 @@ func (p *Packs) encode(c *content, pause func()) (Pack, []byte) {
 			size, from = 0, i+1
 		}
 	}
-	if len(c.series) > 0 {
-		w.add(summaryFrame, c.blocks[0].Block.Height, lamppost.Marshal(c.series))
+	if len(c.groups) > 0 {
+		w.add(seriesFrame, c.blocks[0].Block.Height, lamppost.Marshal(c.groups))
+	}
+	if len(c.hours) > 0 {
+		w.add(hourlyFrame, c.blocks[0].Block.Height, lamppost.Marshal(c.hours))
 	}
 	name, data := w.end()
 	first, last := &c.blocks[0].Block, &c.blocks[len(c.blocks)-1].Block
@@ -262,52 +332,4 @@ func (p *Packs) forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cache = cache{}
-}
-
-// Series returns what summaries have of a device's readings of one name in the hours that begin in [from, to): one Series for
-// each unit, kind and exponent, by time of their packs.
-func (v View) Series(d lamppost.DeviceID, name string, from, to lamppost.TimeMS) ([]Series, error) {
-	packs, err := v.All()
-	if err != nil || v.Packs == nil {
-		return nil, err
-	}
-	var all []Series
-	for i := range packs {
-		series, err := v.Packs.series(packs[i].Name)
-		if err != nil {
-			return nil, err
-		}
-		for _, s := range series {
-			if s.Device != d || s.Name != name {
-				continue
-			}
-			s.Buckets = slices.DeleteFunc(slices.Clone(s.Buckets), func(b Bucket) bool {
-				at := lamppost.TimeMS(b.Hour) * hourMS
-				return at < from || at >= to
-			})
-			if len(s.Buckets) > 0 {
-				all = merge(all, []Series{s})
-			}
-		}
-	}
-	return all, nil
-}
-
-// series reads the summaries of an object.
-func (p *Packs) series(name lamppost.Hash) ([]Series, error) {
-	f, err := p.footer(name)
-	if err != nil {
-		return nil, err
-	}
-	i := slices.IndexFunc(f.Frames, func(x frame) bool { return x.Kind == summaryFrame })
-	if i < 0 {
-		return nil, nil
-	}
-	return cached(p, cacheKey{name, i}, func() (all []Series, size int, err error) {
-		plain, err := readFrame(p.objects, p.codec, name, f, i)
-		if err == nil {
-			err = lamppost.Unmarshal(plain, &all)
-		}
-		return all, len(plain), err
-	})
 }

@@ -29,8 +29,8 @@ func (v View) Part(after lamppost.Height) (*Part, error) {
 		return v.hotPart(after)
 	}
 	var p Pack
-	err := v.Scan(heightKey(packKind, after+1), []byte{'a', packKind + 1}, func(_, val []byte) error {
-		if err := lamppost.Unmarshal(val, &p); err != nil {
+	err := v.Scan(heightKey(packKind, after+1), []byte{'a', packKind + 1}, func(_, val []byte) (err error) {
+		if p, err = decodePack(val); err != nil {
 			return err
 		}
 		return kv.ErrStop
@@ -102,7 +102,11 @@ func (v View) packPart(p Pack, after lamppost.Height) (*Part, error) {
 	if err != nil {
 		return nil, err
 	}
-	part := &Part{Series: c.series}
+	series, err := c.series()
+	if err != nil {
+		return nil, fmt.Errorf("object %s: %w", p.Name, err)
+	}
+	part := &Part{Series: series}
 	for i := range c.blocks {
 		s := &c.blocks[i]
 		if s.Block.Height <= after {

@@ -2,87 +2,159 @@ package archive
 
 import (
 	"cmp"
+	"fmt"
+	"maps"
 	"math"
 	"slices"
+	"strconv"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/compact"
 )
 
-// A Series is what is kept of a device's readings of one name when their reports are gone: one bucket an hour. It is this
-// node's word and proves nothing.
+// A Series is what is kept of a device's readings of one name whose reports are gone: times exactly, each value within a stated
+// error. It is this node's word and proves nothing. A series may come in several, from several writings of its pack.
 type Series struct {
-	_        struct{} `cbor:",toarray"`
-	Device   lamppost.DeviceID
-	Name     string
-	Unit     string
-	Kind     lamppost.Kind
-	Exponent int8 // of all values
-	Buckets  []Bucket
+	Device lamppost.DeviceID
+	Name   string
+	Unit   string
+	Kind   lamppost.Kind
+	Blocks []Kept
+	Values []compact.Reading // in the order in which they were committed
 }
 
-// A Bucket sums up the readings of a UTC hour. Values are mantissas; the mean is rounded to the same exponent.
-type Bucket struct {
-	_     struct{} `cbor:",toarray"`
-	Hour  int64    // since 1970
-	Count uint32
-	Min   int64
-	Max   int64
-	Mean  int64
-	Last  int64 // by time: of a register, its reading
-	At    int64 // milliseconds into the hour of Last
+// Kept says how some values of a series are kept that follow one another.
+type Kept struct {
+	Method   compact.Method
+	Reason   compact.Reason
+	Rows     int
+	Bound    float64 // that was set; 0 where each is kept to the last bit
+	Achieved float64 // the largest error of a value: the error bar of all
+	From, To lamppost.TimeMS
+	Bytes    int
+	Hourly   int // of older packs: readings that the one value stands for
 }
 
-const hourMS = 3600 * 1000
+// A storedGroup is what a pack has of a device's readings that have the same times: only the first series has them.
+type storedGroup struct {
+	_      struct{} `cbor:",toarray"`
+	Device lamppost.DeviceID
+	Series []storedSeries
+}
+
+// A storedSeries is blocks of package compact, one behind the other. Where times are the first series's, rows have their numbers
+// in the block in place of them.
+type storedSeries struct {
+	_      struct{} `cbor:",toarray"`
+	Name   string
+	Unit   string
+	Kind   lamppost.Kind
+	Blocks []byte
+}
+
+// span is when a series begins and ends. It has a value.
+func (s *Series) span() (first, last lamppost.TimeMS) { return spanOf(s.Values) }
+
+// decode returns the series of a group.
+func (g *storedGroup) decode(d *compact.Decoder) ([]Series, error) {
+	all := make([]Series, len(g.Series))
+	for i := range g.Series {
+		x := &g.Series[i]
+		s := &all[i]
+		*s = Series{Device: g.Device, Name: x.Name, Unit: x.Unit, Kind: x.Kind}
+		if err := s.decode(d, x.Blocks, all[0].Values); err != nil {
+			return nil, fmt.Errorf("summary of %q of device %q: %w", x.Name, g.Device, err)
+		}
+	}
+	return all, nil
+}
+
+// decode reads blocks. Of a series that is not the first, times are those of the first.
+func (s *Series) decode(d *compact.Decoder, b []byte, times []compact.Reading) (err error) {
+	for len(b) > 0 {
+		head, _, err := compact.Head(b)
+		if err != nil {
+			return err
+		}
+		from, bytes := len(s.Values), len(b)
+		if s.Values, b, err = d.Append(s.Values, b); err != nil {
+			return err
+		}
+		if times != nil {
+			if len(s.Values) > len(times) {
+				return fmt.Errorf("it has more values than there are times")
+			}
+			for i := from; i < len(s.Values); i++ {
+				s.Values[i].AtMS = times[i].AtMS
+			}
+		}
+		k := Kept{Method: head.Method, Reason: head.Reason, Rows: head.Rows, Bound: head.Bound, Achieved: head.Achieved, Bytes: bytes - len(b)}
+		k.From, k.To = spanOf(s.Values[from:])
+		s.Blocks = append(s.Blocks, k)
+	}
+	if len(s.Values) == 0 || times != nil && len(s.Values) != len(times) {
+		return fmt.Errorf("it has %d values for %d times", len(s.Values), len(times))
+	}
+	return nil
+}
+
+func spanOf(values []compact.Reading) (from, to lamppost.TimeMS) {
+	from, to = values[0].AtMS, values[0].AtMS
+	for _, v := range values {
+		from, to = min(from, v.AtMS), max(to, v.AtMS)
+	}
+	return from, to
+}
 
 type seriesKey struct {
 	device lamppost.DeviceID
 	name   string
 	unit   string
 	kind   lamppost.Kind
+	why    compact.Reason
 }
 
-// A summariser gathers readings.
-type summariser map[seriesKey]map[int64]*gathered
-
-// gathered are the readings of an hour. Sums of a few thousand decimals need no more than a float's 53 bits to be right to
-// the digit that is shown.
-type gathered struct {
-	count          uint32
-	min, max, last float64
-	sum            float64
-	at             lamppost.TimeMS
-	exponent       int8
+// A summariser gathers readings whose reports go.
+type summariser struct {
+	detect func(unit string, kind lamppost.Kind, rows int) compact.Detector
+	rows   map[seriesKey][]compact.Row
 }
 
-func (s summariser) add(r *lamppost.Report) {
+// fits says whether a summary can have all of a report's readings.
+func fits(r *lamppost.Report) bool {
+	for i := range r.Readings {
+		x := compact.Row{AtMS: r.Readings[i].Time, Value: number(&r.Readings[i])}
+		if x.Check() != nil {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *summariser) add(r *lamppost.Report, why compact.Reason) {
 	for i := range r.Readings {
 		x := &r.Readings[i]
-		key := seriesKey{r.Device, x.Name, x.Unit, x.Kind}
-		exponent := x.Value.Exponent
-		v := float64(x.Value.Mantissa) * math.Pow10(int(x.Value.Exponent))
-		if x.IsFloat {
-			v, exponent = x.Float, floatExponent
+		key := seriesKey{r.Device, x.Name, x.Unit, x.Kind, why}
+		rows, ok := s.rows[key]
+		if !ok {
+			key = clone(key)
 		}
-		if s[key] == nil {
-			s[clone(key)] = map[int64]*gathered{}
-		}
-		hour := int64(x.Time) / hourMS
-		g := s[key][hour]
-		if g == nil {
-			g = &gathered{min: v, max: v, last: v, at: x.Time}
-			s[key][hour] = g
-		}
-		g.count++
-		g.sum += v
-		g.min, g.max, g.exponent = min(g.min, v), max(g.max, v), min(g.exponent, exponent)
-		if x.Time >= g.at {
-			g.last, g.at = v, x.Time
-		}
+		s.rows[key] = append(rows, compact.Row{AtMS: x.Time, Value: number(x)})
 	}
 }
 
-// floatExponent is how finely binary floating point values are kept.
-const floatExponent = -6
+// number is the floating point number nearest to a reading's value.
+func number(x *lamppost.Reading) float64 {
+	const exact = 1 << 53 // below, mantissa and power of ten have no error, and a division rounds once
+	switch m := x.Value.Mantissa; {
+	case x.IsFloat:
+		return x.Float
+	case -exact < m && m < exact:
+		return float64(m) / math.Pow10(-int(x.Value.Exponent))
+	}
+	f, _ := strconv.ParseFloat(x.Value.String(), 64) // a decimal is a number, and in range
+	return f
+}
 
 // clone makes a key that does not refer to the report's bytes.
 func clone(k seriesKey) seriesKey {
@@ -91,67 +163,90 @@ func clone(k seriesKey) seriesKey {
 	return k
 }
 
-// series returns what was gathered, in order.
-func (s summariser) series() []Series {
-	var all []Series
-	for key, hours := range s {
-		one := Series{Device: key.device, Name: key.name, Unit: key.unit, Kind: key.kind}
-		for _, g := range hours {
-			one.Exponent = min(one.Exponent, g.exponent)
-		}
-		scale := math.Pow10(-int(one.Exponent))
-		for hour, g := range hours {
-			one.Buckets = append(one.Buckets, Bucket{Hour: hour, Count: g.count, Min: mantissa(g.min * scale), Max: mantissa(g.max * scale),
-				Mean: mantissa(g.sum / float64(g.count) * scale), Last: mantissa(g.last * scale), At: int64(g.at) - hour*hourMS})
-		}
-		slices.SortFunc(one.Buckets, func(a, b Bucket) int { return cmp.Compare(a.Hour, b.Hour) })
-		all = append(all, one)
-	}
-	slices.SortFunc(all, func(a, b Series) int {
-		return cmp.Or(cmp.Compare(a.Device, b.Device), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Unit, b.Unit), cmp.Compare(a.Kind, b.Kind))
+// groups returns what was gathered, in order. pause is called before each series.
+func (s *summariser) groups(rules *Rules, pause func()) (all []storedGroup, err error) {
+	keys := slices.SortedFunc(maps.Keys(s.rows), func(a, b seriesKey) int {
+		return cmp.Or(cmp.Compare(a.device, b.device), cmp.Compare(a.name, b.name), cmp.Compare(a.unit, b.unit), cmp.Compare(a.kind, b.kind), cmp.Compare(a.why, b.why))
 	})
-	return all
-}
-
-// mantissa rounds, and stays within what an integer can hold.
-func mantissa(v float64) int64 {
-	return int64(max(-1<<62, min(1<<62, math.Round(v))))
-}
-
-// Value returns a mantissa of the series as a decimal.
-func (s *Series) Value(mantissa int64) lamppost.Decimal { return lamppost.Dec(mantissa, s.Exponent) }
-
-// merge adds buckets to those that are there. Two of one hour come from reports of different ages: they are joined.
-func merge(old, more []Series) []Series {
-	for _, m := range more {
-		i := slices.IndexFunc(old, func(s Series) bool {
-			return s.Device == m.Device && s.Name == m.Name && s.Unit == m.Unit && s.Kind == m.Kind && s.Exponent == m.Exponent
-		})
-		if i < 0 {
-			old = append(old, m)
-			continue
+	var e compact.Encoder
+	var leaders [][]compact.Row // the first series of each group
+	for _, key := range keys {
+		pause()
+		rows := s.rows[key]
+		at := len(all) - 1
+		for at >= 0 && all[at].Device == key.device && !sameTimes(leaders[at], rows) {
+			at--
 		}
-		old[i].Buckets = mergeBuckets(old[i].Buckets, m.Buckets)
+		beside := at >= 0 && all[at].Device == key.device
+		if !beside {
+			at = len(all)
+			all, leaders = append(all, storedGroup{Device: key.device}), append(leaders, rows)
+		}
+		one := storedSeries{Name: key.name, Unit: key.unit, Kind: key.kind}
+		if one.Blocks, err = s.encode(&e, key, rules.of(key.device).Error, beside); err != nil {
+			return nil, fmt.Errorf("summary of %q of device %q: %w", key.name, key.device, err)
+		}
+		all[at].Series = append(all[at].Series, one)
 	}
-	return old
+	return all, nil
 }
 
-func mergeBuckets(a, b []Bucket) []Bucket {
-	all := slices.Concat(a, b)
-	slices.SortStableFunc(all, func(a, b Bucket) int { return cmp.Compare(a.Hour, b.Hour) })
-	out := all[:0]
-	for _, x := range all {
-		if len(out) == 0 || out[len(out)-1].Hour != x.Hour {
-			out = append(out, x)
-			continue
-		}
-		o := &out[len(out)-1]
-		total := o.Count + x.Count
-		o.Mean = mantissa((float64(o.Mean)*float64(o.Count) + float64(x.Mean)*float64(x.Count)) / float64(total))
-		o.Count, o.Min, o.Max = total, min(o.Min, x.Min), max(o.Max, x.Max)
-		if x.At >= o.At {
-			o.Last, o.At = x.Last, x.At
+// encode makes the blocks of a series.
+func (s *summariser) encode(e *compact.Encoder, key seriesKey, share float64, beside bool) (b []byte, err error) {
+	rows := s.rows[key]
+	var detect func() compact.Detector
+	if s.detect != nil {
+		detect = func() compact.Detector { return s.detect(key.unit, key.kind, len(rows)) }
+	}
+	w := compact.NewWriter(e, detect)
+	w.Share, w.Beside = share, beside
+	for some := range slices.Chunk(rows, compact.MaxRows) {
+		if b, _, _, err = w.Append(b, some, key.why); err != nil {
+			return nil, err
 		}
 	}
-	return out
+	return b, nil
+}
+
+func sameTimes(a, b []compact.Row) bool {
+	return slices.EqualFunc(a, b, func(a, b compact.Row) bool { return a.AtMS == b.AtMS })
+}
+
+// An hourly is what packs had of a device's readings of one name before they had series: one bucket an hour. Such packs are read
+// and kept; none are made.
+type hourly struct {
+	_        struct{} `cbor:",toarray"`
+	Device   lamppost.DeviceID
+	Name     string
+	Unit     string
+	Kind     lamppost.Kind
+	Exponent int8 // of all values
+	Buckets  []bucket
+}
+
+// A bucket sums up the readings of a UTC hour. Values are mantissas.
+type bucket struct {
+	_     struct{} `cbor:",toarray"`
+	Hour  int64    // since 1970
+	Count uint32
+	Min   int64
+	Max   int64
+	Mean  int64
+	Last  int64 // by time
+	At    int64 // milliseconds into the hour of Last
+}
+
+const hourMS = 3600 * 1000
+
+// series returns the hours as a series of their means, each with an error bar that has all readings of its hour.
+func (h *hourly) series() Series {
+	s := Series{Device: h.Device, Name: h.Name, Unit: h.Unit, Kind: h.Kind}
+	scale := math.Pow10(int(h.Exponent))
+	for _, b := range h.Buckets {
+		at := lamppost.TimeMS(b.Hour*hourMS + b.At)
+		off := float64(max(b.Max-b.Mean, b.Mean-b.Min)) * scale
+		s.Values = append(s.Values, compact.Reading{AtMS: at, Value: float64(b.Mean) * scale, Error: off})
+		s.Blocks = append(s.Blocks, Kept{Reason: compact.Policy, Hourly: int(b.Count), Rows: 1, Bound: off, Achieved: off, From: at, To: at})
+	}
+	return s
 }

@@ -57,12 +57,20 @@ func check(rows []Row, bound float64) error {
 		return ErrBound
 	}
 	for _, r := range rows {
-		if !(math.Abs(r.Value) <= MaxValue) {
-			return ErrNumber
+		if err := r.Check(); err != nil {
+			return err
 		}
-		if r.AtMS < -maxTimeMS || r.AtMS > maxTimeMS {
-			return ErrTime
-		}
+	}
+	return nil
+}
+
+// Check refuses what no block can have: [ErrNumber], [ErrTime].
+func (r Row) Check() error {
+	if !(math.Abs(r.Value) <= MaxValue) {
+		return ErrNumber
+	}
+	if r.AtMS < -maxTimeMS || r.AtMS > maxTimeMS {
+		return ErrTime
 	}
 	return nil
 }
