@@ -266,12 +266,13 @@ type TransferBody struct {
 	Memo     string  `cbor:"5,keyasint,omitempty" json:"memo,omitempty"`
 }
 
-// RetentionBody says how long reports are kept after they were received: raw, then in hourly summaries, then by nothing but
-// their segment's header. Billing reports and evidence are always kept.
+// RetentionBody says how long reports are kept after they were received: raw, then in summaries within an error bound, then
+// by nothing but their segment's header. Billing reports, evidence and what is around alarms are always kept.
 type RetentionBody struct {
 	Device      DeviceID `cbor:"1,keyasint,omitempty" json:"device,omitempty"` // empty: of all devices without a rule of their own
 	RawDays     uint32   `cbor:"2,keyasint,omitempty" json:"raw_days"`         // 0: for ever
 	SummaryDays uint32   `cbor:"3,keyasint,omitempty" json:"summary_days"`     // 0: for ever; counted from the same moment
+	Error       uint32   `cbor:"4,keyasint,omitempty" json:"error,omitempty"`  // of a value in summaries, in thousandths of its series's range; 0: as the program has it
 }
 
 // HoldBody keeps reports raw, whatever else says that they may or must go, until it is lifted by a second order.

@@ -20,7 +20,7 @@ import (
 
 // ExportFiles are the files of an export, and ExportProgress, ExportResult and ExportError the names of the pieces of
 // GET /api/export that are none.
-var ExportFiles = [...]string{"readings.parquet", "devices.parquet", "summaries.parquet"}
+var ExportFiles = [...]string{"readings.parquet", "devices.parquet", "summaries.parquet", "values.parquet"}
 
 const (
 	ExportProgress = "progress" // an ExportStep
@@ -52,7 +52,7 @@ func (s *Server) getExport(w http.ResponseWriter, r *http.Request) error {
 	p := newPieces(w)
 	var files export.Files
 	var ends []*bufio.Writer
-	for i, f := range [...]*io.Writer{&files.Readings, &files.Devices, &files.Summaries} {
+	for i, f := range [...]*io.Writer{&files.Readings, &files.Devices, &files.Summaries, &files.Values} {
 		if len(wanted) == 0 || slices.Contains(wanted, ExportFiles[i]) {
 			b := bufio.NewWriterSize(&piece{p, ExportFiles[i]}, exportPiece)
 			*f, ends = b, append(ends, b)

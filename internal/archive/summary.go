@@ -21,6 +21,8 @@ type Series struct {
 	Kind   lamppost.Kind
 	Blocks []Kept
 	Values []compact.Reading // in the order in which they were committed
+
+	hours []Hour // of an older pack, which had no more
 }
 
 // Kept says how some values of a series are kept that follow one another.
@@ -145,14 +147,18 @@ func (s *summariser) add(r *lamppost.Report, why compact.Reason) {
 
 // number is the floating point number nearest to a reading's value.
 func number(x *lamppost.Reading) float64 {
-	const exact = 1 << 53 // below, mantissa and power of ten have no error, and a division rounds once
-	switch m := x.Value.Mantissa; {
-	case x.IsFloat:
+	if x.IsFloat {
 		return x.Float
-	case -exact < m && m < exact:
-		return float64(m) / math.Pow10(-int(x.Value.Exponent))
 	}
-	f, _ := strconv.ParseFloat(x.Value.String(), 64) // a decimal is a number, and in range
+	return float(x.Value)
+}
+
+func float(d lamppost.Decimal) float64 {
+	const exact = 1 << 53 // below, mantissa and power of ten have no error, and a division rounds once
+	if m := d.Mantissa; -exact < m && m < exact {
+		return float64(m) / math.Pow10(-int(d.Exponent))
+	}
+	f, _ := strconv.ParseFloat(d.String(), 64) // a decimal is a number, and in range
 	return f
 }
 
@@ -241,12 +247,53 @@ const hourMS = 3600 * 1000
 // series returns the hours as a series of their means, each with an error bar that has all readings of its hour.
 func (h *hourly) series() Series {
 	s := Series{Device: h.Device, Name: h.Name, Unit: h.Unit, Kind: h.Kind}
-	scale := math.Pow10(int(h.Exponent))
+	value := func(mantissa int64) float64 { return float(lamppost.Dec(mantissa, h.Exponent)) }
 	for _, b := range h.Buckets {
-		at := lamppost.TimeMS(b.Hour*hourMS + b.At)
-		off := float64(max(b.Max-b.Mean, b.Mean-b.Min)) * scale
-		s.Values = append(s.Values, compact.Reading{AtMS: at, Value: float64(b.Mean) * scale, Error: off})
-		s.Blocks = append(s.Blocks, Kept{Reason: compact.Policy, Hourly: int(b.Count), Rows: 1, Bound: off, Achieved: off, From: at, To: at})
+		x := Hour{At: lamppost.TimeMS(b.Hour * hourMS), Count: int(b.Count), Min: value(b.Min), Max: value(b.Max), Mean: value(b.Mean), Last: value(b.Last)}
+		x.LastAt = x.At + lamppost.TimeMS(b.At)
+		off := max(x.Max-x.Mean, x.Mean-x.Min)
+		s.hours = append(s.hours, x)
+		s.Values = append(s.Values, compact.Reading{AtMS: x.LastAt, Value: x.Mean, Error: off})
+		s.Blocks = append(s.Blocks, Kept{Reason: compact.Policy, Hourly: int(b.Count), Rows: 1, Bound: off, Achieved: off, From: x.LastAt, To: x.LastAt})
 	}
 	return s
+}
+
+// An Hour sums up the values of a UTC hour.
+type Hour struct {
+	At     lamppost.TimeMS // its begin
+	Count  int
+	Min    float64
+	Max    float64
+	Mean   float64
+	Last   float64 // by time: of a register, its reading
+	LastAt lamppost.TimeMS
+	Error  float64 // how far each of them may be off
+}
+
+// Hours sums the series up by the hour, in order.
+func (s *Series) Hours() []Hour {
+	if s.hours != nil {
+		return s.hours
+	}
+	all := map[lamppost.TimeMS]*Hour{}
+	for _, v := range s.Values {
+		at := v.AtMS - ((v.AtMS%hourMS)+hourMS)%hourMS
+		h := all[at]
+		if h == nil {
+			h = &Hour{At: at, Min: v.Value, Max: v.Value, LastAt: v.AtMS}
+			all[at] = h
+		}
+		h.Count++
+		h.Mean += (v.Value - h.Mean) / float64(h.Count)
+		h.Min, h.Max, h.Error = min(h.Min, v.Value), max(h.Max, v.Value), max(h.Error, v.Error)
+		if v.AtMS >= h.LastAt {
+			h.Last, h.LastAt = v.Value, v.AtMS
+		}
+	}
+	hours := make([]Hour, 0, len(all))
+	for _, at := range slices.Sorted(maps.Keys(all)) {
+		hours = append(hours, *all[at])
+	}
+	return hours
 }

@@ -45,8 +45,8 @@ func exportCmd() *cobra.Command {
 		Long: `Write all readings that were accepted, or some, as Parquet for DuckDB, pandas, Polars, Spark and their like: a row for each, with
 its value to the last digit and where it stands in the ledger, so that its receipt can be fetched.
 
-Into a file named *.parquet go the readings; into a folder also devices.parquet, and summaries.parquet with the hours of what
-was pruned. A node that runs is asked for them; the data folder of a stopped one is read. Published blocks are exported, those
+Into a file named *.parquet go the readings; into a folder also devices.parquet, and of what was pruned values.parquet, each
+with its error, and summaries.parquet by the hour. A node that runs is asked for them; the data folder of a stopped one is read. Published blocks are exported, those
 of the last second may not be yet.
 
 With --journal every posting of every account goes into a journal for hledger and its like, from the first block on; with --names
@@ -293,7 +293,7 @@ func (x *exporting) report(w io.Writer, out *output, r *export.Result, took time
 	switch {
 	case r.Gone == 0:
 	case out.file("summaries.parquet") == nil && x.o.After == 0:
-		fmt.Fprintf(w, "%d reports of these blocks are not kept any more. A folder in place of a file gets the hourly summaries of what was pruned.\n", r.Gone)
+		fmt.Fprintf(w, "%d reports of these blocks are not kept any more. A folder in place of a file gets the values that are left of what was pruned.\n", r.Gone)
 	default:
 		fmt.Fprintf(w, "%d reports of these blocks are not kept any more: pruned, or erased.\n", r.Gone)
 	}

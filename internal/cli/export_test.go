@@ -55,7 +55,7 @@ func TestExportAsks(t *testing.T) {
 	dir := t.TempDir()
 	out := says(t, []string{"export", "--parquet", filepath.Join(dir, "new"), "--json", "--from", "2026-11-01", "--to", "2026-11-01T12:00:00+01:00", "--device", "a", "--device", "b",
 		"--name", "energy,x", "--all", "--names"})
-	if want := "all=true&device=a&device=b&file=readings.parquet&file=devices.parquet&file=summaries.parquet&from_ms=1793491200000&name=energy%2Cx&names=true&to_ms=1793530800000"; asked.Encode() != want {
+	if want := "all=true&device=a&device=b&file=readings.parquet&file=devices.parquet&file=summaries.parquet&file=values.parquet&from_ms=1793491200000&name=energy%2Cx&names=true&to_ms=1793530800000"; asked.Encode() != want {
 		t.Errorf("asked was\n%s, want\n%s", asked.Encode(), want)
 	}
 	var res struct {
@@ -65,7 +65,7 @@ func TestExportAsks(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &res); err != nil || res.Readings != 7 || len(res.Files) != 3 || res.Files[0].Bytes != 7 {
 		t.Errorf("%+v, %v", res, err)
 	}
-	if got, want := left(t, dir), []string{"new 0", "new/devices.parquet 7", "new/readings.parquet 7", "new/summaries.parquet 0"}; !slices.Equal(got, want) {
+	if got, want := left(t, dir), []string{"new 0", "new/devices.parquet 7", "new/readings.parquet 7", "new/summaries.parquet 0", "new/values.parquet 0"}; !slices.Equal(got, want) {
 		t.Errorf("there are %q, want %q", got, want)
 	}
 	says(t, []string{"export", "--parquet", filepath.Join(dir, "a.parquet")}, "7 readings", "a.parquet: 7 bytes", "3 reports of these blocks are not kept any more. A folder in place of a file")

@@ -99,7 +99,7 @@ func (o *output) files() (files export.Files) {
 		files.Devices = o.temps[1]
 	}
 	if len(o.temps) > 2 {
-		files.Summaries = o.temps[2]
+		files.Summaries, files.Values = o.temps[2], o.temps[3]
 	}
 	return files
 }

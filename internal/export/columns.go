@@ -7,7 +7,7 @@ import (
 	"github.com/lamppost/lamppost"
 )
 
-// The rows of the three files. The tag `what` says what a column means: in the file's metadata, and in docs/export.md.
+// The rows of the files. The tag `what` says what a column means: in the file's metadata, and in docs/export.md.
 // Encodings are those that every reader knows: plain ones and dictionaries.
 
 // A Reading is a row of readings.parquet.
@@ -33,6 +33,8 @@ type Reading struct {
 	Tx          int32   `parquet:"tx" what:"transaction in the block"`
 	Report      int32   `parquet:"report" what:"report in the transaction"`
 	Record      int32   `parquet:"record" what:"reading in the report"`
+	Error       float64 `parquet:"error" what:"how far value may be off: 0, it is as it was signed"`
+	Class       string  `parquet:"class,dict" what:"how it is kept: raw"`
 }
 
 // A Device is a row of devices.parquet.
@@ -62,11 +64,30 @@ type Summary struct {
 	Count    int64   `parquet:"count" what:"readings summed up in this row"`
 	Min      float64 `parquet:"min" what:"the least value"`
 	Max      float64 `parquet:"max" what:"the greatest value"`
-	Mean     float64 `parquet:"mean" what:"the mean, rounded to as many digits as the readings had"`
+	Mean     float64 `parquet:"mean" what:"the mean, of the values as they are kept"`
 	Last     float64 `parquet:"last" what:"the value that is last by time: of a register, its reading"`
 	LastTime int64   `parquet:"last_time,timestamp(millisecond)" what:"the time of that"`
 	First    int64   `parquet:"first_block" what:"first block of the pack that this row sums up"`
 	End      int64   `parquet:"last_block" what:"its last block"`
+	Error    float64 `parquet:"error" what:"how far min, max, mean and last may be off at most"`
+	Class    string  `parquet:"class,dict" what:"how it is kept: summary"`
+}
+
+// A Value is a row of values.parquet.
+type Value struct {
+	Device string  `parquet:"device,dict" what:"id of the device"`
+	Point  string  `parquet:"point,optional,dict" what:"as in readings.parquet"`
+	Name   string  `parquet:"name,dict" what:"of the reading"`
+	Unit   string  `parquet:"unit,dict" what:"SenML unit"`
+	Kind   string  `parquet:"kind,dict" what:"register, interval or gauge"`
+	Time   int64   `parquet:"time,timestamp(millisecond)" what:"by the device's clock"`
+	Value  float64 `parquet:"value" what:"what was measured, within error"`
+	Error  float64 `parquet:"error" what:"how far value may be off"`
+	Class  string  `parquet:"class,dict" what:"how it is kept: summary"`
+	Reason string  `parquet:"reason,dict" what:"why it is kept so: policy, a rule says so; docs/intelligence.md has all"`
+	Method string  `parquet:"method,dict" what:"of its block: constant, linear, last, filtered or verbatim; hourly: of an older pack, the mean of an hour"`
+	First  int64   `parquet:"first_block" what:"first block of the pack that has it"`
+	End    int64   `parquet:"last_block" what:"its last block"`
 }
 
 // fixed is a DECIMAL(28,9): a multiple of 10⁻⁹ as a two's complement integer, big-endian. Every lamppost.Decimal is one, since

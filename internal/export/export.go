@@ -1,5 +1,5 @@
 // Package export writes what is in the archive as Parquet files for the tools of analysts: one row for each reading, with
-// where it stands in the ledger; the devices; and the hourly summaries of what is not kept any more.
+// where it stands in the ledger; the devices; and of what is not kept raw any more the values that are left, each with its error, and hourly summaries of these.
 //
 // It promises that each reading that was accepted in a block up to the checkpoint, is still kept and was asked for is in the
 // file once, in the order of the ledger, with its value to the last digit; that a file comes to its end only if all of it was
@@ -44,7 +44,7 @@ type Source struct {
 
 // Files are where the files go. One that is nil is not wanted.
 type Files struct {
-	Readings, Devices, Summaries io.Writer
+	Readings, Devices, Summaries, Values io.Writer
 }
 
 // A Result says what was exported.
@@ -59,6 +59,7 @@ type Result struct {
 	Readings  int64             `json:"readings"`
 	Gone      int64             `json:"gone_reports"` // of the blocks that were read: pruned or erased, whosever they were
 	Summaries int64             `json:"summaries"`
+	Values    int64             `json:"values"` // in summaries
 	Devices   int64             `json:"devices"`
 }
 
@@ -72,11 +73,11 @@ func Write(ctx context.Context, src Source, o Options, files Files, progress Pro
 	if err != nil {
 		return nil, err
 	}
-	e.readings, e.summaries = newTable[Reading](files.Readings, src.Version), newTable[Summary](files.Summaries, src.Version)
+	e.readings, e.summaries, e.values = newTable[Reading](files.Readings, src.Version), newTable[Summary](files.Summaries, src.Version), newTable[Value](files.Values, src.Version)
 	if err := e.writeDevices(files.Devices); err != nil {
 		return nil, fmt.Errorf("exporting devices: %w", err)
 	}
-	if e.readings == nil && e.summaries == nil {
+	if e.readings == nil && e.summaries == nil && e.values == nil {
 		return &e.res, nil
 	}
 	if err := e.findCorrected(ctx); err != nil {
@@ -96,6 +97,9 @@ func Write(ctx context.Context, src Source, o Options, files Files, progress Pro
 	}
 	if err := e.summaries.end(about); err != nil {
 		return nil, fmt.Errorf("writing summaries: %w", err)
+	}
+	if err := e.values.end(about); err != nil {
+		return nil, fmt.Errorf("writing values: %w", err)
 	}
 	return &e.res, nil
 }

@@ -128,20 +128,25 @@ func (h *house) source() export.Source {
 
 // exported is what an export gave.
 type exported struct {
-	raw       [3]bytes.Buffer
+	raw       [4]bytes.Buffer
 	res       *export.Result
 	readings  []export.Reading
 	devices   []export.Device
 	summaries []export.Summary
+	values    []export.Value
 }
 
 func (h *house) export(src export.Source, o export.Options) *exported {
 	h.t.Helper()
 	x := new(exported)
 	var err error
-	x.res, err = export.Write(context.Background(), src, o, export.Files{Readings: &x.raw[0], Devices: &x.raw[1], Summaries: &x.raw[2]}, func(_, _, _ int64) {})
+	x.res, err = export.Write(context.Background(), src, o, export.Files{Readings: &x.raw[0], Devices: &x.raw[1], Summaries: &x.raw[2], Values: &x.raw[3]}, func(_, _, _ int64) {})
 	must(h.t, err)
 	x.readings, x.devices, x.summaries = read[export.Reading](h.t, &x.raw[0]), read[export.Device](h.t, &x.raw[1]), read[export.Summary](h.t, &x.raw[2])
+	x.values = read[export.Value](h.t, &x.raw[3])
+	if x.res.Values != int64(len(x.values)) {
+		h.t.Errorf("%+v, but there are %d values", x.res, len(x.values))
+	}
 	if x.res.Readings != int64(len(x.readings)) || x.res.Summaries != int64(len(x.summaries)) || x.res.Devices != int64(len(x.devices)) {
 		h.t.Errorf("%+v, but the files have %d readings, %d summaries and %d devices", x.res, len(x.readings), len(x.summaries), len(x.devices))
 	}
@@ -338,8 +343,10 @@ func TestFaults(t *testing.T) {
 				files.Readings = w
 			case 1:
 				files.Devices = w
-			default:
+			case 2:
 				files.Summaries = w
+			default:
+				files.Values = w
 			}
 			if res, err := export.Write(context.Background(), src, export.Options{}, files, func(_, _, _ int64) {}); !errors.Is(err, errDisk) || res != nil {
 				t.Errorf("file %d, full after %d bytes: %v, %v", i, left, res, err)

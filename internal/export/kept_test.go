@@ -56,6 +56,14 @@ func TestPruned(t *testing.T) {
 	if len(x.readings) != 20 || int(summed) != all-20 || int(x.res.Gone) != all-20 || !x.readings[0].Billing {
 		t.Errorf("%d readings, summaries of %d, %d gone; want the 20 of billing reports, and %d and %d", len(x.readings), summed, x.res.Gone, all-20, all-20)
 	}
+	for _, v := range x.values {
+		if v.Class != "summary" || v.Reason != "policy" || v.Error != 0 || v.Device == "ann" && v.Value != float64(v.Time-int64(ledgertest.Start))/60_000 {
+			t.Errorf("a value in summaries is %+v", v) // ann's are on a line and ben's are all one: nothing is lost
+		}
+	}
+	if len(x.values) != all-20 {
+		t.Errorf("%d values in summaries, want %d", len(x.values), all-20)
+	}
 	i := slices.IndexFunc(x.summaries, func(s export.Summary) bool {
 		return s.Device == "ann" && s.Hour == int64(ledgertest.Start+4*ledgertest.Hour) && s.Count == 6
 	})
@@ -65,7 +73,7 @@ func TestPruned(t *testing.T) {
 	s := x.summaries[i]
 	s.First, s.End = 0, 0
 	if want := (export.Summary{Device: "ann", Name: "power", Unit: "W", Kind: "gauge", Hour: s.Hour, Count: 6, Min: 240, Max: 290, Mean: 265, Last: 290,
-		LastTime: s.Hour + 50*60_000}); s != want {
+		LastTime: s.Hour + 50*60_000, Class: "summary"}); s != want {
 		t.Errorf("ann's fifth hour is\n%+v, want\n%+v", s, want)
 	}
 	hour := ledgertest.Start + 3*ledgertest.Hour // it stands in two packs
@@ -171,7 +179,7 @@ func TestDevices(t *testing.T) {
 	if x.devices[0] != want {
 		t.Errorf("ann is\n%+v, want\n%+v", x.devices[0], want)
 	}
-	for i, what := range []string{"readings", "devices", "summaries"} {
+	for i, what := range []string{"readings", "devices", "summaries", "values"} {
 		for _, name := range []string{"Una", "Ann's", "Flat 3"} {
 			if strings.Contains(x.raw[i].String(), name) {
 				t.Errorf("%s has the name %q", what, name)
@@ -194,7 +202,7 @@ func TestColumnsDocumented(t *testing.T) {
 	t.Parallel()
 	raw, err := os.ReadFile("../../docs/export.md")
 	must(t, err)
-	for file, row := range map[string]reflect.Type{"readings": reflect.TypeFor[export.Reading](), "devices": reflect.TypeFor[export.Device](), "summaries": reflect.TypeFor[export.Summary]()} {
+	for file, row := range map[string]reflect.Type{"readings": reflect.TypeFor[export.Reading](), "devices": reflect.TypeFor[export.Device](), "summaries": reflect.TypeFor[export.Summary](), "values": reflect.TypeFor[export.Value]()} {
 		table := "| column | type | meaning |\n|---|---|---|\n"
 		schema := parquet.SchemaOf(reflect.New(row).Interface())
 		for i, f := range schema.Fields() {

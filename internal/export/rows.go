@@ -26,6 +26,7 @@ type exporter struct {
 	corrected map[place]bool
 	readings  *table[Reading]
 	summaries *table[Summary]
+	values    *table[Value]
 	exact     [batchRows]fixed // of the rows of readings
 	report    lamppost.Report
 }
@@ -223,7 +224,7 @@ func (e *exporter) reading(common *Reading, i int) error {
 	*row = *common
 	row.Name, row.Unit, row.Kind, row.Quality = x.Name, x.Unit, x.Kind.String(), x.Quality.String()
 	row.Point = e.point(measured{e.report.Device, x.Name, x.Unit}, x.Kind)
-	row.Time, row.Record = int64(x.Time), int32(i)
+	row.Time, row.Record, row.Class = int64(x.Time), int32(i), archive.Raw.String()
 	if x.IsFloat {
 		row.Value = x.Float
 	} else {
@@ -236,33 +237,72 @@ func (e *exporter) reading(common *Reading, i int) error {
 
 const hourMS = 3600 * 1000
 
-// series writes the summaries of a part.
+// series writes the values and the summaries of a part.
 func (e *exporter) series(part *archive.Part) error {
-	if e.summaries == nil || e.o.After > 0 || len(part.Blocks) == 0 {
+	if e.summaries == nil && e.values == nil || e.o.After > 0 || len(part.Blocks) == 0 {
 		return nil
 	}
 	first, last := part.Blocks[0].Height, part.Blocks[len(part.Blocks)-1].Height
 	for i := range part.Series {
 		s := &part.Series[i]
-		orders := e.rules.Erased[s.Device]
-		erased := len(orders) > 0 && last <= orders[len(orders)-1].Height
-		if erased || !e.wants(s.Device) || !e.named(s.Name) {
+		if e.rules.ErasesSeries(s.Device, last) || !e.wants(s.Device) || !e.named(s.Name) {
 			continue
 		}
-		for _, b := range s.Buckets {
-			if !e.inTime(lamppost.TimeMS(b.Hour) * hourMS) {
+		if err := e.each(s, first, last); err != nil {
+			return err
+		}
+		if err := e.hours(s, first, last); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// each writes each value of a series.
+func (e *exporter) each(s *archive.Series, first, last lamppost.Height) error {
+	if e.values == nil {
+		return nil
+	}
+	at := 0
+	for _, b := range s.Blocks {
+		method := b.Method.String()
+		if b.Hourly > 0 {
+			method = "hourly"
+		}
+		for _, v := range s.Values[at : at+b.Rows] {
+			if !e.inTime(v.AtMS) {
 				continue
 			}
-			row, err := e.summaries.next()
+			row, err := e.values.next()
 			if err != nil {
 				return err
 			}
-			value := func(mantissa int64) float64 { return float(s.Value(mantissa)) }
-			*row = Summary{Device: string(s.Device), Point: e.point(measured{s.Device, s.Name, s.Unit}, s.Kind), Name: s.Name, Unit: s.Unit, Kind: s.Kind.String(),
-				Hour: b.Hour * hourMS, Count: int64(b.Count), Min: value(b.Min), Max: value(b.Max), Mean: value(b.Mean), Last: value(b.Last),
-				LastTime: b.Hour*hourMS + b.At, First: int64(first), End: int64(last)}
-			e.res.Summaries++
+			*row = Value{Device: string(s.Device), Point: e.point(measured{s.Device, s.Name, s.Unit}, s.Kind), Name: s.Name, Unit: s.Unit, Kind: s.Kind.String(),
+				Time: int64(v.AtMS), Value: v.Value, Error: v.Error, Class: archive.Summary.String(), Reason: b.Reason.String(), Method: method, First: int64(first), End: int64(last)}
+			e.res.Values++
 		}
+		at += b.Rows
+	}
+	return nil
+}
+
+// hours writes a series by the hour.
+func (e *exporter) hours(s *archive.Series, first, last lamppost.Height) error {
+	if e.summaries == nil {
+		return nil
+	}
+	for _, h := range s.Hours() {
+		if !e.inTime(h.At) {
+			continue
+		}
+		row, err := e.summaries.next()
+		if err != nil {
+			return err
+		}
+		*row = Summary{Device: string(s.Device), Point: e.point(measured{s.Device, s.Name, s.Unit}, s.Kind), Name: s.Name, Unit: s.Unit, Kind: s.Kind.String(),
+			Hour: int64(h.At), Count: int64(h.Count), Min: h.Min, Max: h.Max, Mean: h.Mean, Last: h.Last, LastTime: int64(h.LastAt), First: int64(first), End: int64(last),
+			Error: h.Error, Class: archive.Summary.String()}
+		e.res.Summaries++
 	}
 	return nil
 }

@@ -19,6 +19,9 @@ const EraseWithinMS lamppost.TimeMS = 24 * 3600 * 1000
 // maxDays bounds a retention: a hundred years.
 const maxDays = 36525
 
+// maxSummaryError bounds the error of summaries, in thousandths of a series's range: with more there is not much left.
+const maxSummaryError = 250
+
 // challengeDays is how long a report is kept at least where its gateway's word is taken for it.
 const challengeDays = uint32(lamppost.ChallengeMS / (24 * 3600 * 1000))
 
@@ -52,7 +55,9 @@ func (s *State) retention(b lamppost.RetentionBody) error {
 	switch {
 	case s.net.Verify == lamppost.VerifyGateway && b.RawDays != 0 && b.RawDays < challengeDays:
 		return lamppost.Refuse(lamppost.CodeBadTx, "gateways are trusted here, and can be challenged for %d days: reports are kept raw for as long", challengeDays)
-	case b.SummaryDays != 0 && b.RawDays == 0:
+	case b.Error > maxSummaryError:
+		return lamppost.Refuse(lamppost.CodeBadTx, "a summary's error is at most %d thousandths of the range, not %d", maxSummaryError, b.Error)
+	case (b.SummaryDays != 0 || b.Error != 0) && b.RawDays == 0:
 		return lamppost.Refuse(lamppost.CodeBadTx, "reports that are kept raw for ever are never summed up")
 	case b.SummaryDays != 0 && b.SummaryDays < b.RawDays:
 		return lamppost.Refuse(lamppost.CodeBadTx, "summaries are kept for at least as long as raw reports: %d days are less than %d", b.SummaryDays, b.RawDays)
@@ -320,6 +325,19 @@ func (v View) HeldSince(id string) (Place, error) {
 		return Place{}, err
 	}
 	return decodePlace(raw)
+}
+
+// KeepWindowsOf is KeepWindows of a device.
+func (v View) KeepWindowsOf(d lamppost.DeviceID) (all []KeepWindow, err error) {
+	from := keepKey(d)
+	err = v.Scan(from, end(from), func(k, val []byte) error {
+		if len(val) != 16 || len(k) != len(from)+verdictBytes {
+			return errors.New("a time that is kept raw is damaged")
+		}
+		all = append(all, KeepWindow{Device: d, Verdict: verdictIn(k), From: lamppost.TimeMS(binary.BigEndian.Uint64(val)), To: lamppost.TimeMS(binary.BigEndian.Uint64(val[8:]))})
+		return nil
+	})
+	return all, err
 }
 
 // KeptSince returns the last blocks that changed what is kept, and that erased anything.

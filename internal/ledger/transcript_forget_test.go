@@ -11,14 +11,14 @@ import (
 
 // forgetting makes the orders about what is kept:
 //
-//	retention [DEVICE] [raw=DAYS] [summary=DAYS]        hold ID [DEVICE] [from=TIME] [to=TIME] [reason=TEXT] [lifted]
+//	retention [DEVICE] [raw=DAYS] [summary=DAYS] [error=THOUSANDTHS]        hold ID [DEVICE] [from=TIME] [to=TIME] [reason=TEXT] [lifted]
 //	erase [device=ID] [party=ID] [basis=TEXT]           erased HEIGHT INDEX
 //	snapshot HEIGHT [size=N] [root=N] [digest=N]         show kept|snapshots
 func (d *desk) forgetting(w words) (lamppost.TxType, any) {
 	text := func(key string) string { return strings.ReplaceAll(w.or(key, ""), "_", " ") }
 	switch w.verb {
 	case "retention":
-		return lamppost.TxRetention, lamppost.RetentionBody{Device: lamppost.DeviceID(w.arg(0)), RawDays: uint32(number(w.or("raw", "0"))),
+		return lamppost.TxRetention, lamppost.RetentionBody{Device: lamppost.DeviceID(w.arg(0)), Error: uint32(number(w.or("error", "0"))), RawDays: uint32(number(w.or("raw", "0"))),
 			SummaryDays: uint32(number(w.or("summary", "0")))}
 	case "hold":
 		b := lamppost.HoldBody{ID: w.arg(0), Reason: text("reason"), Lifted: w.has("lifted")}
@@ -48,7 +48,7 @@ func (d *desk) forgotten() (out []string) {
 	retentions, err := v.Retentions()
 	must(err)
 	for _, r := range retentions {
-		out = append(out, fmt.Sprintf("retention %q raw %d days, summaries %d days", r.Device, r.RawDays, r.SummaryDays))
+		out = append(out, strings.TrimSuffix(fmt.Sprintf("retention %q raw %d days, summaries %d days, error %d", r.Device, r.RawDays, r.SummaryDays, r.Error), ", error 0"))
 	}
 	holds, err := v.Holds()
 	must(err)

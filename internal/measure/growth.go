@@ -20,6 +20,7 @@ import (
 	"github.com/lamppost/lamppost/internal/archive/dir"
 	"github.com/lamppost/lamppost/internal/kv"
 	"github.com/lamppost/lamppost/internal/kv/pebble"
+	"github.com/lamppost/lamppost/internal/node"
 	"github.com/lamppost/lamppost/internal/replica"
 	"github.com/lamppost/lamppost/internal/tilelog"
 	"github.com/lamppost/lamppost/sig"
@@ -148,7 +149,7 @@ func (g *growth) open() (err error) {
 	if err != nil {
 		return err
 	}
-	g.keeper = &archive.Keeper{Store: g.store, Packs: g.packs, Rules: replica.Rules}
+	g.keeper = &archive.Keeper{Store: g.store, Packs: g.packs, Rules: replica.Rules, Detect: node.Detect}
 	if g.rep, err = replica.Open(replica.Config{Store: g.store, Packs: g.packs, Checked: func(lamppost.TxID, []byte) bool { return true }}); err != nil {
 		return err
 	}

@@ -9,8 +9,10 @@ import (
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/archive"
+	"github.com/lamppost/lamppost/internal/compact"
 	"github.com/lamppost/lamppost/internal/ledger"
 	"github.com/lamppost/lamppost/internal/replica"
+	"github.com/lamppost/lamppost/internal/triage"
 )
 
 // committed is told of every durable block.
@@ -70,6 +72,14 @@ func (n *Node) keep(ctx context.Context) error {
 		}
 		n.attest(ctx, lamppost.Height(n.erased.Load()))
 	}
+}
+
+// Detect makes the detector that has a say in how closely a series is kept, for archive.Keeper.
+func Detect(unit string, kind lamppost.Kind, rows int) compact.Detector {
+	if w := triage.NewWatcher(unit, kind, rows); w != nil {
+		return w
+	}
+	return nil
 }
 
 // A leisure spreads work that is not urgent: after each bit of it, it rests three times as long. All members have the same chain and so

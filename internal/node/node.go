@@ -202,7 +202,7 @@ func (n *Node) openArchive() error {
 	if n.packs, err = archive.NewPacks(n.store, objects); err != nil {
 		return err
 	}
-	n.keeper = &archive.Keeper{Store: n.store, Packs: n.packs, Rules: replica.Rules, Purge: n.purge}
+	n.keeper = &archive.Keeper{Store: n.store, Packs: n.packs, Rules: replica.Rules, Purge: n.purge, Detect: Detect}
 	return n.keeper.Sweep()
 }
 

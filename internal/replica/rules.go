@@ -9,7 +9,8 @@ import (
 
 const dayMS lamppost.TimeMS = 24 * 3600 * 1000
 
-// Rules reads what the ledger says of keeping and forgetting, for the archive to carry out.
+// Rules reads what the ledger says of keeping and forgetting, for the archive to carry out. They read on while they are used: the
+// reader is there as long as they are.
 func Rules(r kv.Reader) (*archive.Rules, error) {
 	v := ledger.View{Reader: r}
 	rules := &archive.Rules{Devices: map[lamppost.DeviceID]archive.Retention{}, Erased: map[lamppost.DeviceID][]archive.Place{}, Gone: map[archive.Place]bool{}}
@@ -18,12 +19,20 @@ func Rules(r kv.Reader) (*archive.Rules, error) {
 		return nil, err
 	}
 	for _, b := range retentions {
-		keep := archive.Retention{RawMS: lamppost.TimeMS(b.RawDays) * dayMS, SummaryMS: lamppost.TimeMS(b.SummaryDays) * dayMS}
+		keep := archive.Retention{RawMS: lamppost.TimeMS(b.RawDays) * dayMS, SummaryMS: lamppost.TimeMS(b.SummaryDays) * dayMS,
+			Error: float64(b.Error) / 1000}
 		if b.Device == "" {
 			rules.Default = keep
 		} else {
 			rules.Devices[b.Device] = keep
 		}
+	}
+	rules.Alarms = func(d lamppost.DeviceID) (all []archive.Window, err error) {
+		windows, err := v.KeepWindowsOf(d)
+		for _, w := range windows {
+			all = append(all, archive.Window{From: w.From, To: w.To})
+		}
+		return all, err
 	}
 	holds, err := v.Holds()
 	if err != nil {
