@@ -107,12 +107,13 @@ type Config struct {
 
 // A Server answers requests. Handler may be called once or often; Close ends what does not end by itself.
 type Server struct {
-	cfg     Config
-	log     *slog.Logger
-	gate    gate
-	once    sync.Once
-	closed  chan struct{}
-	exports chan struct{} // one for each that runs
+	cfg      Config
+	log      *slog.Logger
+	gate     gate
+	once     sync.Once
+	closed   chan struct{}
+	exports  chan struct{} // one for each that runs
+	searches chan struct{} // likewise
 
 	booking sync.Mutex  // held while payments are booked, so that one is booked once
 	dues    *books.Dues // nil: nobody asked yet
@@ -140,7 +141,7 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Verify == nil {
 		cfg.Verify = func() Verification { return Verification{Policy: lamppost.VerifyFull.String()} }
 	}
-	s := &Server{cfg: cfg, log: cfg.Log, gate: newGate(cfg.AdminToken), closed: make(chan struct{}), exports: make(chan struct{}, maxExports)}
+	s := &Server{cfg: cfg, log: cfg.Log, gate: newGate(cfg.AdminToken), closed: make(chan struct{}), exports: make(chan struct{}, maxExports), searches: make(chan struct{}, maxSearches)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -181,6 +182,7 @@ func (s *Server) routes() []route {
 		{"POST /api/devices", closed, s.postDevice},
 		{"GET /api/devices/{id}", closed, s.getDevice},
 		{"GET /api/devices/{id}/series", closed, s.getSeries},
+		{"GET /api/devices/{id}/kept", closed, s.getKept},
 		{"POST /api/devices/{id}/token", closed, s.postToken},
 		{"POST /api/devices/{id}/adopt", closed, s.postAdoption},
 		{"GET /api/devices/{id}/keys", closed, s.getKeys},

@@ -127,18 +127,6 @@ func (s *Server) detail(view ledger.View, id lamppost.DeviceID) (DeviceDetail, e
 	return d, err
 }
 
-func (s *Server) getSeries(w http.ResponseWriter, r *http.Request) error {
-	id, name := lamppost.DeviceID(r.PathValue("id")), r.URL.Query().Get("name")
-	if name == "" {
-		return badRequest("which series? add ?name=, one of the device's series")
-	}
-	series, ok := s.cfg.Live.history(id, name)
-	if !ok {
-		return notFound("device %q has no series %q: nothing of that name came since the node started", clip(string(id)), clip(name))
-	}
-	return writeJSON(w, http.StatusOK, series)
-}
-
 func (s *Server) postDevice(w http.ResponseWriter, r *http.Request) error {
 	var n NewDevice
 	if err := readJSON(r, &n); err != nil {

@@ -23,7 +23,7 @@ import (
 var shapes = map[string]reflect.Type{
 	"Error": reflect.TypeFor[api.Error](), "Status": reflect.TypeFor[api.Status](), "Broker": reflect.TypeFor[api.Broker](), "Device": reflect.TypeFor[api.Device](),
 	"DeviceList": reflect.TypeFor[api.DeviceList](), "DeviceDetail": reflect.TypeFor[api.DeviceDetail](),
-	"Series": reflect.TypeFor[api.Series](), "Log": reflect.TypeFor[api.Log](), "LogProof": reflect.TypeFor[api.LogProof](),
+	"Series": reflect.TypeFor[api.Series](), "DeviceKept": reflect.TypeFor[api.DeviceKept](), "Log": reflect.TypeFor[api.Log](), "LogProof": reflect.TypeFor[api.LogProof](),
 	"Party": reflect.TypeFor[lamppost.PartyBody](), "Point": reflect.TypeFor[lamppost.PointBody](),
 	"Tariff": reflect.TypeFor[tariff.Tariff](), "Agreement": reflect.TypeFor[lamppost.AgreementBody](),
 	"PointDetail": reflect.TypeFor[api.PointDetail](), "Balance": reflect.TypeFor[api.Balance](), "Line": reflect.TypeFor[tariff.Line](), "Edge": reflect.TypeFor[tariff.Edge](),

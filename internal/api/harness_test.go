@@ -19,6 +19,7 @@ import (
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/audit"
 	"github.com/lamppost/lamppost/internal/api"
+	"github.com/lamppost/lamppost/internal/archive"
 	"github.com/lamppost/lamppost/internal/consensus"
 	"github.com/lamppost/lamppost/internal/consensus/solo"
 	"github.com/lamppost/lamppost/internal/kv"
@@ -39,6 +40,7 @@ const (
 type house struct {
 	t        testing.TB
 	store    *turns
+	packs    *archive.Packs
 	live     *api.Live
 	rep      *replica.Replica
 	engine   *solo.Engine
@@ -103,7 +105,9 @@ func newHouse(t testing.TB) *house {
 	must(t, err)
 	h.verifier, err = note.NewVerifier(vkey)
 	must(t, err)
-	h.rep, err = replica.Open(replica.Config{Store: h.store, Committed: h.live.Observe})
+	h.packs, err = archive.NewPacks(h.store, new(archive.MemObjects))
+	must(t, err)
+	h.rep, err = replica.Open(replica.Config{Store: h.store, Packs: h.packs, Committed: h.live.Observe})
 	must(t, err)
 	h.found()
 	h.engine = solo.New(solo.Config{App: h.rep, View: h.rep, Member: "north", Now: h.now})
@@ -126,7 +130,7 @@ func (h *house) serve(live *api.Live) {
 	must(h.t, err)
 	h.gates, err = api.OpenGateways(h.store, h.order, network, "north", h.devices)
 	must(h.t, err)
-	h.server, err = api.New(api.Config{Store: h.store, Order: h.order, Checkpoint: h.checkpoint, Status: h.engine.Status, Files: &h.files, Network: network,
+	h.server, err = api.New(api.Config{Store: h.store, Packs: h.packs, Order: h.order, Checkpoint: h.checkpoint, Status: h.engine.Status, Files: &h.files, Network: network,
 		Member: "north", Now: h.now, Version: "test", AdminToken: adminToken, Pay: h.selling, Live: live, Devices: h.devices, Gateways: h.gates,
 		Log:     slog.New(slog.NewTextHandler(testWriter{h.t}, nil)),
 		Details: func() (render.Details, error) { return h.details, nil }, Providers: h.providers,

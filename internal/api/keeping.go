@@ -104,7 +104,11 @@ func gone(format string, args ...any) error {
 
 // erased says when and under what something was erased.
 func erased(what string, e *ledger.Erasure) error {
-	return gone("%s: erased on %s under %s, by transaction %d of block %d", what, time.UnixMilli(int64(e.Time)).UTC().Format(time.DateOnly), e.Basis, e.Index, e.Height)
+	return gone("%s: %s", what, erasedWords(e))
+}
+
+func erasedWords(e *ledger.Erasure) string {
+	return fmt.Sprintf("erased on %s under %s, by transaction %d of block %d", time.UnixMilli(int64(e.Time)).UTC().Format(time.DateOnly), e.Basis, e.Index, e.Height)
 }
 
 // forgottenReport says of a report that nobody remembers whether it was erased.

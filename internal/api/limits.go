@@ -34,6 +34,12 @@ const (
 	maxExports  = 2         // that run at a time: each takes a core and some 100 MB
 	exportPiece = 256 << 10 // of a file in one piece
 
+	maxSearches    = 2         // of a device's history that run at a time; others wait
+	defaultValues  = 10_000    // of a series in an answer
+	maxValues      = 100_000   // likewise, where more are asked for
+	maxWalked      = 2_000_000 // readings of one name that a search gathers: 100 MB
+	maxBlocksShown = 1000      // of a series
+
 	maxDecisions   = 64   // of a guard's word
 	maxRefusedText = 1000 // bytes in it
 	maxWords       = 4    // of guards that speak for a device

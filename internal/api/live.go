@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/archive"
 	"github.com/lamppost/lamppost/internal/replica"
 	"github.com/lamppost/lamppost/tariff"
 )
@@ -299,6 +300,10 @@ func (l *Live) history(id lamppost.DeviceID, name string) (Series, bool) {
 	}
 	if n := len(out.Times); s.last.Time > out.Times[n-1] {
 		out.Times, out.Values = append(out.Times, s.last.Time), append(out.Values, number(&s.last))
+	}
+	out.Errors, out.Classes, out.Gone = make([]float64, len(out.Times)), make([]string, len(out.Times)), []Gone{}
+	for i := range out.Classes {
+		out.Classes[i] = archive.Raw.String()
 	}
 	return out, true
 }

@@ -177,13 +177,17 @@ type Seq struct {
 	N     uint64 `json:"n"`
 }
 
-// Series answers /api/devices/{id}/series. Its values are for drawing only.
+// Series answers /api/devices/{id}/series: live, with values for drawing only; or of a period, with all that is left of it.
 type Series struct {
-	Name   string            `json:"name"`
-	Unit   string            `json:"unit"`
-	Kind   string            `json:"kind"`
-	Times  []lamppost.TimeMS `json:"times_ms"`
-	Values []float64         `json:"values"`
+	Name    string            `json:"name"`
+	Unit    string            `json:"unit"`
+	Kind    string            `json:"kind"`
+	Times   []lamppost.TimeMS `json:"times_ms"`
+	Values  []float64         `json:"values"`
+	Errors  []float64         `json:"errors"`  // how far each value may be off
+	Classes []string          `json:"classes"` // raw or summary
+	Next    lamppost.TimeMS   `json:"next_ms"` // where to go on: there is more; 0: it is all
+	Gone    []Gone            `json:"gone"`
 }
 
 // Log answers /api/log, newest transaction first.

@@ -371,7 +371,7 @@ func (t *thinner) gone(d lamppost.DeviceID, last Block) bool {
 	if slices.ContainsFunc(t.rules.Erased[d], func(e Place) bool { return last.Height < e.Height }) {
 		return true
 	}
-	keep := t.rules.of(d)
+	keep := t.rules.Of(d)
 	if keep.SummaryMS != 0 && t.now-last.Time >= keep.SummaryMS {
 		return true
 	}
@@ -444,7 +444,7 @@ func (t *thinner) keep(k *lamppost.KeptReport, at Place) bool {
 		for i := range t.report.Readings {
 			t.times.add(t.report.Readings[i].Time, t.report.Readings[i].Time)
 		}
-		if keep := t.rules.of(t.report.Device); keep.RawMS != 0 {
+		if keep := t.rules.Of(t.report.Device); keep.RawMS != 0 {
 			t.devices[clone(seriesKey{device: t.report.Device}).device] = true
 			t.last = max(t.last, k.Received)
 		}

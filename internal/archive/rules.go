@@ -64,7 +64,8 @@ func (p Place) before(q Place) bool {
 	return p.Height < q.Height || p.Height == q.Height && p.Index < q.Index
 }
 
-func (r *Rules) of(d lamppost.DeviceID) Retention {
+// Of returns the rule that holds for a device.
+func (r *Rules) Of(d lamppost.DeviceID) Retention {
 	if own, ok := r.Devices[d]; ok {
 		return own
 	}
@@ -98,7 +99,7 @@ func (r *Rules) class(rep *lamppost.Report, k *lamppost.KeptReport, j judgement)
 	if slices.ContainsFunc(r.Erased[rep.Device], erased) {
 		return Erased, compact.None
 	}
-	policy := r.of(rep.Device).class(j.now-k.Received, outcome.Code == lamppost.CodeOK)
+	policy := r.Of(rep.Device).class(j.now-k.Received, outcome.Code == lamppost.CodeOK)
 	// Rules count days and the judge follows within seconds: whatever policy lets go has been judged.
 	c := compact.Case{Disputed: slices.ContainsFunc(r.Holds, held), Alarm: -1, After: compact.AroundAlarm, Policy: &policy}
 	if j.alarm {
@@ -171,7 +172,7 @@ func (r *Rules) due(last lamppost.TimeMS, devices map[lamppost.DeviceID]bool, no
 		}
 	}
 	for d := range devices {
-		consider(r.of(d))
+		consider(r.Of(d))
 	}
 	return next
 }

@@ -37,6 +37,14 @@ type Kept struct {
 	Hourly   int // of older packs: readings that the one value stands for
 }
 
+// MethodName returns the method's name, hourly for an hour of an older pack.
+func (k *Kept) MethodName() string {
+	if k.Hourly > 0 {
+		return "hourly"
+	}
+	return k.Method.String()
+}
+
 // A storedGroup is what a pack has of a device's readings that have the same times: only the first series has them.
 type storedGroup struct {
 	_      struct{} `cbor:",toarray"`
@@ -189,7 +197,7 @@ func (s *summariser) groups(rules *Rules, pause func()) (all []storedGroup, err 
 			all, leaders = append(all, storedGroup{Device: key.device}), append(leaders, rows)
 		}
 		one := storedSeries{Name: key.name, Unit: key.unit, Kind: key.kind}
-		if one.Blocks, err = s.encode(&e, key, rules.of(key.device).Error, beside); err != nil {
+		if one.Blocks, err = s.encode(&e, key, rules.Of(key.device).Error, beside); err != nil {
 			return nil, fmt.Errorf("summary of %q of device %q: %w", key.name, key.device, err)
 		}
 		all[at].Series = append(all[at].Series, one)

@@ -265,10 +265,6 @@ func (e *exporter) each(s *archive.Series, first, last lamppost.Height) error {
 	}
 	at := 0
 	for _, b := range s.Blocks {
-		method := b.Method.String()
-		if b.Hourly > 0 {
-			method = "hourly"
-		}
 		for _, v := range s.Values[at : at+b.Rows] {
 			if !e.inTime(v.AtMS) {
 				continue
@@ -278,7 +274,7 @@ func (e *exporter) each(s *archive.Series, first, last lamppost.Height) error {
 				return err
 			}
 			*row = Value{Device: string(s.Device), Point: e.point(measured{s.Device, s.Name, s.Unit}, s.Kind), Name: s.Name, Unit: s.Unit, Kind: s.Kind.String(),
-				Time: int64(v.AtMS), Value: v.Value, Error: v.Error, Class: archive.Summary.String(), Reason: b.Reason.String(), Method: method, First: int64(first), End: int64(last)}
+				Time: int64(v.AtMS), Value: v.Value, Error: v.Error, Class: archive.Summary.String(), Reason: b.Reason.String(), Method: b.MethodName(), First: int64(first), End: int64(last)}
 			e.res.Values++
 		}
 		at += b.Rows
