@@ -166,7 +166,11 @@ func summary(tx *lamppost.Transaction, outcomes []lamppost.Outcome) string {
 		return invoiceSummary(tx, outcomes)
 	case lamppost.TxRetention:
 		return words(tx, func(b lamppost.RetentionBody) string {
-			return fmt.Sprintf("reports of %s stay raw for %s, summed up for %s", whose(b.Device), days(b.RawDays), days(b.SummaryDays))
+			text := fmt.Sprintf("reports of %s stay raw for %s, summed up for %s", whose(b.Device), days(b.RawDays), days(b.SummaryDays))
+			if b.Error > 0 {
+				text += fmt.Sprintf(" within %g %% of the range", float64(b.Error)/10)
+			}
+			return text
 		})
 	case lamppost.TxHold:
 		return words(tx, func(b lamppost.HoldBody) string {

@@ -17,8 +17,9 @@ func deviceCmd() *cobra.Command {
 	return f.group("device", "Machines: announce, list and show them, end their keys, and say what may be done to them", `  lamppost device add lamp-7 --owner city --name "Lamp 7" --site "Main Street" --safety public
   lamppost device list
   lamppost device show lamp-7
+  lamppost device series lamp-7 power --from 2026-11-01
   lamppost device keys lamp-7
-  lamppost device guard lamp-7`, deviceAddCmd(f), deviceAdoptCmd(f), deviceTokenCmd(f), deviceListCmd(f), deviceShowCmd(f), deviceReceiptCmd(f),
+  lamppost device guard lamp-7`, deviceAddCmd(f), deviceAdoptCmd(f), deviceTokenCmd(f), deviceListCmd(f), deviceShowCmd(f), deviceSeriesCmd(f), deviceReceiptCmd(f),
 		deviceKeys.keysCmd(f), deviceKeys.revokeCmd(f), deviceGuardCmd(f), deviceCharterCmd(f), deviceCharterKeyCmd(), deviceRestrictCmd(f), deviceLiftCmd(f))
 }
 

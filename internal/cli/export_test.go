@@ -62,7 +62,7 @@ func TestExportAsks(t *testing.T) {
 		export.Result
 		Files []outFile
 	}
-	if err := json.Unmarshal([]byte(out), &res); err != nil || res.Readings != 7 || len(res.Files) != 3 || res.Files[0].Bytes != 7 {
+	if err := json.Unmarshal([]byte(out), &res); err != nil || res.Readings != 7 || len(res.Files) != 4 || res.Files[0].Bytes != 7 {
 		t.Errorf("%+v, %v", res, err)
 	}
 	if got, want := left(t, dir), []string{"new 0", "new/devices.parquet 7", "new/readings.parquet 7", "new/summaries.parquet 0", "new/values.parquet 0"}; !slices.Equal(got, want) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,20 +18,22 @@ import (
 
 func retentionCmd() *cobra.Command {
 	f := &nodeFlags{}
-	return f.group("retention", "How long reports are kept: set and list rules", `  lamppost retention set --raw 30d --summary 2y --data ./node
-  lamppost retention list --data ./node`, retentionSetCmd(f), retentionListCmd(f))
+	return f.group("retention", "How long reports are kept: set and list rules, show what is kept of a device", `  lamppost retention set --raw 30d --summary 2y --data ./node
+  lamppost retention list --data ./node
+  lamppost retention show lamp-7 --data ./node`, retentionSetCmd(f), retentionListCmd(f), retentionShowCmd(f))
 }
 
 func retentionSetCmd(f *nodeFlags) *cobra.Command {
-	var raw, summary string
+	var raw, summary, off string
 	cmd := &cobra.Command{
-		Use:   "set [DEVICE] --raw TIME [--summary TIME]",
-		Short: "Say how long reports stay raw, and then in hourly summaries",
-		Long: `Say how long reports are kept after they were received: raw, so that each can be proven; then in hourly summaries, which
-prove nothing; then only by the headers of their segments. Without DEVICE it is the rule for all that have none of their own.
-Billing reports, evidence and what is held are always kept. Packs are written again when all in them is due, up to a day later.`,
+		Use:   "set [DEVICE] --raw TIME [--summary TIME] [--error PERCENT]",
+		Short: "Say how long reports stay raw, and then in summaries",
+		Long: `Say how long reports are kept after they were received: raw, so that each can be proven; then in summaries, each reading
+with its time and within a small error, which prove nothing; then only by the headers of their segments. Without DEVICE it is the
+rule for all that have none of their own. Billing reports, evidence, what is held and what is around alarms always stay raw. Packs are written again when all in them is due, up to a day later.`,
 		Example: `  lamppost retention set --raw 30d --summary 2y      90d, 12w, 2y or ever
-  lamppost retention set lamp-01 --raw 7d`,
+  lamppost retention set lamp-01 --raw 7d
+  lamppost retention set lamp-01 --raw 7d --summary 5y --error 2%`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: f.run(func(n *remote, args []string) error {
 			var b lamppost.RetentionBody
@@ -44,17 +47,34 @@ Billing reports, evidence and what is held are always kept. Packs are written ag
 			if b.RawDays > 0 && b.SummaryDays == 0 && !strings.EqualFold(summary, "ever") {
 				b.SummaryDays = b.RawDays // nothing was said of summaries: none
 			}
+			if b.Error, err = parseError(off); err != nil {
+				return err
+			}
 			what := "all devices without a rule of their own"
 			if len(args) == 1 {
 				b.Device, what = lamppost.DeviceID(args[0]), args[0]
 			}
-			return n.order("/api/retentions", b, fmt.Sprintf("Reports of %s stay raw for %s, summed up for %s", what, inDays(b.RawDays), inDays(b.SummaryDays)))
+			return n.order("/api/retentions", b, fmt.Sprintf("Reports of %s stay raw for %s, summed up for %s%s", what, inDays(b.RawDays), inDays(b.SummaryDays), offBy(b.Error)))
 		}),
 	}
 	cmd.Flags().StringVar(&raw, "raw", "", "how long reports stay raw: days (90d), weeks (12w), years (2y), or ever")
 	cmd.Flags().StringVar(&summary, "summary", "", "how long they stay summed up, counted from the same moment (default: as long as raw)")
+	cmd.Flags().StringVar(&off, "error", "", "how far a value in summaries may be off, of its series's range: 0.1% to 25% (default: 1%, and less where that says less)")
 	_ = cmd.MarkFlagRequired("raw")
 	return cmd
+}
+
+// parseError reads 2% or 0.5% as thousandths.
+func parseError(s string) (uint32, error) {
+	if s == "" {
+		return 0, nil
+	}
+	percent, err := strconv.ParseFloat(strings.TrimSuffix(s, "%"), 64)
+	n := math.Round(percent * 10)
+	if err != nil || !(n >= 1 && n <= 250) || math.Abs(n-percent*10) > 1e-9 {
+		return 0, usage(fmt.Errorf("--error %q: write it like 0.5%% or 2%%, from 0.1%% to 25%% in steps of 0.1%%", s))
+	}
+	return uint32(n), nil
 }
 
 // parseDays reads 90d, 12w, 2y or ever (0).
@@ -95,9 +115,9 @@ func retentionListCmd(f *nodeFlags) *cobra.Command {
 				return err
 			}
 			return n.show(raw, func(w io.Writer) {
-				t := table{head: []string{"REPORTS OF", "RAW FOR", "SUMMED UP FOR"}}
+				t := table{head: []string{"REPORTS OF", "RAW FOR", "SUMMED UP FOR", "WITHIN"}}
 				for _, b := range k.Retentions {
-					t.add(or(string(b.Device), "all others"), inDays(b.RawDays), inDays(b.SummaryDays))
+					t.add(or(string(b.Device), "all others"), inDays(b.RawDays), inDays(b.SummaryDays), strings.TrimPrefix(offBy(b.Error), " within "))
 				}
 				t.print(w, "Everything is kept for ever. Change it: lamppost retention set --raw 30d --summary 2y")
 				if a := k.Archive; a.Packs > 0 {
