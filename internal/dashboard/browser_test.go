@@ -474,6 +474,11 @@ func testChart(t *testing.T, ctx context.Context) {
 	p.WaitText("#main", "97 values from")
 	p.Run(chromedp.Click(chromedp.CSS(".picks button:first-child")))
 	p.WaitText("#main", "Wh, highest")
+	p.Set("#window", "2592000000") // from the archive
+	p.WaitText("#main", "may be off by up to 12 Wh, which the band shows")
+	p.WaitText("#main", "pruned: reports stay raw for 30 days")
+	p.Set("#window", "3600000")
+	p.WaitText("#main", "5 values from")
 	for selector, want := range map[string]string{"#assurance": "device-signed · Ed25519", "#twin": "running total", "#balance": "€", "#sequence-h + .verdict": "Every report arrived"} {
 		if got := browsertest.Value[string](p, fmt.Sprintf("document.querySelector(%q)?.textContent", selector)); !strings.Contains(got, want) {
 			t.Errorf("%s shows %q, want %q in it", selector, got, want)

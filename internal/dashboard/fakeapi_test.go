@@ -394,9 +394,9 @@ func (d *district) detail(n int) map[string]any {
 	return dev
 }
 
-func (d *district) series(n int, name string) map[string]any {
+func (d *district) series(n int, name string, far bool) map[string]any {
 	const points = 3 * quarters
-	times, values := make([]lamppost.TimeMS, points), make([]float64, points)
+	times, values, errors, classes := make([]lamppost.TimeMS, points), make([]float64, points), make([]float64, points), make([]string, points)
 	for i := range points {
 		times[i] = d.now - lamppost.TimeMS(points-1-i)*15*60*1000
 		values[i] = float64(d.watts(n, times[i])) / 10
@@ -404,11 +404,20 @@ func (d *district) series(n int, name string) map[string]any {
 			values[i] = 412_050 + float64(i)*14
 		}
 	}
+	gone := []map[string]any{}
+	for i := range points {
+		if classes[i] = "raw"; far && i < points/2 { // as older values are in summaries
+			classes[i], errors[i] = "summary", 12
+		}
+	}
+	if far {
+		gone = append(gone, map[string]any{"until_ms": times[0] - 1, "class": "header-only", "why": "pruned: reports stay raw for 30 days and summed up for 90 days"})
+	}
 	unit, kind := map[string]string{"power": "W", "energy": "Wh", "voltage": "V", "level": "%"}[name], "gauge"
 	if name == "energy" {
 		kind = "register"
 	}
-	return map[string]any{"name": name, "unit": unit, "kind": kind, "times_ms": times, "values": values}
+	return map[string]any{"name": name, "unit": unit, "kind": kind, "times_ms": times, "values": values, "errors": errors, "classes": classes, "next_ms": 0, "gone": gone}
 }
 
 // homeTariff has two bands, a standing charge and tax: what a bill's page must be able to show.
@@ -500,7 +509,7 @@ func (d *district) serve(t *testing.T) *httptest.Server {
 	mux.HandleFunc("POST /api/devices/{id}/adopt", d.guard(d.adopt))
 	answer("/devices/{id}", func(r *http.Request) any { return d.byID(r.PathValue("id"), d.detail) })
 	answer("/devices/{id}/series", func(r *http.Request) any {
-		return d.byID(r.PathValue("id"), func(n int) map[string]any { return d.series(n, r.FormValue("name")) })
+		return d.byID(r.PathValue("id"), func(n int) map[string]any { return d.series(n, r.FormValue("name"), r.FormValue("from_ms") != "") })
 	})
 	answer("/devices/{id}/keys", func(r *http.Request) any { return d.keys(r.PathValue("id")) })
 	answer("/devices/{id}/guard", func(r *http.Request) any { return guardOf(r.PathValue("id"), d.now) })

@@ -8,7 +8,11 @@ import { every } from './live.js';
 import { takeHome } from './takehome.js';
 import { assuranceWords, kindWords, qualityName, safetyName, safetyWords, stateOf, suiteName, suiteWords } from './words.js';
 
-const windows = [[0, 'All that is kept'], [86_400_000, 'Last day'], [3_600_000, 'Last hour'], [600_000, 'Last 10 minutes']];
+const dayMS = 86_400_000;
+// Windows of the recent history, and those (true) that are read from the archive.
+const windows = [[0, 'Recently'], [dayMS, 'Last day'], [3_600_000, 'Last hour'], [600_000, 'Last 10 minutes'], [30 * dayMS, 'Last 30 days', true], [365 * dayMS, 'Last year', true]];
+const archived = (ms) => windows.some(([span, , far]) => far && span === ms);
+const refetchMS = 60_000; // a page of the archive is read again after so long
 
 export function devicePage(app, id) {
   const problem = h('div');
@@ -70,7 +74,7 @@ function twinCard(app) {
 
 function chartCard(app, id) {
   const picks = h('div', { class: 'picks', role: 'group', 'aria-label': 'Which reading to draw' });
-  const span = h('select', { id: 'window', onchange: () => draw() }, windows.map(([ms, text]) => h('option', { value: String(ms) }, text)));
+  const span = h('select', { id: 'window', onchange: () => app.guard(load, problem) }, windows.map(([ms, text]) => h('option', { value: String(ms) }, text)));
   const place = h('div', { class: 'chart' });
   const words = h('p', { class: 'quiet', role: 'status' });
   const table = h('tbody');
@@ -79,19 +83,34 @@ function chartCard(app, id) {
   const scheme = matchMedia('(prefers-color-scheme: dark)');
   let picked = '';
   let series = null;
+  let far = null; // of the archive, with the name and the window that it is of, and when it was read
   let plot = null;
+  let banded = false;
   let size = null;
 
   function draw() {
-    if (!series) return;
-    const data = cut(series, Number(span.value));
-    say(words, inWords(data, series.unit));
-    fill(table, data.times.slice(-12).map((t, i, all) => h('tr', null, h('th', { scope: 'row' }, whenExactly(t)),
-      h('td', { class: 'num' }, `${drawn(data.values[data.values.length - all.length + i])} ${unitName(series.unit)}`))).reverse());
+    const ms = Number(span.value);
+    const shown = !archived(ms) ? series : far?.name === picked && far.ms === ms ? far.of : null;
+    if (!shown) return;
+    const data = archived(ms) ? whole(shown) : cut(shown, ms);
+    say(words, inWords(data, shown.unit) + goneWords(shown));
+    fill(table, data.times.slice(-12).map((t, i, all) => {
+      const at = data.values.length - all.length + i;
+      const off = data.errors[at] > 0 ? ` ± ${drawn(data.errors[at])}` : '';
+      return h('tr', null, h('th', { scope: 'row' }, whenExactly(t)), h('td', { class: 'num' }, `${drawn(data.values[at])}${off} ${unitName(shown.unit)}`));
+    }).reverse());
     const width = place.clientWidth;
     if (!width) return;
-    if (!plot) plot = new uPlot(options(width, series), [data.times, data.values], place);
-    else plot.setData([data.times, data.values]);
+    const band = data.errors.some((e) => e > 0);
+    if (plot && band !== banded) {
+      plot.destroy();
+      plot = null;
+    }
+    banded = band;
+    const drawing = [data.times, data.values];
+    if (band) drawing.push(data.values.map((v, i) => v + data.errors[i]), data.values.map((v, i) => v - data.errors[i]));
+    if (!plot) plot = new uPlot(options(width, shown, band), drawing, place);
+    else plot.setData(drawing);
   }
   function redraw() {
     plot?.destroy();
@@ -100,10 +119,18 @@ function chartCard(app, id) {
   }
   async function load() {
     if (!picked) return;
-    const got = await get(`/devices/${encodeURIComponent(id)}/series?name=${encodeURIComponent(picked)}`);
+    const path = `/devices/${encodeURIComponent(id)}/series?name=${encodeURIComponent(picked)}`;
+    const got = await get(path);
     if (got.name !== picked) return; // another was picked meanwhile
     const other = series?.name !== got.name;
     series = got;
+    const ms = Number(span.value);
+    if (archived(ms) && !(far?.name === picked && far.ms === ms && Date.now() - far.read < refetchMS)) {
+      const last = got.times_ms.at(-1) ?? Date.now(); // by the device's clock: a node's may be another than ours
+      const of = await get(`${path}&from_ms=${Math.max(0, last - ms)}&points=500`);
+      if (of.name !== picked || Number(span.value) !== ms) return;
+      far = { name: picked, ms, read: Date.now(), of };
+    }
     if (other) redraw();
     else draw();
   }
@@ -142,25 +169,37 @@ function chartCard(app, id) {
 }
 
 function cut(series, ms) {
-  const times = series.times_ms ?? [];
-  const values = series.values ?? [];
-  if (!ms || !times.length) return { times, values };
+  const { times, values, errors } = whole(series);
+  if (!ms || !times.length) return { times, values, errors };
   const from = times.findIndex((t) => t >= times.at(-1) - ms);
-  return { times: times.slice(from), values: values.slice(from) };
+  return { times: times.slice(from), values: values.slice(from), errors: errors.slice(from) };
 }
 
-function inWords({ times, values }, unit) {
+const whole = (series) => ({ times: series.times_ms ?? [], values: series.values ?? [], errors: series.errors ?? [] });
+
+// goneWords says of what was asked for what is not there any more.
+function goneWords(series) {
+  return (series.gone ?? []).map((g) => ` Of what came before ${when(g.until_ms)}: ${g.why}.`).join('');
+}
+
+function inWords({ times, values, errors }, unit) {
   const all = values.filter(Number.isFinite);
   if (!all.length) return 'No values in this window.';
   const low = all.reduce((a, b) => Math.min(a, b));
   const high = all.reduce((a, b) => Math.max(a, b));
   const u = unitName(unit);
-  return `${plural(all.length, 'value')} from ${when(times[0])} to ${when(times.at(-1))}: lowest ${drawn(low)} ${u}, highest ${drawn(high)} ${u}, latest ${drawn(all.at(-1))} ${u}.`;
+  return `${plural(all.length, 'value')} from ${when(times[0])} to ${when(times.at(-1))}: lowest ${drawn(low)} ${u}, highest ${drawn(high)} ${u}, latest ${drawn(all.at(-1))} ${u}.${offWords(errors, u)}`;
+}
+
+// offWords says what the band around the line is.
+function offWords(errors, unit) {
+  const most = errors.reduce((a, b) => Math.max(a, b), 0);
+  return most > 0 ? ` Older values are kept in summaries: they may be off by up to ${drawn(most)} ${unit}, which the band shows.` : '';
 }
 
 const chartHeight = (width) => (width < 500 ? 220 : 300);
 
-function options(width, series) {
+function options(width, series, band) {
   const style = getComputedStyle(document.documentElement);
   const colour = (name) => style.getPropertyValue(name).trim();
   const font = '12px system-ui, sans-serif';
@@ -178,7 +217,9 @@ function options(width, series) {
       { label: 'Time', value: (_, v) => (v == null ? '–' : whenExactly(v)) },
       { label: series.name, stroke: colour('--line-ink'), width: 2, fill: colour('--line-fill'), points: { show: false },
         value: (_, v) => (v == null ? '–' : `${drawn(v)} ${unit}`) },
+      ...(band ? ['At most', 'At least'].map((label) => ({ label, stroke: 'transparent', width: 0, points: { show: false }, value: (_, v) => (v == null ? '–' : `${drawn(v)} ${unit}`) })) : []),
     ],
+    ...(band ? { bands: [{ series: [2, 3], fill: colour('--line-band') }] } : {}),
   };
 }
 
