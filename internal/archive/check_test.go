@@ -22,7 +22,7 @@ func TestCheck(t *testing.T) {
 			at := start + lamppost.TimeMS(i)*hour
 			h.block(at, nil, h.report("a", at, 1, 0), h.report("b", at, 2, 0))
 		}
-		h.rules.Default = archive.Retention{RawMS: 1, SummaryMS: 1}
+		h.rules.Default = archive.Retention{RawMS: 1} // so packs have summaries
 		h.settle(h.keeper(), start+5*day)
 		return h
 	}
@@ -70,7 +70,7 @@ func TestCheck(t *testing.T) {
 		"an object of nobody":  {func(h *house) { _ = h.objects.Put(strings.Repeat("ab", 32), []byte("x")) }, "what a crash left", false},
 		"half an object":       {func(h *house) { _ = h.objects.Put("x.tmp", []byte("x")) }, "archive/x.tmp: nobody lists it", false},
 		"an entry is missing":  {func(h *house) { k, _ := entry(h); set(h, k, nil) }, "and nobody lists it", true},
-		"an entry's count": {func(h *house) {
+		"an entry's times": {func(h *house) {
 			k, v := entry(h)
 			v[len(v)-1] ^= 1
 			set(h, k, v)

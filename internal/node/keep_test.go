@@ -5,10 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"math"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -97,5 +100,64 @@ func TestErasureEndToEnd(t *testing.T) {
 	l.receipt("hers/1/21")
 	if got := l.post(hers, secrets[4]); got.Code != "too_old" {
 		t.Errorf("an erased report again: %+v", got)
+	}
+}
+
+// Goal: through the whole life of a node a reading that a device sent is read back within its error bar: acknowledged, sealed, summed up,
+// and after the node was started again.
+func TestSummariesEndToEnd(t *testing.T) {
+	t.Parallel()
+	cfg := config(t.TempDir())
+	started, ahead := time.Now(), new(atomic.Int64)
+	cfg.Keep = 20 * time.Millisecond
+	cfg.Now = func() time.Time { return begin.Add(time.Since(started) + time.Duration(ahead.Load())) }
+	l := run(t, cfg)
+	l.order("/api/parties", lamppost.PartyBody{ID: "ada", Name: "Ada"}, nil)
+	m := l.announce("meter")
+	l.enrol(m)
+	l.order("/api/retentions", lamppost.RetentionBody{Device: "meter", RawDays: 1, SummaryDays: 365}, nil)
+	said := map[lamppost.TimeMS]float64{}
+	for i := range 130 { // enough for the detectors to have a say
+		ahead.Add(int64(10 * time.Minute))
+		at, v := lamppost.TimeMS(cfg.Now().UnixMilli()), 1000+500*math.Sin(float64(i)/7)+float64(i*31%17)
+		if i == 110 {
+			v = 9000
+		}
+		said[at] = v
+		raw := m.report(t, func(r *lamppost.Report) {
+			r.Readings = []lamppost.Reading{{Name: "power", Unit: "W", Time: at, Float: v, IsFloat: true}}
+		})
+		if got := l.post(m, raw); got.Code != "ok" {
+			t.Fatalf("%+v", got)
+		}
+	}
+	check := func(l *lamp, class string) bool {
+		t.Helper()
+		var s api.Series
+		_, answer := l.ask("GET", "/api/devices/meter/series?name=power&from_ms=0", nil)
+		must(t, json.Unmarshal(answer, &s))
+		if len(s.Times) != len(said) {
+			t.Fatalf("%d readings of %d: %.300s", len(s.Times), len(said), answer)
+		}
+		for i, at := range s.Times {
+			was, ok := said[at]
+			if off := math.Abs(s.Values[i] - was); !ok || !(off <= s.Errors[i]) || s.Errors[i] > 0.01*8600 {
+				t.Fatalf("reading %d at %d is %v ± %v, was %v", i, at, s.Values[i], s.Errors[i], was)
+			}
+		}
+		return !slices.ContainsFunc(s.Classes, func(c string) bool { return c != class })
+	}
+	if !check(l, "raw") {
+		t.Error("there are summaries on the first day")
+	}
+	ahead.Add(int64(4 * 24 * time.Hour))
+	for deadline := time.Now().Add(30 * time.Second); !check(l, "summary"); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("after four days readings are still raw")
+		}
+	}
+	l.stop()
+	if l = run(t, cfg); !check(l, "summary") {
+		t.Error("after a start readings are not in summaries")
 	}
 }
