@@ -80,15 +80,15 @@ func (w *walker) pack(v View, p *Pack) error {
 	if w.Rules.ErasesSeries(w.Device, p.Last) {
 		return nil
 	}
-	return w.groups(c)
+	return w.summaries(c)
 }
 
-// groups calls series for those of the device.
-func (w *walker) groups(c *content) error {
+// summaries calls series for those of the device.
+func (w *walker) summaries(c *content) error {
 	var own content
-	for i := range c.groups {
-		if c.groups[i].Device == w.Device {
-			own.groups = append(own.groups, c.groups[i])
+	for i := range c.stored {
+		if c.stored[i].Device == w.Device {
+			own.stored = append(own.stored, c.stored[i])
 		}
 	}
 	for i := range c.hours {

@@ -16,7 +16,7 @@ var (
 // DecodeSeries reads a frame of series.
 func DecodeSeries(raw []byte) ([]Series, error) {
 	var c content
-	if err := lamppost.Unmarshal(raw, &c.groups); err != nil {
+	if err := lamppost.Unmarshal(raw, &c.stored); err != nil {
 		return nil, err
 	}
 	return c.series()
@@ -33,8 +33,8 @@ func SeriesFrames(store kv.Store, packs *Packs) (all [][]byte, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(c.groups) > 0 {
-			all = append(all, lamppost.Marshal(c.groups))
+		if len(c.stored) > 0 {
+			all = append(all, lamppost.Marshal(c.stored))
 		}
 	}
 	return all, nil

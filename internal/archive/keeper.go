@@ -349,14 +349,14 @@ func (t *thinner) thin(c *content) error {
 			}
 		}
 	}
-	more, err := t.sums.groups(t.rules, t.pause)
+	more, err := t.sums.series(t.rules, t.pause)
 	if err != nil {
 		return err
 	}
-	c.groups = append(c.groups, more...)
+	c.stored = append(c.stored, more...)
 	last := c.blocks[len(c.blocks)-1].Block
 	gone := func(d lamppost.DeviceID) bool { return t.gone(d, last) }
-	c.groups = slices.DeleteFunc(c.groups, func(g storedGroup) bool { return gone(g.Device) })
+	c.stored = slices.DeleteFunc(c.stored, func(s storedSeries) bool { return gone(s.Device) })
 	c.hours = slices.DeleteFunc(c.hours, func(h hourly) bool { return gone(h.Device) })
 	series, err := c.series()
 	for i := range series {

@@ -17,6 +17,8 @@ const (
 	maxFrameBytes = 64 << 20  // a frame: a block has at most lamppost.MaxBlockBytes of transactions, and their results
 	maxCacheBytes = 64 << 20  // of frames that were read, uncompressed
 
+	maxPackValues = 1 << 24 // in the summaries of a pack, decoded
+
 	footerGuess    = 16 << 10 // read at once: enough for the footers of ordinary packs
 	maxFooterBytes = 16 << 20
 )

@@ -52,7 +52,7 @@ const (
 
 	blocksFrame = 1 // CBOR array of storedBlock
 	hourlyFrame = 2 // CBOR array of hourly, of older packs
-	seriesFrame = 3 // CBOR array of storedGroup
+	seriesFrame = 3 // CBOR array of storedSeries
 )
 
 // A codec compresses and decompresses. It is made once: setting one up costs as much as a pack.

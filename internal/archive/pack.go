@@ -208,19 +208,21 @@ func (p *Packs) blocks(name lamppost.Hash, f *footer, i int) ([]storedBlock, err
 // A content is all that a pack holds.
 type content struct {
 	blocks []storedBlock
-	groups []storedGroup
+	stored []storedSeries
 	hours  []hourly // of older packs
 }
 
 // series decodes all summaries.
 func (c *content) series() (all []Series, err error) {
 	var d compact.Decoder
-	for i := range c.groups {
-		series, err := c.groups[i].decode(&d)
+	left := maxPackValues
+	for i := range c.stored {
+		x := &c.stored[i]
+		s, err := x.decode(&d, &left)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("summary of %q of device %q: %w", x.Name, x.Device, err)
 		}
-		all = append(all, series...)
+		all = append(all, s)
 	}
 	for i := range c.hours {
 		if len(c.hours[i].Buckets) > 0 {
@@ -248,9 +250,9 @@ func (p *Packs) read(name lamppost.Hash) (*content, error) {
 			err = lamppost.Unmarshal(plain, &blocks)
 			c.blocks = append(c.blocks, blocks...)
 		case seriesFrame:
-			var groups []storedGroup
-			err = lamppost.Unmarshal(plain, &groups)
-			c.groups = append(c.groups, groups...)
+			var stored []storedSeries
+			err = lamppost.Unmarshal(plain, &stored)
+			c.stored = append(c.stored, stored...)
 		case hourlyFrame:
 			var hours []hourly
 			err = lamppost.Unmarshal(plain, &hours)
@@ -280,8 +282,8 @@ func (p *Packs) encode(c *content, pause func()) (Pack, []byte) {
 			size, from = 0, i+1
 		}
 	}
-	if len(c.groups) > 0 {
-		w.add(seriesFrame, c.blocks[0].Block.Height, lamppost.Marshal(c.groups))
+	if len(c.stored) > 0 {
+		w.add(seriesFrame, c.blocks[0].Block.Height, lamppost.Marshal(c.stored))
 	}
 	if len(c.hours) > 0 {
 		w.add(hourlyFrame, c.blocks[0].Block.Height, lamppost.Marshal(c.hours))

@@ -2,6 +2,7 @@ package archive
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -45,17 +46,11 @@ func (k *Kept) MethodName() string {
 	return k.Method.String()
 }
 
-// A storedGroup is what a pack has of a device's readings that have the same times: only the first series has them.
-type storedGroup struct {
-	_      struct{} `cbor:",toarray"`
-	Device lamppost.DeviceID
-	Series []storedSeries
-}
-
-// A storedSeries is blocks of package compact, one behind the other. Where times are the first series's, rows have their numbers
-// in the block in place of them.
+// A storedSeries is a Series in a pack: blocks of package compact, one behind the other. A device's quantities mostly have the same times;
+// since a block begins with them, compression finds that.
 type storedSeries struct {
 	_      struct{} `cbor:",toarray"`
+	Device lamppost.DeviceID
 	Name   string
 	Unit   string
 	Kind   lamppost.Kind
@@ -65,47 +60,29 @@ type storedSeries struct {
 // span is when a series begins and ends. It has a value.
 func (s *Series) span() (first, last lamppost.TimeMS) { return spanOf(s.Values) }
 
-// decode returns the series of a group.
-func (g *storedGroup) decode(d *compact.Decoder) ([]Series, error) {
-	all := make([]Series, len(g.Series))
-	for i := range g.Series {
-		x := &g.Series[i]
-		s := &all[i]
-		*s = Series{Device: g.Device, Name: x.Name, Unit: x.Unit, Kind: x.Kind}
-		if err := s.decode(d, x.Blocks, all[0].Values); err != nil {
-			return nil, fmt.Errorf("summary of %q of device %q: %w", x.Name, g.Device, err)
-		}
-	}
-	return all, nil
-}
-
-// decode reads blocks. Of a series that is not the first, times are those of the first.
-func (s *Series) decode(d *compact.Decoder, b []byte, times []compact.Reading) (err error) {
-	for len(b) > 0 {
+// decode returns the series. left is how many values there may be, and counts down.
+func (x *storedSeries) decode(d *compact.Decoder, left *int) (s Series, err error) {
+	s = Series{Device: x.Device, Name: x.Name, Unit: x.Unit, Kind: x.Kind}
+	for b := x.Blocks; len(b) > 0; {
 		head, _, err := compact.Head(b)
 		if err != nil {
-			return err
+			return s, err
+		}
+		if *left -= head.Rows; *left < 0 {
+			return s, fmt.Errorf("a pack has at most %d values in summaries", maxPackValues)
 		}
 		from, bytes := len(s.Values), len(b)
 		if s.Values, b, err = d.Append(s.Values, b); err != nil {
-			return err
-		}
-		if times != nil {
-			if len(s.Values) > len(times) {
-				return fmt.Errorf("it has more values than there are times")
-			}
-			for i := from; i < len(s.Values); i++ {
-				s.Values[i].AtMS = times[i].AtMS
-			}
+			return s, err
 		}
 		k := Kept{Method: head.Method, Reason: head.Reason, Rows: head.Rows, Bound: head.Bound, Achieved: head.Achieved, Bytes: bytes - len(b)}
 		k.From, k.To = spanOf(s.Values[from:])
 		s.Blocks = append(s.Blocks, k)
 	}
-	if len(s.Values) == 0 || times != nil && len(s.Values) != len(times) {
-		return fmt.Errorf("it has %d values for %d times", len(s.Values), len(times))
+	if len(s.Values) == 0 {
+		return s, errors.New("it has no values")
 	}
-	return nil
+	return s, nil
 }
 
 func spanOf(values []compact.Reading) (from, to lamppost.TimeMS) {
@@ -177,53 +154,38 @@ func clone(k seriesKey) seriesKey {
 	return k
 }
 
-// groups returns what was gathered, in order. pause is called before each series.
-func (s *summariser) groups(rules *Rules, pause func()) (all []storedGroup, err error) {
+// series returns what was gathered, in order. pause is called before each.
+func (s *summariser) series(rules *Rules, pause func()) (all []storedSeries, err error) {
 	keys := slices.SortedFunc(maps.Keys(s.rows), func(a, b seriesKey) int {
 		return cmp.Or(cmp.Compare(a.device, b.device), cmp.Compare(a.name, b.name), cmp.Compare(a.unit, b.unit), cmp.Compare(a.kind, b.kind), cmp.Compare(a.why, b.why))
 	})
 	var e compact.Encoder
-	var leaders [][]compact.Row // the first series of each group
 	for _, key := range keys {
 		pause()
-		rows := s.rows[key]
-		at := len(all) - 1
-		for at >= 0 && all[at].Device == key.device && !sameTimes(leaders[at], rows) {
-			at--
-		}
-		beside := at >= 0 && all[at].Device == key.device
-		if !beside {
-			at = len(all)
-			all, leaders = append(all, storedGroup{Device: key.device}), append(leaders, rows)
-		}
-		one := storedSeries{Name: key.name, Unit: key.unit, Kind: key.kind}
-		if one.Blocks, err = s.encode(&e, key, rules.Of(key.device).Error, beside); err != nil {
+		one := storedSeries{Device: key.device, Name: key.name, Unit: key.unit, Kind: key.kind}
+		if one.Blocks, err = s.encode(&e, key, rules.Of(key.device).Error); err != nil {
 			return nil, fmt.Errorf("summary of %q of device %q: %w", key.name, key.device, err)
 		}
-		all[at].Series = append(all[at].Series, one)
+		all = append(all, one)
 	}
 	return all, nil
 }
 
 // encode makes the blocks of a series.
-func (s *summariser) encode(e *compact.Encoder, key seriesKey, share float64, beside bool) (b []byte, err error) {
+func (s *summariser) encode(e *compact.Encoder, key seriesKey, share float64) (b []byte, err error) {
 	rows := s.rows[key]
 	var detect func() compact.Detector
 	if s.detect != nil {
 		detect = func() compact.Detector { return s.detect(key.unit, key.kind, len(rows)) }
 	}
 	w := compact.NewWriter(e, detect)
-	w.Share, w.Beside = share, beside
+	w.Share = share
 	for some := range slices.Chunk(rows, compact.MaxRows) {
 		if b, _, _, err = w.Append(b, some, key.why); err != nil {
 			return nil, err
 		}
 	}
 	return b, nil
-}
-
-func sameTimes(a, b []compact.Row) bool {
-	return slices.EqualFunc(a, b, func(a, b compact.Row) bool { return a.AtMS == b.AtMS })
 }
 
 // An hourly is what packs had of a device's readings of one name before they had series: one bucket an hour. Such packs are read

@@ -19,14 +19,11 @@ type Detector interface {
 type Writer struct {
 	// Share is the bound as a share of the range so far; 0: RangeShare and UsualShare.
 	Share float64
-	// Beside says that somebody else keeps the times: blocks have the rows' numbers in their place, which cost nothing.
-	Beside bool
 
 	encoder *Encoder
 	span    Span
 	watch   *watch // nil: no detector has a say
 	bounds  []float64
-	numbers []Row // of a block, without times
 }
 
 // NewWriter returns a writer of a new series, which borrows an encoder. detect makes a detector for such a series; nil, or one that returns nil:
@@ -58,16 +55,8 @@ func (w *Writer) Append(b []byte, rows []Row, why Reason) ([]byte, Block, Told, 
 	if w.Share > 0 {
 		bound = float64(w.Share * (w.span.high - w.span.low))
 	}
-	coded := rows
-	if w.Beside {
-		w.numbers = w.numbers[:0]
-		for i, r := range rows {
-			w.numbers = append(w.numbers, Row{lamppost.TimeMS(i), r.Value})
-		}
-		coded = w.numbers
-	}
 	if w.watch == nil {
-		all, k, err := w.encoder.Append(b, coded, bound, why)
+		all, k, err := w.encoder.Append(b, rows, bound, why)
 		return all, k, Told{1, true}, err
 	}
 	w.watch.begin(rows)
@@ -75,7 +64,7 @@ func (w *Writer) Append(b []byte, rows []Row, why Reason) ([]byte, Block, Told, 
 	for _, part := range Closer {
 		w.bounds = append(w.bounds, float64(bound*part))
 	}
-	all, k, err := w.encoder.AppendTold(b, coded, w.bounds, why, w.watch.same)
+	all, k, err := w.encoder.AppendTold(b, rows, w.bounds, why, w.watch.same)
 	return all, k, Told{w.watch.tries, w.watch.agrees}, err
 }
 
@@ -86,7 +75,7 @@ const nearRows = 30
 type watch struct {
 	came, back Detector
 	rows       int   // before this block
-	block      []Row // this one
+	size       int   // rows of this block
 	raw, told  []int // rows with an alarm: of this block in what came; of this one and the end of the last in what is read back
 	before     int   // of told, those before this block
 	state      []byte
@@ -96,7 +85,7 @@ type watch struct {
 
 // begin is called before a block.
 func (w *watch) begin(rows []Row) {
-	w.rows, w.block, w.tries = w.rows+len(w.block), rows, 0
+	w.rows, w.size, w.tries = w.rows+w.size, len(rows), 0
 	w.raw = w.raw[:0]
 	for i, r := range rows {
 		if w.came.Alarm(r.AtMS, r.Value) {
@@ -119,7 +108,7 @@ func (w *watch) same(back []Reading) bool {
 	}
 	w.told = w.told[:w.before]
 	for i, r := range back {
-		if w.back.Alarm(w.block[i].AtMS, r.Value) { // times are kept exactly
+		if w.back.Alarm(r.AtMS, r.Value) {
 			w.told = append(w.told, w.rows+i)
 		}
 	}
