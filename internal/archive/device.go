@@ -2,9 +2,7 @@ package archive
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/compact"
@@ -63,12 +61,7 @@ type walker struct {
 }
 
 func (w *walker) pack(v View, p *Pack) error {
-	c, err := v.Packs.read(p.Name)
-	if errors.Is(err, fs.ErrNotExist) { // written anew since the snapshot was taken
-		if now, ok, findErr := find(v.Packs.latest, p.Last); findErr == nil && ok {
-			c, err = v.Packs.read(now.Name)
-		}
-	}
+	c, err := v.content(p)
 	if err != nil {
 		return err
 	}

@@ -175,6 +175,31 @@ func TestEraseTakesSummaries(t *testing.T) {
 	}
 }
 
+// Goal: summaries go when all of their pack is too old, unless a hold covers some of it, and then when that is lifted.
+func TestSummariesAge(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	live(h, 1)
+	h.rules = archive.Rules{Default: archive.Retention{RawMS: day, SummaryMS: 5 * day}}
+	h.settle(h.keeper(), start+4*day)
+	h.rules.Holds = []archive.Hold{{Device: "ben", From: start, To: start + hour}}
+	h.rules.Changed = 1
+	count := func(when lamppost.TimeMS) [2]int {
+		h.settle(h.keeper(), when)
+		return [2]int{len(h.values("ann", "power", when)), len(h.values("ben", "power", when))}
+	}
+	if got := count(start + 5*day); got != [2]int{144, 144} {
+		t.Errorf("after five days there are %v values, want all", got)
+	}
+	if got := count(start + 7*day); got[0] != 0 || got[1] == 0 || got[1] == 144 {
+		t.Errorf("after seven days there are %v values, want those of the packs in which ben is held", got)
+	}
+	h.rules.Holds, h.rules.Changed = nil, 2
+	if got := count(start + 7*day); got != [2]int{0, 0} {
+		t.Errorf("after the hold was lifted there are %v values", got)
+	}
+}
+
 // Goal: what no summary can have stays raw.
 func TestUnfitStaysRaw(t *testing.T) {
 	t.Parallel()

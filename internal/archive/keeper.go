@@ -354,8 +354,8 @@ func (t *thinner) thin(c *content) error {
 		return err
 	}
 	c.stored = append(c.stored, more...)
-	last := c.blocks[len(c.blocks)-1].Block
-	gone := func(d lamppost.DeviceID) bool { return t.gone(d, last) }
+	first, last := c.blocks[0].Block, c.blocks[len(c.blocks)-1].Block
+	gone := func(d lamppost.DeviceID) bool { return t.gone(d, first, last) }
 	c.stored = slices.DeleteFunc(c.stored, func(s storedSeries) bool { return gone(s.Device) })
 	c.hours = slices.DeleteFunc(c.hours, func(h hourly) bool { return gone(h.Device) })
 	series, err := c.series()
@@ -365,14 +365,17 @@ func (t *thinner) thin(c *content) error {
 	return err
 }
 
-// gone says whether a device's series go out of a pack: they were erased, or all of the pack is too old. Later packs never had what
-// was erased before them.
-func (t *thinner) gone(d lamppost.DeviceID, last Block) bool {
+// gone says whether a device's series go out of a pack: they were erased, or all of the pack is too old and nothing of it is held. Later
+// packs never had what was erased before them.
+func (t *thinner) gone(d lamppost.DeviceID, first, last Block) bool {
 	if slices.ContainsFunc(t.rules.Erased[d], func(e Place) bool { return last.Height < e.Height }) {
 		return true
 	}
 	keep := t.rules.Of(d)
-	if keep.SummaryMS != 0 && t.now-last.Time >= keep.SummaryMS {
+	held := func(x Hold) bool {
+		return (x.Device == "" || x.Device == d) && x.From <= last.Time && (x.To == 0 || first.Time < x.To)
+	}
+	if keep.SummaryMS != 0 && t.now-last.Time >= keep.SummaryMS && !slices.ContainsFunc(t.rules.Holds, held) {
 		return true
 	}
 	t.devices[d] = true

@@ -92,13 +92,19 @@ func (v View) Moved(after lamppost.Height) (part *Part, indexed bool, err error)
 	return part, true, err
 }
 
-func (v View) packPart(p Pack, after lamppost.Height) (*Part, error) {
+// content reads a pack whole, or what stands in its place: it may have been written anew since the snapshot was taken.
+func (v View) content(p *Pack) (*content, error) {
 	c, err := v.Packs.read(p.Name)
-	if errors.Is(err, fs.ErrNotExist) { // written anew since the snapshot was taken
+	if errors.Is(err, fs.ErrNotExist) {
 		if now, ok, findErr := find(v.Packs.latest, p.Last); findErr == nil && ok {
-			c, err = v.Packs.read(now.Name)
+			return v.Packs.read(now.Name)
 		}
 	}
+	return c, err
+}
+
+func (v View) packPart(p Pack, after lamppost.Height) (*Part, error) {
+	c, err := v.content(&p)
 	if err != nil {
 		return nil, err
 	}
