@@ -3,6 +3,7 @@ package archive_test
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -282,4 +283,40 @@ func FuzzDecodeSeries(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A pack's worth of 1,000 devices, read for one of them: 36 minutes of a report a minute each, raw and in summaries.
+func BenchmarkValues(b *testing.B) {
+	for _, raw := range []bool{true, false} {
+		b.Run(map[bool]string{true: "raw", false: "summaries"}[raw], func(b *testing.B) {
+			h := newHouse(b)
+			at, n := start, 0
+			for range 36 * 30 {
+				at += 2000
+				var reports [][]byte
+				for range 33 {
+					n++
+					when := at - lamppost.TimeMS(n*7919%2000)
+					reports = append(reports, h.sign(lamppost.DeviceID(fmt.Sprintf("meter-%03d", n%1000)), 0,
+						lamppost.Reading{Name: "energy", Unit: "Wh", Kind: lamppost.Register, Time: when, Value: lamppost.Dec(int64(n), 0)},
+						lamppost.Reading{Name: "power", Unit: "W", Time: when, Value: lamppost.Dec(int64(n*7919%30000), -1)}))
+				}
+				h.block(at, nil, reports...)
+			}
+			if !raw {
+				h.rules.Default = archive.Retention{RawMS: day}
+			}
+			k := h.keeper()
+			k.MaxHot = 0
+			h.settle(k, start+2*day)
+			v := archive.View{Reader: h.store, Packs: h.packs()}
+			for b.Loop() {
+				found := 0
+				s := archive.Search{Device: "meter-007", To: math.MaxInt64, Rules: &h.rules, Now: start + 2*day}
+				if err := v.Values(b.Context(), s, "power", func(archive.Value) error { found++; return nil }); err != nil || found < 35 {
+					b.Fatal(found, err)
+				}
+			}
+		})
+	}
 }
