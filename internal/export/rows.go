@@ -235,8 +235,6 @@ func (e *exporter) reading(common *Reading, i int) error {
 	return nil
 }
 
-const hourMS = 3600 * 1000
-
 // series writes the values and the summaries of a part.
 func (e *exporter) series(part *archive.Part) error {
 	if e.summaries == nil && e.values == nil || e.o.After > 0 || len(part.Blocks) == 0 {
