@@ -35,7 +35,7 @@ func testKeeping(t *testing.T, ctx context.Context) {
 	d := newDistrict(t)
 	p := browsertest.Open(t, ctx, d.serve(t).URL, browsertest.Phone)
 	p.Visit("#/log", "#kept li:nth-child(2)")
-	p.WaitText("#kept li:first-child", "Reports: raw for 30 days, in hourly summaries for 2 years.")
+	p.WaitText("#kept li:first-child", "Reports: raw for 30 days, in summaries for 2 years.")
 	p.WaitText("#kept li:nth-child(2)", "Reports of lamp-05: raw for 7 days, then only that they were there.")
 	p.WaitText("[aria-labelledby=keeping-h]", "288,400 of 412,000 older reports are there raw, in 31.4 MB.")
 	p.WaitText("[aria-labelledby=keeping-h]", "dispute of invoice riverside-000007 (dispute-17)")

@@ -34,7 +34,7 @@ const days = (n) => (n === 0 ? 'for ever' : n % 365 === 0 ? `for ${n / 365 === 1
 function rule(r) {
   const whose = r.device ? `Reports of ${r.device}` : 'Reports';
   if (r.raw_days === 0) return `${whose}: raw, for ever.`;
-  const sums = r.summary_days === r.raw_days ? 'then only that they were there' : `in hourly summaries ${days(r.summary_days)}`;
+  const sums = r.summary_days === r.raw_days ? 'then only that they were there' : `in summaries ${r.error ? `within ${r.error / 10} % ` : ''}${days(r.summary_days)}`;
   return `${whose}: raw ${days(r.raw_days)}, ${sums}.`;
 }
 
