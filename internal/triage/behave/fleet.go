@@ -2,6 +2,7 @@ package behave
 
 import (
 	"errors"
+	"fmt"
 	"math/bits"
 
 	"github.com/lamppost/lamppost"
@@ -13,6 +14,7 @@ const (
 	Level = 13.0
 
 	enoughKin  = 200 // records of its kin before a device without a history is judged
+	maxLevel   = 4 * Level
 	oddMinutes = 3   // of the latest five in which a device spoke make an alarm
 	refractory = 120 // minutes in which a device spoke, after an alarm
 	oddLearnt  = 4   // of so many minutes above the level one is learnt: what goes on becomes usual, later
@@ -46,6 +48,7 @@ type device struct {
 	quiet  int             // minutes until it may alarm again
 	skips  int             // minutes above the level since the last one that was learnt
 	banned uint64          // the firmware that was told of last
+	level  float64
 }
 
 // NewFleet returns a fleet that knows no device.
@@ -58,6 +61,7 @@ func NewFleet() *Fleet {
 type Finding struct {
 	Since, At lamppost.TimeMS // when the first odd minute began, when it was seen; by the node's clock
 	Score     float64
+	Level     float64 // that it reached
 	// Hard: the device runs what it must not run. Only such a finding puts it into quarantine.
 	Hard bool
 	// Reasons are the fleet's own until the next minute.
@@ -71,6 +75,11 @@ type Reason struct {
 	Value     uint64
 	Low, High uint64 // what is usual; High below Low: nothing is known
 	Other     string // a topic, names of readings
+}
+
+// Settings says all that verdicts depend on besides what a device does. Other settings are another model.
+func Settings() string {
+	return fmt.Sprint(deviceSchema.columns, deviceSchema.features, unseen, noise, most, forgetting, enoughOwn, halfOwn, Level, enoughKin, oddMinutes, refractory, oddLearnt)
 }
 
 // UnknownFirmware is the code of the hard finding.
@@ -90,7 +99,7 @@ func (f *Fleet) Observe(id lamppost.DeviceID, kin string, m *Minute, may []uint6
 	}
 	found := f.hard(d, m, may)
 	if alarm := d.next(score, m.At); alarm && found == nil {
-		found = &Finding{Since: d.since, At: m.At, Score: score, Reasons: f.explain(score, d, m)}
+		found = &Finding{Since: d.since, At: m.At, Score: score, Level: d.level, Reasons: f.explain(score, d, m)}
 	}
 	f.learn(d, m, score)
 	return found, nil
@@ -104,7 +113,7 @@ func (f *Fleet) device(id lamppost.DeviceID, kin string) (*device, error) {
 	if len(f.devices) >= MaxDevices {
 		return nil, ErrFull
 	}
-	d = &device{kin: kin, own: NewModel(deviceSchema)}
+	d = &device{kin: kin, own: NewModel(deviceSchema), level: Level}
 	f.devices[id] = d
 	if f.kins[kin] == nil && len(f.kins) < MaxKins {
 		f.kins[kin] = NewModel(deviceSchema)
@@ -123,7 +132,7 @@ func (f *Fleet) kin(d *device) *Model {
 // next says whether to alarm after a minute of this score.
 func (d *device) next(score float64, at lamppost.TimeMS) (alarm bool) {
 	d.odd = d.odd << 1 & 0x1f
-	if score >= Level {
+	if score >= d.level {
 		d.odd |= 1
 	}
 	switch {
@@ -136,7 +145,7 @@ func (d *device) next(score float64, at lamppost.TimeMS) (alarm bool) {
 		d.quiet--
 		return false
 	}
-	if score < Level || bits.OnesCount8(d.odd) < oddMinutes {
+	if score < d.level || bits.OnesCount8(d.odd) < oddMinutes {
 		return false
 	}
 	d.quiet = refractory
@@ -189,7 +198,7 @@ func (f *Fleet) explain(score float64, d *device, m *Minute) []Reason {
 func (m *Minute) value(column int, d *device) uint64 {
 	per := max(1, uint64(m.Reports))
 	return [columns]uint64{uint64(m.Reports), m.pace(d), d.gap(m), m.Bytes / per, m.Largest, m.Readings / per, m.Readings / per, m.Firmware,
-		uint64(m.Repeated), uint64(m.Bad), uint64(m.Forbidden), uint64(m.Unheard), uint64(m.Connects), uint64(m.Taken), uint64(m.At) / msPerHour % 24}[column]
+		uint64(m.Repeated), uint64(m.Refused), uint64(m.Bad), uint64(m.Forbidden), uint64(m.Unheard), uint64(m.Connects), uint64(m.Taken), uint64(m.At) / msPerHour % 24}[column]
 }
 
 func (m *Minute) list(f *Fleet, bin uint16) string {
@@ -214,7 +223,7 @@ func edges(column, low, high int) (from, to uint64) {
 
 // learn counts a minute: of those above the level every fourth.
 func (f *Fleet) learn(d *device, m *Minute, score float64) {
-	learnt := score < Level
+	learnt := score < d.level
 	if !learnt {
 		d.skips = (d.skips + 1) % oddLearnt
 		learnt = d.skips == 0
@@ -240,6 +249,16 @@ func (f *Fleet) Calm(id lamppost.DeviceID) {
 		d.odd, d.since, d.quiet, d.banned = 0, 0, 0, 0
 	}
 }
+
+// Normal raises the level of a device: what it did was no reason to alarm.
+func (f *Fleet) Normal(id lamppost.DeviceID) {
+	if d := f.devices[id]; d != nil {
+		d.level = min(d.level+Level/2, maxLevel)
+	}
+}
+
+// Knows reports whether a device was met.
+func (f *Fleet) Knows(id lamppost.DeviceID) bool { return f.devices[id] != nil }
 
 // Forget takes a device out: it is erased. Its kin keep what it was counted for.
 func (f *Fleet) Forget(id lamppost.DeviceID) { delete(f.devices, id) }

@@ -6,8 +6,9 @@ import "github.com/lamppost/lamppost"
 type Minute struct {
 	At lamppost.TimeMS // its end, by the node's clock
 
-	Reports   uint32 // that could be read and were signed by its key
+	Reports   uint32 // that were committed, now or before
 	Repeated  uint32 // of them, that were committed before
+	Refused   uint32 // that were good, and came too late, too early or with a number that was used
 	Bad       uint32 // that could not be read, or were wrongly signed
 	Forbidden uint32 // in another device's name, or to a topic that is not its own
 	Unheard   uint32 // that were not taken because of too many bad ones
@@ -46,6 +47,7 @@ const (
 	colNames            // which set of names, the least usual
 	colFirmware         // which firmware
 	colRepeated         // reports that came again
+	colRefused          // refused: too late, too early, a number that was used
 	colBad              // refused: unreadable or wrongly signed
 	colForbidden        // refused: another's name, or a topic
 	colUnheard          // not taken
@@ -67,11 +69,11 @@ const (
 
 // deviceSchema is what is counted of a device. The rate is counted by how long nothing was heard before: after an outage it is another.
 var deviceSchema = mustSchema(NewSchema(
-	[]int{binsCount, binsCount, binsGap, binsBytes, binsBytes, 11, binsNames, binsImage, binsCount, binsCount, binsCount, binsCount, 8, 8, binsHour},
+	[]int{binsCount, binsCount, binsGap, binsBytes, binsBytes, 11, binsNames, binsImage, binsCount, binsCount, binsCount, binsCount, binsCount, 8, 8, binsHour},
 	Feature{"rate", colRate, colGap, true}, Feature{"silence", colGap, Alone, true}, Feature{"repeated", colRepeated, Alone, true},
 	Feature{"connects", colConnects, Alone, true}, Feature{"taken_over", colTaken, Alone, false}, Feature{"pace", colPace, Alone, false},
 	Feature{"size", colSize, Alone, false}, Feature{"largest", colLargest, Alone, false}, Feature{"readings", colReadings, Alone, false},
-	Feature{"names", colNames, Alone, false}, Feature{"firmware", colFirmware, Alone, false}, Feature{"bad", colBad, Alone, false},
+	Feature{"names", colNames, Alone, false}, Feature{"firmware", colFirmware, Alone, false}, Feature{"refused", colRefused, Alone, false}, Feature{"bad", colBad, Alone, false},
 	Feature{"forbidden", colForbidden, Alone, false}, Feature{"unheard", colUnheard, Alone, false}, Feature{"hour", colHour, Alone, false}))
 
 // featureNames is the place of "names" in the schema.
@@ -91,7 +93,7 @@ func (f *Fleet) record(x *[columns]uint16, d *device, m *Minute) {
 	*x = [columns]uint16{
 		colRate: Octave(reports, binsCount), colPace: Octave(m.pace(d), binsCount), colGap: Octave(d.gap(m), binsGap),
 		colSize: half(m.Bytes/per, binsBytes), colLargest: half(m.Largest, binsBytes), colReadings: Octave(m.Readings/per, 11),
-		colRepeated: Octave(uint64(m.Repeated), binsCount), colBad: Octave(uint64(m.Bad), binsCount),
+		colRepeated: Octave(uint64(m.Repeated), binsCount), colRefused: Octave(uint64(m.Refused), binsCount), colBad: Octave(uint64(m.Bad), binsCount),
 		colForbidden: Octave(uint64(m.Forbidden), binsCount), colUnheard: Octave(uint64(m.Unheard), binsCount),
 		colConnects: Octave(uint64(m.Connects), 8), colTaken: Octave(uint64(m.Taken/4), 8), colHour: uint16(uint64(m.At) / msPerHour % 24),
 	}

@@ -1,6 +1,7 @@
 package behave
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -61,8 +62,41 @@ func (d *device) state(s *saved.State) {
 	s.Count(&d.quiet, refractory)
 	s.Count(&d.skips, oddLearnt)
 	s.U64(&d.banned)
+	s.Within(&d.level, Level, maxLevel)
 	d.odd = uint8(odd)
 	d.own.state(s)
+}
+
+// AppendState appends all that a verdict on a device depends on: its own state, its kin's and what all share. A fleet that is made of it by
+// LoadState says the same of the same minute.
+func (f *Fleet) AppendState(b []byte, id lamppost.DeviceID) []byte {
+	part := *f
+	part.kins = map[string]*Model{}
+	if d := f.devices[id]; d != nil {
+		if k := f.kins[d.kin]; k != nil {
+			part.kins[d.kin] = k
+		}
+	}
+	common := part.AppendCommon(nil)
+	s := saved.Writer(b)
+	n := len(common)
+	s.Count(&n, n)
+	return f.AppendDevice(append(s.Bytes(), common...), id)
+}
+
+// LoadState returns the fleet that AppendState wrote, of one device or of none.
+func LoadState(b []byte, id lamppost.DeviceID) (*Fleet, error) {
+	if len(b) < 8 || uint64(len(b)-8) < binary.LittleEndian.Uint64(b) {
+		return nil, errors.New("the state of a verdict ends too early")
+	}
+	f, n := NewFleet(), binary.LittleEndian.Uint64(b)
+	if err := f.LoadCommon(b[8 : 8+n]); err != nil {
+		return nil, err
+	}
+	if uint64(len(b)) == 8+n {
+		return f, nil
+	}
+	return f, f.LoadDevice(id, b[8+n:])
 }
 
 // maxKinBytes is the longest name of a kin that is saved.
