@@ -85,7 +85,7 @@ var uses = map[string]string{
 	"internal/checkpage/wasm":        "audit",
 	"internal/node": ". audit guard sig internal/api internal/archive internal/archive/dir internal/backup internal/challenge internal/consensus internal/consensus/comet internal/consensus/raft internal/consensus/solo internal/cosign " +
 		"internal/checkpage internal/dashboard internal/folder internal/ingest internal/ingest/brokerd internal/ingest/httpd internal/ingest/mapping internal/ingest/mqttd internal/kv " +
-		"internal/kv/pebble internal/ledger internal/network internal/provider internal/render internal/replica internal/scrub internal/snapshot internal/snapshot/dir internal/tilelog",
+		"internal/kv/pebble internal/ledger internal/network internal/provider internal/render internal/replica internal/scrub internal/snapshot internal/snapshot/dir internal/tilelog internal/triage/behave",
 	"internal/gateway": ". guard sig internal/consensus internal/folder internal/ingest internal/ingest/httpd internal/ingest/mqttd internal/kv internal/kv/pebble",
 	"internal/cosign":  ". internal/tilelog internal/witness",
 	"internal/witness": ". internal/dashboard internal/kv internal/kv/pebble internal/tilelog",

@@ -7,9 +7,6 @@ import (
 	"github.com/lamppost/lamppost"
 )
 
-// FirmwareName is the reading by which a device says what it runs: a gauge whose value is the first 60 bits of the image's SHA-256.
-const FirmwareName = "firmware"
-
 // A Tally counts what comes over the connections of one device, for who judges how devices behave. Nothing counts but what came over a
 // connection that was authenticated as the device's: not what others say in its name, and not log-ins that failed. It is safe for
 // concurrent use, takes about 30 ns a report and allocates nothing unless something is new. A nil Tally counts nothing.
@@ -136,7 +133,7 @@ func (t *Tally) look(r *lamppost.Report) (s sight) {
 			}
 			s.to = max(s.to, x.Time)
 		}
-		if x.Name == FirmwareName && !r.Wrapped() && !x.IsFloat && x.Value.Exponent == 0 && x.Value.Mantissa > 0 && x.Time >= s.firmwareAt {
+		if x.Name == lamppost.FirmwareName && !r.Wrapped() && !x.IsFloat && x.Value.Exponent == 0 && x.Value.Mantissa > 0 && x.Time >= s.firmwareAt {
 			s.firmware, s.firmwareAt = uint64(x.Value.Mantissa), x.Time
 		}
 		h := hashName(x.Name)

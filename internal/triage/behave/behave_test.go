@@ -224,6 +224,33 @@ func TestGoesOn(t *testing.T) {
 	}
 }
 
+// TestReplay: what was kept before a finding gives it again, in every byte.
+func TestReplay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 8)
+	w.run(6, 300, nil)
+	w.run(6, 3, func(i, _ int, m *Minute) bool {
+		if i == 2 {
+			hijack(m)
+		}
+		return true
+	})
+	f := w.found["m2"]
+	if len(f) != 1 {
+		t.Fatalf("found %+v", w.found)
+	}
+	again, err := Replay(f[0].Before, "m2")
+	if err != nil || fmt.Sprint(*again) != fmt.Sprint(f[0]) {
+		t.Errorf("replayed %+v, %v; was %+v", again, err, f[0])
+	}
+	if len(f[0].Before) > 3*MaxDeviceBytes {
+		t.Errorf("%d bytes", len(f[0].Before))
+	}
+	if _, err := Replay(f[0].Before[:len(f[0].Before)-1], "m2"); err == nil {
+		t.Error("half of it was taken")
+	}
+}
+
 // TestDamaged: a state that was changed is refused or taken as another one, and never stops the process.
 func TestDamaged(t *testing.T) {
 	t.Parallel()
@@ -310,6 +337,9 @@ func TestNoMemory(t *testing.T) {
 // TestBins: bins are in order, and each begins where it says.
 func TestBins(t *testing.T) {
 	t.Parallel()
+	if f := deviceSchema.features[featureNames]; f.Column != colNames || f.Given != Alone {
+		t.Errorf("feature %d is %+v", featureNames, f)
+	}
 	for bin := range 27 {
 		if bin < 19 && int(Octave(octaveFrom(bin), 20)) != bin {
 			t.Errorf("octave %d begins at %d", bin, octaveFrom(bin))

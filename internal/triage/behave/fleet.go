@@ -66,6 +66,7 @@ type Finding struct {
 	Hard bool
 	// Reasons are the fleet's own until the next minute.
 	Reasons []Reason
+	Before  []byte // what the finding can be replayed from: see Replay
 }
 
 // A Reason is a code with the numbers of it.
@@ -92,6 +93,7 @@ func (f *Fleet) Observe(id lamppost.DeviceID, kin string, m *Minute, may []uint6
 	if err != nil {
 		return nil, err
 	}
+	was := *d
 	f.record(&f.x, d, m)
 	score := 0.0
 	if like := f.kin(d); like.n >= enoughKin || d.own.n >= enoughOwn {
@@ -100,6 +102,9 @@ func (f *Fleet) Observe(id lamppost.DeviceID, kin string, m *Minute, may []uint6
 	found := f.hard(d, m, may)
 	if alarm := d.next(score, m.At); alarm && found == nil {
 		found = &Finding{Since: d.since, At: m.At, Score: score, Level: d.level, Reasons: f.explain(score, d, m)}
+	}
+	if found != nil {
+		found.Before = f.before(&was, m, may)
 	}
 	f.learn(d, m, score)
 	return found, nil

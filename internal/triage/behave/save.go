@@ -1,7 +1,6 @@
 package behave
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -67,36 +66,39 @@ func (d *device) state(s *saved.State) {
 	d.own.state(s)
 }
 
-// AppendState appends all that a verdict on a device depends on: its own state, its kin's and what all share. A fleet that is made of it by
-// LoadState says the same of the same minute.
-func (f *Fleet) AppendState(b []byte, id lamppost.DeviceID) []byte {
-	part := *f
-	part.kins = map[string]*Model{}
-	if d := f.devices[id]; d != nil {
-		if k := f.kins[d.kin]; k != nil {
-			part.kins[d.kin] = k
-		}
-	}
-	common := part.AppendCommon(nil)
-	s := saved.Writer(b)
-	n := len(common)
-	s.Count(&n, n)
-	return f.AppendDevice(append(s.Bytes(), common...), id)
+// A before is all that a finding depends on: docs/formats.md has its table.
+type before struct {
+	Common []byte   `cbor:"1,keyasint"` // with the device's kin alone
+	Device []byte   `cbor:"2,keyasint"`
+	Minute Minute   `cbor:"3,keyasint"`
+	May    []uint64 `cbor:"4,keyasint"`
 }
 
-// LoadState returns the fleet that AppendState wrote, of one device or of none.
-func LoadState(b []byte, id lamppost.DeviceID) (*Fleet, error) {
-	if len(b) < 8 || uint64(len(b)-8) < binary.LittleEndian.Uint64(b) {
-		return nil, errors.New("the state of a verdict ends too early")
+func (f *Fleet) before(d *device, m *Minute, may []uint64) []byte {
+	part := *f
+	part.kins = map[string]*Model{}
+	if k := f.kins[d.kin]; k != nil {
+		part.kins[d.kin] = k
 	}
-	f, n := NewFleet(), binary.LittleEndian.Uint64(b)
-	if err := f.LoadCommon(b[8 : 8+n]); err != nil {
+	s, kept := saved.Writer(nil), *d
+	kept.state(s)
+	return lamppost.Marshal(before{part.AppendCommon(nil), s.Bytes(), *m, may})
+}
+
+// Replay gives a finding on a device again, from its Before. It refuses what was damaged or is of another version.
+func Replay(raw []byte, id lamppost.DeviceID) (*Finding, error) {
+	var b before
+	if err := lamppost.Unmarshal(raw, &b); err != nil {
+		return nil, fmt.Errorf("reading what a finding is replayed from: %w", err)
+	}
+	f := NewFleet()
+	if err := f.LoadCommon(b.Common); err != nil {
 		return nil, err
 	}
-	if uint64(len(b)) == 8+n {
-		return f, nil
+	if err := f.LoadDevice(id, b.Device); err != nil {
+		return nil, err
 	}
-	return f, f.LoadDevice(id, b[8+n:])
+	return f.Observe(id, "", &b.Minute, b.May)
 }
 
 // maxKinBytes is the longest name of a kin that is saved.
