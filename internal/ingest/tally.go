@@ -3,14 +3,17 @@ package ingest
 import (
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/lamppost/lamppost"
 )
 
 // A Tally counts what comes over the connections of one device, for who judges how devices behave. Nothing counts but what came over a
 // connection that was authenticated as the device's: not what others say in its name, and not log-ins that failed. It is safe for
-// concurrent use, takes about 30 ns a report and allocates nothing unless something is new. A nil Tally counts nothing.
+// concurrent use, takes some 50 ns a report and allocates nothing unless something is new. A nil Tally counts nothing.
 type Tally struct {
+	last atomic.Uint64 // set of names that was counted last
+
 	mu     sync.Mutex
 	counts Counts
 	newest lamppost.TimeMS // of the readings that named firmware
@@ -146,7 +149,7 @@ func (t *Tally) look(r *lamppost.Report) (s sight) {
 		}
 		s.names += h // in whatever order they come
 	}
-	if !t.met(s.names) {
+	if t.last.Load() != s.names && !t.met(s.names) {
 		s.list = namesOf(r)
 	}
 	return s
@@ -233,6 +236,7 @@ func (t *Tally) decided(s *sight, bytes, readings int, code lamppost.Code) {
 		c.To = max(c.To, s.to)
 	}
 	c.name(s)
+	t.last.Store(s.names)
 }
 
 // name notes a set of names. Beyond the places there are, the last one is lost.

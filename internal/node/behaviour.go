@@ -47,6 +47,8 @@ type behaviour struct {
 	origins ingest.Origins // of both doors
 	model   lamppost.Model
 
+	turn sync.Mutex // held while a minute is judged and what was found is ordered; taken before mu
+
 	mu      sync.Mutex
 	fleet   *behave.Fleet
 	next    lamppost.TimeMS // when the minute is over that is counted now
@@ -113,6 +115,8 @@ func (n *Node) judgeBehaviour(ctx context.Context) error {
 // behaved judges the minute that is over, if one is, and orders what was found.
 func (n *Node) behaved(ctx context.Context, now lamppost.TimeMS) error {
 	b := &n.behaviour
+	b.turn.Lock()
+	defer b.turn.Unlock()
 	b.mu.Lock()
 	if now < b.next {
 		b.mu.Unlock()
