@@ -10,7 +10,7 @@ import (
 
 // A Tally counts what comes over the connections of one device, for who judges how devices behave. Nothing counts but what came over a
 // connection that was authenticated as the device's: not what others say in its name, and not log-ins that failed. It is safe for
-// concurrent use, takes some 50 ns a report and allocates nothing unless something is new. A nil Tally counts nothing.
+// concurrent use, takes some 70 ns a report and allocates nothing unless something is new. A nil Tally counts nothing.
 type Tally struct {
 	last atomic.Uint64 // set of names that was counted last
 
