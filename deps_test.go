@@ -85,7 +85,7 @@ var uses = map[string]string{
 	"internal/checkpage/wasm":        "audit",
 	"internal/node": ". audit guard sig internal/api internal/archive internal/archive/dir internal/backup internal/challenge internal/consensus internal/consensus/comet internal/consensus/raft internal/consensus/solo internal/cosign " +
 		"internal/checkpage internal/compact internal/dashboard internal/folder internal/ingest internal/ingest/brokerd internal/ingest/httpd internal/ingest/mapping internal/ingest/mqttd internal/kv " +
-		"internal/kv/pebble internal/ledger internal/network internal/provider internal/render internal/replica internal/scrub internal/snapshot internal/snapshot/dir internal/tilelog internal/triage",
+		"internal/kv/pebble internal/ledger internal/network internal/provider internal/render internal/replica internal/scrub internal/snapshot internal/snapshot/dir internal/tilelog internal/triage/behave internal/triage",
 	"internal/gateway": ". guard sig internal/consensus internal/folder internal/ingest internal/ingest/httpd internal/ingest/mqttd internal/kv internal/kv/pebble",
 	"internal/cosign":  ". internal/tilelog internal/witness",
 	"internal/witness": ". internal/dashboard internal/kv internal/kv/pebble internal/tilelog",
@@ -94,11 +94,12 @@ var uses = map[string]string{
 	"internal/triage":            ". internal/triage/saved",
 	"internal/triage/saved":      "",
 	"internal/triage/plausible":  ". internal/triage/saved",
+	"internal/triage/behave":     ". internal/triage internal/triage/saved",
 	"internal/triage/triagetest": ". internal/triage",
 	"internal/compact":           ".",
 	"internal/demo":              ". audit guard device device/devicemqtt sig tariff internal/api internal/consensus internal/node",
 	"internal/demo/data/gen":     "",
-	"internal/measure":           ". audit device sig tariff internal/archive internal/archive/dir internal/compact internal/export internal/folder internal/kv internal/kv/pebble internal/node internal/replica internal/tilelog internal/triage internal/triage/plausible",
+	"internal/measure":           ". audit device sig tariff internal/archive internal/archive/dir internal/compact internal/export internal/folder internal/kv internal/kv/pebble internal/node internal/replica internal/tilelog internal/triage internal/triage/behave internal/triage/plausible",
 	"internal/cli": ". audit contract device guard sig tariff internal/api internal/archive internal/archive/dir internal/backup internal/books internal/checkpage internal/demo internal/export internal/folder internal/fsck internal/gateway " +
 		"internal/kv/pebble internal/masterdata internal/measure internal/network internal/node internal/outlook internal/recheck internal/render internal/replica internal/restore internal/sepa internal/shadow internal/sim internal/tilelog internal/witness voucher",
 	"cmd/lamppost": "internal/cli",
@@ -167,6 +168,7 @@ var never = map[string]struct{ std, except string }{
 	"internal/consensus/solo":   {std: "net os math/rand"},
 	"internal/triage":           {std: "time net os math/rand crypto/rand"},
 	"internal/triage/plausible": {std: "time net os math/rand crypto/rand"},
+	"internal/triage/behave":    {std: "time net os math/rand crypto/rand"},
 	"internal/compact":          {std: "time net os math/rand crypto/rand"},
 }
 

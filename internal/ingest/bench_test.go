@@ -41,9 +41,10 @@ func BenchmarkPipeline(b *testing.B) {
 			n.start(b)
 			var all sync.WaitGroup
 			all.Add(b.N)
+			counted := ingest.Origins{Tallies: true}
 			origins := make([]*ingest.Origin, 100)
 			for i := range origins {
-				origins[i] = &ingest.Origin{Device: n.devs[i].ID}
+				origins[i] = counted.Of(n.devs[i].ID)
 			}
 			var before, after runtime.MemStats
 			runtime.GC()

@@ -58,6 +58,7 @@ type entry struct {
 	valid    bool
 	cold     bool // may be half-aggregated
 	halved   bool
+	sight    sight
 }
 
 // NewCore returns a Core that signs and judges as cfg says: Network, Gateway, Key, Epoch, KeyOf, Salts, Metrics.
@@ -106,6 +107,7 @@ func (c *Core) Reply(d consensus.Decision) {
 			r.Height = 0
 		}
 		m.count(r.Code)
+		e.item.From.Tally.decided(&e.sight, len(e.item.Raw), e.readings, r.Code)
 		if o.Code == lamppost.CodeOK {
 			m.Readings.Add(float64(e.readings))
 		}
@@ -138,6 +140,7 @@ func (c *Core) read(batch []Item) {
 		key, why := c.cfg.KeyOf(r.Device, r.KeyEpoch)
 		switch {
 		case r.Device != it.From.Device:
+			it.From.Tally.Forbid("")
 			c.refuse(it, e.id, lamppost.CodeForbidden, "this connection is another device's")
 		case why == KeyOver:
 			c.refuseBad(it, e.id, why.Code, why.Text)
@@ -146,7 +149,7 @@ func (c *Core) read(batch []Item) {
 		case key.Suite() != r.Suite():
 			c.refuseBad(it, e.id, lamppost.CodeBadSignature, "signed with another algorithm than the device's key is for")
 		default:
-			e.key = key
+			e.key, e.sight = key, it.From.Tally.look(r)
 			c.entries = append(c.entries, e)
 			continue
 		}
@@ -252,6 +255,7 @@ func (c *Core) halve() (s []byte, err error) {
 // refuseBad refuses what cannot be read or verified, and notes who brought it.
 func (c *Core) refuseBad(it *Item, id lamppost.ReportID, code lamppost.Code, text string) {
 	c.bad = append(c.bad, it.From)
+	it.From.Tally.bad()
 	c.refuse(it, id, code, text)
 }
 

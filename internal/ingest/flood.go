@@ -2,6 +2,8 @@ package ingest
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -91,6 +93,8 @@ func (a *Allowance) refill() {
 // Origins are those of the devices that log in at a door, one each with an allowance of its own: a device that connects
 // anew, or often, stays who it was. The zero value is ready and safe for concurrent use.
 type Origins struct {
+	Tallies bool // what comes is counted; does not change
+
 	mu  sync.Mutex
 	all map[lamppost.DeviceID]*Origin // as many as there are devices
 }
@@ -105,9 +109,27 @@ func (o *Origins) Of(device lamppost.DeviceID) *Origin {
 			o.all = map[lamppost.DeviceID]*Origin{}
 		}
 		x = &Origin{Device: device, Allowance: NewAllowance(badBurst, badPerSecond)}
+		if o.Tallies {
+			x.Tally = new(Tally)
+		}
 		o.all[device] = x
 	}
 	return x
+}
+
+// Take takes what was counted of every device of which something was, in no order.
+func (o *Origins) Take(each func(lamppost.DeviceID, *Counts)) {
+	o.mu.Lock()
+	all := slices.Collect(maps.Values(o.all))
+	o.mu.Unlock()
+	for _, x := range all {
+		if x.Tally == nil {
+			continue
+		}
+		if c, some := x.Tally.Take(); some {
+			each(x.Device, &c)
+		}
+	}
 }
 
 // suspects are the devices over whose connections a bad report came lately.

@@ -51,6 +51,7 @@ type Origin struct {
 	Late bool
 
 	Allowance *Allowance // of bad reports; nil: any number
+	Tally     *Tally     // of what comes; nil: nobody wants to know
 }
 
 // A Proposer orders a segment; it is the engine.
@@ -165,6 +166,7 @@ func (in *Ingest) Submit(ctx context.Context, from *Origin, raw []byte, token ui
 func (in *Ingest) TrySubmit(from *Origin, raw []byte, token uint64, sink Sink) error {
 	if err := from.Allowance.Check(); err != nil {
 		in.cfg.Metrics.Floods.Inc()
+		from.Tally.unheard()
 		return err
 	}
 	in.mu.Lock()

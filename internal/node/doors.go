@@ -68,7 +68,7 @@ func (n *Node) openFrontDoors() (err error) {
 	if err := n.openMapping(); err != nil {
 		return err
 	}
-	door := mqttd.Config{Auth: n.devices.Authenticate, Submit: n.in, Log: n.cfg.Log, Metrics: mqttd.NewMetrics(n.registry)}
+	door := mqttd.Config{Auth: n.devices.Authenticate, Submit: n.in, Origins: &n.behaviour.origins, Log: n.cfg.Log, Metrics: mqttd.NewMetrics(n.registry)}
 	if n.foreign != nil {
 		door.Foreign = n.foreign
 	}
@@ -129,7 +129,7 @@ func (n *Node) openWeb() error {
 		return err
 	}
 	n.server = server
-	doors = httpd.Handler(httpd.Config{Auth: n.devices.Authenticate, Submit: n.in, Enrol: n.enrol, Prove: prove, Log: n.cfg.Log,
+	doors = httpd.Handler(httpd.Config{Auth: n.devices.Authenticate, Submit: n.in, Origins: &n.behaviour.origins, Enrol: n.enrol, Prove: prove, Log: n.cfg.Log,
 		Guard: guards.AskDevice, Gateways: gatewayDoor{n.gateways, n, guards}, Deals: server.Deals(), Metrics: httpd.NewMetrics(n.registry)})
 	n.web = &http.Server{Handler: server.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
 	n.web.RegisterOnShutdown(server.Close)

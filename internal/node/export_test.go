@@ -6,6 +6,7 @@ import (
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/api"
+	"github.com/lamppost/lamppost/internal/kv"
 )
 
 // A Part is one of the parts that RunStages runs.
@@ -64,3 +65,9 @@ func MiddleClock(own lamppost.TimeMS, heard map[lamppost.MemberID]lamppost.TimeM
 	}
 	return c.middle(own, now)
 }
+
+// Behaved judges how devices behaved in the minute that is over on the node's clock.
+func (n *Node) Behaved(ctx context.Context) error { return n.behaved(ctx, n.now()) }
+
+// Store is the node's.
+func (n *Node) Store() kv.Store { return n.store }

@@ -27,6 +27,9 @@ func (n *Node) committed(ev *replica.Event) {
 			n.wake()
 		}
 	}
+	if err := n.answered(ev); err != nil {
+		n.cfg.Log.Error("what a block says of devices' behaviour cannot be heeded", "error", err)
+	}
 	n.caught(ev.Block.Height, ev.Block.Time, ev.Block.Evidence)
 	if ev.Result.Members != nil {
 		n.moved(ev.Result.Members)

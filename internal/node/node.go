@@ -73,16 +73,17 @@ type Node struct {
 	printing  sync.Mutex      // held while the log is published and leaves that are in tiles go out of the store
 	scrub     *scrub.Scrubber // nil: it is off
 
-	file    *network.File   // the founding of several members; nil: this node is alone
-	card    *network.Member // which of them it is; nil: its key says so
-	links   *network.TLS    // between members
-	outside atomic.Bool     // this node is no member yet, or not any more
-	liars   bool            // members may lie: a checkpoint counts when a quorum has signed it
-	agreed  atomic.Pointer[api.Cosigned]
-	asks    *http.Client // of other members' HTTP doors
-	others  atomic.Pointer[[]api.MemberState]
-	accused evidence
-	clocks  clocks
+	file      *network.File   // the founding of several members; nil: this node is alone
+	card      *network.Member // which of them it is; nil: its key says so
+	links     *network.TLS    // between members
+	outside   atomic.Bool     // this node is no member yet, or not any more
+	liars     bool            // members may lie: a checkpoint counts when a quorum has signed it
+	agreed    atomic.Pointer[api.Cosigned]
+	asks      *http.Client // of other members' HTTP doors
+	others    atomic.Pointer[[]api.MemberState]
+	accused   evidence
+	behaviour behaviour
+	clocks    clocks
 
 	broker   *brokerd.Client // nil: none is configured
 	policy   lamppost.Policy
@@ -143,7 +144,7 @@ func Open(cfg Config) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, registry: prometheus.NewRegistry(), erase: make(chan struct{}, 1), cosignatures: make(chan api.Cosigned, 2),
 		grown: make(chan struct{}, 1), introduced: make(chan struct{})}
-	for _, step := range []func() error{n.openStore, n.openKeys, n.openNetwork, n.openArchive, n.openFiles, n.openReplica, n.openEvidence, n.openLog, n.openSnapshots, n.openBackups, n.openScrub, n.openFrontDoors} {
+	for _, step := range []func() error{n.openStore, n.openKeys, n.openNetwork, n.openArchive, n.openFiles, n.openBehaviour, n.openReplica, n.openEvidence, n.openLog, n.openSnapshots, n.openBackups, n.openScrub, n.openFrontDoors} {
 		if err := step(); err != nil {
 			n.close()
 			return nil, err
@@ -363,6 +364,7 @@ func (n *Node) Run(ctx context.Context) error {
 	if n.sampler != nil {
 		s.add("looking at gateways' reports", n.sampler.Run)
 	}
+	s.add("judging how devices behave", n.judgeBehaviour)
 	s.add("ingest", func(ctx context.Context) error {
 		defer context.AfterFunc(ctx, n.halt.open)()
 		return n.in.Run(ctx)

@@ -59,6 +59,9 @@ type Config struct {
 	// Custody returns the signed receipt for a report that is in a gateway's custody, nil where it is not. Nil: no receipts.
 	Custody func(ingest.Reply) []byte
 
+	// Origins are those of the devices that logged in. Nil: the door's own.
+	Origins *ingest.Origins
+
 	MaxWait time.Duration    // for a report to be committed; 0: DefaultMaxWait
 	Now     func() time.Time // nil: time.Now
 	Log     *slog.Logger     // nil: nothing is logged
@@ -80,6 +83,9 @@ func Handler(cfg Config) http.Handler {
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Origins == nil {
+		cfg.Origins = new(ingest.Origins)
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -114,7 +120,6 @@ type door struct {
 	deals    failures      // counts what devices say to each other, whatever comes of it
 	segments chan struct{} // holds one entry for each segment in the making
 	proofs   chan struct{} // likewise for each proof
-	origins  ingest.Origins
 }
 
 // A reply is the body of every answer but that of a successful enrolment. Its field names are part of the API
@@ -140,7 +145,7 @@ func (d *door) report(w http.ResponseWriter, r *http.Request) {
 	}
 	judged := make(sink, 1)
 	var flood *ingest.FloodError
-	switch err := d.cfg.Submit.TrySubmit(d.origins.Of(device), raw, 0, judged); {
+	switch err := d.cfg.Submit.TrySubmit(d.cfg.Origins.Of(device), raw, 0, judged); {
 	case errors.As(err, &flood):
 		d.tooMany(w, flood.Wait, codeFlood, flood.Error())
 		return

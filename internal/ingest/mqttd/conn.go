@@ -260,6 +260,7 @@ func (c *conn) publish(first byte, body []byte) error {
 		return c.foreign(p, token)
 	}
 	if p.foreign {
+		c.origin.Tally.Forbid(p.topic)
 		c.Done(token, ingest.Reply{Code: lamppost.CodeForbidden, Text: "publish to " + c.topics.report + " only"})
 		return nil
 	}
@@ -299,6 +300,7 @@ func (c *conn) foreign(p publish, token uint64) error {
 		return c.notTaken(token, err)
 	}
 	if !ours {
+		c.origin.Tally.Forbid(p.topic)
 		c.Done(token, ingest.Reply{Code: lamppost.CodeForbidden, Text: "publish to " + c.topics.report + ", or to a topic that is mapped"})
 	}
 	return nil

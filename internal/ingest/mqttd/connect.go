@@ -62,8 +62,11 @@ func (c *conn) connect() error {
 		switch old, ok := c.srv.enter(c); {
 		case !ok:
 			code = packets.ErrUseAnotherServer
-		case old != nil:
-			old.sendAway(packets.ErrSessionTakenOver, "taken_over")
+		default:
+			c.origin.Tally.Connect(old != nil)
+			if old != nil {
+				old.sendAway(packets.ErrSessionTakenOver, "taken_over")
+			}
 		}
 	}
 	if werr := c.connack(&pk, code); werr != nil {
@@ -114,7 +117,7 @@ func validate(pk *packets.Packet, will bool) packets.Code {
 func (c *conn) login(pk *packets.Packet, cert *x509.Certificate) (*ingest.Origin, error) {
 	device, err := c.srv.cfg.Auth(string(pk.Connect.Username), string(pk.Connect.Password), cert)
 	if err == nil {
-		return c.srv.origins.Of(device), nil
+		return c.srv.cfg.Origins.Of(device), nil
 	}
 	wait(c.ctx, c.srv.waiting.failure(c.nc.RemoteAddr(), time.Now()))
 	return nobody, fmt.Errorf("log-in of %q: %w", pk.Connect.Username, err)

@@ -59,6 +59,9 @@ type Config struct {
 	// firmware cannot do without. Nil: such messages are refused.
 	Foreign Foreign
 
+	// Origins are those of the devices that logged in. Nil: the server's own.
+	Origins *ingest.Origins
+
 	MaxConnections int           // open sockets; further ones are closed at once
 	MaxPacket      int           // bytes of one packet; a larger PUBLISH is refused, a larger packet of another type ends the connection
 	InFlight       int           // reports per connection that wait for acknowledgement; rounded up to a power of two
@@ -76,7 +79,6 @@ type Server struct {
 	metrics *Metrics
 	mail    post
 	waiting penalties
-	origins ingest.Origins
 
 	mu       sync.Mutex
 	away     bool             // clients are told to go elsewhere
@@ -110,6 +112,9 @@ func New(cfg Config) (*Server, error) {
 	}
 	if cfg.Metrics == nil {
 		cfg.Metrics = NewMetrics(nil)
+	}
+	if cfg.Origins == nil {
+		cfg.Origins = new(ingest.Origins)
 	}
 	s := &Server{cfg: cfg, log: cfg.Log, metrics: cfg.Metrics, sessions: map[string]*conn{}}
 	s.mail.dropped = cfg.Metrics.Dropped
