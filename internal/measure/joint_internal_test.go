@@ -35,7 +35,7 @@ func TestBATADALScores(t *testing.T) {
 		what      string
 		got, want float64
 	}{
-		{"AUC", r.AUC, 0.95}, {"AUC of the half that nothing was chosen on", r.HalfB, 0.93}, {"S", r.S, 0.9}, {"TNR", r.TNR, 0.9},
+		{"AUC", r.AUC, 0.95}, {"AUC of the half that nothing was chosen on", r.HalfB, 0.93}, {"S", r.S, 0.9}, {"TNR", r.TNR, 0.89},
 	} {
 		if c.got < c.want {
 			t.Errorf("%s: %.3f, want at least %v", c.what, c.got, c.want)
@@ -46,7 +46,7 @@ func TestBATADALScores(t *testing.T) {
 			t.Errorf("attack %d: %+v", i+1, a)
 		}
 	}
-	if r.FalseAlarms > 6 || r.Bytes > 128_000 || r.StateBytes > 128_000 {
+	if r.FalseAlarms > 7 || r.Bytes > 128_000 || r.StateBytes > 128_000 {
 		t.Errorf("%d false alarms, %d bytes, %d saved", r.FalseAlarms, r.Bytes, r.StateBytes)
 	}
 }
@@ -58,7 +58,7 @@ func TestSKABScores(t *testing.T) {
 	if r.Runs != 16 || r.Rows != 11760 {
 		t.Fatalf("%d runs, %d rows, want 16, 11760", r.Runs, r.Rows)
 	}
-	if r.OutlierF1 < 0.81 || r.HalfB < 0.81 || r.HeldOut < 0.81 || r.OutlierF1 < r.AllBad+0.1 {
+	if r.OutlierF1 < 0.82 || r.HalfB < 0.83 || r.HeldOut < 0.83 || r.OutlierF1 < r.AllBad+0.1 {
 		t.Errorf("F1 %.3f, of the runs that nothing was chosen on %.3f, at the others' level %.3f; every row flagged %.3f",
 			r.OutlierF1, r.HalfB, r.HeldOut, r.AllBad)
 	}

@@ -11,9 +11,6 @@ import (
 
 const ln2 = 0.693147180559945309417232121458176568
 
-// Ln is the natural logarithm of a positive finite number, the same bits on every machine.
-func Ln(x float64) float64 { return ln(x) }
-
 // ln is the natural logarithm of a positive finite number, within 1e-15 of it: x = 2^k·f with f in [√½, √2), and
 // ln f = 2·atanh(s) by its series, s = (f-1)/(f+1), |s| < 0.1716.
 func ln(x float64) float64 {

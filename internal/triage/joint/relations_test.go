@@ -62,19 +62,3 @@ func TestInverse(t *testing.T) {
 		}
 	}
 }
-
-// TestUnusual: of a number that drifts, the same distance is less unusual than of noise, as little of it was seen.
-func TestUnusual(t *testing.T) {
-	t.Parallel()
-	noise, drift := stream{}, stream{}
-	random, level := rand.New(rand.NewPCG(3, 3)), 0.0
-	for range 400 {
-		level = 0.99*level + 0.14*random.NormFloat64()
-		noise.next(random.NormFloat64(), 1)
-		drift.next(level, 1)
-	}
-	noise.smooth, drift.smooth = 6*noise.error(), 6*drift.error()
-	if a, b := noise.unusual(), drift.unusual(); a < 5.5 || b > a-0.5 || b <= 0 {
-		t.Errorf("six errors away: %v of noise, %v of what drifts", a, b)
-	}
-}

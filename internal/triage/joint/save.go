@@ -77,11 +77,8 @@ func (q *stream) state(s *saved.State) {
 	const most = 4 * farthest // that a number of deviations, or of residuals, is away
 	s.Within(&q.n, 0, memory)
 	s.Within(&q.mean, -most, most)
-	s.Within(&q.variance, 0, most*most)
 	s.Within(&q.smooth, -most, most)
 	s.Within(&q.usual, 0, most*most)
-	s.Within(&q.slow, -most, most)
-	s.Within(&q.wander, 0, most*most)
 	s.Within(&q.far, 0, mostFar)
 }
 
