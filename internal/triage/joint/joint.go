@@ -103,8 +103,8 @@ type quantity struct {
 
 // How rows are judged and learnt.
 const (
-	settling = 30  // rows whose scale alone is learnt
-	fresh    = 100 // rows at first that raise no alarm
+	settling = 30  // rows until scales are good enough for the rest
+	fresh    = 100 // rows that have too little before them
 
 	// What is unusual is hardly learnt: else an attack that lasts becomes the usual. Nor is it never learnt, and where it is
 	// unusual for very long the vector begins anew: the plant was rebuilt.
