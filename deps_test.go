@@ -95,11 +95,12 @@ var uses = map[string]string{
 	"internal/triage/saved":      "",
 	"internal/triage/plausible":  ". internal/triage/saved",
 	"internal/triage/behave":     ". internal/triage internal/triage/saved",
+	"internal/triage/joint":      ". internal/triage internal/triage/saved",
 	"internal/triage/triagetest": ". internal/triage",
 	"internal/compact":           ".",
 	"internal/demo":              ". audit guard device device/devicemqtt sig tariff internal/api internal/consensus internal/node",
 	"internal/demo/data/gen":     "",
-	"internal/measure":           ". audit device sig tariff internal/archive internal/archive/dir internal/compact internal/export internal/folder internal/kv internal/kv/pebble internal/node internal/replica internal/tilelog internal/triage internal/triage/behave internal/triage/plausible",
+	"internal/measure":           ". audit device sig tariff internal/archive internal/archive/dir internal/compact internal/export internal/folder internal/kv internal/kv/pebble internal/node internal/replica internal/tilelog internal/triage internal/triage/joint internal/triage/behave internal/triage/plausible",
 	"internal/cli": ". audit contract device guard sig tariff internal/api internal/archive internal/archive/dir internal/backup internal/books internal/checkpage internal/demo internal/export internal/folder internal/fsck internal/gateway " +
 		"internal/kv/pebble internal/masterdata internal/measure internal/network internal/node internal/outlook internal/recheck internal/render internal/replica internal/restore internal/sepa internal/shadow internal/sim internal/tilelog internal/witness voucher",
 	"cmd/lamppost": "internal/cli",
@@ -169,6 +170,7 @@ var never = map[string]struct{ std, except string }{
 	"internal/triage":           {std: "time net os math/rand crypto/rand"},
 	"internal/triage/plausible": {std: "time net os math/rand crypto/rand"},
 	"internal/triage/behave":    {std: "time net os math/rand crypto/rand"},
+	"internal/triage/joint":     {std: "time net os math/rand crypto/rand"},
 	"internal/compact":          {std: "time net os math/rand crypto/rand"},
 }
 

@@ -181,19 +181,30 @@ type fraudTable struct {
 }
 
 func fraudRows(path string) (*fraudTable, error) {
+	header, rows, err := csvRows(path, ',', "series of meters")
+	if err != nil {
+		return nil, err
+	}
+	return &fraudTable{path, header, rows}, nil
+}
+
+// csvRows reads a file of separated values. what says whose it is.
+func csvRows(path string, comma rune, what string) (header []string, rows [][]string, err error) {
 	in, err := openPlainOrGzip(path)
 	if err != nil {
-		return nil, fmt.Errorf("reading series of meters (docs/intelligence.md says where they are from): %w", err)
+		return nil, nil, fmt.Errorf("reading %s (docs/intelligence.md says where they are from): %w", what, err)
 	}
 	defer in.Close()
-	rows, err := csv.NewReader(in).ReadAll()
+	r := csv.NewReader(in)
+	r.Comma = comma
+	rows, err = r.ReadAll()
 	if err != nil {
-		return nil, fmt.Errorf("reading %q: %w", path, err)
+		return nil, nil, fmt.Errorf("reading %q: %w", path, err)
 	}
 	if len(rows) < 2 {
-		return nil, fmt.Errorf("reading %q: no rows", path)
+		return nil, nil, fmt.Errorf("reading %q: no rows", path)
 	}
-	return &fraudTable{path, rows[0], rows[1:]}, nil
+	return rows[0], rows[1:], nil
 }
 
 // column returns a column in units of a last digit, of which there are so many in one of the file's. An empty cell is below 0.

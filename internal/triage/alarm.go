@@ -41,7 +41,8 @@ func (a *Alarm) Next(score float64) bool {
 	return true
 }
 
-func (a *Alarm) state(s *saved.State) {
+// State reads or writes what Next depends on, the level apart.
+func (a *Alarm) State(s *saved.State) {
 	s.Count(&a.n, maxReadings)
 	s.Count(&a.quiet, refractory)
 	s.Float(&a.upon)

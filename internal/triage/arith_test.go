@@ -61,10 +61,10 @@ func TestSpread(t *testing.T) {
 }
 
 // TestNothingIsFused: every product of floats that is not a constant stands in float64(…), so that no compiler may fuse it with a sum
-// (Go specification, "Floating-point operators"); and of package math nothing is called that is not exact everywhere. Here and in packages plausible, behave and compact.
+// (Go specification, "Floating-point operators"); and of package math nothing is called that is not exact everywhere. Here and in packages plausible, joint, behave and compact.
 func TestNothingIsFused(t *testing.T) {
 	t.Parallel()
-	for dir, least := range map[string]int{".": 10, "plausible": 3, "behave": 5, "../compact": 5} {
+	for dir, least := range map[string]int{".": 10, "plausible": 3, "joint": 25, "behave": 5, "../compact": 5} {
 		t.Run(dir, func(t *testing.T) { t.Parallel(); nothingIsFused(t, dir, least) })
 	}
 }

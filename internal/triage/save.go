@@ -49,7 +49,7 @@ func (s *Series) state(st *saved.State) {
 	st.Float(&s.last.Value)
 	s.kind, s.last.AtMS = lamppost.Kind(kind), lamppost.TimeMS(at)
 	s.width.state(st)
-	s.alarm.state(st)
+	s.alarm.State(st)
 	for _, m := range s.models {
 		m.state(st)
 	}
