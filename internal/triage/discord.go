@@ -85,26 +85,27 @@ func (d *discord) ended(step int) lamppost.TimeMS {
 	return lamppost.TimeMS(d.from + int64(d.at[step])*1000)
 }
 
-// distance finds the nearest earlier window that has no step in common with the newest. Two steps, the newest window's most telling ones, are
-// enough to leave out nearly all others, which are passed over side by side.
+// distance finds the nearest earlier window that has no step in common with the newest. Four steps, the newest window's most telling ones, are
+// enough to leave out nearly all others: they are compared without a branch, which a processor would guess wrongly.
 func (d *discord) distance(width float64) float64 {
 	w, n := d.window, len(d.steps)
 	newest, past := d.steps[n-w:], d.steps[max(0, n-pastSteps-w):n-w]
-	first, second := d.telling(newest)
-	x, y := float64(newest[first]), float64(newest[second])
 	windows := len(past) - w + 1
-	xs, ys := past[first:first+windows], past[second:second+windows]
+	latest := w + windows - 1 // window i ends latest-i steps before the newest
 	least := math.MaxFloat64
-	if i := w + windows - 1 - d.nearest; d.nearest > 0 && i >= 0 { // where the last search ended
+	if i := latest - d.nearest; d.nearest > 0 && i >= 0 { // where the last search ended
 		least = squares(newest, past[i:], least)
 	}
+	t := d.telling(newest)
+	x, y, z, u := float64(newest[t[0]]), float64(newest[t[1]]), float64(newest[t[2]]), float64(newest[t[3]])
+	xs, ys, zs, us := past[t[0]:][:windows], past[t[1]:][:windows], past[t[2]:][:windows], past[t[3]:][:windows]
 	for i := windows - 1; i >= 0; i-- {
-		gapX, gapY := x-float64(xs[i]), y-float64(ys[i])
-		if float64(gapX*gapX)+float64(gapY*gapY) >= least {
+		gapX, gapY, gapZ, gapU := x-float64(xs[i]), y-float64(ys[i]), z-float64(zs[i]), u-float64(us[i])
+		if (float64(gapX*gapX)+float64(gapY*gapY))+(float64(gapZ*gapZ)+float64(gapU*gapU)) >= least {
 			continue
 		}
 		if sum := squares(newest, past[i:], least); sum < least {
-			least, d.nearest = sum, w+windows-1-i
+			least, d.nearest = sum, latest-i
 		}
 	}
 	d.lag, d.gap = 0, 0
@@ -116,20 +117,18 @@ func (d *discord) distance(width float64) float64 {
 	return math.Sqrt(least/float64(w)) / width
 }
 
-// telling returns the steps of a window that are farthest from the middle of the series, one in each half.
-func (d *discord) telling(window []float32) (first, second int) {
-	middle := (d.low+d.high)/2 - d.origin
-	half := len(window) / 2
-	farthest := func(from, to int) int {
-		at := from
-		for i := from; i < to; i++ {
-			if math.Abs(float64(window[i])-middle) > math.Abs(float64(window[at])-middle) {
-				at = i
+// telling returns the step of each quarter of a window that is farthest from the middle of the series.
+func (d *discord) telling(window []float32) (at [4]int) {
+	middle, quarter := (d.low+d.high)/2-d.origin, len(window)/len(at)
+	for q := range at {
+		at[q] = q * quarter
+		for i := range quarter {
+			if i += q * quarter; math.Abs(float64(window[i])-middle) > math.Abs(float64(window[at[q]])-middle) {
+				at[q] = i
 			}
 		}
-		return at
 	}
-	return farthest(0, half), farthest(half, len(window))
+	return at
 }
 
 // squares is the sum of squared distances of two windows, or more than the most as soon as it is.
