@@ -22,7 +22,7 @@ type fraudPlan struct {
 
 var (
 	fraudBypasses = []float64{0.2, 0.4, 0.6, 0.8}
-	fraudLeaks    = []float64{0.1, 0.2, 0.3, 0.5}
+	fraudLeaks    = []float64{0.1, 0.15, 0.2, 0.3, 0.4, 0.5}
 	fraudCounted  = []string{"homes a", "homes b", "household"} // hourly series, each once
 )
 

@@ -16,7 +16,7 @@ const (
 
 // days adds up the use of each day (UTC) and knows whether it has shifted: the sum of what the days deviate from the median of the 28 before,
 // in mean deviations, less an allowance (Page 1954, CUSUM). In a group the median deviation of all meters is taken out first, as far as
-// this one usually shares it: weather and holidays are everybody's.
+// this one usually shares it: weather and holidays are everybody's. So is what is usual on the day of the week.
 type days struct {
 	day   int // since 1970, of what is being added up
 	used  float64
@@ -28,11 +28,14 @@ type days struct {
 	ring      [daysKept]float64
 	n         int // days judged, up to twice the ring
 
-	// How much of the others' deviation is usually its own: sums of products, of the last weeks mostly.
-	withKin, kinKin float64
-	spread          float64 // mean deviation so far, of the last weeks mostly
-	judged          int     // deviations in it, up to daysKept
-	below, above    cusum
+	// How much of the others' deviation is usually its own, and how much of what is usual on a day of the week shows: sums of products, of
+	// the last weeks mostly.
+	withKin, kinKin    float64
+	withWeek, weekWeek float64
+	week               [7]float64 // how far each day of the week is from the usual day, others' deviation taken out
+	spread             float64    // mean deviation so far, of the last weeks mostly
+	judged             int        // deviations in it, up to learntDays
+	below, above       cusum
 }
 
 type cusum struct {
@@ -45,12 +48,13 @@ type cusum struct {
 const (
 	leastSpread = 0.03 // of a meter's usual use
 	mostDays    = 3    // deviations that one day counts for
-	allowance   = 1
-	shiftLevel  = 7
+	allowance   = 1.3
+	shiftLevel  = 6.7
 
-	kinDays  = 84  // that a meter's share in the others' deviation is learnt from
-	kinPrior = 0.1 // at first it is one
-	kinLeast = 0.1 // of the usual use is left at least, whatever the others do
+	learntDays  = 84             // that shares and the spread are learnt from
+	learntWeeks = learntDays / 7 // and what is usual on a day of the week
+	sharePrior  = 0.1            // of sums of products, at first: a meter shares in all that the others do, and has no weekdays
+	leastLeft   = 0.1            // of the usual use, whatever the others or the weekday do
 )
 
 func (d *days) stop() { d.hours, d.used = 0, 0 }
@@ -92,7 +96,7 @@ func (d *days) judge(kin float64) (f Finding, found bool) {
 		return Finding{}, false
 	}
 	if dev, ok := d.deviation(); ok {
-		f, found = d.shift(d.apart(dev, kin))
+		f, found = d.shift(d.weekday(d.apart(dev, kin)))
 	}
 	if d.n == 2*daysKept {
 		d.n = daysKept
@@ -105,16 +109,29 @@ func (d *days) judge(kin float64) (f Finding, found bool) {
 
 // apart is the deviation without what the meter usually shares with the others, and learns how much that is.
 func (d *days) apart(dev, kin float64) float64 {
-	share := (d.withKin + kinPrior) / (d.kinKin + kinPrior)
-	d.withKin += float64(dev*kin) - d.withKin/kinDays
-	d.kinKin += float64(kin*kin) - d.kinKin/kinDays
-	return (1+dev)/max(kinLeast, 1+float64(share*kin)) - 1
+	share := (d.withKin + sharePrior) / (d.kinKin + sharePrior)
+	d.withKin += float64(dev*kin) - d.withKin/learntDays
+	d.kinKin += float64(kin*kin) - d.kinKin/learntDays
+	return (1+dev)/max(leastLeft, 1+float64(share*kin)) - 1
+}
+
+// weekday is the deviation without what is usual on this day of the week, as far as that holds, and learns both: an office's Sunday is no
+// shift, and a home that has no week is not judged by chance.
+func (d *days) weekday(dev float64) float64 {
+	usual := &d.week[d.closedDay%len(d.week)]
+	share := max(0, d.withWeek/(d.weekWeek+sharePrior))
+	apart := (1+dev)/max(leastLeft, 1+float64(share**usual)) - 1
+	d.withWeek += float64(dev**usual) - d.withWeek/learntDays
+	d.weekWeek += float64(*usual**usual) - d.weekWeek/learntDays
+	most := float64(mostDays * max(d.spread, leastSpread))
+	*usual += max(-most, min(most, dev-*usual)) / learntWeeks
+	return apart
 }
 
 func (d *days) shift(dev float64) (Finding, bool) {
-	ready := d.judged == daysKept
+	ready := d.judged >= daysKept
 	z := dev / max(d.spread, leastSpread)
-	d.judged = min(d.judged+1, daysKept)
+	d.judged = min(d.judged+1, learntDays)
 	d.spread += (min(math.Abs(dev), float64(mostDays*max(d.spread, leastSpread))) - d.spread) / float64(d.judged)
 	if !ready {
 		return Finding{}, false
@@ -165,8 +182,13 @@ func (d *days) state(s *saved.State) {
 	s.Flag(&d.fresh)
 	signed(s, &d.withKin)
 	amount(s, &d.kinKin)
+	signed(s, &d.withWeek)
+	amount(s, &d.weekWeek)
+	for i := range d.week {
+		signed(s, &d.week[i])
+	}
 	amount(s, &d.spread)
-	s.Count(&d.judged, daysKept)
+	s.Count(&d.judged, learntDays)
 	d.below.state(s)
 	d.above.state(s)
 }

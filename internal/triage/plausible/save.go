@@ -9,7 +9,7 @@ import (
 )
 
 // stateMagic opens a saved meter or group: "LPPL" and the version of rules and settings, one for both.
-const stateMagic = 0x31_30_30_30_4c_50_50_4c // "LPPL0001", little-endian
+const stateMagic = 0x32_30_30_30_4c_50_50_4c // "LPPL0002", little-endian
 
 var errOther = errors.New("it is of another version or of other meters")
 
