@@ -284,7 +284,7 @@ func watched(t *testing.T, verb func(...string) []string) {
 	t.Helper()
 	says(t, verb("watch", "list"), "Triage was told nothing")
 	says(t, verb("watch", "point", "flat-3", "--size", "11000", "--off", "2026-12-01", "--on", "2027-02-01"), "flat-3: lets 11000 through in an hour, off from")
-	says(t, verb("watch", "device", "meter-3", "--firmware", strings.Repeat("9f", 32)), "meter-3: 1 images of firmware may run")
+	says(t, verb("watch", "device", "meter-3", "--firmware", strings.Repeat("9f", 32)), "meter-3: firmware that may run: 1")
 	says(t, verb("watch", "budget", "20"), "20 alarms")
 	fails(t, verb("watch", "budget", "many"), "no number of alarms")
 	says(t, verb("watch", "list"), "flat-3", "meter-3", "20 alarms")
