@@ -149,7 +149,9 @@ func (s *Series) restart() {
 	for _, m := range s.models {
 		m.reset()
 	}
+	raised := s.alarm.raised
 	s.alarm, s.n, s.width = NewAlarm(s.alarm.Level), 0, spread{}
+	s.alarm.raised = raised
 	s.unit, s.kind, s.last, s.begun = "", 0, Sample{}, false
 }
 
