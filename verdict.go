@@ -3,6 +3,7 @@ package lamppost
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -72,6 +73,23 @@ func (k VerdictKind) String() string {
 	return "unknown"
 }
 
+// MarshalText writes the form of String.
+func (k VerdictKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// UnmarshalText reads it.
+func (k *VerdictKind) UnmarshalText(b []byte) (err error) {
+	*k, err = ParseVerdictKind(string(b))
+	return err
+}
+
+// ParseVerdictKind reads the form that String writes.
+func ParseVerdictKind(s string) (VerdictKind, error) {
+	if i := slices.Index(verdictKindNames[:], s); i > 0 {
+		return VerdictKind(i), nil
+	}
+	return 0, fmt.Errorf("%q is not a kind of verdict: anomaly, implausible or behaviour", clip(s))
+}
+
 // A VerdictReason is one reason in numbers. docs/intelligence.md lists the codes and what the numbers mean for each.
 type VerdictReason struct {
 	Code     string   `cbor:"1,keyasint" json:"code"`
@@ -106,6 +124,9 @@ const (
 
 var reviewNames = [...]string{"", "seen", "normal", "valid", "wrong"}
 
+// Final reports whether the answer ends what a verdict suspends. A later one that is final counts in its place.
+func (a ReviewAnswer) Final() bool { return a == ReviewValid || a == ReviewWrong }
+
 // String returns the answer's name, as the API has it.
 func (a ReviewAnswer) String() string {
 	if int(a) < len(reviewNames) {
@@ -116,12 +137,19 @@ func (a ReviewAnswer) String() string {
 
 // ParseReviewAnswer reads the form that String writes.
 func ParseReviewAnswer(s string) (ReviewAnswer, error) {
-	for i, name := range reviewNames {
-		if i > 0 && s == name {
-			return ReviewAnswer(i), nil
-		}
+	if i := slices.Index(reviewNames[:], s); i > 0 {
+		return ReviewAnswer(i), nil
 	}
 	return 0, fmt.Errorf("%q is not an answer: seen, normal, valid or wrong", clip(s))
+}
+
+// MarshalText writes the form of String.
+func (a ReviewAnswer) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+
+// UnmarshalText reads it.
+func (a *ReviewAnswer) UnmarshalText(b []byte) (err error) {
+	*a, err = ParseReviewAnswer(string(b))
+	return err
 }
 
 // A VerdictID names a verdict by where it stands.
@@ -133,6 +161,15 @@ type VerdictID struct {
 
 // String writes the id for people: v1204.3.0.
 func (id VerdictID) String() string { return fmt.Sprintf("v%d.%d.%d", id.Height, id.Tx, id.Index) }
+
+// MarshalText writes the form of String.
+func (id VerdictID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
+
+// UnmarshalText reads it.
+func (id *VerdictID) UnmarshalText(b []byte) (err error) {
+	*id, err = ParseVerdictID(string(b))
+	return err
+}
 
 // ParseVerdictID reads the form that String writes.
 func ParseVerdictID(s string) (VerdictID, error) {
@@ -181,15 +218,44 @@ const (
 
 // Check refuses verdicts that say nothing, or nothing that could be.
 func (b *VerdictsBody) Check() error {
-	if b.Model.ID == "" || len(b.Model.ID) > MaxNameBytes || len(b.Verdicts) > MaxVerdicts || b.Through < 0 {
+	if b.Model.ID == "" || len(b.Model.ID) > MaxNameBytes || !utf8.ValidString(b.Model.ID) || len(b.Verdicts) > MaxVerdicts || b.Through < 0 {
 		return fmt.Errorf("verdicts: they name their model and are at most %d", MaxVerdicts)
 	}
 	for i := range b.Verdicts {
 		if err := b.Verdicts[i].check(); err != nil {
 			return fmt.Errorf("verdict %d: %w", i, err)
 		}
+		if first := &b.Verdicts[0]; b.Verdicts[i].Evidence() != first.Evidence() || first.Evidence() && b.Verdicts[i].Device != first.Device {
+			return fmt.Errorf("verdict %d: what suspends a device's registers is evidence of bills, shown to who is billed and kept when the device is erased: it comes in an order of its own", i)
+		}
 	}
 	return nil
+}
+
+// Evidence reports whether bills rest on the verdict: it says that a register shows what must not be billed as it is.
+func (v *Verdict) Evidence() bool { return v.Kind == Implausible && v.Suspends }
+
+// OrderVerdicts makes the orders for what was found up to a height, where all before was said: evidence first, of one device in each
+// order, at most MaxVerdicts. Only the last says that all up to the height is judged.
+func OrderVerdicts(m Model, before, through Height, found []Verdict) (orders []VerdictsBody) {
+	evidence := slices.DeleteFunc(slices.Clone(found), func(v Verdict) bool { return !v.Evidence() })
+	others := slices.DeleteFunc(slices.Clone(found), func(v Verdict) bool { return v.Evidence() })
+	add := func(all []Verdict) {
+		for part := range slices.Chunk(all, MaxVerdicts) {
+			orders = append(orders, VerdictsBody{Model: m, Through: before, Verdicts: part})
+		}
+	}
+	slices.SortStableFunc(evidence, func(a, b Verdict) int { return strings.Compare(string(a.Device), string(b.Device)) })
+	for from, to := 0, 0; from < len(evidence); from = to {
+		for to = from; to < len(evidence) && evidence[to].Device == evidence[from].Device; to++ {
+		}
+		add(evidence[from:to])
+	}
+	if add(others); len(orders) == 0 {
+		return []VerdictsBody{{Model: m, Through: through}}
+	}
+	orders[len(orders)-1].Through = through
+	return orders
 }
 
 func (v *Verdict) check() error {
@@ -201,10 +267,12 @@ func (v *Verdict) check() error {
 		return fmt.Errorf("kind %d is not known", v.Kind)
 	case len(v.Name) > MaxReadingNameBytes || len(v.Unit) > MaxUnitBytes || !utf8.ValidString(v.Name) || !utf8.ValidString(v.Unit):
 		return fmt.Errorf("a name has at most %d bytes and a unit %d", MaxReadingNameBytes, MaxUnitBytes)
-	case (v.Kind == Behaviour) == (v.Name != ""):
+	case strings.IndexByte(v.Name, 0) >= 0 || (v.Kind == Behaviour) == (v.Name != ""):
 		return fmt.Errorf("behaviour is a device's, everything else a reading's")
 	case v.Since < 0 || v.At < v.Since || v.At > math.MaxInt64/2 || v.KeepFrom < 0 || v.KeepTo < v.KeepFrom:
 		return fmt.Errorf("its times are in no order")
+	case v.Kind == Behaviour && (v.Height != 0 || v.Tx != 0 || v.Report != 0 || v.Record != 0), v.Kind != Behaviour && v.Height <= 0:
+		return fmt.Errorf("it names the block of the reading that it is about, and behaviour names none")
 	case v.Suspends && v.Kind == Anomaly:
 		return fmt.Errorf("an anomaly suspends nothing")
 	case len(v.Reasons) == 0 || len(v.Reasons) > MaxReasons:
@@ -215,9 +283,16 @@ func (v *Verdict) check() error {
 		if r.Code == "" || len(r.Code) > MaxCodeBytes || len(r.Other) > MaxTextBytes || !utf8.ValidString(r.Code) || !utf8.ValidString(r.Other) {
 			return fmt.Errorf("a reason has a code of at most %d bytes", MaxCodeBytes)
 		}
+		for _, d := range [...]*Decimal{r.Value, r.Low, r.High, r.Gap} {
+			if d != nil && !d.valid() {
+				return fmt.Errorf("a reason's number has an exponent from %d to 0", MinExponent)
+			}
+		}
 	}
 	return nil
 }
+
+func (d *Decimal) valid() bool { return MinExponent <= d.Exponent && d.Exponent <= 0 }
 
 // Check refuses reviews without an answer.
 func (b *ReviewBody) Check() error {
@@ -238,7 +313,7 @@ func (b *WatchBody) Check() error {
 		return fmt.Errorf("watch: it is about a point (size, off), a device (firmware) or the budget")
 	case b.Off < 0 || b.On != 0 && b.On <= b.Off:
 		return fmt.Errorf("watch of %q: what is off is on later", b.Point)
-	case b.Size != nil && b.Size.Mantissa <= 0:
+	case b.Size != nil && (b.Size.Mantissa <= 0 || !b.Size.valid()):
 		return fmt.Errorf("watch of %q: a size is above 0", b.Point)
 	case len(b.Firmware) > MaxFirmware:
 		return fmt.Errorf("watch of %q: at most %d images", b.Device, MaxFirmware)

@@ -148,7 +148,7 @@ func (s *State) eraseDevice(id lamppost.DeviceID) error {
 		s.del(k)
 	}
 	d.round, d.taken, d.written, d.forgot = s.round, d.taken[:0], 0, s.round
-	return nil
+	return s.eraseVerdicts(id)
 }
 
 // eraseParty blanks a name. Its id stays, in accounts and invoices: it should not say who it is.

@@ -366,8 +366,9 @@ func (s *State) undo(r *lamppost.Report, at tariff.Source) (edges uint32, err er
 	s.touch(d)
 	s.writeDevices()
 	if d.quarantined != "" && d.reused == r.Seq {
-		d.quarantined = ""
-		s.del(key('F', string(r.Device)))
+		if err := s.free(d); err != nil {
+			return 0, err
+		}
 	}
 	return uint32(len(gone)), nil
 }

@@ -54,6 +54,17 @@ import (
 //
 //	sw <channel>                        channel            sx <party>                  contradiction of a payer
 //	sx <seller> 0 <buyer> 0 <channel>   closed and not billed yet
+//
+// Of triage; <verdict> is its id in 16 bytes, inverted, so that the latest comes first:
+//
+//	st <verdict>                        Verdict            sz <device> 0 <verdict>     the verdicts about a device
+//	sb <device> 0 <reg> 0 <verdict>     its verdicts that suspend a register
+//	ss 'o' <verdict>                    that wait for an answer
+//	ss 'k' <device> 0 <verdict>         of which time reports stay raw
+//	ss 'r' <device> 0 <hash>            which verdict judged a reading
+//	ss 'm' <member>                     up to which block it judged
+//	ss 'p' <point>                      WatchBody          ss 'd' <device>             WatchBody
+//	ss 'b'                              WatchBody with the budget
 const prefix = 's'
 
 func key(kind byte, parts ...string) []byte {

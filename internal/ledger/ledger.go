@@ -240,6 +240,15 @@ func (s *State) dispatch(tx *lamppost.Transaction) (out lamppost.Outcome, err er
 			out.Data, err = s.changeNetwork(b, tx.Signed.Key)
 			return err
 		})
+	case lamppost.TxVerdicts:
+		err = body(o, func(b lamppost.VerdictsBody) (err error) {
+			out, err = s.verdicts(b, tx.Signed.Key)
+			return err
+		})
+	case lamppost.TxReview:
+		err = body(o, func(b lamppost.ReviewBody) error { return s.review(b, tx.Signed.Key) })
+	case lamppost.TxWatch:
+		err = body(o, s.watch)
 	case lamppost.TxCharter:
 		err = body(o, s.charter)
 	case lamppost.TxRestrict:

@@ -39,7 +39,7 @@ func (d *desk) forgetting(w words) (lamppost.TxType, any) {
 		return lamppost.TxSnapshot, lamppost.SnapshotBody{Height: lamppost.Height(number(w.arg(0))), Size: number(w.or("size", "1")),
 			Root: lamppost.Hash{byte(number(w.or("root", "0")))}, Digest: lamppost.Hash{byte(number(w.or("digest", "0")))}}
 	}
-	panic("unknown verb " + w.verb)
+	return d.triage(w)
 }
 
 // forgotten shows what is kept and what was erased.

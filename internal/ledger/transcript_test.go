@@ -49,7 +49,7 @@ import (
 //	                                            accuses the gateway of report N, from 0, of a segment
 //	junk                                        bytes that are no report
 //
-// and the orders about vouchers and about what is kept: see vouching and forgetting; about contracts: see contracts.
+// and the orders about vouchers and about what is kept: see vouching and forgetting; about contracts: see contracts; of triage: see triage.
 //
 // Every transaction takes expires=TIME, by=MEMBER and net=ID; "NAME:" before it keeps it for again. A new key of a device or
 // gateway takes consent=KEY|junk [from=EPOCH] [from-id=ID] [from-net=ID] [from-suite=S] [toOther] [asReport].
@@ -232,6 +232,12 @@ func say(t lamppost.TxType, o lamppost.Outcome) string {
 				if l.Estimated {
 					s += " estimated,"
 				}
+			}
+			if sup.Judged {
+				s += " judged,"
+			}
+			for _, f := range sup.Findings {
+				s += fmt.Sprintf(" %s %s %s in block %d,", f.Verdict, f.Code, f.Answer, f.Height)
 			}
 		}
 		if c := inv.Corrects; c != nil {
@@ -496,7 +502,7 @@ func (d *desk) show(w words) (out []string) {
 			return nil
 		}))
 	default:
-		panic("show what?")
+		out = d.showTriage(w)
 	}
 	return out
 }
