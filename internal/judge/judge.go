@@ -11,6 +11,7 @@
 package judge
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"math"
 	"slices"
@@ -164,13 +165,13 @@ func (j *Judge) Next(b *Block) []Found {
 		case tx.Transaction == nil:
 		case tx.Type == lamppost.TxSegment:
 			j.segment(tx, uint32(i))
-		case len(tx.Outcomes) > 0 && tx.Outcomes[0].Code == lamppost.CodeOK:
+		case len(tx.Outcomes) > 0 && tx.Outcomes[0].Code.Accepted():
 			j.flush()
 			j.order(tx)
 		}
 	}
 	j.flush()
-	slices.SortStableFunc(j.found, func(a, b Found) int { return comparePlaces(&a.Verdict, &b.Verdict) })
+	j.found = once(j.found)
 	for i := range j.found {
 		f := &j.found[i]
 		j.counts.Verdicts[f.Kind]++
@@ -181,13 +182,24 @@ func (j *Judge) Next(b *Block) []Found {
 	return j.found
 }
 
-func comparePlaces(a, b *lamppost.Verdict) int {
-	for _, d := range [...]int{int(a.Tx) - int(b.Tx), int(a.Report) - int(b.Report), int(a.Record) - int(b.Record), int(a.Kind) - int(b.Kind)} {
-		if d != 0 {
-			return d
+// once sorts verdicts by their readings. Of a main meter's register there may be two on the same reading, by itself and by its group: the ledger
+// takes one, and what suspends comes first.
+func once(all []Found) []Found {
+	slices.SortStableFunc(all, func(a, b Found) int {
+		if c := comparePlaces(&a.Verdict, &b.Verdict); c != 0 || a.Suspends == b.Suspends {
+			return c
 		}
-	}
-	return 0
+		if a.Suspends {
+			return -1
+		}
+		return 1
+	})
+	return slices.CompactFunc(all, func(a, b Found) bool { return Same(&a.Verdict, &b.Verdict) })
+}
+
+func comparePlaces(a, b *lamppost.Verdict) int {
+	return cmp.Or(cmp.Compare(a.Tx, b.Tx), cmp.Compare(a.Report, b.Report), cmp.Compare(a.Record, b.Record), cmp.Compare(a.Kind, b.Kind),
+		cmp.Compare(a.Device, b.Device), cmp.Compare(a.Name, b.Name))
 }
 
 // segment takes the readings of a segment's accepted reports.

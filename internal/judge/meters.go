@@ -248,7 +248,7 @@ func (j *Judge) flags(w *work, role role, x *member) (flags uint8) {
 	return flags
 }
 
-// verdicts says what findings mean.
+// verdicts says what findings mean: one for each register, with a reason for each finding, what suspends first.
 func (m *meters) verdicts(found []plausible.Finding) []lamppost.Verdict {
 	all := make([]lamppost.Verdict, 0, len(found))
 	for i := range found {
@@ -259,16 +259,38 @@ func (m *meters) verdicts(found []plausible.Finding) []lamppost.Verdict {
 		} else if place == plausible.Unnamed {
 			place = plausible.Main // of whose is missing nobody knows more than the main meter
 		}
-		x := m.member(place)
-		r := lamppost.VerdictReason{Code: f.Code.String(), Share: uint16(math.Round(min(max(f.Share, 0), 1) * 1000)), At: f.AtMS}
-		r.Value, r.High = m.amount(f, f.Value), m.amount(f, f.Limit)
-		if f.Code == plausible.Twin {
-			r.Other = string(m.member(f.Other).Device)
+		x, r := m.member(place), m.reason(f)
+		at := slices.IndexFunc(all, func(v lamppost.Verdict) bool { return v.Device == x.Device && v.Name == x.Name })
+		if at < 0 {
+			at = len(all)
+			all = append(all, lamppost.Verdict{Kind: lamppost.Implausible, Device: x.Device, Name: x.Name, Unit: x.Unit, Since: f.FromMS, At: f.AtMS})
 		}
-		all = append(all, lamppost.Verdict{Kind: lamppost.Implausible, Device: x.Device, Name: x.Name, Unit: x.Unit, Since: min(f.FromMS, f.AtMS), At: f.AtMS,
-			Reasons: []lamppost.VerdictReason{r}, Suspends: f.Code.Hard() && f.Meter != plausible.Unnamed})
+		v, suspends := &all[at], f.Code.Hard() && f.Meter != plausible.Unnamed
+		v.At = max(v.At, f.AtMS)
+		switch {
+		case suspends && !v.Suspends:
+			v.Reasons, v.Since = slices.Insert(v.Reasons, 0, r), f.FromMS
+		case suspends || !v.Suspends: // a hint from before holds nothing back
+			v.Reasons, v.Since = append(v.Reasons, r), min(v.Since, f.FromMS)
+		default:
+			v.Reasons = append(v.Reasons, r)
+		}
+		v.Suspends = v.Suspends || suspends
+		v.Reasons = v.Reasons[:min(len(v.Reasons), lamppost.MaxReasons)]
+	}
+	for i := range all {
+		all[i].At = max(all[i].At, all[i].Since)
 	}
 	return all
+}
+
+func (m *meters) reason(f *plausible.Finding) lamppost.VerdictReason {
+	r := lamppost.VerdictReason{Code: f.Code.String(), Share: uint16(math.Round(min(max(f.Share, 0), 1) * 1000)), At: f.AtMS}
+	r.Value, r.High = m.amount(f, f.Value), m.amount(f, f.Limit)
+	if f.Code == plausible.Twin {
+		r.Other = string(m.member(f.Other).Device)
+	}
+	return r
 }
 
 // amount is a finding's number: steps, or an amount in the register's unit.

@@ -231,10 +231,8 @@ func (j *Judge) ordered(b *lamppost.VerdictsBody) {
 	})
 }
 
-// Same says whether two verdicts are one: of the same reading, by the same judge, of the same thing.
-func Same(a, b *lamppost.Verdict) bool {
-	return a.Height == b.Height && comparePlaces(a, b) == 0 && a.Device == b.Device && a.Name == b.Name && a.Reasons[0].Code == b.Reasons[0].Code
-}
+// Same says whether two verdicts are one: by the same judge, of the same reading, about the same thing.
+func Same(a, b *lamppost.Verdict) bool { return a.Height == b.Height && comparePlaces(a, b) == 0 }
 
 // Waiting are the verdicts that Config.Member has still to order, the oldest first, up to most; through is up to where it then has ordered all.
 func (j *Judge) Waiting(most int) (all []lamppost.Verdict, through lamppost.Height) {

@@ -87,14 +87,16 @@ func place(v *lamppost.Verdict, r *Reading, from lamppost.TimeMS, state lamppost
 
 // Model says what judges. Its hash is of all that a verdict depends on besides the readings.
 func Model() lamppost.Model {
-	return lamppost.Model{ID: "lamppost", Version: modelVersion, Hash: sha256.Sum256(lamppost.Marshal(struct {
-		_       struct{} `cbor:",toarray"`
-		Version uint32
-		Level   uint32
-		State   string
-		Limits  []int
-	}{Version: modelVersion, Level: thousandths(triage.DefaultLevel), State: "LPTR0001 LPPL0001", Limits: []int{MaxNames, maxUnits, maxWork, markEvery, seriesJournal, meterJournal, minScale, digits,
-		leastExtra, maxStep, minStep, maxGap}}))}
+	series, meters := newSeriesModel(nil).append(nil), newMeters(make([]member, 1), false).append(nil)
+	return lamppost.Model{ID: "lamppost", Version: modelVersion, Hash: sha256.Sum256(lamppost.Marshal(settings{modelVersion, thousandths(triage.DefaultLevel), series[:8],
+		meters[:8], []int{MaxNames, maxUnits, maxWork, markEvery, minScale, digits, leastExtra, maxStep, minStep, maxGap}}))}
+}
+
+// settings are those of a judge, and the versions of its models, with which their states begin.
+type settings struct {
+	Version, Level uint32
+	Series, Meters []byte
+	Own            []int
 }
 
 // modelVersion changes with whatever makes verdicts differ.
