@@ -190,9 +190,13 @@ const leastExtra = billion / 20
 
 // erase forgets a device: its series, and what its registers taught.
 func (j *Judge) erase(id lamppost.DeviceID) {
+	if id == "" {
+		return // a party's name
+	}
+	j.erased = append(j.erased, id)
 	d := j.devices[id]
 	if d == nil {
-		return
+		d = &device{}
 	}
 	for _, s := range d.slots {
 		if s.series != nil {
@@ -220,7 +224,6 @@ func (j *Judge) erase(id lamppost.DeviceID) {
 		}
 	}
 	j.waiting = slices.DeleteFunc(j.waiting, func(v lamppost.Verdict) bool { return v.Device == id })
-	j.erased = append(j.erased, id)
 }
 
 // ordered takes verdicts that stand on the ledger now off those that wait.
@@ -246,3 +249,11 @@ func (j *Judge) Waiting(most int) (all []lamppost.Verdict, through lamppost.Heig
 
 // Said is up to where Config.Member has ordered.
 func (j *Judge) Said() lamppost.Height { return j.said }
+
+// WaitingCount is how many verdicts Config.Member has still to order.
+func (j *Judge) WaitingCount() int { return len(j.waiting) }
+
+// Drop gives up a verdict that the ledger does not take.
+func (j *Judge) Drop(v *lamppost.Verdict) {
+	j.waiting = slices.DeleteFunc(j.waiting, func(w lamppost.Verdict) bool { return Same(&w, v) })
+}
