@@ -256,14 +256,28 @@ func (j *Judge) take(d *device, r *Reading, by lamppost.MemberID) {
 	at := int32(len(j.work))
 	j.work = append(j.work, work{Reading: *r, slot: s, by: by, unit: unit, value: r.number(), next: -1})
 	if !s.touched {
-		s.touched, s.head = true, at
+		s.touched, s.head, s.tail = true, at, at
 		j.touched = append(j.touched, s)
 	} else {
-		j.work[s.tail].next = at
+		j.link(s, at)
 	}
-	if s.tail = at; len(j.work) == maxWork {
+	if len(j.work) == maxWork {
 		j.flush()
 	}
+}
+
+// link puts a reading in the order of times: reports of one device overtake each other on their way.
+func (j *Judge) link(s *slot, at int32) {
+	w := &j.work[at]
+	if w.Time >= j.work[s.tail].Time {
+		j.work[s.tail].next, s.tail = at, at
+		return
+	}
+	where := &s.head
+	for j.work[*where].Time <= w.Time {
+		where = &j.work[*where].next
+	}
+	w.next, *where = *where, at
 }
 
 func (d *device) slot(name string) *slot {
