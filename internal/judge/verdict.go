@@ -17,8 +17,11 @@ func quantise(x float64) *lamppost.Decimal {
 	if math.IsNaN(x) || x == 0 {
 		return &lamppost.Decimal{}
 	}
-	if !(math.Abs(x) < math.MaxInt64) {
-		return &lamppost.Decimal{Mantissa: int64(math.Copysign(math.MaxInt64, x))}
+	switch {
+	case x >= math.MaxInt64:
+		return &lamppost.Decimal{Mantissa: math.MaxInt64}
+	case x <= -math.MaxInt64:
+		return &lamppost.Decimal{Mantissa: -math.MaxInt64}
 	}
 	var stack [32]byte
 	text := strconv.AppendFloat(stack[:0], x, 'e', digits-1, 64) // as -1.23456e+07
