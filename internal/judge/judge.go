@@ -122,7 +122,6 @@ type slot struct {
 	marks  marks
 	lastAt lamppost.TimeMS // latest reading by the device's clock
 	begun  bool
-	extra  int64 // billionths, put upon its level by people who called an alarm normal
 	series *unit // nil: there was no memory
 	roles  []role
 	dirty  bool
@@ -396,7 +395,7 @@ func (s *slot) pass(received, at lamppost.TimeMS) {
 // observe lets a series judge a reading.
 func (j *Judge) observe(s *slot, w *work, level int64) {
 	m := s.series.model.(*seriesModel)
-	e := entry{at: w.Time, bits: math.Float64bits(w.value), extra: uint64(level + s.extra), kind: uint8(w.Kind), unit: w.unit}
+	e := entry{at: w.Time, bits: math.Float64bits(w.value), extra: uint64(level), kind: uint8(w.Kind), unit: w.unit}
 	before := m.at
 	j.note(s.series, e)
 	v, err := m.observe(&e)
@@ -413,7 +412,7 @@ func (j *Judge) observe(s *slot, w *work, level int64) {
 		return
 	}
 	j.budget.alarm(len(j.devices))
-	state := saved{Series: &savedSeries{Device: s.device.id, Name: s.name, Units: s.units, Level: level + s.extra}, From: s.marks.from(w.Received)}
+	state := saved{Series: &savedSeries{Device: s.device.id, Name: s.name, Units: s.units, Level: level}, From: s.marks.from(w.Received)}
 	j.find([]lamppost.Verdict{anomaly(&v, m.Level())}, j.stateBefore(s.series, state), w)
 }
 

@@ -139,26 +139,29 @@ func TestReview(t *testing.T) {
 		}
 		return nil, errors.New("there is none")
 	}})
-	c, random := newChain(t), rand.New(rand.NewPCG(6, 6))
-	alarms := map[lamppost.DeviceID]int{}
-	for i := range 6000 {
+	c, random, budget := newChain(t), rand.New(rand.NewPCG(6, 6)), uint32(lamppost.MaxAlarmBudget)
+	c.order(lamppost.TxWatch, lamppost.WatchBody{Budget: &budget})
+	const first, second = 1500, 9500
+	alarms := map[lamppost.DeviceID][]lamppost.TimeMS{}
+	for i := range second + 1 {
 		x := wave(random, i)
-		if i > 1000 && i%300 == 0 {
-			x += 90
+		if i == first || i == second {
+			x = 220
 		}
 		at := begin + lamppost.TimeMS(i)*minute
 		c.report("a", gauge(at, x)).report("b", gauge(at, x))
 		for _, f := range j.Next(c.block()) {
-			if alarms[f.Device]++; f.Device == "a" {
+			if alarms[f.Device] = append(alarms[f.Device], f.At); f.Device == "a" && f.At == begin+first*minute {
 				id := lamppost.VerdictID{Height: f.Height, Tx: 9}
 				v := f.Verdict
+				v.Score += 1000 // the second is a little more unusual, as it has more to be compared with
 				said[id] = &v
 				c.order(lamppost.TxReview, lamppost.ReviewBody{Verdict: id, Answer: lamppost.ReviewNormal}).
 					order(lamppost.TxReview, lamppost.ReviewBody{Verdict: lamppost.VerdictID{Height: 1}, Answer: lamppost.ReviewNormal})
 			}
 		}
 	}
-	if alarms["a"] == 0 || alarms["b"] <= alarms["a"] {
+	if len(said) != 1 || slices.Contains(alarms["a"], begin+second*minute) || !slices.Contains(alarms["b"], begin+second*minute) {
 		t.Errorf("alarms: %v", alarms)
 	}
 }
