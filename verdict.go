@@ -225,8 +225,8 @@ func (b *VerdictsBody) Check() error {
 		if err := b.Verdicts[i].check(); err != nil {
 			return fmt.Errorf("verdict %d: %w", i, err)
 		}
-		if b.Verdicts[i].Evidence() != b.Verdicts[0].Evidence() {
-			return fmt.Errorf("verdict %d: what suspends a register is evidence of bills and kept when its device is erased, other verdicts are not: they come in orders of their own", i)
+		if first := &b.Verdicts[0]; b.Verdicts[i].Evidence() != first.Evidence() || first.Evidence() && b.Verdicts[i].Device != first.Device {
+			return fmt.Errorf("verdict %d: what suspends a device's registers is evidence of bills, shown to who is billed and kept when the device is erased: it comes in an order of its own", i)
 		}
 	}
 	return nil
@@ -235,16 +235,23 @@ func (b *VerdictsBody) Check() error {
 // Evidence reports whether bills rest on the verdict: it says that a register shows what must not be billed as it is.
 func (v *Verdict) Evidence() bool { return v.Kind == Implausible && v.Suspends }
 
-// OrderVerdicts makes the orders for what was found up to a height, where all before was said: evidence first, at most MaxVerdicts in
-// each. Only the last says that all up to the height is judged.
+// OrderVerdicts makes the orders for what was found up to a height, where all before was said: evidence first, of one device in each
+// order, at most MaxVerdicts. Only the last says that all up to the height is judged.
 func OrderVerdicts(m Model, before, through Height, found []Verdict) (orders []VerdictsBody) {
-	for _, evidence := range [...]bool{true, false} {
-		some := slices.DeleteFunc(slices.Clone(found), func(v Verdict) bool { return v.Evidence() != evidence })
-		for part := range slices.Chunk(some, MaxVerdicts) {
+	evidence := slices.DeleteFunc(slices.Clone(found), func(v Verdict) bool { return !v.Evidence() })
+	others := slices.DeleteFunc(slices.Clone(found), func(v Verdict) bool { return v.Evidence() })
+	add := func(all []Verdict) {
+		for part := range slices.Chunk(all, MaxVerdicts) {
 			orders = append(orders, VerdictsBody{Model: m, Through: before, Verdicts: part})
 		}
 	}
-	if len(orders) == 0 {
+	slices.SortStableFunc(evidence, func(a, b Verdict) int { return strings.Compare(string(a.Device), string(b.Device)) })
+	for from, to := 0, 0; from < len(evidence); from = to {
+		for to = from; to < len(evidence) && evidence[to].Device == evidence[from].Device; to++ {
+		}
+		add(evidence[from:to])
+	}
+	if add(others); len(orders) == 0 {
 		return []VerdictsBody{{Model: m, Through: through}}
 	}
 	orders[len(orders)-1].Through = through

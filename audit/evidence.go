@@ -257,6 +257,14 @@ func (e *Evidence) remember(i int) {
 		if b, ok := decode[lamppost.PointBody](raw); ok {
 			keep(b, bodyKey{t.Type, b.ID, b.Mount + 1})
 		}
+	case lamppost.TxVerdicts:
+		if b, ok := decode[lamppost.VerdictsBody](raw); ok && len(b.Verdicts) > 0 && b.Check() == nil {
+			keep(b, bodyKey{kind: t.Type, id: string(b.Verdicts[0].Device)}) // one that suspends registers is about one device
+		}
+	case lamppost.TxReview:
+		if b, ok := decode[lamppost.ReviewBody](raw); ok {
+			keep(b, bodyKey{kind: t.Type, id: b.Verdict.String()})
+		}
 	case lamppost.TxReading:
 		if b, ok := decode[lamppost.ReadingBody](raw); ok {
 			keep(b)

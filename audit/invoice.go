@@ -197,10 +197,14 @@ func (c *invoiceCheck) derive(i int, s *tariff.Supply) error {
 			meter.ID, meter.Register, meter.Device, logged.Register, logged.Device)
 	}
 	s.Device, s.Register, s.Unit, s.Place, s.Mount, s.RollsAt = meter.Device, meter.Register, meter.Unit, meter.Place, meter.Mount, meter.RollsAt
+	var have []tariff.Edge
 	if s.Session != nil {
-		err = c.useEdges(s)
+		have, err = c.useEdges(s)
 	} else {
-		err = c.supplyEdges(logged, s, meter)
+		have, err = c.supplyEdges(logged, s, meter)
+	}
+	if err == nil {
+		err = c.found(logged, s, have)
 	}
 	if err != nil {
 		return c.supplyError(i, "device %s: %v", s.Device, err)
@@ -240,23 +244,23 @@ func (c *invoiceCheck) agreed(i int, logged *tariff.InvoiceSupply, s *tariff.Sup
 	return point, nil
 }
 
-// supplyEdges derives the registers of a supply under an agreement.
-func (c *invoiceCheck) supplyEdges(logged *tariff.InvoiceSupply, s *tariff.Supply, meter *lamppost.PointBody) error {
+// supplyEdges derives the registers of a supply under an agreement, and returns the readings that they are filled from.
+func (c *invoiceCheck) supplyEdges(logged *tariff.InvoiceSupply, s *tariff.Supply, meter *lamppost.PointBody) ([]tariff.Edge, error) {
 	next := c.e.Point(meter.ID, meter.Mount+1, c.tx.Leaf)
 	hung, taken := meter.Mounted(next)
 	if logged.From < hung || logged.To > taken {
-		return fmt.Errorf("mount %d hung at %q only from %d to %d ms", meter.Mount, meter.ID, hung, taken)
+		return nil, fmt.Errorf("mount %d hung at %q only from %d to %d ms", meter.Mount, meter.ID, hung, taken)
 	}
 	want := s.Tariff.Edges(logged.From, logged.To)
 	if len(want) == 0 {
-		return fmt.Errorf("tariff %q version %d asks for no register reading from %d to %d", s.Tariff.ID, s.Tariff.Version, logged.From, logged.To)
+		return nil, fmt.Errorf("tariff %q version %d asks for no register reading from %d to %d", s.Tariff.ID, s.Tariff.Version, logged.From, logged.To)
 	}
 	have, err := tariff.Declared(known(c.e.edges[register{s.Device, s.Register}], c.tx.Leaf, hung, taken), meter, next, c.pointAt)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s.Edges, err = tariff.FillEdges(want, have, s.RollsAt)
-	return err
+	return have, err
 }
 
 // pointAt says where a point's order stands.
@@ -269,17 +273,17 @@ func (c *invoiceCheck) pointAt(p *lamppost.PointBody) (tariff.Source, error) {
 	return tariff.Source{}, fmt.Errorf("metering point %q, mount %d, is not in the proof", p.ID, p.Mount)
 }
 
-// useEdges derives the registers of a session.
-func (c *invoiceCheck) useEdges(s *tariff.Supply) error {
+// useEdges derives the registers of a session, likewise.
+func (c *invoiceCheck) useEdges(s *tariff.Supply) ([]tariff.Edge, error) {
 	settled := latest[lamppost.SettleBody](c.e, bodyKey{kind: lamppost.TxSettle, id: s.Session.ID}, c.tx.Leaf)
 	if settled == nil || settled.Void != "" {
-		return fmt.Errorf("that session %q was settled is not in the proof", s.Session.ID)
+		return nil, fmt.Errorf("that session %q was settled is not in the proof", s.Session.ID)
 	}
 	of := register{s.Device, s.Register}
 	have := known(c.e.since(of), c.tx.Leaf, s.Session.From, settled.Stop)
 	var err error
 	s.Edges, err = tariff.SessionEdges(&s.Tariff, have, s.Session.From, settled.Stop, s.RollsAt)
-	return err
+	return have, err
 }
 
 // since returns what came of a register after the first point that has sessions on it.
@@ -401,6 +405,9 @@ func (c *invoiceCheck) compareSupply(logged, again *tariff.InvoiceSupply) error 
 		if *x != *y {
 			return &LineError{c.number(), x.N, lineDifference(again, x, y)}
 		}
+	}
+	if err := c.compareFindings(logged, again); err != nil {
+		return err
 	}
 	if len(logged.Lines) != len(again.Lines) {
 		return fmt.Errorf("agreement %q has %d lines, its tariff gives %d", again.Agreement, len(logged.Lines), len(again.Lines))

@@ -127,7 +127,15 @@ func oneReport() func(reported) bool {
 // flip bits in each digest and byte string, cut and lengthen each byte string and list, and swap entries of lists.
 func TestEveryFieldCounts(t *testing.T) {
 	t.Parallel()
-	h := billed(t, nil, "north", "south")
+	for name, h := range map[string]*home{"": billed(t, nil, "north", "south"), "with a finding": valid(t, nil, "south").home} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			everyFieldCounts(t, h)
+		})
+	}
+}
+
+func everyFieldCounts(t *testing.T, h *home) {
 	h.witness("w1.example")
 	honest := h.customer().Append(nil)
 	pin := h.witnessed(2, "w1.example")

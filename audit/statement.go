@@ -95,6 +95,17 @@ type BilledLine struct {
 	Amount    string `json:"amount"`
 	Estimated bool   `json:"estimated"`
 	Assurance string `json:"assurance,omitempty"` // meter-signed, where all registers of the line are
+	// Judged: triage had judged all registers of the line. Findings are what it found of them that held up the bill.
+	Judged   bool            `json:"judged,omitempty"`
+	Findings []BilledFinding `json:"findings,omitempty"`
+}
+
+// A BilledFinding is a verdict on a line's register, and what was answered: valid, it is true all the same, or wrong, and other values
+// were entered.
+type BilledFinding struct {
+	Verdict string `json:"verdict"`
+	Code    string `json:"code"`
+	Answer  string `json:"answer"`
 }
 
 // A Value is a register as it stood at an edge of a line, and how far to trust it.
@@ -230,7 +241,10 @@ func (r *lineRenderer) line(l *tariff.Line) BilledLine {
 	if l.Kind() != tariff.ByUse {
 		return b
 	}
-	b.Register = r.s.Register
+	b.Register, b.Judged = r.s.Register, r.s.Judged
+	for _, f := range r.s.Findings {
+		b.Findings = append(b.Findings, BilledFinding{f.Verdict.String(), f.Code, f.Answer.String()})
+	}
 	spans := r.spans(l)
 	if len(spans) == 0 {
 		return b // the band did not occur in the period
@@ -354,6 +368,7 @@ func (s *Statement) finding() *Finding {
 		if metered > 0 {
 			words += fmt.Sprintf(", %d of them meter-signed", metered)
 		}
+		words += plausibility(inv)
 		if c := inv.Corrects; c != nil {
 			words += fmt.Sprintf("; it replaces %s (%s), so %s are due", c.Number, c.Cause, inv.Due())
 		}
@@ -362,6 +377,9 @@ func (s *Statement) finding() *Finding {
 	f.add("%s of %s", plural(len(s.evidence.Reports), "report"), strings.Join(s.evidence.devices(), ", "))
 	s.evidence.addAssurances(f)
 	f.Summary = append(f.Summary, s.Notes...)
+	if slices.ContainsFunc(s.invoices, func(inv *Invoice) bool { return plausibility(inv) != "" }) {
+		f.DoesNotProve = append(f.DoesNotProve, "that triage judged what it says to have judged, or found nothing else: that is the ledger's word; the findings that lines name and their answers are proven")
+	}
 	f.DoesNotProve = append(f.DoesNotProve,
 		"that these are all invoices of the party, or that one was paid",
 		"that the log has no later terms or earlier readings: only that the members, who see all of it, agreed on these",
@@ -369,6 +387,31 @@ func (s *Statement) finding() *Finding {
 		"that place and names are true: only that the network's members recorded them",
 	)
 	return f
+}
+
+// plausibility says what triage had to say of an invoice's registers.
+func plausibility(inv *Invoice) (words string) {
+	judged, registers := 0, 0
+	var found []string
+	for i := range inv.Supplies {
+		s := &inv.Supplies[i]
+		if s.Channel == "" {
+			registers++
+		}
+		if s.Judged {
+			judged++
+		}
+		for _, f := range s.Findings {
+			found = append(found, fmt.Sprintf("%s (%s) of %s was found %s", f.Verdict, clip(f.Code), s.Device, f.Answer))
+		}
+	}
+	if judged > 0 {
+		words = fmt.Sprintf("; triage judged %d of %s", judged, plural(registers, "register"))
+	}
+	if len(found) > 0 {
+		words += "; verdict " + strings.Join(found, ", verdict ")
+	}
+	return words
 }
 
 // devices lists with their assurance the devices whose reports are in the proof, in the proof's order.

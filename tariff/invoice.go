@@ -41,6 +41,8 @@ type Supply struct {
 	Session   *lamppost.SessionBody // what it was used for, in place of an agreement
 	Channel   *lamppost.ChannelBody // what was promised on it, in place of a register
 	Voucher   []byte                // the last one; its signature is the caller's to check
+	Judged    bool                  // triage had judged all of the registers
+	Findings  []Finding             // see [Findings]
 }
 
 // id sorts supplies: by agreement, session or channel.
@@ -137,6 +139,8 @@ type InvoiceSupply struct {
 	Session   string            `cbor:"18,keyasint,omitempty" json:"session,omitempty"`    // in place of an agreement
 	Channel   string            `cbor:"19,keyasint,omitempty" json:"channel,omitempty"`    // likewise
 	Voucher   []byte            `cbor:"20,keyasint,omitempty" json:"voucher,omitempty"`    // the channel's last, which the line is made of
+	Judged    bool              `cbor:"21,keyasint,omitempty" json:"judged,omitempty"`     // triage had judged all of its registers
+	Findings  []Finding         `cbor:"22,keyasint,omitempty" json:"findings,omitempty"`   // what it found of them that held up the bill, by id
 }
 
 // Once reports whether the supply is billed once and then done with, and names it: a session or a channel.
@@ -409,6 +413,7 @@ func (inv *Invoice) add(s *Supply, lines []Line) {
 		Agreement: a.ID, Session: session, Channel: channel, Voucher: s.Voucher, Point: a.Point, Place: s.Place, Device: s.Device, Register: s.Register, Unit: s.Unit,
 		PerUnit: t.PerUnit, Scale: t.Scale, Tariff: t.ID, Version: t.Version, Tax: s.tax(),
 		From: s.from(), To: to, Edges: s.Edges, Lines: lines, Mount: s.Mount, TaxReason: a.TaxReason,
+		Judged: s.Judged, Findings: s.Findings,
 	})
 }
 

@@ -48,6 +48,9 @@ func (s *State) issue(order tariff.InvoiceOrder, supplies []tariff.Supply, befor
 		return nil, nil, err
 	}
 	order.Number, order.IssuedMS = invoiceNumber(order.Seller, last+1), s.time
+	if err := s.markJudged(supplies); err != nil {
+		return nil, nil, err
+	}
 	inv, err := tariff.Bill(order, supplies)
 	if err != nil {
 		return nil, nil, lamppost.Refuse(lamppost.CodeNotReady, "%v", err)

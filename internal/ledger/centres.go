@@ -245,6 +245,9 @@ func (s *State) payout(b lamppost.PayoutBody) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.markJudged(order.Energy); err != nil {
+		return nil, err
+	}
 	p, err := tariff.Close(order)
 	if err != nil {
 		return nil, lamppost.Refuse(lamppost.CodeNotReady, "the books of %q: %v", b.Device, err)

@@ -201,6 +201,9 @@ func supply(v View, all []tariff.Supply, a terms, from, to lamppost.TimeMS) ([]t
 			if x.Edges, err = tariff.FillEdges(versions[i].Edges(lo, hi), have, x.RollsAt); err != nil {
 				return nil, lamppost.Refuse(lamppost.CodeNotReady, "agreement %q, meter %q, register %q: %v", a.ID, x.Device, x.Register, err)
 			}
+			if err := v.find(&x, have, fmt.Sprintf("agreement %q", a.ID)); err != nil {
+				return nil, err
+			}
 			all = append(all, x)
 		}
 	}

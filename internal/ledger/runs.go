@@ -395,6 +395,13 @@ func (s *State) readingOf(b *lamppost.ContractBody, ref lamppost.ReadingRef) (x 
 	if errors.Is(err, kv.ErrNotFound) {
 		return x, lamppost.Refuse(lamppost.CodeNotReady, "no value of register %.64q of %q is known at %d ms", ref.Register, ref.Device, ref.Time)
 	}
+	if err != nil {
+		return x, err
+	}
+	suspicions, err := s.view().suspicions(ref.Device, ref.Register)
+	if held := tariff.HeldBy(suspicions, ref.Time, e.Manual); held != nil {
+		return x, lamppost.Refuse(lamppost.CodeNotReady, "%s", held.Why())
+	}
 	return contract.Reading{Device: ref.Device, Register: ref.Register, Time: ref.Time, Value: millionths(e.Value, 0),
 		Measured: !e.Manual && !e.Estimated && e.Quality == lamppost.Measured}, err
 }

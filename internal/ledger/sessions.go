@@ -257,8 +257,11 @@ func (s *State) sessionSupply(all []tariff.Supply, u *use) ([]tariff.Supply, err
 	if err != nil {
 		return nil, lamppost.Refuse(lamppost.CodeNotReady, "session %q, meter %q, register %q: %v", b.ID, p.Device, p.Register, err)
 	}
-	return append(all, tariff.Supply{Device: p.Device, Register: p.Register, Unit: p.Unit, Place: p.Place, Tariff: t, Edges: edges, Mount: p.Mount,
-		RollsAt: p.RollsAt, Session: b}), nil
+	x := tariff.Supply{Device: p.Device, Register: p.Register, Unit: p.Unit, Place: p.Place, Tariff: t, Edges: edges, Mount: p.Mount, RollsAt: p.RollsAt, Session: b}
+	if err := s.view().find(&x, have, fmt.Sprintf("session %q", b.ID)); err != nil {
+		return nil, err
+	}
+	return append(all, x), nil
 }
 
 // moments returns what is known of a register from a time to another, at its very times.

@@ -233,6 +233,12 @@ func say(t lamppost.TxType, o lamppost.Outcome) string {
 					s += " estimated,"
 				}
 			}
+			if sup.Judged {
+				s += " judged,"
+			}
+			for _, f := range sup.Findings {
+				s += fmt.Sprintf(" %s %s %s in block %d,", f.Verdict, f.Code, f.Answer, f.Height)
+			}
 		}
 		if c := inv.Corrects; c != nil {
 			s += fmt.Sprintf(" corrects %s, cause %q, which came to %s: %s due,", c.Number, c.Cause, c.Total, inv.Due())

@@ -85,6 +85,11 @@ func (d *desk) showTriage(w words) (out []string) {
 		if x.Suspending() {
 			s += ", suspends"
 		}
+		billed, err := v.BilledBefore(x)
+		must(err)
+		for _, b := range billed {
+			s += ", billed before by " + b.Number
+		}
 		for _, r := range x.Reviews {
 			s += fmt.Sprintf(", %s (%s)", r.Answer, r.Reason)
 		}

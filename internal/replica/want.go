@@ -250,6 +250,9 @@ func (w *Want) addSupply(r archive.View, s *tariff.InvoiceSupply, at ledger.Plac
 	if err := w.add(r, lamppost.TxTariff, s.Tariff, s.Version); err != nil {
 		return err
 	}
+	for _, f := range s.Findings {
+		w.Txs = append(w.Txs, ledger.Place{Height: f.Verdict.Height, Index: f.Verdict.Tx}, ledger.Place{Height: f.Height, Index: f.Tx})
+	}
 	for j := range s.Edges {
 		w.Reports = append(w.Reports, s.Edges[j].Source)
 		if s.Edges[j].Estimated {
