@@ -86,6 +86,8 @@ type Config struct {
 	Backups *Backups
 	// Scrub says what reading everything again has found. Nil: nothing is read.
 	Scrub func() ScrubState
+	// VerdictState returns what a verdict can be replayed from, or kv.ErrNotFound. Nil: none is kept.
+	VerdictState func(lamppost.Hash) ([]byte, error)
 	// Seen lists devices that spoke without a key and are not enrolled. Nil: nobody can.
 	Seen func() []PendingDevice
 	// Broker says how the node stands with a broker that it has joined. Nil, and its nil: it has joined none.
@@ -113,6 +115,8 @@ type Server struct {
 	once    sync.Once
 	closed  chan struct{}
 	exports chan struct{} // one for each that runs
+
+	alarms openAlarms
 
 	booking sync.Mutex  // held while payments are booked, so that one is booked once
 	dues    *books.Dues // nil: nobody asked yet
@@ -257,6 +261,9 @@ func (s *Server) routes() []route {
 		{"POST /api/disputes", closed, s.postDispute},
 		{"GET /api/disputes/{id}", closed, s.getDispute},
 		{"GET /api/disputes/{id}/evidence", closed, s.getEvidence},
+		{"GET /api/alarms", closed, s.getAlarms},
+		{"GET /api/verdicts/{id}/evidence", closed, s.getVerdictEvidence},
+		{"POST /api/reviews", closed, s.postReview},
 		{"GET /api/dues", closed, s.getDues},
 		{"POST /api/payments", closed, s.postPayments},
 		{"POST /api/providers/{name}", public, s.postNotice}, // signed by the provider

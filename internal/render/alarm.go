@@ -146,8 +146,8 @@ func (t teller) cannot(r *lamppost.VerdictReason) string {
 		return l.text("why.used_while_off", "value", value, "limit", most, "since", since)
 	case "unbalanced":
 		text := l.text("why.unbalanced", "value", value, "limit", most, "since", since)
-		if r.Other != "" {
-			return text + l.text("why.unbalanced.whose", "other", r.Other)
+		if r.Share > 0 {
+			return text + l.text("why.unbalanced.whose", "share", l.percent(int64(r.Share)*10))
 		}
 		return text
 	case "less_used":
@@ -225,7 +225,13 @@ func (t teller) unknown(r *lamppost.VerdictReason, is func(*lamppost.Decimal) st
 	return t.usually(what, r, is)
 }
 
-func (t teller) moment(at lamppost.TimeMS) string { return t.l.moment(t.zone, at) }
+// moment writes a time of a reason; one that has none is of the verdict's.
+func (t teller) moment(at lamppost.TimeMS) string {
+	if at == 0 {
+		at = t.v.At
+	}
+	return t.l.moment(t.zone, at)
+}
 
 // number writes what has no unit.
 func (t teller) number(d *lamppost.Decimal) string {

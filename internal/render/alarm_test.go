@@ -50,8 +50,11 @@ func alarmCases(h *house) (all []render.Judged) {
 	add(lamppost.Anomaly, "Cel", false, false, lamppost.VerdictReason{Code: "value", Value: dec("-41.5"), Low: dec("-12"), High: dec("31"), At: at})
 	for code := plausible.RolledBack; code.String() != "unknown"; code++ {
 		r := lamppost.VerdictReason{Code: code.String(), Value: dec("12"), High: dec("48213.25")}
-		if code == plausible.Twin || code == plausible.Unbalanced {
+		switch code {
+		case plausible.Twin:
 			r.Other = "meter-9"
+		case plausible.Unbalanced:
+			r.Share = 405
 		}
 		add(lamppost.Implausible, "m3", true, code.Hard(), r)
 	}
