@@ -15,7 +15,6 @@ import (
 	"github.com/lamppost/lamppost/internal/ledger"
 	"github.com/lamppost/lamppost/internal/render"
 	"github.com/lamppost/lamppost/internal/replica"
-	"github.com/lamppost/lamppost/tariff"
 )
 
 // What triage found, as people should see it: verdicts in the reader's words, with where the device is and whether anybody has answered.
@@ -56,12 +55,11 @@ type VerdictEvidence struct {
 }
 
 const (
-	defaultAlarms   = 100 // in an answer, unless told
-	maxAlarms       = 1000
-	maxOpenCounted  = 10_000
-	alarmWeekMS     = 7 * 24 * 3600 * 1000
-	defaultBudget   = 20 // alarms for each 1,000 devices and week where nobody said: that of package judge
-	alarmZoneBefore = 400 * 24 * 3600 * 1000
+	defaultAlarms  = 100 // in an answer, unless told
+	maxAlarms      = 1000
+	maxOpenCounted = 10_000
+	alarmWeekMS    = 7 * 24 * 3600 * 1000
+	defaultBudget  = 20 // alarms for each 1,000 devices and week where nobody said: that of package judge
 )
 
 // A speaker tells one reader.
@@ -91,18 +89,6 @@ func speakerOf(req *http.Request) (p speaker, err error) {
 		return p, badRequest("%v", err)
 	}
 	return p, nil
-}
-
-// say puts a verdict into the reader's words.
-func (p speaker) say(v *lamppost.Verdict, register bool) (*render.Alarm, error) {
-	first := v.Since
-	for i := range v.Reasons {
-		if at := v.Reasons[i].Nearest; at > 0 {
-			first = min(first, at)
-		}
-	}
-	z := tariff.ZoneOf(p.loc, max(0, first-alarmZoneBefore), v.At+1)
-	return render.AlarmOf(render.Judged{Verdict: v, Register: register}, render.Reader{Lang: p.lang, Zone: z})
 }
 
 func (s *Server) getAlarms(w http.ResponseWriter, req *http.Request) error {
@@ -173,7 +159,7 @@ func (s *Server) alarm(view ledger.View, v *ledger.Verdict, p speaker) (a Alarm,
 	if a.Reviews == nil {
 		a.Reviews = []ledger.Review{}
 	}
-	words, err := p.say(&v.Body, a.Register)
+	words, err := render.TellAlarm(render.Judged{Verdict: &v.Body, Register: a.Register}, p.lang, p.loc)
 	if err != nil {
 		return a, err
 	}
@@ -309,7 +295,9 @@ func (s *Server) goneVerdict(view ledger.View, id lamppost.VerdictID) error {
 	return notFound("no verdict %s: GET /api/alarms lists them", id)
 }
 
-func erasedWords(e *ledger.Erasure) string { return "inputs erased on " + utc(e.Time) + " under " + e.Basis }
+func erasedWords(e *ledger.Erasure) string {
+	return "inputs erased on " + utc(e.Time) + " under " + e.Basis
+}
 
 func (s *Server) verdictState(h lamppost.Hash) ([]byte, error) {
 	if s.cfg.VerdictState == nil {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -331,4 +332,16 @@ func exponential(d *lamppost.Decimal) string {
 func sentence(s string) string {
 	first, size := utf8.DecodeRuneInString(s)
 	return string(unicode.ToUpper(first)) + s[size:] + "."
+}
+
+// TellAlarm is AlarmOf for a reader in a location, whose clock it reads from the time zone database.
+func TellAlarm(v Judged, lang string, loc *time.Location) (*Alarm, error) {
+	const before = 400 * 24 * 3600 * 1000 // so that the zone has an offset before the first time there is
+	first := v.Since
+	for i := range v.Reasons {
+		if at := v.Reasons[i].Nearest; at > 0 {
+			first = min(first, at)
+		}
+	}
+	return AlarmOf(v, Reader{Lang: lang, Zone: tariff.ZoneOf(loc, max(0, first-before), v.At+1)})
 }
