@@ -25,6 +25,7 @@ func (n *Node) committed(ev *replica.Event) {
 			n.wake()
 		}
 	}
+	n.judging.committed()
 	n.caught(ev.Block.Height, ev.Block.Time, ev.Block.Evidence)
 	if ev.Result.Members != nil {
 		n.moved(ev.Result.Members)
@@ -172,6 +173,9 @@ func (n *Node) attest(ctx context.Context, upTo lamppost.Height) {
 
 func (n *Node) attestOne(ctx context.Context, e *ledger.Erasure) bool {
 	if n.forgetter != nil && n.forgetter.Forgotten() < n.erasing.cursor(e.Height) {
+		return false
+	}
+	if !n.judging.forgotten(e.Height) {
 		return false
 	}
 	held, err := n.holding(e.Height)

@@ -44,17 +44,17 @@ func TestSpread(t *testing.T) {
 			q.add(x)
 			all = append(all, x)
 		}
-		if !slices.IsSorted(q.sorted[:q.kept()]) {
+		if !slices.IsSorted(q.sorted) {
 			t.Fatalf("of %d the sample is not sorted", n)
 		}
 		slices.Sort(all)
-		low, high := q.bounds()
+		low, high := q.low, q.high
 		below, _ := slices.BinarySearch(all, low)
 		above, _ := slices.BinarySearch(all, high)
 		if below > n/50+n/40 || above < n-1-n/50-n/40 {
 			t.Errorf("of %d values, %d are below and %d above the bounds", n, below, n-1-above)
 		}
-		if n <= sampleSize && !slices.Equal(all, q.sorted[:n]) {
+		if n <= sampleSize && !slices.Equal(all, q.sorted) {
 			t.Errorf("of %d values the sample has others", n)
 		}
 	}

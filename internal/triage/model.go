@@ -10,6 +10,8 @@ type Features struct {
 	Sample
 	Low, High float64 // nearly all values lie between
 	Width     float64 // of that range; above 0
+
+	windows *windows
 }
 
 // A Model scores how unusual a reading is after those before it, and learns it. It keeps no more than a stated number of bytes,

@@ -24,11 +24,18 @@ func (r *record) next(x, least float64) (outside float64) {
 	case n == 0:
 		r.low, r.high = x, x
 	case n >= recordLeast:
-		outside = max(0, x-r.high, r.low-x) / max(r.usually.width(), least)
+		if x < r.low || x > r.high { // most are not, and dividing is slow
+			outside = max(x-r.high, r.low-x) / max(r.usually.width, least)
+		}
 	}
 	r.low, r.high = min(r.low, x), max(r.high, x)
 	r.usually.add(x)
 	return outside
+}
+
+func (r *record) reset() {
+	r.low, r.high = 0, 0
+	r.usually.reset()
 }
 
 func (r *record) state(s *saved.State) {
@@ -41,64 +48,12 @@ func (r *record) state(s *saved.State) {
 const margin = 0.01
 
 // outsideScore makes a score of how far outside a value is: 0.7 at a hundredth of the width, 4.6 at the whole.
-func outsideScore(widths float64) float64 { return ln(1 + widths/margin) }
-
-// recentReadings are the latest ones, contiguous in order of time.
-type recentReadings struct {
-	values [4 * longest]float64
-	n      int
-}
-
-// longest is how many readings the longest quantity is made of.
-const longest = shiftLatest + shiftBefore
-
-// add appends a value, and drops the oldest when there is no room.
-func (r *recentReadings) add(x float64) {
-	if r.n == len(r.values) {
-		copy(r.values[:], r.values[r.n-longest:])
-		r.n = longest
+func outsideScore(widths float64) float64 {
+	if widths == 0 {
+		return 0
 	}
-	r.values[r.n] = x
-	r.n++
+	return ln(1 + widths/margin)
 }
-
-// last returns the latest readings, or fewer if there are not as many.
-func (r *recentReadings) last(n int) []float64 { return r.values[max(0, r.n-n):r.n] }
-
-func (r *recentReadings) state(s *saved.State) {
-	s.Count(&r.n, len(r.values))
-	s.Floats(r.values[:r.n])
-}
-
-// meanOf is the mean by four sums, which a processor adds side by side.
-func meanOf(values []float64) float64 {
-	var sums [4]float64
-	rest := values
-	for len(rest) >= 4 {
-		sums[0] += rest[0]
-		sums[1] += rest[1]
-		sums[2] += rest[2]
-		sums[3] += rest[3]
-		rest = rest[4:]
-	}
-	for _, x := range rest {
-		sums[0] += x
-	}
-	return (sums[0] + sums[1] + sums[2] + sums[3]) / float64(len(values))
-}
-
-// deviationOf is the standard deviation around a mean.
-func deviationOf(values []float64, mean float64) float64 {
-	var sums [2]float64
-	for i, x := range values {
-		gap := x - mean
-		sums[i&1] += float64(gap * gap)
-	}
-	return math.Sqrt((sums[0] + sums[1]) / float64(len(values)))
-}
-
-// spans are how many readings means and deviations are taken over.
-var spans = [...]int{12, 36, 108}
 
 // The least that is told from nothing.
 const (
@@ -114,7 +69,6 @@ const plainer = 4
 // ranges tells when a quantity leaves the range it has been in: the value, its change, means and deviations, and how far the value is
 // from what is usual at its hour. The one that is farthest outside counts.
 type ranges struct {
-	latest recentReadings
 	value  record
 	change record
 	mean   [len(spans)]record
@@ -126,7 +80,16 @@ type ranges struct {
 
 func newRanges() *ranges { return new(ranges) }
 
-func (r *ranges) reset() { *r = ranges{} }
+func (r *ranges) records() [9]*record {
+	return [9]*record{&r.value, &r.change, &r.mean[0], &r.mean[1], &r.mean[2], &r.log[0], &r.log[1], &r.log[2], &r.hour}
+}
+
+func (r *ranges) reset() {
+	for _, q := range r.records() {
+		q.reset()
+	}
+	r.hours, r.named = [24]hourly{}, Reason{}
+}
 
 func (r *ranges) reason() Reason { return r.named }
 
@@ -143,20 +106,17 @@ func (r *ranges) next(x *Features) (float64, bool) {
 			r.named = Reason{Code: code, Readings: readings, Value: value, Low: low, High: high, AtMS: x.AtMS}
 		}
 	}
-	before := r.latest.last(1)
 	try(&r.value, ReasonValue, 1, x.Value, least)
-	if len(before) == 1 {
-		try(&r.change, ReasonChange, 2, x.Value-before[0], least)
+	if before, ok := x.windows.before(); ok {
+		try(&r.change, ReasonChange, 2, x.Value-before, least)
 	}
-	r.latest.add(x.Value)
 	for i, n := range spans {
-		values := r.latest.last(n)
-		if len(values) < n {
+		latest, ok := x.windows.last(i)
+		if !ok {
 			break
 		}
-		mean := meanOf(values)
-		try(&r.mean[i], ReasonMean, n, mean, least)
-		try(&r.log[i], ReasonVariation, n, ln(deviationOf(values, mean)+least), leastLog)
+		try(&r.mean[i], ReasonMean, int(n), latest.mean, least)
+		try(&r.log[i], ReasonVariation, int(n), ln(latest.deviation(n)+least), leastLog)
 	}
 	if z, ok := r.hours[hourOf(x.AtMS)].next(x); ok && r.value.usually.n > warmUp {
 		try(&r.hour, ReasonHour, 1, z, leastDeviation)
@@ -173,8 +133,7 @@ func hourOf(at lamppost.TimeMS) int {
 }
 
 func (r *ranges) state(s *saved.State) {
-	r.latest.state(s)
-	for _, q := range [...]*record{&r.value, &r.change, &r.mean[0], &r.mean[1], &r.mean[2], &r.log[0], &r.log[1], &r.log[2], &r.hour} {
+	for _, q := range r.records() {
 		q.state(s)
 	}
 	for i := range r.hours {
@@ -220,34 +179,27 @@ func (h *hourly) state(s *saved.State) {
 
 // A shift tells when the mean of the latest readings is farther than ever from the mean of those before.
 type shift struct {
-	latest recentReadings
-	gap    record
-	why    Reason
+	gap record
+	why Reason
 }
-
-const (
-	shiftLatest = 12
-	shiftBefore = 144
-)
 
 func newShift() *shift { return new(shift) }
 
-func (h *shift) reset() { *h = shift{} }
+func (h *shift) reset() {
+	h.gap.reset()
+	h.why = Reason{}
+}
 
 func (h *shift) reason() Reason { return h.why }
 
 func (h *shift) next(x *Features) (float64, bool) {
-	h.latest.add(x.Value)
-	values := h.latest.last(longest)
-	if len(values) < longest {
+	gap, ok := x.windows.shift()
+	if !ok {
 		return 0, true
 	}
-	gap := (meanOf(values[shiftBefore:]) - meanOf(values[:shiftBefore])) / x.Width
+	gap /= x.Width
 	h.why = Reason{Code: ReasonShift, Readings: shiftLatest, Value: gap, Low: h.gap.low, High: h.gap.high, AtMS: x.AtMS}
 	return outsideScore(h.gap.next(gap, steadiest)), true
 }
 
-func (h *shift) state(s *saved.State) {
-	h.latest.state(s)
-	h.gap.state(s)
-}
+func (h *shift) state(s *saved.State) { h.gap.state(s) }

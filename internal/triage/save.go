@@ -10,7 +10,7 @@ import (
 )
 
 // stateMagic opens a saved series: "LPTR" and the version of models and settings, one for both, as a state means nothing to others.
-const stateMagic = 0x31_30_30_30_52_54_50_4c // "LPTR0001", little-endian
+const stateMagic = 0x32_30_30_30_52_54_50_4c // "LPTR0002", little-endian
 
 // AppendBinary appends the state of the series: a series that loads it goes on as this one would. docs/formats.md has the layout.
 func (s *Series) AppendBinary(b []byte) ([]byte, error) {
@@ -49,6 +49,7 @@ func (s *Series) state(st *saved.State) {
 	st.Float(&s.last.Value)
 	s.kind, s.last.AtMS = lamppost.Kind(kind), lamppost.TimeMS(at)
 	s.width.state(st)
+	s.windows.state(st)
 	s.alarm.state(st)
 	for _, m := range s.models {
 		m.state(st)
@@ -60,25 +61,29 @@ const perModel = 40
 
 // Bytes is how much memory the series takes.
 func (s *Series) Bytes() int {
-	n := int(unsafe.Sizeof(*s)) + perModel*len(s.models)
+	n := int(unsafe.Sizeof(*s)) + perModel*len(s.models) + s.width.bytes()
 	for _, m := range s.models {
 		n += m.bytes()
 	}
 	return n
 }
 
-func (r *ranges) bytes() int  { return int(unsafe.Sizeof(*r)) }
-func (h *shift) bytes() int   { return int(unsafe.Sizeof(*h)) }
-func (d *discord) bytes() int { return int(unsafe.Sizeof(*d)) }
-
-func (q *spread) state(s *saved.State) {
-	s.Count(&q.n, maxReadings)
-	s.U64(&q.dice)
-	s.Floats(q.sorted[:q.kept()])
-	for i := 1; i < q.kept(); i++ {
-		if q.sorted[i] < q.sorted[i-1] {
-			s.Fail(errors.New("a sample is not sorted"))
-			return
-		}
+func (r *ranges) bytes() int {
+	n := int(unsafe.Sizeof(*r))
+	for _, q := range r.records() {
+		n += q.usually.bytes()
 	}
+	return n
+}
+
+func (h *shift) bytes() int { return int(unsafe.Sizeof(*h)) + h.gap.usually.bytes() }
+
+func (d *discord) bytes() int { return int(unsafe.Sizeof(*d)) + bytesOf(d.steps) + bytesOf(d.at) }
+
+func (q *spread) bytes() int { return bytesOf(q.sorted) }
+
+func bytesOf[T any](s []T) int {
+	var one T
+	var size int = int(unsafe.Sizeof(one))
+	return size * cap(s)
 }

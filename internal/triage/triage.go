@@ -6,7 +6,7 @@
 //
 // What it promises: a verdict depends only on the readings up to it (nothing ahead, no length, no labels); the same readings give the
 // same bits on every machine, whether or not the state was saved and restored between them; a series takes less than [MaxSeriesBytes];
-// a reading allocates nothing. What it does not: it knows no device, ledger or disk, and does not judge what a meter may measure.
+// once it has grown to what it keeps, a reading allocates nothing. What it does not: it knows no device, ledger or disk, and does not judge what a meter may measure.
 package triage
 
 import (
@@ -70,6 +70,7 @@ type Series struct {
 	begun    bool
 	last     Sample
 	width    spread
+	windows  windows
 	features Features
 	parts    []part
 	reasons  [MaxReasons]Reason
@@ -149,15 +150,18 @@ func (s *Series) restart() {
 	for _, m := range s.models {
 		m.reset()
 	}
-	s.alarm, s.n, s.width = NewAlarm(s.alarm.Level), 0, spread{}
+	raised := s.alarm.raised
+	s.alarm, s.n, s.windows = NewAlarm(s.alarm.Level), 0, windows{}
+	s.alarm.raised = raised
+	s.width.reset()
 	s.unit, s.kind, s.last, s.begun = "", 0, Sample{}, false
 }
 
 func (s *Series) judge(x Sample) Verdict {
 	s.n++
 	s.width.add(x.Value)
-	low, high := s.width.bounds()
-	s.features = Features{Sample: x, Low: low, High: high, Width: s.width.width()}
+	s.windows.add(x.Value)
+	s.features = Features{Sample: x, Low: s.width.low, High: s.width.high, Width: s.width.width, windows: &s.windows}
 	v := Verdict{Score: s.score(), Fresh: s.n <= warmUp}
 	if v.Alarm = s.alarm.Next(v.Score); v.Alarm {
 		v.Reasons, v.Without = s.explain(v.Score)

@@ -9,8 +9,11 @@ import (
 	"math"
 )
 
-// MaxNumber is the largest magnitude of a float: no less than squares of values.
-const MaxNumber = 1e70
+// Limits.
+const (
+	MaxNumber     = 1e70 // a float's magnitude: no less than squares of values
+	MaxDifference = 1e31 // that of a float of four bytes
+)
 
 // A State reads or writes the numbers of a detector, so that both are one list. What it reads is refused if it is not what it could have
 // written.
@@ -61,6 +64,17 @@ func (s *State) Float(p *float64) {
 	if s.reading && !(math.Abs(*p) <= MaxNumber) {
 		s.Fail(fmt.Errorf("%v is no number of a detector", *p))
 		*p = 0
+	}
+}
+
+// Pair takes a float of four bytes, finite and within the limit of values' differences, and any number of four.
+func (s *State) Pair(x *float32, u *uint32) {
+	word := uint64(math.Float32bits(*x))<<32 | uint64(*u)
+	s.U64(&word)
+	*x, *u = math.Float32frombits(uint32(word>>32)), uint32(word)
+	if s.reading && !(math.Abs(float64(*x)) <= MaxDifference) {
+		s.Fail(fmt.Errorf("%v is no difference of values", *x))
+		*x = 0
 	}
 }
 
