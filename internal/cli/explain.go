@@ -263,7 +263,7 @@ func differences(a, b *lamppost.Verdict) (names []string) {
 func (e *explanation) print(w io.Writer) {
 	fmt.Fprintf(w, "%s  %s\n%s\n", e.ID, printable(e.Words.Title), printable(e.Words.Since))
 	for _, s := range e.Words.Why {
-		fmt.Fprintf(w, "  - %s\n", printable(s))
+		fmt.Fprintf(w, "  - %s\n", printable(strings.ReplaceAll(s, "\u00a0", " ")))
 	}
 	fmt.Fprintf(w, "Found by %s in block %d, %s\n", printable(string(e.By)), e.ID.Height, when(e.Found))
 	fmt.Fprintf(w, "Model %s, version %d, %s\n", printable(e.Model.ID), e.Model.Version, e.Model.Hash)

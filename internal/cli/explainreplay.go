@@ -1,12 +1,13 @@
 package cli
 
 import (
-	"errors"
-
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/judge"
 )
 
 // replayVerdict judges a reading again, from the state before it.
-func replayVerdict(_ []byte, _ *judgedReading) ([]lamppost.Verdict, error) {
-	return nil, errors.New("it has no models yet")
+func replayVerdict(state []byte, r *judgedReading) ([]lamppost.Verdict, error) {
+	v := r.Verdict
+	return judge.Replay(state, judge.Reading{Reading: r.Reading, Height: v.Height, Tx: v.Tx, Report: v.Report, Record: v.Record, Received: r.Received,
+		Device: r.Device, Billing: r.Billing})
 }

@@ -56,7 +56,7 @@ type district struct {
 
 	revoked  map[string]string // devices whose key was ended: why
 	disputed []map[string]any
-	reviewed map[string][]any // by verdict
+	reviewed map[string][]any  // by verdict
 	ended    map[string]string // sessions that were: why nothing is billed
 
 	// Set before the first request.
