@@ -69,12 +69,13 @@ var uses = map[string]string{
 	"internal/ingest/mapping":            ". internal/ingest",
 	"internal/ingest/mqttd":              ". internal/ingest",
 	"internal/ingest/httpd":              ". guard sig internal/ingest",
-	"internal/api": ". audit contract guard ocmf sig tariff internal/archive internal/books internal/consensus internal/export internal/kv internal/ledger internal/outlook internal/provider internal/render internal/replica " +
+	"internal/api": ". audit contract guard ocmf sig tariff internal/archive internal/books internal/consensus internal/export internal/kv internal/ledger internal/notify internal/outlook internal/provider internal/render internal/replica " +
 		"internal/sepa internal/shadow internal/snapshot/dir internal/tilelog voucher",
 	"internal/outlook":               ". tariff internal/archive internal/ledger",
 	"internal/render":                ". audit tariff internal/outlook internal/sepa",
 	"internal/sepa":                  ".",
 	"internal/books":                 ". tariff internal/archive internal/ledger internal/replica",
+	"internal/notify":                ". internal/kv internal/ledger internal/render",
 	"internal/provider":              ". tariff internal/books",
 	"internal/books/bookstest":       ". internal/ledger",
 	"internal/shadow":                ".",
@@ -85,7 +86,7 @@ var uses = map[string]string{
 	"internal/checkpage/wasm":        "audit",
 	"internal/node": ". audit guard sig internal/api internal/archive internal/archive/dir internal/backup internal/challenge internal/consensus internal/consensus/comet internal/consensus/raft internal/consensus/solo internal/cosign " +
 		"internal/checkpage internal/dashboard internal/folder internal/ingest internal/ingest/brokerd internal/ingest/httpd internal/ingest/mapping internal/ingest/mqttd internal/judge internal/kv " +
-		"internal/kv/pebble internal/ledger internal/network internal/provider internal/render internal/replica internal/scrub internal/snapshot internal/snapshot/dir internal/tilelog",
+		"internal/kv/pebble internal/ledger internal/network internal/notify internal/provider internal/render internal/replica internal/scrub internal/snapshot internal/snapshot/dir internal/tilelog",
 	"internal/gateway": ". guard sig internal/consensus internal/folder internal/ingest internal/ingest/httpd internal/ingest/mqttd internal/kv internal/kv/pebble",
 	"internal/cosign":  ". internal/tilelog internal/witness",
 	"internal/witness": ". internal/dashboard internal/kv internal/kv/pebble internal/tilelog",

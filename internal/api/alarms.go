@@ -13,6 +13,7 @@ import (
 	"github.com/lamppost/lamppost/internal/archive"
 	"github.com/lamppost/lamppost/internal/kv"
 	"github.com/lamppost/lamppost/internal/ledger"
+	"github.com/lamppost/lamppost/internal/notify"
 	"github.com/lamppost/lamppost/internal/render"
 	"github.com/lamppost/lamppost/internal/replica"
 )
@@ -155,10 +156,7 @@ func (s *Server) getAlarms(w http.ResponseWriter, req *http.Request) error {
 }
 
 func (s *Server) alarm(view ledger.View, v *ledger.Verdict, p speaker) (a Alarm, err error) {
-	a = Alarm{Verdict: *v, Open: v.Open(), Suspending: v.Suspending(), Register: s.cfg.Live.isRegister(v.Body.Device, v.Body.Name)}
-	if a.Reviews == nil {
-		a.Reviews = []ledger.Review{}
-	}
+	a = Alarm{Verdict: *v, Open: v.Open(), Suspending: v.Suspending(), Register: s.cfg.Live.IsRegister(v.Body.Device, v.Body.Name)}
 	words, err := render.TellAlarm(render.Judged{Verdict: &v.Body, Register: a.Register}, p.lang, p.loc)
 	if err != nil {
 		return a, err
@@ -249,9 +247,6 @@ func (s *Server) findEvidence(r archive.View, id lamppost.VerdictID, out *Verdic
 	if err != nil {
 		return err
 	}
-	if v.Reviews == nil {
-		v.Reviews = []ledger.Review{}
-	}
 	out.Verdict = v
 	erased, err := view.Erased(v.Body.Device)
 	switch {
@@ -316,4 +311,17 @@ func (s *Server) proveVerdict(out *VerdictEvidence, report bool) error {
 
 func (s *Server) postReview(w http.ResponseWriter, r *http.Request) error {
 	return post[lamppost.ReviewBody](s, w, r, lamppost.TxReview)
+}
+
+// NotifyTest answers POST /api/notifications/test.
+type NotifyTest struct {
+	Webhooks []notify.Result `json:"webhooks"` // as configured
+}
+
+func (s *Server) postNotifyTest(w http.ResponseWriter, req *http.Request) error {
+	out := NotifyTest{Webhooks: []notify.Result{}}
+	if s.cfg.Notify != nil {
+		out.Webhooks = s.cfg.Notify(req.Context())
+	}
+	return writeJSON(w, http.StatusOK, out)
 }

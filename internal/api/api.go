@@ -25,6 +25,7 @@ import (
 	"github.com/lamppost/lamppost/internal/books"
 	"github.com/lamppost/lamppost/internal/consensus"
 	"github.com/lamppost/lamppost/internal/kv"
+	"github.com/lamppost/lamppost/internal/notify"
 	"github.com/lamppost/lamppost/internal/render"
 	"github.com/lamppost/lamppost/internal/tilelog"
 )
@@ -90,6 +91,8 @@ type Config struct {
 	Scrub func() ScrubState
 	// VerdictState returns what a verdict can be replayed from, or kv.ErrNotFound. Nil: none is kept.
 	VerdictState func(lamppost.Hash) ([]byte, error)
+	// Notify sends a test message to each webhook of this node. Nil: there are none.
+	Notify func(context.Context) []notify.Result
 	// Seen lists devices that spoke without a key and are not enrolled. Nil: nobody can.
 	Seen func() []PendingDevice
 	// Broker says how the node stands with a broker that it has joined. Nil, and its nil: it has joined none.
@@ -266,6 +269,7 @@ func (s *Server) routes() []route {
 		{"GET /api/alarms", closed, s.getAlarms},
 		{"GET /api/verdicts/{id}/evidence", closed, s.getVerdictEvidence},
 		{"POST /api/reviews", closed, s.postReview},
+		{"POST /api/notifications/test", closed, s.postNotifyTest},
 		{"GET /api/dues", closed, s.getDues},
 		{"POST /api/payments", closed, s.postPayments},
 		{"POST /api/providers/{name}", public, s.postNotice}, // signed by the provider

@@ -303,8 +303,8 @@ func (l *Live) history(id lamppost.DeviceID, name string) (Series, bool) {
 	return out, true
 }
 
-// isRegister says whether a reading is a running total, as it last came.
-func (l *Live) isRegister(id lamppost.DeviceID, name string) bool {
+// IsRegister says whether a reading is a running total, as it last came.
+func (l *Live) IsRegister(id lamppost.DeviceID, name string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	t := l.twins[id]

@@ -66,7 +66,7 @@ function pill(a) {
 
 // dress says how an alarm stands.
 function dress(el, a) {
-  const last = a.reviews.at(-1)?.answer;
+  const last = a.reviews?.at(-1)?.answer;
   const [kind, text] = a.suspending ? ['bad', a.verdict.kind === 'behaviour' ? 'In quarantine' : 'Not billed']
     : a.open ? ['warn', last === 'seen' ? 'Seen' : 'Open'] : ['', { normal: 'Not an anomaly', valid: 'Right', wrong: 'Was wrong' }[last] ?? 'Answered'];
   el.className = `pill ${kind}`;
@@ -91,7 +91,7 @@ function alarmRow(app, first, answered) {
       dress(state, a);
       next.hidden = form.hidden = !a.open;
       say(next, nextWords(a));
-      fill(said, a.reviews.map((r, i) => [i > 0 && ' · ', `${answerWords[r.answer] ?? r.answer}, ${r.by}, ${when(r.time_ms)}`, r.reason && `: ${r.reason}`]));
+      fill(said, (a.reviews ?? []).map((r, i) => [i > 0 && ' · ', `${answerWords[r.answer] ?? r.answer}, ${r.by}, ${when(r.time_ms)}`, r.reason && `: ${r.reason}`]));
     },
     stop: chart.stop,
   };
