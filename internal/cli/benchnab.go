@@ -55,7 +55,10 @@ func printNAB(out io.Writer, r *measure.NABResult) error {
 		fmt.Fprintf(out, "Half %s, %d files: %.1f; %.1f at the level of the other half; %.1f at the level %.2f that this program has.\n",
 			h.Half, h.Files, h.Standard, h.Held, h.Shipped, r.ShippedLevel)
 	}
-	fmt.Fprintf(out, "%d alarms at this level: %.1f %% fall below it without the reasons named (%.1f each), %.1f %% where the readings named\nhad been those just before, again.\n", r.Alarms, 100*r.Masked, r.Reasons, 100*r.Replayed)
+	fmt.Fprintf(out, "%d alarms at this level: %.1f %% fall below it without the reasons named (%.1f each), %.1f %% where the readings named\nhad been those just before, again.",
+		r.Alarms, 100*r.Masked, r.Reasons, 100*r.Replayed)
+	fmt.Fprintf(out, " Where all since it began had been as a day before, %.1f %% are below what they were held\nagainst, and in %.1f %% that day raises no alarm in their place either.\n",
+		100*r.Usual, 100*r.Quiet)
 	_, err := fmt.Fprintf(out, "%.2f µs of CPU a reading, %d bytes a series (%d saved), %d of %d rows refused as late or a duplicate.\n",
 		r.USPerPoint, r.BytesPerSeries, r.StateBytes, r.Refused, r.Rows)
 	return err

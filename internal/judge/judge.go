@@ -122,7 +122,6 @@ type slot struct {
 	marks  marks
 	lastAt lamppost.TimeMS // latest reading by the device's clock
 	begun  bool
-	extra  int64 // billionths, put upon its level by people who called an alarm normal
 	series *unit // nil: there was no memory
 	roles  []role
 	dirty  bool
@@ -256,14 +255,28 @@ func (j *Judge) take(d *device, r *Reading, by lamppost.MemberID) {
 	at := int32(len(j.work))
 	j.work = append(j.work, work{Reading: *r, slot: s, by: by, unit: unit, value: r.number(), next: -1})
 	if !s.touched {
-		s.touched, s.head = true, at
+		s.touched, s.head, s.tail = true, at, at
 		j.touched = append(j.touched, s)
 	} else {
-		j.work[s.tail].next = at
+		j.link(s, at)
 	}
-	if s.tail = at; len(j.work) == maxWork {
+	if len(j.work) == maxWork {
 		j.flush()
 	}
+}
+
+// link puts a reading in the order of times: reports of one device overtake each other on their way.
+func (j *Judge) link(s *slot, at int32) {
+	w := &j.work[at]
+	if w.Time >= j.work[s.tail].Time {
+		j.work[s.tail].next, s.tail = at, at
+		return
+	}
+	where := &s.head
+	for j.work[*where].Time <= w.Time {
+		where = &j.work[*where].next
+	}
+	w.next, *where = *where, at
 }
 
 func (d *device) slot(name string) *slot {
@@ -382,7 +395,7 @@ func (s *slot) pass(received, at lamppost.TimeMS) {
 // observe lets a series judge a reading.
 func (j *Judge) observe(s *slot, w *work, level int64) {
 	m := s.series.model.(*seriesModel)
-	e := entry{at: w.Time, bits: math.Float64bits(w.value), extra: uint64(level + s.extra), kind: uint8(w.Kind), unit: w.unit}
+	e := entry{at: w.Time, bits: math.Float64bits(w.value), extra: uint64(level), kind: uint8(w.Kind), unit: w.unit}
 	before := m.at
 	j.note(s.series, e)
 	v, err := m.observe(&e)
@@ -399,7 +412,7 @@ func (j *Judge) observe(s *slot, w *work, level int64) {
 		return
 	}
 	j.budget.alarm(len(j.devices))
-	state := saved{Series: &savedSeries{Device: s.device.id, Name: s.name, Units: s.units, Level: level + s.extra}, From: s.marks.from(w.Received)}
+	state := saved{Series: &savedSeries{Device: s.device.id, Name: s.name, Units: s.units, Level: level}, From: s.marks.from(w.Received)}
 	j.find([]lamppost.Verdict{anomaly(&v, m.Level())}, j.stateBefore(s.series, state), w)
 }
 

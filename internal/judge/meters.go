@@ -19,7 +19,7 @@ type meters struct {
 
 const (
 	minScale    = -3
-	metersBytes = 4500 + meterJournal*entryBytes // of each
+	metersBytes = 4500 + meterJournal*entryMemory // of each
 )
 
 // A member is a register among others.

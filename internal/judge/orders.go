@@ -165,7 +165,7 @@ func (m *meters) at(point string) *member {
 	return &m.members[slices.IndexFunc(m.members, func(x member) bool { return x.Point == point })]
 }
 
-// review lets a series need more from now on, if a person says that an alarm was normal: so much that what was seen then would be none.
+// review lets a series need more from now on, if a person says that an alarm was normal.
 func (j *Judge) review(b *lamppost.ReviewBody) {
 	if b.Answer != lamppost.ReviewNormal || j.cfg.Verdict == nil {
 		return
@@ -178,15 +178,11 @@ func (j *Judge) review(b *lamppost.ReviewBody) {
 	if d == nil {
 		return
 	}
-	if s := d.slot(v.Name); s != nil {
-		above := (int64(v.Score)-int64(v.Level))*(billion/1000) + billion/1000
-		s.extra = min(s.extra+max(above, leastExtra), mostUpon)
-		j.touchSlot(s)
+	if s := d.slot(v.Name); s != nil && s.series != nil {
+		s.series.model.(*seriesModel).Accept(float64(v.Score+1) / 1000) // it was rounded
+		j.rebase(s.series)
 	}
 }
-
-// leastExtra is what an answer puts upon a level at least.
-const leastExtra = billion / 20
 
 // erase forgets a device: its series, and what its registers taught.
 func (j *Judge) erase(id lamppost.DeviceID) {

@@ -75,7 +75,6 @@ type savedSlot struct {
 	Marks  marks
 	LastAt lamppost.TimeMS
 	Begun  bool
-	Extra  int64
 	Series uint64
 	At     lamppost.TimeMS // of the series's latest
 	Meter  uint64          // of a register at no point
@@ -152,7 +151,7 @@ func (j *Judge) saveUnit(b *kv.Batch, u *unit) {
 }
 
 func (s *slot) saved() savedSlot {
-	x := savedSlot{Device: s.device.id, Name: s.name, Order: slices.Index(s.device.slots, s), Units: s.units, Marks: s.marks, LastAt: s.lastAt, Begun: s.begun, Extra: s.extra}
+	x := savedSlot{Device: s.device.id, Name: s.name, Order: slices.Index(s.device.slots, s), Units: s.units, Marks: s.marks, LastAt: s.lastAt, Begun: s.begun}
 	if s.series != nil {
 		x.Series, x.At = s.series.id, s.series.model.(*seriesModel).at
 	}
@@ -270,7 +269,7 @@ func (j *Judge) open() error {
 		if d == nil {
 			d = j.newDevice(x.Device)
 		}
-		s := &slot{id: binary.BigEndian.Uint64(id), device: d, name: x.Name, units: x.Units, marks: x.Marks, lastAt: x.LastAt, begun: x.Begun, extra: x.Extra}
+		s := &slot{id: binary.BigEndian.Uint64(id), device: d, name: x.Name, units: x.Units, marks: x.Marks, lastAt: x.LastAt, begun: x.Begun}
 		order[s] = x.Order
 		d.slots = append(d.slots, s)
 		if x.Meter != 0 {

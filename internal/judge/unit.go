@@ -36,7 +36,8 @@ type model interface {
 const (
 	seriesJournal = 512
 	meterJournal  = 64
-	seriesBytes   = 100<<10 + seriesJournal*entryBytes
+	grownBytes    = 58 << 10 // of a series that has seen all it remembers
+	seriesBytes   = grownBytes + seriesJournal*entryMemory
 )
 
 // An entry is a reading as a model takes it.
@@ -49,7 +50,10 @@ type entry struct {
 	place int8   // of a meter: where in its group
 }
 
-const entryBytes = 27
+const (
+	entryBytes  = 27 // saved
+	entryMemory = 32
+)
 
 func (e *entry) append(b []byte) []byte {
 	b = binary.BigEndian.AppendUint64(b, uint64(e.at))

@@ -17,8 +17,11 @@ func quantise(x float64) *lamppost.Decimal {
 	if math.IsNaN(x) || x == 0 {
 		return &lamppost.Decimal{}
 	}
-	if !(math.Abs(x) < math.MaxInt64) {
-		return &lamppost.Decimal{Mantissa: int64(math.Copysign(math.MaxInt64, x))}
+	switch {
+	case x >= math.MaxInt64:
+		return &lamppost.Decimal{Mantissa: math.MaxInt64}
+	case x <= -math.MaxInt64:
+		return &lamppost.Decimal{Mantissa: -math.MaxInt64}
 	}
 	var stack [32]byte
 	text := strconv.AppendFloat(stack[:0], x, 'e', digits-1, 64) // as -1.23456e+07
@@ -55,7 +58,7 @@ func thousandths(x float64) uint32 { return uint32(math.Round(min(max(x, 0), 4e6
 
 // anomaly says what a series found.
 func anomaly(v *triage.Verdict, level float64) lamppost.Verdict {
-	out := lamppost.Verdict{Kind: lamppost.Anomaly, Score: thousandths(v.Score), Level: thousandths(level)}
+	out := lamppost.Verdict{Kind: lamppost.Anomaly, Score: thousandths(v.Score), Level: thousandths(level), Since: v.Since}
 	for i := range v.Reasons {
 		r := &v.Reasons[i]
 		reason := lamppost.VerdictReason{Code: r.Code.String(), Readings: uint32(r.Readings), Value: quantise(r.Value), Low: quantise(r.Low), High: quantise(r.High)}
@@ -74,12 +77,7 @@ func anomaly(v *triage.Verdict, level float64) lamppost.Verdict {
 func place(v *lamppost.Verdict, r *Reading, from lamppost.TimeMS, state lamppost.Hash) {
 	v.Height, v.Tx, v.Report, v.Record, v.State = r.Height, r.Tx, r.Report, r.Record, state
 	if v.Kind == lamppost.Anomaly {
-		v.Device, v.Name, v.Unit, v.At, v.Since = r.Device, r.Name, r.Unit, r.Time, r.Time
-		for i := range v.Reasons {
-			if at := v.Reasons[i].At; at > 0 {
-				v.Since = min(v.Since, at)
-			}
-		}
+		v.Device, v.Name, v.Unit, v.At = r.Device, r.Name, r.Unit, r.Time
 	}
 	// As many readings are kept after it as before; they come as often.
 	v.KeepFrom, v.KeepTo = from, r.Received+max(r.Received-from, 0)+1
@@ -89,7 +87,7 @@ func place(v *lamppost.Verdict, r *Reading, from lamppost.TimeMS, state lamppost
 func Model() lamppost.Model {
 	series, meters := newSeriesModel(nil).append(nil), newMeters(make([]member, 1), false).append(nil)
 	return lamppost.Model{ID: "lamppost", Version: modelVersion, Hash: sha256.Sum256(lamppost.Marshal(settings{modelVersion, thousandths(triage.DefaultLevel), series[:8],
-		meters[:8], []int{MaxNames, maxUnits, maxWork, markEvery, minScale, digits, leastExtra, maxStep, minStep, maxGap}}))}
+		meters[:8], []int{MaxNames, maxUnits, maxWork, markEvery, minScale, digits, maxStep, minStep, maxGap}}))}
 }
 
 // settings are those of a judge, and the versions of its models, with which their states begin.

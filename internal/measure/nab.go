@@ -68,8 +68,13 @@ type NABResult struct {
 	Masked  float64 `json:"masked"`  // the share of them whose score is below the level without the reasons named
 	Reasons float64 `json:"reasons"` // named for one, on the average
 
-	// The share of them that are none where the readings that the reasons name had been those just before, again.
+	// Causes are masked in the data and the whole detector runs over it. Replayed: the share of alarms whose score is below the shipped
+	// level where the readings that the reasons name are those just before, again. Usual: the share whose score is below what it was
+	// held against where all since the anomaly began, or since the first reading named, is as at the same time a day before. Quiet: and
+	// what was put in their place raises no alarm of its own.
 	Replayed float64 `json:"replayed"`
+	Usual    float64 `json:"usual"`
+	Quiet    float64 `json:"quiet"`
 
 	Refused        int     `json:"refused"`          // rows that were late or a duplicate: scored 0
 	USPerPoint     float64 `json:"us_per_point"`     // CPU time
@@ -102,7 +107,9 @@ func NAB(ctx context.Context, o NABOptions) (*NABResult, error) {
 	r.USPerPoint *= 1e6 / float64(r.Rows)
 	if r.Alarms > 0 {
 		n := float64(r.Alarms)
-		r.Masked, r.Reasons, r.Replayed = r.Masked/n, r.Reasons/n, r.Replayed/n
+		for _, sum := range []*float64{&r.Masked, &r.Reasons, &r.Replayed, &r.Usual, &r.Quiet} {
+			*sum /= n
+		}
 	}
 	r.judge(files, newNABLevels(files, scores))
 	return r, nil
@@ -127,67 +134,17 @@ func (r *NABResult) observe(f *nabFile) ([]float64, error) {
 			if v.Without < triage.DefaultLevel {
 				r.Masked++
 			}
-			named := nabNamed{row: row}
-			for _, reason := range v.Reasons {
-				named.readings = max(named.readings, reason.Readings)
-			}
-			alarms = append(alarms, named)
+			alarms = append(alarms, f.named(row, v, series.Level()))
 		}
 	}
 	r.USPerPoint += cpuSeconds() - before
-	gone, err := f.replay(alarms)
-	if err != nil {
+	if err := r.mask(f, alarms); err != nil {
 		return nil, err
 	}
-	r.Replayed += float64(gone)
 	r.Rows += len(f.values)
 	state, err := series.AppendBinary(nil)
 	r.StateBytes, r.BytesPerSeries = max(r.StateBytes, len(state)), series.Bytes()
 	return scores, err
-}
-
-// A nabNamed is an alarm and how many readings its reasons name, the latest included.
-type nabNamed struct{ row, readings int }
-
-// A replay begins at a state that was saved at most so many rows before; three of them reach behind the most readings that reasons name.
-const nabStateRows, nabStates = 100, 3
-
-// replay counts the alarms that are none where the readings named had been those just before, again: the causes named are masked in the data,
-// and the whole detector runs over it.
-func (f *nabFile) replay(alarms []nabNamed) (gone int, err error) {
-	series, again := triage.NewSeries(), triage.NewSeries()
-	var states [nabStates][]byte // before rows that are multiples of nabStateRows
-	for row := 0; len(alarms) > 0; row++ {
-		if row%nabStateRows == 0 {
-			kept := &states[row/nabStateRows%nabStates]
-			if *kept, err = series.AppendBinary((*kept)[:0]); err != nil {
-				return 0, err
-			}
-		}
-		_, _ = series.Observe(f.sample(row)) // what is refused was counted
-		if row < alarms[0].row {
-			continue
-		}
-		a := alarms[0]
-		alarms = alarms[1:]
-		begin := a.row - a.readings + 1
-		at := begin / nabStateRows
-		if err := again.UnmarshalBinary(states[at%nabStates]); err != nil {
-			return 0, err
-		}
-		var v triage.Verdict
-		for r := at * nabStateRows; r <= a.row; r++ {
-			x := f.sample(r)
-			if r >= begin {
-				x.Value = f.values[max(0, r-a.readings)]
-			}
-			v, _ = again.Observe(x)
-		}
-		if v.Score < triage.DefaultLevel {
-			gone++
-		}
-	}
-	return gone, nil
 }
 
 func (f *nabFile) sample(row int) triage.Sample {

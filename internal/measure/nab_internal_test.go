@@ -99,6 +99,7 @@ func TestNABScores(t *testing.T) {
 		{"standard", r.Standard, 74.9}, {"low FP", r.LowFP, 67}, {"low FN", r.LowFN, 73}, {"two-fold", r.TwoFold, 69.4},
 		{"leave one out", r.LeaveOneOut, 69.4}, {"alarms below the level without their reasons", r.Masked, 0.95},
 		{"alarms gone without the readings named", r.Replayed, 0.85},
+		{"alarms below what they were held against where all had been usual", r.Usual, 0.95}, {"and no other in their place", r.Quiet, 0.8},
 		{"the half that nothing was chosen on", r.Halves[1].Shipped, 67},
 	} {
 		if c.got < c.want {

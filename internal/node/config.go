@@ -87,7 +87,7 @@ type Config struct {
 	Scrub Every `yaml:"scrub"`
 
 	// Triage says whether readings are judged: "on", the default, or "off", which forgets what was known. TriageMemory is what detectors may
-	// take, in MiB, default 512: a series takes a seventh of one.
+	// take, in MiB, default 512: a series takes about a fourteenth of one.
 	Triage       string `yaml:"triage"`
 	TriageMemory int    `yaml:"triage_memory"`
 

@@ -132,6 +132,9 @@ func (g *judging) catchUp(ctx context.Context) error {
 	for {
 		height := g.n.rep.Last().Height
 		more, err := g.part(ctx)
+		if err == nil {
+			err = g.forget()
+		}
 		if err != nil || ctx.Err() != nil {
 			return err
 		}
@@ -168,7 +171,6 @@ func (g *judging) block(p *archive.PartBlock) error {
 	b, more := judgeable(p)
 	g.mu.Lock()
 	found := g.judge.Next(b)
-	erased := g.judge.TakeErased()
 	g.at, g.counts = b.Height, g.judge.Counts()
 	if more {
 		g.came = b.Height
@@ -180,14 +182,8 @@ func (g *judging) block(p *archive.PartBlock) error {
 	if err == nil && len(found) > 0 {
 		err = g.keep(found, b.Time)
 	}
-	if err == nil && len(erased) > 0 {
-		err = g.forget(erased)
-	}
 	if err == nil && g.judge.Unsaved() > saveBytes {
 		err = g.save()
-	}
-	if err == nil {
-		g.change(func() { g.purged = b.Height })
 	}
 	return err
 }
@@ -202,19 +198,25 @@ func (g *judging) keep(found []judge.Found, at lamppost.TimeMS) error {
 	return g.n.store.Apply(&b)
 }
 
-// forget takes erased devices out of the records, and out of the store's files.
-func (g *judging) forget(ids []lamppost.DeviceID) error {
-	var b kv.Batch
-	for _, id := range ids {
-		g.states.Erase(&b, id)
+// forget takes erased devices out of the records, and out of the store's files. It waits until nobody reads an older state of the store.
+func (g *judging) forget() error {
+	if ids := g.judge.TakeErased(); len(ids) > 0 {
+		var b kv.Batch
+		for _, id := range ids {
+			g.states.Erase(&b, id)
+		}
+		if err := errors.Join(g.n.store.Apply(&b), g.save()); err != nil {
+			return err
+		}
+		g.n.keeping.Lock()
+		err := g.n.purge()
+		g.n.keeping.Unlock()
+		if err != nil {
+			return err
+		}
 	}
-	if err := g.n.store.Apply(&b); err != nil {
-		return err
-	}
-	if err := g.save(); err != nil {
-		return err
-	}
-	return g.n.purge()
+	g.change(func() { g.purged = g.judge.Height() })
+	return nil
 }
 
 func (g *judging) save() error {

@@ -11,8 +11,11 @@ type Alarm struct {
 	quiet int     // scores until the next alarm may be
 	upon  float64 // what earlier alarms put upon the level, fading
 
-	raised float64 // what is put upon it besides, by whoever has many series: not of the state
-	height float64 // of the level at the latest score, all together: not of the state
+	accepted float64 // an alarm of this score was called usual,
+	holds    int     // and that holds for so many scores
+
+	raised float64 // put upon the level from outside; not of the state
+	height float64 // what the latest score was held against; not of the state
 }
 
 // DefaultLevel was chosen on one half of the benchmark's files: see docs/intelligence.md.
@@ -24,6 +27,8 @@ const (
 
 	eachAlarm = 0.2                // put upon the level by every alarm
 	uponKeep  = 0.9998267282181494 // 2^(-1/4000): half of it is gone after 4,000 readings
+
+	acceptedFor = 40_000 // readings: 14 months of one every quarter of an hour
 )
 
 // NewAlarm returns an alarm with a level of its own.
@@ -34,25 +39,35 @@ func (a *Alarm) Next(score float64) bool {
 	a.n++
 	a.upon = float64(a.upon * uponKeep)
 	a.height = a.Level + a.upon + a.raised
+	if a.holds > 0 {
+		a.holds--
+		a.height = max(a.height, a.accepted)
+	} else {
+		a.accepted = 0
+	}
 	if a.quiet > 0 {
 		a.quiet--
 		return false
 	}
-	if a.n <= warmUp || score < a.height {
+	if a.n <= warmUp || score < a.height || score <= a.accepted {
 		return false
 	}
 	a.quiet, a.upon = refractory, a.upon+eachAlarm
 	return true
 }
 
-// Raise puts something upon the level of the series until it is called again. A saved state does not hold it.
-func (s *Series) Raise(by float64) { s.alarm.raised = by }
-
-// Level is what the latest score was held against: the series's own level, what its alarms put upon it, and what Raise did.
-func (s *Series) Level() float64 { return s.alarm.height }
+// accept notes that a score is usual.
+func (a *Alarm) accept(score float64) {
+	if score > a.accepted {
+		a.accepted = min(score, mostScore)
+	}
+	a.holds = acceptedFor
+}
 
 func (a *Alarm) state(s *saved.State) {
 	s.Count(&a.n, maxReadings)
 	s.Count(&a.quiet, refractory)
 	s.Float(&a.upon)
+	s.Within(&a.accepted, 0, mostScore)
+	s.Count(&a.holds, acceptedFor)
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/triage"
 	"github.com/lamppost/lamppost/internal/triage/triagetest"
 )
@@ -40,6 +41,55 @@ func TestAlarm(t *testing.T) {
 		if got := alarms(c.score, c.readings); !slices.Equal(got, c.want) {
 			t.Errorf("%s: alarms at %v, want %v", c.what, got, c.want)
 		}
+	}
+}
+
+// TestAccept: an accepted score holds for 40,000 readings.
+func TestAccept(t *testing.T) {
+	t.Parallel()
+	s := triage.NewSeries()
+	s.Accept(7)
+	for i := range 40_002 {
+		if _, err := s.Observe(triage.Sample{AtMS: lamppost.TimeMS(i), Value: 1}); err != nil {
+			t.Fatal(err)
+		}
+		want := 7.0
+		if i >= 40_000 {
+			want = triage.DefaultLevel
+		}
+		if s.Level() != want {
+			t.Fatalf("reading %d: level %v, want %v", i, s.Level(), want)
+		}
+	}
+}
+
+// TestSince: an alarm that had to wait for the end of another one's refractory time says when it began, and a short one that it did just now.
+func TestSince(t *testing.T) {
+	t.Parallel()
+	const spike, rise = 3000, 3010
+	samples := triagetest.Street(4, rise+300)
+	samples[spike].Value += 800
+	for i := rise; i < len(samples); i++ {
+		samples[i].Value += 900 + 20*float64(i-rise)
+	}
+	var found []int
+	s := triage.NewSeries()
+	for i, x := range samples {
+		v, err := s.Observe(x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !v.Alarm || i < spike {
+			continue
+		}
+		found = append(found, i)
+		since := (v.Since - samples[0].AtMS) / 300_000
+		if i == spike && since != spike || i > rise && i < rise+120 && (since < spike || since > rise) {
+			t.Errorf("the alarm of reading %d is since reading %d: %+v", i, since, v.Reasons)
+		}
+	}
+	if len(found) < 2 || found[0] != spike || found[1] > rise+120 {
+		t.Errorf("alarms at %v", found)
 	}
 }
 

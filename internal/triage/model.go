@@ -59,6 +59,7 @@ type Reason struct {
 	Code      ReasonCode
 	Worth     float64 // its share of the score
 	Readings  int
+	SinceMS   lamppost.TimeMS // when the first of them came
 	Value     float64
 	Low, High float64
 

@@ -53,9 +53,11 @@ type Verdict struct {
 	Fresh bool // there is nothing to compare with: the first readings, another unit, a register's first or one that fell
 
 	// Of an alarm: the weightiest reasons, and what the score would be without them. The slice is the series's own until the next
-	// reading.
+	// reading. Since is when what is wrong began: the first reading that the weightiest reason is about, or, if that is earlier, the
+	// first of those up to now whose scores all reach the series's own level, as where another alarm was too recent to say so.
 	Reasons []Reason
 	Without float64
+	Since   lamppost.TimeMS
 }
 
 // A Series judges the readings of one quantity of one device. It is not for concurrent use.
@@ -66,7 +68,9 @@ type Series struct {
 
 	unit     string
 	kind     lamppost.Kind
-	n        int // readings judged since the unit is what it is
+	n        int             // readings judged since the unit is what it is
+	high     bool            // the latest score reached the level,
+	risen    lamppost.TimeMS // and all of them from this time on
 	begun    bool
 	last     Sample
 	width    spread
@@ -152,19 +156,39 @@ func (s *Series) restart() {
 	}
 	raised := s.alarm.raised
 	s.alarm, s.n, s.windows = NewAlarm(s.alarm.Level), 0, windows{}
-	s.alarm.raised = raised
+	s.alarm.raised, s.high, s.risen = raised, false, 0
 	s.width.reset()
 	s.unit, s.kind, s.last, s.begun = "", 0, Sample{}, false
 }
 
+// Raise puts something above 0 upon the level of the series until it is called again: what whoever has many series wants fewer alarms by. A saved
+// state does not hold it.
+func (s *Series) Raise(by float64) {
+	if s.alarm.raised = 0; by > 0 {
+		s.alarm.raised = by
+	}
+}
+
+// Level is what the latest score was held against: the series's own level, what its alarms put upon it and what Raise did, or what was
+// accepted.
+func (s *Series) Level() float64 { return s.alarm.height }
+
+// Accept notes that a person called an alarm of this score usual: for 40,000 readings only a higher score is one. Of several the highest
+// counts, from the last on. A saved state holds it; another unit forgets it.
+func (s *Series) Accept(score float64) { s.alarm.accept(score) }
+
 func (s *Series) judge(x Sample) Verdict {
 	s.n++
 	s.width.add(x.Value)
-	s.windows.add(x.Value)
+	s.windows.add(x.AtMS, x.Value)
 	s.features = Features{Sample: x, Low: s.width.low, High: s.width.high, Width: s.width.width, windows: &s.windows}
 	v := Verdict{Score: s.score(), Fresh: s.n <= warmUp}
+	if high := v.Score >= s.alarm.Level; high != s.high {
+		s.high, s.risen = high, x.AtMS
+	}
 	if v.Alarm = s.alarm.Next(v.Score); v.Alarm {
 		v.Reasons, v.Without = s.explain(v.Score)
+		v.Since = min(v.Reasons[0].SinceMS, s.risen)
 	}
 	return v
 }
@@ -208,7 +232,7 @@ func (s *Series) explain(score float64) ([]Reason, float64) {
 			break
 		}
 		r := s.models[s.parts[most].model].reason()
-		r.Worth = s.parts[most].worth
+		r.Worth, r.SinceMS = s.parts[most].worth, s.windows.began(r.Readings)
 		reasons = append(reasons, r)
 		score -= r.Worth
 		s.parts[most].worth = 0

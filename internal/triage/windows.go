@@ -3,6 +3,7 @@ package triage
 import (
 	"math"
 
+	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/triage/saved"
 )
 
@@ -16,6 +17,8 @@ const (
 	shortSpan   = 12
 	shiftLatest = shortSpan
 	shiftBefore = 12 * shortSpan
+
+	mostTimes = 256 // a reason is about no more readings: 8 steps of 24
 )
 
 // windows are the moments of the latest readings over each span. A long span is put together from three shorter ones that ended earlier (Chan,
@@ -28,13 +31,19 @@ const (
 //	before   144, the last 12 left out: the long one of 12 and the medium one of 120 readings ago
 type windows struct {
 	n      uint // readings so far
+	times  [mostTimes]lamppost.TimeMS
 	values [16]float64
 	short  [32]moments
 	medium [128]moments
 	long   [16]moments
 }
 
-func (w *windows) add(x float64) {
+func (w *windows) add(at lamppost.TimeMS, x float64) {
+	w.times[w.n%mostTimes] = at
+	w.put(x)
+}
+
+func (w *windows) put(x float64) {
 	at := w.n
 	w.n++
 	w.values[at%uint(len(w.values))] = x
@@ -47,6 +56,11 @@ func (w *windows) add(x float64) {
 	if w.n >= spans[2] {
 		w.long[at%uint(len(w.long))] = joined(w.medium[:], at, spans[1])
 	}
+}
+
+// began is when the first of the last readings came, or of those that there are.
+func (w *windows) began(readings int) lamppost.TimeMS {
+	return w.times[(w.n-min(uint(readings), w.n, mostTimes))%mostTimes]
 }
 
 // before is the value before the latest.
@@ -114,6 +128,11 @@ func (w *windows) state(s *saved.State) {
 	n := int(w.n)
 	s.Count(&n, maxReadings)
 	w.n = uint(n)
+	for i := range w.times {
+		at := uint64(w.times[i])
+		s.U64(&at)
+		w.times[i] = lamppost.TimeMS(at)
+	}
 	s.Floats(w.values[:])
 	for _, ring := range [...][]moments{w.short[:], w.medium[:], w.long[:]} {
 		for i := range ring {

@@ -21,7 +21,7 @@ func TestWindows(t *testing.T) {
 		case i >= 1500:
 			x = -273.15
 		}
-		w.add(x)
+		w.put(x)
 		all = append(all, x)
 		for j, n := range spans {
 			got, ok := w.last(j)

@@ -25,7 +25,7 @@ const (
 func Run(t *testing.T, make func() *triage.Series) {
 	for name, test := range map[string]func(*testing.T, func() *triage.Series){
 		"Causal": causal, "Restored": restored, "Bounded": bounded, "Refused": refused, "Units": units,
-		"Registers": registers, "Constant": constant, "Extremes": extremes, "Irregular": irregular, "Finds": finds, "Reasons": reasons, "Hostile": hostile,
+		"Registers": registers, "Constant": constant, "Extremes": extremes, "Irregular": irregular, "Finds": finds, "Reasons": reasons, "Levels": levels, "Hostile": hostile,
 	} {
 		t.Run(name, func(t *testing.T) { t.Parallel(); test(t, make) })
 	}
@@ -315,6 +315,9 @@ func reasons(t *testing.T, make func() *triage.Series) {
 					t.Errorf("reading %d: reason %+v", i, r)
 				}
 			}
+			if r.SinceMS != samples[i-r.Readings+1].AtMS || v.Since > v.Reasons[0].SinceMS {
+				t.Errorf("reading %d at %d, since %d: reason %+v", i, samples[i].AtMS, v.Since, r)
+			}
 			if r.AtMS > samples[i].AtMS || r.NearestMS >= samples[i].AtMS && r.NearestMS != 0 {
 				t.Errorf("reading %d at %d: reason %+v looks ahead", i, samples[i].AtMS, r)
 			}
@@ -325,6 +328,55 @@ func reasons(t *testing.T, make func() *triage.Series) {
 	}
 	if alarms == 0 {
 		t.Error("no alarm at all")
+	}
+}
+
+// levels: what a person accepted is no alarm again for 40,000 readings, restored or not, and what is more unusual is one; what is put upon the
+// level from outside counts until it is taken off.
+func levels(t *testing.T, make func() *triage.Series) {
+	samples := Street(19, 2*readings)
+	for i := 3000; i < len(samples); i++ {
+		samples[i].Value += 300 + float64(i)/10
+	}
+	first, at := make(), 0
+	var alarm triage.Verdict
+	for i, v := range observe(t, first, samples) {
+		if v.Alarm {
+			alarm, at = v, i
+			break
+		}
+	}
+	before := make()
+	observe(t, before, samples[:at])
+	state := save(t, before)
+	for _, c := range []struct {
+		what  string
+		tell  func(s *triage.Series)
+		alarm bool
+	}{
+		{"nothing", func(*triage.Series) {}, true},
+		{"accepted", func(s *triage.Series) { s.Accept(alarm.Score) }, false},
+		{"accepted, then less", func(s *triage.Series) { s.Accept(alarm.Score); s.Accept(0.1) }, false},
+		{"accepted, no number", func(s *triage.Series) { s.Accept(math.NaN()) }, true},
+		{"accepted what was less", func(s *triage.Series) { s.Accept(math.Nextafter(alarm.Score, 0)) }, true},
+		{"raised", func(s *triage.Series) { s.Raise(alarm.Score) }, false},
+		{"raised by no number", func(s *triage.Series) { s.Raise(math.NaN()) }, true},
+		{"raised and lowered", func(s *triage.Series) { s.Raise(alarm.Score); s.Raise(0) }, true},
+	} {
+		s := make()
+		if err := s.UnmarshalBinary(state); err != nil {
+			t.Fatal(err)
+		}
+		c.tell(s)
+		if restored := make(); c.what != "raised" {
+			if err := restored.UnmarshalBinary(save(t, s)); err != nil {
+				t.Fatalf("%s: %v", c.what, err)
+			}
+			s = restored
+		}
+		if v := observe(t, s, samples[at:at+1])[0]; v.Alarm != c.alarm || v.Score != alarm.Score || v.Alarm != (v.Score >= s.Level()) && s.Level() != v.Score {
+			t.Errorf("%s: %+v at level %v", c.what, v, s.Level())
+		}
 	}
 }
 
