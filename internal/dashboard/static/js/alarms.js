@@ -206,7 +206,8 @@ function around(series, v) {
   if (near) {
     const shift = v.at_ms - near.nearest_ms;
     const at = new Map(series.times_ms.map((t, i) => [t, series.values[i]]));
-    data.earlier = data.times.map((t) => (t >= v.since_ms && t <= v.at_ms ? at.get(t - shift) ?? nearestValue(series, t - shift) : null));
+    const begin = Math.min(v.since_ms, series.times_ms[Math.max(0, last - (near.readings ?? 1) + 1)]);
+    data.earlier = data.times.map((t) => (t >= begin && t <= v.at_ms ? at.get(t - shift) ?? nearestValue(series, t - shift) : null));
     data.earlierAt = near.nearest_ms;
   }
   return data;
@@ -222,7 +223,9 @@ function nearestValue(series, at) {
 function pictureWords(d, v) {
   const usual = d.low === undefined ? '' : ` The shade across is what was usual: ${drawn(d.low)} to ${drawn(d.high)} ${unitName(d.unit)}.`;
   const earlier = d.earlierAt ? ` The dashed line is the nearest earlier course, which ended ${when(d.earlierAt)}.` : '';
-  return `The band is what is unusual, from ${when(v.since_ms)} to ${when(v.at_ms)}.${usual}${earlier}`;
+  const from = when(v.since_ms);
+  const time = from === when(v.at_ms) ? from : `from ${from} to ${when(v.at_ms)}`;
+  return `The band is what is unusual, ${time}.${usual}${earlier}`;
 }
 
 function alarmOptions(width, data, v) {
