@@ -309,10 +309,6 @@ func (s *Server) proveVerdict(out *VerdictEvidence, report bool) error {
 	})
 }
 
-func (s *Server) postReview(w http.ResponseWriter, r *http.Request) error {
-	return post[lamppost.ReviewBody](s, w, r, lamppost.TxReview)
-}
-
 // NotifyTest answers POST /api/notifications/test.
 type NotifyTest struct {
 	Webhooks []notify.Result `json:"webhooks"` // as configured

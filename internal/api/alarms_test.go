@@ -53,10 +53,10 @@ func TestAlarms(t *testing.T) {
 	if !all.Alarms[1].Suspending || all.Alarms[0].Suspending {
 		t.Errorf("what suspends: %+v", all.Alarms)
 	}
-	h.refused(400, "bad_transaction", "POST", "/api/reviews", `{"verdict":"`+hard.String()+`","answer":"valid"}`)
-	h.ok(201, "POST", "/api/reviews", `{"verdict":"`+hard.String()+`","answer":"valid","reason":"a sauna was built in"}`, nil)
-	h.ok(201, "POST", "/api/reviews", `{"verdict":"`+soft.String()+`","answer":"normal"}`, nil)
-	h.ok(201, "POST", "/api/reviews", `{"verdict":"`+does.String()+`","answer":"seen"}`, nil)
+	h.refused(400, "bad_transaction", "POST", "/api/verdicts/"+hard.String()+"/review", `{"answer":"valid"}`)
+	h.ok(201, "POST", "/api/verdicts/"+hard.String()+"/review", `{"answer":"valid","reason":"a sauna was built in"}`, nil)
+	h.ok(201, "POST", "/api/verdicts/"+soft.String()+"/review", `{"answer":"normal"}`, nil)
+	h.ok(201, "POST", "/api/verdicts/"+does.String()+"/review", `{"answer":"seen"}`, nil)
 	var open api.AlarmList
 	h.ok(200, "GET", "/api/alarms?open=true", nil, &open)
 	if len(open.Alarms) != 1 || open.Open != 1 || open.Alarms[0].ID != does || open.Alarms[0].Reviews[0].Answer != lamppost.ReviewSeen {

@@ -75,7 +75,10 @@ func (s *Server) getInvoice(w http.ResponseWriter, req *http.Request) error {
 			return err
 		}
 		out = Invoice{Invoice: *inv, SellerName: nameOf(view, inv.Seller), BuyerName: nameOf(view, inv.Buyer), Due: inv.Due(), Height: at.Height, Index: at.Index}
-		out.Replaced, err = view.Replaced(inv.Seller, inv.Number)
+		if out.Replaced, err = view.Replaced(inv.Seller, inv.Number); err != nil {
+			return err
+		}
+		out.FoundSince, err = view.FoundSince(inv)
 		return err
 	})
 	if err != nil {

@@ -8,15 +8,16 @@ import (
 
 // Limits of requests and of what is kept in memory for them.
 const (
-	maxBodyBytes   = 1 << 20          // a request's body
-	readTimeout    = 30 * time.Second // for a request's body to come
-	writeTimeout   = 2 * time.Minute  // for the whole answer, with the work for it
-	maxListed      = 10_000           // devices, invoices or transactions in one answer
-	defaultLogSize = 50               // transactions that /api/log lists unless told
-	maxLogBlocks   = 100_000          // blocks that /api/log looks at to find them
-	defaultBlocks  = 1000             // that /api/blocks sends unless told
-	maxBlocks      = 10_000           // and at most
-	orderTimeout   = 30 * time.Second // how long an order may take to be committed
+	maxBodyBytes      = 1 << 20          // a request's body
+	readTimeout       = 30 * time.Second // for a request's body to come
+	writeTimeout      = 2 * time.Minute  // for the whole answer, with the work for it
+	maxVerdictsListed = 1000             // in one answer
+	maxListed         = 10_000           // devices, invoices or transactions in one answer
+	defaultLogSize    = 50               // transactions that /api/log lists unless told
+	maxLogBlocks      = 100_000          // blocks that /api/log looks at to find them
+	defaultBlocks     = 1000             // that /api/blocks sends unless told
+	maxBlocks         = 10_000           // and at most
+	orderTimeout      = 30 * time.Second // how long an order may take to be committed
 
 	// MaxOrders is how many orders one request may bring; maxOrdering of them are on their way at a time.
 	MaxOrders   = 2000

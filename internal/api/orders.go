@@ -28,6 +28,8 @@ func orderSummary(tx *lamppost.Transaction, outcomes []lamppost.Outcome) string 
 		return words(tx, charterSummary)
 	case lamppost.TxRestrict:
 		return words(tx, restrictSummary)
+	case lamppost.TxVerdicts, lamppost.TxReview, lamppost.TxWatch:
+		return triageSummary(tx)
 	case lamppost.TxSettle:
 		return settleSummary(tx, outcomes)
 	case lamppost.TxCredit:
@@ -62,6 +64,42 @@ func orderSummary(tx *lamppost.Transaction, outcomes []lamppost.Outcome) string 
 		})
 	}
 	return tx.Type.String()
+}
+
+// triageSummary says what was found, or said of it.
+func triageSummary(tx *lamppost.Transaction) string {
+	switch tx.Type {
+	case lamppost.TxVerdicts:
+		return words(tx, func(b lamppost.VerdictsBody) string {
+			if b.Check() != nil {
+				return "verdicts that cannot be"
+			}
+			text := fmt.Sprintf("%s version %d judged up to block %d", b.Model.ID, b.Model.Version, b.Through)
+			for i := range b.Verdicts {
+				if i == 3 {
+					return fmt.Sprintf("%s and %d more", text, len(b.Verdicts)-i)
+				}
+				v := &b.Verdicts[i]
+				text += strings.TrimRight(fmt.Sprintf("; %s: %s %s %s", v.Kind, v.Reasons[0].Code, v.Device, v.Name), " ")
+			}
+			return text
+		})
+	case lamppost.TxReview:
+		return words(tx, func(b lamppost.ReviewBody) string {
+			return strings.TrimSuffix(fmt.Sprintf("verdict %s is %s: %s", b.Verdict, b.Answer, b.Reason), ": ")
+		})
+	}
+	return words(tx, func(b lamppost.WatchBody) string {
+		switch {
+		case b.Check() != nil:
+			return "something to watch that cannot be"
+		case b.Point != "":
+			return "what triage should know of metering point " + b.Point
+		case b.Device != "":
+			return fmt.Sprintf("%s may run %s of firmware", b.Device, plural(len(b.Firmware), "image"))
+		}
+		return fmt.Sprintf("%d alarms a week for each 1,000 meters", *b.Budget)
+	})
 }
 
 func callSummary(b lamppost.CallBody, outcomes []lamppost.Outcome) string {

@@ -288,6 +288,8 @@ type Invoice struct {
 	Replaced   string          `json:"replaced_by"` // the number of the one that replaces this one
 	Height     lamppost.Height `json:"height"`
 	Index      uint32          `json:"index"`
+	// FoundSince are verdicts that hold back what it bills, or what was found wrong, and came after it: a correction resolves them.
+	FoundSince []lamppost.VerdictID `json:"found_since,omitempty"`
 }
 
 // Done answers an order that was committed and accepted, with what it made.

@@ -84,16 +84,16 @@ func (d *district) openAlarms() (n int) {
 func (d *district) serveAlarms(mux *http.ServeMux, answer func(string, func(*http.Request) any)) {
 	d.reviewed["v390.0.0"] = []any{map[string]any{"answer": "normal", "by": member, "time_ms": evening - 60_000, "height": 391, "tx": 0}}
 	answer("/alarms", d.alarms)
-	mux.HandleFunc("POST /api/reviews", d.guard(func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("POST /api/verdicts/{id}/review", d.guard(func(w http.ResponseWriter, r *http.Request) {
 		var body map[string]any
 		err := json.NewDecoder(r.Body).Decode(&body)
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		if err != nil || body["verdict"] == "v403.0.1" && body["answer"] == "wrong" {
+		if err != nil || r.PathValue("id") == "v403.0.1" && body["answer"] == "wrong" {
 			refuse(w, http.StatusBadRequest, "bad_transaction", "verdict v403.0.1 was answered 16 times")
 			return
 		}
-		id := body["verdict"].(string)
+		id := r.PathValue("id")
 		d.reviewed[id] = append(d.reviewed[id], map[string]any{"answer": body["answer"], "reason": body["reason"], "by": member, "time_ms": d.now, "height": d.height, "tx": 0})
 		w.WriteHeader(http.StatusCreated)
 		reply(w, map[string]any{"height": 9, "index": 0, "outcome": "ok"})

@@ -57,7 +57,7 @@ func TestRandomMoney(t *testing.T) {
 	}
 	wg.Wait()
 	for _, what := range [...]string{"invoice", "correct", "session", "settle", "dispute", "convert", "reading", "point", "transfer",
-		"credit", "channel", "cash", "contradict", "centre", "payout", "offer", "accept", "contract", "call", "run of split"} {
+		"credit", "channel", "cash", "contradict", "centre", "payout", "offer", "accept", "contract", "call", "run of split", "verdicts", "review", "watch"} {
 		if done[what+" ok"] == 0 && *moneyOps >= 4*moneyRun {
 			t.Errorf("no %s was accepted", what)
 		}
@@ -152,6 +152,7 @@ func (p *purse) run(ops int) {
 
 func (p *purse) begin() {
 	p.height++
+	p.traffic.Height, p.traffic.Index = p.height, 0
 	p.state.Begin(p.height, p.traffic.Now)
 	p.late.Begin(p.height, p.traffic.Now)
 }
@@ -191,6 +192,7 @@ func (p *purse) apply(tx *lamppost.Transaction) lamppost.Code {
 	}
 	p.note(writes)
 	p.traffic.Saw(tx, o)
+	p.traffic.Index++
 	return o.Code
 }
 

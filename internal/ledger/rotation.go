@@ -176,11 +176,18 @@ func (s *State) device(b lamppost.DeviceBody) error {
 	if err := unused(s, 'D', string(b.ID), func(b *lamppost.DeviceBody) (sig.Suite, []byte) { return b.Suite, b.Key }, &b); err != nil {
 		return err
 	}
-	follow(s, 'D', string(b.ID), &d.keys, next, s.graceOf(d, &b))
-	if d.quarantined != "" {
-		d.quarantined = ""
-		s.del(key('F', string(b.ID)))
+	if d.quarantined == "" {
+		follow(s, 'D', string(b.ID), &d.keys, next, s.graceOf(d, &b))
+		return nil
 	}
+	asks, err := s.asking(b.ID)
+	if err != nil {
+		return err
+	}
+	follow(s, 'D', string(b.ID), &d.keys, next, s.graceOf(d, &b))
+	s.vouched(asks)
+	d.quarantined = ""
+	s.del(key('F', string(b.ID)))
 	return nil
 }
 

@@ -97,6 +97,34 @@ func (v View) BilledBefore(x *Verdict) (all []Billed, err error) {
 	return all, err
 }
 
+// FoundSince returns the verdicts for which BilledBefore has an invoice.
+func (v View) FoundSince(inv *tariff.Invoice) (all []lamppost.VerdictID, err error) {
+	for i := range inv.Supplies {
+		s := &inv.Supplies[i]
+		if s.Channel != "" {
+			continue
+		}
+		found, err := v.evidence(s.Device, s.Register)
+		if err != nil {
+			return nil, err
+		}
+		for j := range found {
+			x := &found[j]
+			if r := x.Final(); r != nil && r.Answer == lamppost.ReviewValid || slices.Contains(all, x.ID) {
+				continue
+			}
+			billed, err := v.billed(Billed{inv.Seller, inv.Number}, x, map[string]bool{s.Point: true})
+			if err != nil {
+				return nil, err
+			}
+			if billed {
+				all = append(all, x.ID)
+			}
+		}
+	}
+	return all, nil
+}
+
 // billsAt returns the invoices that may bill something at metering points: of agreements by their sides, of sessions by their number.
 func (v View) billsAt(points map[string]bool) (all []Billed, err error) {
 	agreements, err := v.Agreements()

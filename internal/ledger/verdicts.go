@@ -28,7 +28,7 @@ type Verdict struct {
 type Review struct {
 	Answer lamppost.ReviewAnswer `cbor:"1,keyasint" json:"answer"`
 	Reason string                `cbor:"2,keyasint,omitempty" json:"reason,omitempty"`
-	By     lamppost.MemberID     `cbor:"3,keyasint" json:"by"`
+	By     lamppost.MemberID     `cbor:"3,keyasint" json:"by"` // empty: the order that gave the device a new key
 	Time   lamppost.TimeMS       `cbor:"4,keyasint" json:"time_ms"`
 	Height lamppost.Height       `cbor:"5,keyasint" json:"height"`
 	Tx     uint32                `cbor:"6,keyasint" json:"tx"`
@@ -230,7 +230,7 @@ func (s *State) review(b lamppost.ReviewBody, by lamppost.MemberID) error {
 		return lamppost.Refuse(lamppost.CodeBadTx, "verdict %s suspends %s: the answer is valid or wrong", v.ID, v.about())
 	case v.Body.Suspends && b.Answer.Final() && b.Reason == "":
 		return lamppost.Refuse(lamppost.CodeBadTx, "verdict %s suspends %s: what ends that has a reason", v.ID, v.about())
-	case len(v.Reviews) == maxReviews:
+	case len(v.Reviews) >= maxReviews:
 		return lamppost.Refuse(lamppost.CodeExists, "verdict %s was answered %d times", v.ID, maxReviews)
 	}
 	v.Reviews = append(v.Reviews, Review{Answer: b.Answer, Reason: b.Reason, By: by, Time: s.time, Height: s.height, Tx: s.index})
@@ -263,25 +263,37 @@ func (s *State) endQuarantine(v *Verdict) error {
 
 // free ends a device's quarantine, unless a verdict that nobody answered asks for one.
 func (s *State) free(d *device) error {
-	var asks *Verdict
-	err := s.view().VerdictsOf(d.Body.ID, lamppost.VerdictID{}, func(x *Verdict) error {
-		since := Place{x.ID.Height, x.ID.Tx}.Compare(d.Place) > 0 // a new key ended what was before it
-		if x.Body.Kind == lamppost.Behaviour && x.Suspending() && since {
-			asks = x
-			return kv.ErrStop
-		}
-		return nil
-	})
+	asks, err := s.asking(d.Body.ID)
 	if err != nil {
 		return err
 	}
-	if asks != nil {
-		s.quarantine(d, asks)
+	if len(asks) > 0 {
+		s.quarantine(d, asks[0])
 		return nil
 	}
 	d.quarantined = ""
 	s.del(key('F', string(d.Body.ID)))
 	return nil
+}
+
+// asking returns the verdicts that ask for a device's quarantine and that nobody answered.
+func (s *State) asking(id lamppost.DeviceID) (all []*Verdict, err error) {
+	err = s.view().VerdictsOf(id, lamppost.VerdictID{}, func(x *Verdict) error {
+		if x.Body.Kind == lamppost.Behaviour && x.Suspending() {
+			all = append(all, x)
+		}
+		return nil
+	})
+	return all, err
+}
+
+// vouched answers with a device's new key what asks for its quarantine: its owner vouches for it anew.
+func (s *State) vouched(asks []*Verdict) {
+	for _, v := range asks {
+		v.Reviews = append(v.Reviews, Review{Answer: lamppost.ReviewWrong, Reason: "the device has a new key", Time: s.time, Height: s.height, Tx: s.index})
+		s.put(verdictKey(v.ID), lamppost.Marshal(v))
+		s.del(openVerdictKey(v.ID))
+	}
 }
 
 // watch keeps what triage should know. It replaces what was said before of the same point or device.
@@ -314,7 +326,7 @@ func watchKey(point string, device lamppost.DeviceID) []byte {
 func (s *State) eraseVerdicts(id lamppost.DeviceID) error {
 	var gone []*Verdict
 	err := s.view().VerdictsOf(id, lamppost.VerdictID{}, func(v *Verdict) error {
-		if !v.Body.Evidence() {
+		if s.del(appendVerdict(keepKey(id), v.ID)); !v.Body.Evidence() {
 			gone = append(gone, v)
 		}
 		return nil
@@ -325,12 +337,14 @@ func (s *State) eraseVerdicts(id lamppost.DeviceID) error {
 	here := Place{s.height, s.index}.append(nil)
 	forget := func(at Place) { s.put(append(key('g'), at.append(nil)...), here) }
 	for _, v := range gone {
-		for _, k := range [...][]byte{verdictKey(v.ID), ofDeviceKey(id, v.ID), openVerdictKey(v.ID), judgedBy(&v.Model, &v.Body), appendVerdict(keepKey(id), v.ID)} {
+		for _, k := range [...][]byte{verdictKey(v.ID), ofDeviceKey(id, v.ID), openVerdictKey(v.ID), judgedBy(&v.Model, &v.Body)} {
 			s.del(k)
 		}
 		forget(Place{v.ID.Height, v.ID.Tx})
 		for _, r := range v.Reviews {
-			forget(Place{r.Height, r.Tx})
+			if r.By != "" {
+				forget(Place{r.Height, r.Tx})
+			}
 		}
 	}
 	return nil

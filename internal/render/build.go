@@ -103,7 +103,7 @@ func (b *builder) invoice(inv *audit.Invoice, words audit.BilledInvoice) Invoice
 		}
 	}
 	for i := range inv.Supplies {
-		b.supply(&v, &inv.Supplies[i])
+		b.supply(&v, &inv.Supplies[i], words.Lines)
 	}
 	return v
 }
@@ -126,7 +126,7 @@ func (v *Invoice) exempt(s *tariff.InvoiceSupply) {
 }
 
 // supply puts a supply's lines where its reader looks for them.
-func (b *builder) supply(v *Invoice, s *tariff.InvoiceSupply) {
+func (b *builder) supply(v *Invoice, s *tariff.InvoiceSupply, words []audit.BilledLine) {
 	name := b.deviceName(s)
 	place := v.place(orElse(orElse(orElse(s.Place, name), orElse(s.Point, string(s.Device))), s.Channel))
 	if name == place.Name {
@@ -135,7 +135,7 @@ func (b *builder) supply(v *Invoice, s *tariff.InvoiceSupply) {
 	v.exempt(s)
 	device := place.device(name, s)
 	meter := &Meter{ID: string(s.Device), Register: s.Register, Unit: s.PerUnit, Agreement: s.Agreement, Session: s.Session, Channel: s.Channel, Point: s.Point,
-		Tariff: s.Tariff, Version: s.Version}
+		Tariff: s.Tariff, Version: s.Version, Judged: s.Judged, Findings: s.Findings, Assurances: assurances(s, words)}
 	if s.Channel == "" { // which has no register
 		meter.Opening, meter.Closing = reading(s, &s.Edges[0]), reading(s, &s.Edges[len(s.Edges)-1])
 		device.Meters = append(device.Meters, meter)
@@ -146,6 +146,22 @@ func (b *builder) supply(v *Invoice, s *tariff.InvoiceSupply) {
 		device.Lines = append(device.Lines, line)
 		place.Subtotal += line.Amount // the ledger added the same, and it fitted
 	}
+}
+
+// assurances lists how the registers of a supply's lines are vouched for, each once.
+func assurances(s *tariff.InvoiceSupply, words []audit.BilledLine) (all []string) {
+	for i := range words {
+		l := &words[i]
+		if l.Opening == nil || !slices.ContainsFunc(s.Lines, func(x tariff.Line) bool { return x.N == l.N }) {
+			continue
+		}
+		for _, a := range [...]string{l.Opening.Assurance, l.Closing.Assurance} {
+			if a != "" && !slices.Contains(all, a) {
+				all = append(all, a)
+			}
+		}
+	}
+	return all
 }
 
 func (v *Invoice) place(name string) *Place {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/csv"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/lamppost/lamppost"
@@ -14,7 +15,8 @@ import (
 var csvColumns = []string{"kind", "invoice", "issued", "seller", "seller_name", "buyer", "buyer_name", "currency", "invoice_from", "invoice_to",
 	"line", "place", "device_name", "item", "band", "from", "to", "quantity", "unit", "price", "amount", "tax_category", "tax_rate", "estimated",
 	"opening", "closing", "agreement", "point", "device", "register", "tariff", "tariff_version", "invoice_net", "invoice_tax", "invoice_total",
-	"session", "block", "replaces", "invoice_due", "tax_reason", "channel"}
+	"session", "block", "replaces", "invoice_due", "tax_reason", "channel",
+	"assurance", "judged", "findings"}
 
 // lineItems are the values of the column item.
 var lineItems = [...]string{LineBand: "band", LineSeries: "series", LineStanding: "standing", LineDay: "levy_per_day", LineCapacity: "capacity",
@@ -69,7 +71,17 @@ func csvRow(v *Invoice, p *Place, d *Device, l *Line) []string {
 		fmt.Sprint(l.N), safe(p.Name), safe(d.Name), lineItems[l.Kind], safe(l.Band), at(l.From), at(l.To), l.Quantity.String(), safe(l.Unit), price, money(l.Amount),
 		l.Tax.Category, lamppost.Dec(int64(l.Tax.BasisPoints), -2).String(), fmt.Sprint(l.Estimated), opening, closing,
 		l.Meter.Agreement, l.Meter.Point, l.Meter.ID, safe(l.Meter.Register), l.Meter.Tariff, version, money(v.Net), money(tax), money(v.Total),
-		l.Meter.Session, block, replaces, money(v.Due()), safe(v.reason(l.Tax.Category)), l.Meter.Channel}
+		l.Meter.Session, block, replaces, money(v.Due()), safe(v.reason(l.Tax.Category)), l.Meter.Channel,
+		strings.Join(l.Meter.Assurances, " "), fmt.Sprint(l.Meter.Judged), safe(findings(l.Meter))}
+}
+
+// findings lists what triage found of a meter: the verdict, its code and the answer of each, as in "v12.0.0 too_fast wrong".
+func findings(m *Meter) string {
+	var all []string
+	for _, f := range m.Findings {
+		all = append(all, fmt.Sprintf("%s %s %s", f.Verdict, f.Code, f.Answer))
+	}
+	return strings.Join(all, ", ")
 }
 
 // iso writes an instant in RFC 3339 with the zone's offset.

@@ -165,7 +165,8 @@ func (h *house) pageOf(invoices ...*audit.Invoice) *render.Page {
 		Root: "7428973c3a3ee3bb2f29ff992ee1a67cd95bcb0bdf1769aaecf9e440927dd5a0", Signers: []string{"riverside/north", "riverside/south"},
 		Cosigned: []audit.CosignedBy{{Witness: "w1.utility.example", Log: "riverside/north", Time: "2026-12-01 00:02Z"}}}}
 	for range invoices {
-		st.Invoices = append(st.Invoices, audit.BilledInvoice{Seller: audit.Named{ID: "stadtwerk", Name: "Stadtwerk Nord GmbH"}, Buyer: st.Party})
+		st.Invoices = append(st.Invoices, audit.BilledInvoice{Seller: audit.Named{ID: "stadtwerk", Name: "Stadtwerk Nord GmbH"}, Buyer: st.Party,
+			Lines: []audit.BilledLine{{N: 1, Opening: &audit.Value{Assurance: "device-signed"}, Closing: &audit.Value{Assurance: "entered by hand"}}}})
 	}
 	p := must(render.PageOf(st, invoices, details(h.t), names))(h.t)
 	p.Proof.Pinned = true

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/lamppost/lamppost/internal/render"
+	"github.com/lamppost/lamppost/internal/triage/plausible"
 )
 
 var placeholder = regexp.MustCompile(`\{\w+\}`)
@@ -65,7 +66,13 @@ var asks = regexp.MustCompile(`\b(?:l|s\.l|t\.l|w\.l)\.(?:text|count)\("([\w.]+)
 func askedFor(t *testing.T) map[string]bool {
 	t.Helper()
 	keys := map[string]bool{"invoice": true, "credit_note": true, "corrected": true, "vat": true, "tax_number": true, "cause.late": true, "cause.substituted": true,
-		"cause.dispute": true, "cause.terms": true} // chosen at run time
+		"cause.dispute": true, "cause.terms": true, "found.valid": true, "found.wrong": true} // chosen at run time
+	for _, a := range []string{"device_signed", "meter_signed", "gateway_vouched", "channel_authenticated", "unsigned", "entered_by_hand"} {
+		keys["assured."+a] = true
+	}
+	for c := plausible.RolledBack; c.Hard(); c++ {
+		keys["found.code."+c.String()] = true
+	}
 	for _, file := range must(filepath.Glob("*.go"))(t) {
 		if strings.HasSuffix(file, "_test.go") {
 			continue

@@ -117,6 +117,9 @@ type Meter struct {
 	Tariff           string
 	Version          uint32
 	Opening, Closing Reading
+	Assurances       []string // how its readings are vouched for, in the words of statements; empty: nobody said
+	Judged           bool     // triage had judged all of its readings
+	Findings         []tariff.Finding
 }
 
 // A Reading is a register at an instant, in the unit that prices are in.

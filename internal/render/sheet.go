@@ -228,7 +228,7 @@ func (s *sheet) place(v *Invoice, p *Place) placeSheet {
 			}
 		}
 		for _, m := range d.Meters {
-			sheet.Meters = append(sheet.Meters, s.meter(v, m))
+			sheet.Meters = append(append(sheet.Meters, s.meter(v, m)), s.trust(m)...)
 		}
 		for j := range d.Lines {
 			sheet.Rows = append(sheet.Rows, s.row(v, d, &d.Lines[j]))
@@ -247,6 +247,24 @@ func (s *sheet) meter(v *Invoice, m *Meter) string {
 		return text
 	}
 	return s.l.text("meter", "opening", at(m.Opening), "closing", at(m.Closing))
+}
+
+// trust says how far to trust a meter's readings: who vouches for them, and what triage said.
+func (s *sheet) trust(m *Meter) (lines []string) {
+	var words []string
+	for _, a := range m.Assurances {
+		words = append(words, s.l.text("assured."+strings.NewReplacer("-", "_", " ", "_").Replace(a)))
+	}
+	if m.Judged {
+		words = append(words, s.l.text("judged"))
+	}
+	if len(words) > 0 {
+		lines = append(lines, s.l.text("trust", "words", strings.Join(words, " · ")))
+	}
+	for _, f := range m.Findings {
+		lines = append(lines, s.l.text("found."+f.Answer.String(), "verdict", f.Verdict.String(), "code", orElse(s.l.text("found.code."+f.Code), f.Code)))
+	}
+	return lines
 }
 
 // quantity writes a quantity with its unit.

@@ -32,10 +32,10 @@ var (
 // A longer run: go test ./internal/replica -run RandomStatements -money.seeds 1000 -timeout 4h
 func TestRandomStatements(t *testing.T) {
 	t.Parallel()
-	var runs atomic.Int64
+	var runs, judged, found atomic.Int64
 	t.Cleanup(func() {
-		if runs.Load() == 0 {
-			t.Error("no contract ran")
+		if runs.Load() == 0 || judged.Load() == 0 || found.Load() == 0 {
+			t.Errorf("%d contracts ran, %d lines were judged, %d findings answered: none of these should be 0", runs.Load(), judged.Load(), found.Load())
 		}
 	})
 	for i := range *moneySeeds {
@@ -62,6 +62,14 @@ func TestRandomStatements(t *testing.T) {
 					t.Fatalf("Verify = %v", err)
 				}
 				n += len(s.Invoices)
+				for i := range s.Invoices {
+					for _, l := range s.Invoices[i].Lines {
+						found.Add(int64(len(l.Findings)))
+						if l.Judged {
+							judged.Add(1)
+						}
+					}
+				}
 			}
 			if n == 0 {
 				t.Error("nothing was billed")
@@ -114,14 +122,17 @@ func randomMoney(t *testing.T, seed uint64, ops int) (*ledgertest.Network, *kv.M
 	draw, net, store := seeded(seed), ledgertest.New("net"), kv.NewMem()
 	m, r := ledgertest.NewMoney(net, draw), open(t, store)
 	run := func(txs ...*lamppost.Transaction) {
-		res := apply(t, r, block(r.Last().Height+1, m.Now, txs...))
+		res := apply(t, r, block(m.Height, m.Now, txs...))
 		commit(t, r)
 		for i, tx := range txs {
+			m.Index = uint32(i)
 			m.Saw(tx, res.Outcomes[i][0])
 		}
 	}
+	m.Height = 1
 	run(m.Found()...)
 	for range ops {
+		m.Height++
 		m.Wait()
 		run(m.Next())
 	}

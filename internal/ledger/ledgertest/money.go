@@ -16,22 +16,27 @@ type Money struct {
 	Draw func(n int) int // a number from 0 to n-1
 	Now  lamppost.TimeMS
 
-	meters   []*countingMeter
-	places   []*moneyPoint
-	orders   []*lamppost.Transaction // made before
-	invoices []lamppost.CorrectBody  // seller and number
-	disputes []lamppost.DisputeBody
-	open     []lamppost.SessionBody
-	opened   int
-	channels []*moneyChannel
-	told     int
-	books    map[lamppost.DeviceID]booksOf
-	offers   []lamppost.OfferBody
-	offered  int
-	billed   map[lamppost.InvoiceBody]lamppost.TimeMS // by seller, buyer and currency
-	versions map[string]uint32
-	deployed [contracts]uint32
-	Failed   []lamppost.CallBody // runs of contracts that can be repeated, of which a test tells
+	// Where the next transaction stands, of which a test tells.
+	Height lamppost.Height
+	Index  uint32
+
+	meters    []*countingMeter
+	places    []*moneyPoint
+	orders    []*lamppost.Transaction // made before
+	invoices  []lamppost.CorrectBody  // seller and number
+	disputes  []lamppost.DisputeBody
+	open      []lamppost.SessionBody
+	opened    int
+	channels  []*moneyChannel
+	told      int
+	books     map[lamppost.DeviceID]booksOf
+	offers    []lamppost.OfferBody
+	offered   int
+	billed    map[lamppost.InvoiceBody]lamppost.TimeMS // by seller, buyer and currency
+	versions  map[string]uint32
+	deployed  [contracts]uint32
+	Failed    []lamppost.CallBody // runs of contracts that can be repeated, of which a test tells
+	verdicted []lamppost.VerdictID
 }
 
 // A countingMeter is a device whose register counts up, and from 0 again where it rolls.
@@ -192,7 +197,9 @@ func (m *Money) Next() *lamppost.Transaction {
 }
 
 func (m *Money) body() (lamppost.TxType, any) {
-	switch m.Draw(31) {
+	switch m.Draw(35) {
+	case 31, 32, 33, 34:
+		return m.triage()
 	case 29:
 		if m.Draw(2) == 0 {
 			return lamppost.TxContract, m.contract()
@@ -475,6 +482,9 @@ func (m *Money) Saw(tx *lamppost.Transaction, o lamppost.Outcome) {
 	}
 	raw := tx.Order.Body
 	m.sawCentre(tx.Type, raw)
+	if tx.Type == lamppost.TxVerdicts {
+		m.found(read[lamppost.VerdictsBody](raw))
+	}
 	switch tx.Type {
 	case lamppost.TxInvoice:
 		b := read[lamppost.InvoiceBody](raw)

@@ -119,7 +119,7 @@ function answers(app, a, answered) {
     if (needsReason && !reason.reportValidity()) return;
     for (const b of el.querySelectorAll('button')) b.disabled = true;
     await app.guard(async () => {
-      await post('/reviews', { verdict: a.id, answer, reason: reason.value.trim() });
+      await post(`/verdicts/${a.id}/review`, { answer, reason: reason.value.trim() });
       answered(`${a.words.title}: ${words}`);
     }, problem);
     for (const b of el.querySelectorAll('button')) b.disabled = false;
