@@ -93,7 +93,6 @@ type Judge struct {
 	work    []work
 	touched []*slot
 	found   []Found
-	by      lamppost.MemberID
 
 	// Since the last Save.
 	bases     map[uint64][]byte // by unit

@@ -133,7 +133,11 @@ func (t *target) ingest(ctx context.Context, o IngestOptions) (*IngestResult, er
 	start := time.Now()
 	sendAll(ctx, clients, o, start)
 	sent := time.Now()
-	judged, err := t.judged(ctx, o)
+	readings := int64(0)
+	for _, c := range clients {
+		readings += c.acked * int64(o.Readings)
+	}
+	judged, err := t.judged(ctx, o, readings)
 	elapsed := time.Since(start).Seconds()
 	stopProfile()
 	if err != nil {
