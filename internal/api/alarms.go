@@ -281,7 +281,7 @@ func (s *Server) goneVerdict(view ledger.View, id lamppost.VerdictID) error {
 	erasures, err := view.Erasures()
 	for i := range erasures {
 		if e := &erasures[i]; e.Place == by {
-			return &statusError{http.StatusGone, "gone", "inputs "+erasedWords(e)}
+			return &statusError{http.StatusGone, "gone", "inputs " + erasedWords(e)}
 		}
 	}
 	if err != nil {
