@@ -168,7 +168,7 @@ func (s *Series) restart() {
 		s.mixes[g], s.spreads[g] = mix{}, newSpread()
 	}
 	for i := range s.phases {
-		s.phases[i] = phase{}
+		s.phases[i] = phase{mean: phaseStart}
 	}
 	for _, ring := range s.pendings {
 		clear(ring)

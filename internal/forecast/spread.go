@@ -13,7 +13,10 @@ type phase struct {
 	mean float64
 }
 
-const phaseRate = 0.03
+const (
+	phaseRate  = 0.03
+	phaseStart = 0.5 // before anything came true
+)
 
 func (p *phase) learn(off float64) {
 	p.n = min(p.n+1, maxSamples)
