@@ -125,7 +125,7 @@ func (m *Model) SetKin(kin []*Stats) error {
 	}
 	for g, s := range kin {
 		m.groups[g].kin = nil
-		if s.Weight > 0 {
+		if s.Weight >= 1 { // of less nothing can be told
 			m.groups[g].kin = newStats(nFeatures)
 			if err := m.groups[g].kin.Merge(s, kinWeight/s.Weight); err != nil {
 				return err

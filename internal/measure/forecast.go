@@ -332,13 +332,12 @@ type forecastTally struct {
 	f       *forecastSeries
 	origins int
 
-	scored, in, below, above int // from every step
-	every, squares, bias     float64
-	interval                 float64
+	scored, below, above int // from every step
+	every, squares, bias float64
+	interval             float64
 
 	n                              int // from midnight
 	mae, day, week                 float64
-	priced                         int
 	naive, published, publishedToo float64
 }
 
