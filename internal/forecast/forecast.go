@@ -196,9 +196,11 @@ func (s *Series) Observe(at lamppost.TimeMS, value float64) error {
 		}
 		return nil
 	case s.open.n > 0 && slot < s.open.slot, s.open.n == 0 && s.window.n > 0 && slot <= s.window.last:
-		if !s.window.patch(slot, s.held(value)) {
+		if !s.window.filled(slot) {
 			return ErrLate
 		}
+		e := s.window.entry(slot)
+		e.value, e.measured = s.held(value), true
 		return nil
 	}
 	s.close()
@@ -220,10 +222,14 @@ func (s *Series) close() {
 	}
 	slot, value := s.open.slot, s.open.mean
 	s.open = openSlot{}
-	if s.window.n > 0 && !s.fill(slot, value) {
-		s.window.clear() // after a longer gap nothing that is known is of now
+	if slot-s.window.last-1 > windowDays*s.perDay {
+		s.window.clear() // nothing that is known is of now
 	}
-	s.push(slot, s.held(value), true)
+	if s.window.n > 0 {
+		value = s.held(value)
+		s.fill(slot, value)
+	}
+	s.push(slot, value, true)
 	s.came()
 	s.said()
 }

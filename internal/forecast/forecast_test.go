@@ -222,7 +222,18 @@ func TestNeverWild(t *testing.T) {
 			t.Errorf("after one monstrous reading: %+v", p)
 		}
 	}
-	feed(t, s, random, 40*24+1, 45*24)
+	if err := s.Observe((39*24+1)*hourMS, 9e14); !errors.Is(err, forecast.ErrLate) || s.Capped() != 1 {
+		t.Errorf("a late monstrous reading: %v, %d taken as less", err, s.Capped())
+	}
+	if err := s.Observe((40*24+4)*hourMS, -9e14); err != nil { // after a gap that is filled by a line to it
+		t.Fatal(err)
+	}
+	for _, p := range s.Forecast((40*24 + 5) * hourMS).Points {
+		if math.Abs(p.Middle) > 3000 {
+			t.Errorf("after a gap and another: %+v", p)
+		}
+	}
+	feed(t, s, random, 40*24+5, 45*24)
 	end := lamppost.TimeMS(45*24) * hourMS
 	if f := s.Forecast(end + 5*hourMS); f.State != forecast.Ready || f.AgeMS != 5*hourMS || len(f.Points) != 19 || f.Points[0].At != end+5*hourMS {
 		t.Errorf("five hours later: %v, %d ms, %d points", f.State, f.AgeMS, len(f.Points))

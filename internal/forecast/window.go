@@ -82,14 +82,9 @@ func (w *window) push(slot int, e entry) {
 	w.last, w.n = slot, min(w.n+1, len(w.entries))
 }
 
-// patch puts a late reading where a step was filled in.
-func (w *window) patch(slot int, value float64) bool {
-	if w.n == 0 || slot < w.first() || slot > w.last || w.entry(slot).measured {
-		return false
-	}
-	e := w.entry(slot)
-	e.value, e.measured = value, true
-	return true
+// filled says whether nothing was measured in a slot of the window.
+func (w *window) filled(slot int) bool {
+	return w.n > 0 && slot >= w.first() && slot <= w.last && !w.entry(slot).measured
 }
 
 // at is the value of a slot. What is before the first slot is taken from as many whole weeks later as it takes, or days.
@@ -178,13 +173,10 @@ func (s *Series) clock(slot int) clock {
 }
 
 // fill puts values in place of the steps before a slot that nothing was heard of: a line over up to a quarter of a day, and else the course
-// of a week before. It refuses a gap as long as the window.
-func (s *Series) fill(slot int, next float64) bool {
+// of a week before.
+func (s *Series) fill(slot int, next float64) {
 	w := &s.window
 	last, gap := w.last, slot-w.last-1
-	if gap > windowDays*s.perDay {
-		return false
-	}
 	from := w.at(last)
 	for i := range gap {
 		value := w.at(last + 1 + i - 7*s.perDay)
@@ -193,7 +185,6 @@ func (s *Series) fill(slot int, next float64) bool {
 		}
 		s.push(last+1+i, value, false)
 	}
-	return true
 }
 
 // back is the slot that shows the same local time days before a slot with this clock.
