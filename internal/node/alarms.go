@@ -12,8 +12,11 @@ import (
 )
 
 // verdictState is what a verdict can be replayed from, or kv.ErrNotFound.
-func (n *Node) verdictState(h lamppost.Hash) ([]byte, error) {
-	state, err := judge.State(n.store, h)
+func (n *Node) verdictState(v *lamppost.Verdict) ([]byte, error) {
+	if v.Kind == lamppost.Behaviour {
+		return n.BehaviourBefore(v)
+	}
+	state, err := judge.State(n.store, v.State)
 	if errors.Is(err, judge.ErrNoState) {
 		err = kv.ErrNotFound
 	}
