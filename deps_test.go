@@ -61,7 +61,7 @@ var uses = map[string]string{
 	"internal/backup":  ". internal/folder internal/kv internal/tilelog",
 	"internal/scrub":   ". internal/archive internal/kv internal/snapshot internal/snapshot/dir internal/tilelog",
 	"internal/restore": ". audit sig internal/api internal/archive internal/archive/dir internal/backup internal/folder internal/kv internal/kv/pebble internal/ledger " +
-		"internal/replica internal/snapshot internal/snapshot/dir internal/tilelog",
+		"internal/notify internal/replica internal/snapshot internal/snapshot/dir internal/tilelog",
 	"internal/recheck":                   ". sig internal/archive internal/replica internal/tilelog",
 	"internal/ingest":                    ". sig internal/consensus internal/kv",
 	"internal/ingest/brokerd":            ". internal/ingest",
