@@ -61,7 +61,6 @@ const (
 	maxAlarms      = 1000
 	maxOpenCounted = 10_000
 	alarmWeekMS    = 7 * 24 * 3600 * 1000
-	defaultBudget  = 20 // alarms for each 1,000 devices and week where nobody said: that of package judge
 )
 
 // A speaker tells one reader.
@@ -185,7 +184,7 @@ func placesOf(view ledger.View) (map[placed]string, error) {
 }
 
 func (s *Server) budgetUsed(view ledger.View) (b AlarmBudgetUsed, err error) {
-	b.Budget, b.Devices = defaultBudget, s.cfg.Live.devices()
+	b.Budget, b.Devices = lamppost.DefaultAlarmBudget, s.cfg.Live.devices()
 	if said, err := view.AlarmBudget(); err != nil {
 		return b, err
 	} else if said != nil {

@@ -1,15 +1,25 @@
 package node_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
 	paho5 "github.com/eclipse/paho.golang/paho"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/api"
+	"github.com/lamppost/lamppost/internal/ledger"
+	"github.com/lamppost/lamppost/internal/node"
 	"github.com/lamppost/lamppost/internal/notify"
+	"github.com/lamppost/lamppost/internal/restore"
 	"github.com/lamppost/lamppost/internal/triage/behave"
 )
 
@@ -105,5 +115,117 @@ func TestAlarmsOverMQTT(t *testing.T) {
 	}
 	if _, err := f.Store().Get([]byte("nN")); err != nil {
 		t.Error(err)
+	}
+}
+
+// webhook is a server that takes messages, and its configuration.
+func webhook(t *testing.T) (notify.Config, <-chan notify.Message) {
+	t.Helper()
+	came := make(chan notify.Message, 64)
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		var m notify.Message
+		if err := json.NewDecoder(r.Body).Decode(&m); err != nil {
+			t.Error(err)
+		}
+		came <- m
+	}))
+	t.Cleanup(server.Close)
+	secret := filepath.Join(t.TempDir(), "secret")
+	must(t, os.WriteFile(secret, []byte("0123456789abcdef"), 0o600))
+	return notify.Config{Webhooks: []notify.Webhook{{URL: server.URL, Secret: secret}}}, came
+}
+
+func nextMessage(t *testing.T, came <-chan notify.Message) notify.Message {
+	t.Helper()
+	select {
+	case m := <-came:
+		return m
+	case <-time.After(30 * time.Second):
+		t.Fatal("no message came in 30 s")
+		return notify.Message{}
+	}
+}
+
+// TestRestoredNodeTellsNothingOld: a node on an old backup shows what stands, and its webhook hears of what is found from then on alone.
+func TestRestoredNodeTellsNothingOld(t *testing.T) {
+	t.Parallel()
+	f := simulated(t, 2)
+	for _, d := range f.all {
+		_, err := f.Order(t.Context(), lamppost.TxWatch, lamppost.WatchBody{Device: d.id, Firmware: []lamppost.Hash{goodImage}})
+		must(t, err)
+	}
+	bad := func(which int) {
+		f.minute(func(i int, d *fleetDevice) {
+			if i == which {
+				f.send(d, f.reading(d, 0, func(r *lamppost.Report) { r.Readings[2] = lamppost.FirmwareReading(otherImage, r.Readings[0].Time) }))
+				d.hangUp()
+			}
+		})
+	}
+	bad(0)
+	var raw bytes.Buffer
+	must(t, f.Backup(t.Context(), api.NewBackup{Path: filepath.Join(t.TempDir(), "b"), Host: "elsewhere"}, func(string) io.Writer { return &raw }))
+	f.stop()
+	b := restore.Backup{Data: filepath.Join(t.TempDir(), "r"), From: &raw, Progress: silent}
+	_, err := b.Restore(t.Context())
+	must(t, err)
+	f.clock.Add(3_600_000)
+	cfg := config(b.Data)
+	cfg.Now = func() time.Time { return time.UnixMilli(f.clock.Load()) }
+	var came <-chan notify.Message
+	cfg.Notify, came = webhook(t)
+	f.lamp = run(t, cfg)
+	if p, m := nextAlarm(t, readAlarms(t, f.lamp)); p.Topic != "lp/alarms/m0" || m.Event != "alarm" {
+		t.Errorf("shown: %s %+v", p.Topic, m)
+	}
+	bad(1)
+	if m := nextMessage(t, came); m.Device != "m1" || m.Event != "alarm" {
+		t.Errorf("told: %+v", m)
+	}
+}
+
+// TestOneMemberTells: of an alarm in a cluster whose members all have the webhook, and of its answer, which another member ordered, it hears
+// once, from the member to which the device reported.
+func TestOneMemberTells(t *testing.T) {
+	t.Parallel()
+	notifying, came := webhook(t)
+	var all []*member
+	for _, s := range founded(t, "raft", 3)[:3] {
+		all = append(all, s.runWith(t, func(c *node.Config) { c.MQTT, c.Notify = "off", notifying }))
+	}
+	all[0].ordered(lamppost.TxParty, lamppost.PartyBody{ID: "ada", Name: "Ada"})
+	l := all[1].lamp()
+	eventually(t, "the member has the owner", func() bool { _, err := (ledger.View{Reader: l.Store()}).Party("ada"); return err == nil })
+	m := l.announce("hers")
+	l.enrol(m)
+	l.order("/api/points", lamppost.PointBody{ID: "flat", Device: "hers", Register: "energy", Unit: "Wh"}, nil)
+	for _, value := range []int64{5000, 5010, 900} {
+		raw := m.report(t, func(r *lamppost.Report) {
+			r.Readings[0].Value, r.Readings[0].Time = lamppost.Dec(value, 0), r.Readings[0].Time+lamppost.TimeMS(m.n*1000)
+		})
+		eventually(t, "a report is taken", func() bool { got := l.post(m, raw); return got.Code == "ok" || got.Code == "duplicate" })
+	}
+	alarm := nextMessage(t, came)
+	if alarm.Event != "alarm" || alarm.Member != "m2" || alarm.Device != "hers" || alarm.Code != "rolled_back" {
+		t.Errorf("told: %+v", alarm)
+	}
+	all[2].ordered(lamppost.TxReview, lamppost.ReviewBody{Verdict: alarm.Verdict, Answer: lamppost.ReviewValid, Reason: "exchanged"})
+	if got := nextMessage(t, came); got.Event != "resolved" || got.Member != "m2" || got.Because != "valid" || got.Verdict != alarm.Verdict {
+		t.Errorf("told: %+v", got)
+	}
+	for i, x := range all {
+		eventually(t, "all have the answer", func() bool {
+			v, err := (ledger.View{Reader: x.lamp().Store()}).Verdict(alarm.Verdict)
+			return err == nil && !v.Open()
+		})
+		must(t, x.lamp().GatherAlarms())
+		if told := x.lamp().MessagesTold(); told != map[int]uint64{1: 2}[i] {
+			t.Errorf("m%d has told %d messages", i+1, told)
+		}
+	}
+	select {
+	case m := <-came:
+		t.Errorf("told once more: %+v", m)
+	default:
 	}
 }

@@ -238,6 +238,13 @@ func (n *Notifier) gather() error {
 	return nil
 }
 
+// Told is how many messages there were so far.
+func (n *Notifier) Told() uint64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.state.Next
+}
+
 // fresh is this member's verdicts after those that were told, the oldest first, and the latest of anybody's. Of what was found before the
 // record began, it is what still holds something back: that is shown, and not told.
 func (n *Notifier) fresh() (all []ledger.Verdict, latest lamppost.VerdictID, err error) {
