@@ -190,6 +190,9 @@ func ParseVerdictID(s string) (VerdictID, error) {
 	return VerdictID{Height(n[0]), uint32(n[1]), uint32(n[2])}, nil
 }
 
+// DefaultAlarmBudget is WatchBody.Budget where nobody has said one.
+const DefaultAlarmBudget = 20
+
 // WatchBody says what triage should know and cannot see: of a metering point, of a device, or, with neither, how much it may say.
 type WatchBody struct {
 	Point string `cbor:"1,keyasint,omitempty" json:"point,omitempty"`

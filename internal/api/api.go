@@ -90,7 +90,7 @@ type Config struct {
 	// Scrub says what reading everything again has found. Nil: nothing is read.
 	Scrub func() ScrubState
 	// VerdictState returns what a verdict can be replayed from, or kv.ErrNotFound. Nil: none is kept.
-	VerdictState func(lamppost.Hash) ([]byte, error)
+	VerdictState func(*lamppost.Verdict) ([]byte, error)
 	// Notify sends a test message to each webhook of this node. Nil: there are none.
 	Notify func(context.Context) []notify.Result
 	// Seen lists devices that spoke without a key and are not enrolled. Nil: nobody can.

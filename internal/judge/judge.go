@@ -145,7 +145,7 @@ func New(cfg Config) *Judge {
 		cfg.Bytes = DefaultBytes
 	}
 	return &Judge{cfg: cfg, devices: map[lamppost.DeviceID]*device{}, points: map[string]*point{}, registers: map[registerOf][]*point{}, gateways: map[lamppost.MemberID]lamppost.MemberID{},
-		bases: map[uint64][]byte{}, newPoints: map[string]bool{}, nextID: 1, budget: budget{per1000Week: DefaultBudget}}
+		bases: map[uint64][]byte{}, newPoints: map[string]bool{}, nextID: 1, budget: budget{per1000Week: lamppost.DefaultAlarmBudget}}
 }
 
 // Height is that of the last block.

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"sync"
 	"time"
@@ -161,7 +160,7 @@ func (n *Node) judgeMinute(now lamppost.TimeMS) error {
 			return
 		}
 		b.found.Inc()
-		x := verdictOf(id, found)
+		x := found.Verdict(id)
 		b.waiting = append(b.waiting, x)
 		n.keepBefore(&keep, &x, found.Before)
 		n.cfg.Log.Warn("a device does not behave as it did", "device", id, "first_reason", x.Reasons[0].Code, "quarantine", x.Suspends)
@@ -208,24 +207,6 @@ func imagesOf(v ledger.View, id lamppost.DeviceID, runs uint64) (may []uint64) {
 	}
 	return may
 }
-
-// verdictOf is a finding as it stands on the ledger. Times are those of this node's clock: doors know no other.
-func verdictOf(id lamppost.DeviceID, f *behave.Finding) lamppost.Verdict {
-	v := lamppost.Verdict{Kind: lamppost.Behaviour, Device: id, Since: f.Since, At: f.At, Score: thousandths(f.Score), Level: thousandths(f.Level),
-		State: sha256.Sum256(f.Before), Suspends: f.Hard}
-	for _, r := range f.Reasons {
-		value := lamppost.Dec(int64(min(r.Value, math.MaxInt64)), 0)
-		x := lamppost.VerdictReason{Code: r.Code, Share: uint16(thousandths(r.Share)), Value: &value, Other: r.Other}
-		if r.Low <= r.High {
-			low, high := lamppost.Dec(int64(r.Low), 0), lamppost.Dec(int64(r.High), 0)
-			x.Low, x.High = &low, &high
-		}
-		v.Reasons = append(v.Reasons, x)
-	}
-	return v
-}
-
-func thousandths(x float64) uint32 { return uint32(math.Round(1000 * x)) }
 
 // orderFindings orders what was found. What cannot be decided now is tried again a minute later.
 func (n *Node) orderFindings(ctx context.Context) {

@@ -68,7 +68,7 @@ func (n *Node) openFrontDoors() (err error) {
 	if err := n.openMapping(); err != nil {
 		return err
 	}
-	door := mqttd.Config{Auth: n.devices.Authenticate, Submit: n.in, Origins: &n.behaviour.origins, Log: n.cfg.Log, Metrics: mqttd.NewMetrics(n.registry)}
+	door := mqttd.Config{Auth: n.devices.Authenticate, Admin: n.isAdmin, Submit: n.in, Origins: &n.behaviour.origins, Log: n.cfg.Log, Metrics: mqttd.NewMetrics(n.registry)}
 	if n.foreign != nil {
 		door.Foreign = n.foreign
 	}

@@ -71,3 +71,9 @@ func (n *Node) Behaved(ctx context.Context) error { return n.behaved(ctx, n.now(
 
 // Store is the node's.
 func (n *Node) Store() kv.Store { return n.store }
+
+// GatherAlarms has the notifier look at the ledger now.
+func (n *Node) GatherAlarms() error { return n.notifier.Gather() }
+
+// MessagesTold is how many messages the notifier has made.
+func (n *Node) MessagesTold() uint64 { return n.notifier.Told() }

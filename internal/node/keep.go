@@ -32,6 +32,11 @@ func (n *Node) committed(ev *replica.Event) {
 		n.cfg.Log.Error("what a block says of devices' behaviour cannot be heeded", "error", err)
 	}
 	n.judging.committed()
+	if n.notifier != nil && slices.ContainsFunc(ev.Txs, func(tx *lamppost.Transaction) bool { return tx.Type == lamppost.TxErase }) {
+		if err := n.notifier.Gather(); err != nil {
+			n.cfg.Log.Error("messages of alarms on what is erased cannot be dropped yet", "error", err)
+		}
+	}
 	if n.notifier != nil && slices.ContainsFunc(ev.Txs, func(tx *lamppost.Transaction) bool {
 		return tx.Type == lamppost.TxVerdicts || tx.Type == lamppost.TxReview
 	}) {

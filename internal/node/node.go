@@ -87,7 +87,7 @@ type Node struct {
 	clocks    clocks
 
 	judging  *judging         // nil: triage is off
-	notifier *notify.Notifier // nil: no webhook is configured
+	notifier *notify.Notifier // nil: there is neither a webhook nor an MQTT door
 	broker   *brokerd.Client  // nil: none is configured
 	policy   lamppost.Policy
 	sampler  *challenge.Sampler // nil where nobody is trusted

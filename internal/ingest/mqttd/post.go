@@ -123,6 +123,7 @@ type outbox struct {
 	replies []byte   // encoded; bounded by conn.reply
 	refused [][]byte // encoded, oldest first, MaxRefusedKept at most: older ones give way
 	desired []byte   // encoded; only the newest counts
+	alarms  pending
 }
 
 // appendTo empties the outbox into b: replies first, since a SUBACK comes before what was subscribed to.
