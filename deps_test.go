@@ -98,7 +98,7 @@ var uses = map[string]string{
 	"internal/triage/joint":      ". internal/triage internal/triage/saved",
 	"internal/triage/triagetest": ". internal/triage",
 	"internal/compact":           ".",
-	"internal/judge":             ". internal/compact internal/kv internal/triage internal/triage/plausible",
+	"internal/judge":             ". internal/compact internal/kv internal/triage internal/triage/joint internal/triage/plausible",
 	"internal/demo":              ". audit guard device device/devicemqtt sig tariff internal/api internal/consensus internal/node",
 	"internal/demo/data/gen":     "",
 	"internal/measure":           ". audit device sig tariff internal/archive internal/archive/dir internal/compact internal/export internal/folder internal/kv internal/kv/pebble internal/node internal/replica internal/tilelog internal/triage internal/triage/joint internal/triage/behave internal/triage/plausible",
