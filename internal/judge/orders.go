@@ -55,7 +55,7 @@ func (j *Judge) order(tx *Tx) {
 		follow(tx, func(b *lamppost.EraseBody) { j.erase(b.Device) })
 	case lamppost.TxVerdicts:
 		if tx.Signed.Key == j.cfg.Member {
-			follow(tx, j.ordered)
+			follow(tx, j.Ordered)
 		}
 	}
 }
@@ -230,8 +230,8 @@ func (j *Judge) erase(id lamppost.DeviceID) {
 	j.waiting = slices.DeleteFunc(j.waiting, func(v lamppost.Verdict) bool { return v.Device == id })
 }
 
-// ordered takes verdicts that stand on the ledger now off those that wait.
-func (j *Judge) ordered(b *lamppost.VerdictsBody) {
+// Ordered takes verdicts that stand on the ledger now off those that wait. Whoever ordered them may say so before Next has their block.
+func (j *Judge) Ordered(b *lamppost.VerdictsBody) {
 	j.said = max(j.said, b.Through)
 	j.waiting = slices.DeleteFunc(j.waiting, func(v lamppost.Verdict) bool {
 		return v.Height <= b.Through || slices.ContainsFunc(b.Verdicts, func(o lamppost.Verdict) bool { return Same(&v, &o) })
