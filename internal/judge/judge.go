@@ -93,6 +93,7 @@ type Judge struct {
 	work     []work
 	links    []link // of the work
 	touched  []*slot
+	grouped  []int32 // registers among the work that are judged with others
 	rows     []row
 	rowLinks []link // of the rows
 	rowNo    uint64
@@ -346,7 +347,7 @@ func pow10(n int8) float64 {
 }
 
 // flush judges what has come: first each series by itself, so that its state is fetched once, then what each device said together, then
-// registers in their order, as those of a group belong together.
+// registers.
 func (j *Judge) flush() {
 	if len(j.work) == 0 {
 		return
@@ -360,16 +361,14 @@ func (j *Judge) flush() {
 				j.observe(s, &j.work[i], level)
 			}
 		}
-		s.readings = list{}
 	}
 	for _, d := range j.together {
 		j.judgeRows(d, level)
 	}
+	j.judgeRegisters()
 	for i := range j.work {
 		w := &j.work[i]
-		if w.Kind == lamppost.Register {
-			j.register(w)
-		}
+		w.slot.readings = list{}
 		if w.slot.series == nil {
 			j.counts.NotJudged++
 		}

@@ -243,3 +243,30 @@ func TestMostTogether(t *testing.T) {
 		}
 	}
 }
+
+// TestRegistersInOrder: a register that fell is found though the report of it overtook, or was overtaken, in its block.
+func TestRegistersInOrder(t *testing.T) {
+	t.Parallel()
+	c, j := newChain(t), open(t, kv.NewMem())
+	for _, id := range []string{"main", "a"} {
+		c.order(lamppost.TxPoint, point("p-"+id, id, map[bool]string{true: "p-main"}[id != "main"]))
+	}
+	at := func(i int) lamppost.TimeMS { return begin + lamppost.TimeMS(i)*15*minute }
+	for _, id := range []lamppost.DeviceID{"alone", "a", "main"} {
+		c.report(id, register(at(0), 1000))
+	}
+	j.Next(c.block())
+	for _, id := range []lamppost.DeviceID{"alone", "a", "main"} {
+		c.report(id, register(at(3), 1100)).report(id, register(at(2), 900)).report(id, register(at(1), 1050))
+	}
+	fell := map[lamppost.DeviceID]bool{}
+	for _, f := range j.Next(c.block()) {
+		c.replays(f)
+		if fell[f.Device] = true; f.Reasons[0].Code != "rolled_back" || f.Since != at(1) || f.At != at(2) {
+			t.Errorf("found %+v", f.Verdict)
+		}
+	}
+	if len(fell) != 3 {
+		t.Errorf("it is found of %v", fell)
+	}
+}
