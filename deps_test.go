@@ -99,7 +99,7 @@ var uses = map[string]string{
 	"internal/triage/joint":      ". internal/triage internal/triage/saved",
 	"internal/triage/triagetest": ". internal/triage",
 	"internal/compact":           ".",
-	"internal/judge":             ". internal/compact internal/kv internal/triage internal/triage/plausible",
+	"internal/judge":             ". internal/compact internal/kv internal/triage internal/triage/joint internal/triage/plausible",
 	"internal/forecast":          ". tariff internal/triage/saved",
 	"internal/demo":              ". audit guard device device/devicemqtt sig tariff internal/api internal/consensus internal/node",
 	"internal/demo/data/gen":     "",

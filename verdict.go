@@ -102,6 +102,7 @@ type VerdictReason struct {
 	At       TimeMS   `cbor:"8,keyasint,omitempty" json:"at_ms,omitempty"`
 	Nearest  TimeMS   `cbor:"9,keyasint,omitempty" json:"nearest_ms,omitempty"`
 	Other    string   `cbor:"10,keyasint,omitempty" json:"other,omitempty"` // another device, a reading's name, a topic
+	Name     string   `cbor:"11,keyasint,omitempty" json:"name,omitempty"`  // of the reading that the reason is about, where it is not the verdict's
 }
 
 // ReviewBody is what a person says of a verdict. The last one counts.
@@ -283,8 +284,8 @@ func (v *Verdict) check() error {
 	}
 	for i := range v.Reasons {
 		r := &v.Reasons[i]
-		if r.Code == "" || len(r.Code) > MaxCodeBytes || len(r.Other) > MaxTextBytes || !utf8.ValidString(r.Code) || !utf8.ValidString(r.Other) {
-			return fmt.Errorf("a reason has a code of at most %d bytes", MaxCodeBytes)
+		if r.Code == "" || len(r.Code) > MaxCodeBytes || len(r.Other) > MaxTextBytes || len(r.Name) > MaxReadingNameBytes || !utf8.ValidString(r.Name) || !utf8.ValidString(r.Code) || !utf8.ValidString(r.Other) {
+			return fmt.Errorf("a reason has a code of at most %d bytes, and a name of at most %d", MaxCodeBytes, MaxReadingNameBytes)
 		}
 		for _, d := range [...]*Decimal{r.Value, r.Low, r.High, r.Gap} {
 			if d != nil && !d.valid() {

@@ -58,14 +58,19 @@ type behaviour struct {
 	found, lost prometheus.Counter
 }
 
-// openBehaviour loads what was learnt. What is of another version, or damaged, is learnt anew.
+// openBehaviour loads what was learnt. What is of another version, or damaged, is learnt anew; where triage is off it is forgotten.
 func (n *Node) openBehaviour() error {
 	b := &n.behaviour
-	b.origins.Tallies = true
 	b.model = lamppost.Model{ID: "behaviour", Version: 1, Hash: sha256.Sum256([]byte(behave.Settings()))}
 	b.fleet, b.changed = behave.NewFleet(), map[lamppost.DeviceID]bool{}
 	b.found = prometheus.NewCounter(prometheus.CounterOpts{Name: "lamppost_behaviour_findings_total", Help: "Findings on how devices behave at this node's doors."})
 	b.lost = prometheus.NewCounter(prometheus.CounterOpts{Name: "lamppost_behaviour_lost_total", Help: "Minutes of devices that were not judged and findings that were not ordered, because there were too many or the ledger refused them."})
+	if n.cfg.Triage == "off" {
+		var batch kv.Batch
+		batch.DeleteRange([]byte(behaviourPrefix), after([]byte(behaviourPrefix)))
+		return n.store.Apply(&batch)
+	}
+	b.origins.Tallies = true
 	n.registry.MustRegister(b.found, b.lost)
 	common, err := n.store.Get([]byte(behaviourPrefix + "c"))
 	if errors.Is(err, kv.ErrNotFound) {

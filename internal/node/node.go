@@ -369,11 +369,11 @@ func (n *Node) Run(ctx context.Context) error {
 	s.add("the engine", n.engine.Run)
 	if n.judging != nil {
 		s.add("ordering verdicts", n.judging.say)
+		s.add("judging how devices behave", n.judgeBehaviour)
 	}
 	if n.sampler != nil {
 		s.add("looking at gateways' reports", n.sampler.Run)
 	}
-	s.add("judging how devices behave", n.judgeBehaviour)
 	s.add("ingest", func(ctx context.Context) error {
 		defer context.AfterFunc(ctx, n.halt.open)()
 		return n.in.Run(ctx)
