@@ -29,9 +29,9 @@ type DesireBody struct {
 
 // A Setpoint is what one function should be at: a level in percent, or a value of another unit.
 type Setpoint struct {
-	Name  string  `cbor:"1,keyasint"`
-	Value Decimal `cbor:"2,keyasint"`
-	Unit  string  `cbor:"3,keyasint"` // "%": a level, a whole number from 0 to 100
+	Name  string  `cbor:"1,keyasint" json:"name"`
+	Value Decimal `cbor:"2,keyasint" json:"value"`
+	Unit  string  `cbor:"3,keyasint" json:"unit"` // "%": a level, a whole number from 0 to 100
 }
 
 // Level is the unit of levels.
@@ -85,7 +85,9 @@ func (all Setpoints) Check() error {
 }
 
 // MarshalJSON writes the object, by name.
-func (all Setpoints) MarshalJSON() ([]byte, error) { return append(all.appendFields([]byte{'{'}), '}'), nil }
+func (all Setpoints) MarshalJSON() ([]byte, error) {
+	return append(all.appendFields([]byte{'{'}), '}'), nil
+}
 
 func (all Setpoints) appendFields(b []byte) []byte {
 	for i := range all {
@@ -262,9 +264,9 @@ func (d *Desired) UnmarshalJSON(raw []byte) (err error) {
 
 // A Grant is what became of one setpoint at the device.
 type Grant struct {
-	Want Setpoint
-	Got  *Decimal // in the unit of Want; nil: nothing of it holds, and the function is at its safe state
-	Why  Why
+	Want Setpoint `json:"want"`
+	Got  *Decimal `json:"got,omitempty"` // in the unit of Want; nil: nothing of it holds, and the function is at its safe state
+	Why  Why      `json:"why"`
 }
 
 // A Why says why a device does otherwise than it was told. The numbers are part of the format.
@@ -272,13 +274,13 @@ type Why uint8
 
 // Whys.
 const (
-	AsDesired  Why = iota
-	IsLife         // class life runs at 100 %
-	IsMinimum      // not below the minimum of its class
-	IsUnasked      // essential: restricted by notice only, which a command is not
-	IsAsked        // the guard restricts it, as the ledger asks
-	IsUnknown      // the device has no such function, or not in this unit
-	IsStopped      // whoever is at the device has switched commands off
+	AsDesired Why = iota
+	IsLife        // class life runs at 100 %
+	IsMinimum     // not below the minimum of its class
+	IsUnasked     // essential: restricted by notice only, which a command is not
+	IsAsked       // the guard restricts it, as the ledger asks
+	IsUnknown     // the device has no such function, or not in this unit
+	IsStopped     // whoever is at the device has switched commands off
 )
 
 var whyTexts = [...]string{"as desired", "a function of class life is never restricted", "not below its minimum", "an essential function is restricted by notice only",
@@ -316,8 +318,8 @@ func AckReadings(revision uint64, grants []Grant, at TimeMS) []Reading {
 
 // An Ack is what a report says of a revision.
 type Ack struct {
-	Revision uint64
-	Grants   []Grant // by name; of Want only name and unit are known
+	Revision uint64  `json:"revision"`
+	Grants   []Grant `json:"grants"` // of one that was read from a report: Want has only a name, and a unit where Got is there
 }
 
 // IsAck reports whether a reading belongs to an acknowledgement, and is no measurement.

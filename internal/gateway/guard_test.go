@@ -36,7 +36,7 @@ func TestUnderstood(t *testing.T) {
 	}
 }
 
-// Devices are told anything in one place only, behind the guard; a node tells them nothing at all.
+// Devices are told anything in two places only: by a gateway behind their guard, and by a node behind what their charter lets anybody set.
 func TestOnePlace(t *testing.T) {
 	t.Parallel()
 	var places []string
@@ -51,7 +51,7 @@ func TestOnePlace(t *testing.T) {
 		return err
 	})
 	must(t, err)
-	if len(places) != 1 || places[0] != "../../internal/gateway/guard.go" {
+	if len(places) != 2 || places[1] != "../../internal/gateway/guard.go" || places[0] != "../../internal/api/desires.go" {
 		t.Errorf("devices are told something in %v", places)
 	}
 }
@@ -300,17 +300,23 @@ func TestGuardBehindGateway(t *testing.T) {
 	}
 }
 
-// Commands go over MQTT only; a gateway without that door says so.
+// A gateway without the MQTT door tells devices over HTTP, where they log in, and nobody else.
 func TestCommandWithoutDoor(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.announce("kettle", "ordinary")
+	token := s.announce("kettle", "ordinary")
 	s.cfg.MQTT = "off"
 	s.start()
 	status, text := s.ask("PUT", "/v1/devices/kettle/desired", `{"level":0}`)
-	var a struct{ Code string }
-	if err := json.Unmarshal([]byte(text), &a); err != nil || status != http.StatusConflict || a.Code != "not_ready" {
+	if status != http.StatusOK {
 		t.Errorf("%d %s", status, text)
+	}
+	message, _, changed, err := device.NewHTTP(s.g.URL(), "kettle", token, nil).Desired(t.Context(), "", 0)
+	if err != nil || !changed || string(message) != `{"level":0}` {
+		t.Errorf("the device hears %q, %v, %v", message, changed, err)
+	}
+	if _, _, _, err := device.NewHTTP(s.g.URL(), "kettle", "stranger", nil).Desired(t.Context(), "", 0); err == nil {
+		t.Error("a stranger hears what the device should be like")
 	}
 }
 

@@ -46,22 +46,23 @@ import (
 // A Node is one running process of a network. Run drives it; the other methods may be called from any goroutine while
 // it runs.
 type Node struct {
-	cfg    Config
-	store  *orderedStore
-	rep    *replica.Replica
-	engine consensus.Engine
-	in     *ingest.Ingest
-	mqtt   *mqttd.Server
-	web    *http.Server
-	server *api.Server
-	live   *api.Live
-	packs  *archive.Packs
-	keeper *archive.Keeper
-	purge  func() error
-	erase  chan struct{} // has an entry when an erasure was committed
-	snaps  snapshots
-	db     *pebble.Store
-	host   string // this machine
+	cfg     Config
+	store   *orderedStore
+	rep     *replica.Replica
+	engine  consensus.Engine
+	in      *ingest.Ingest
+	mqtt    *mqttd.Server
+	web     *http.Server
+	server  *api.Server
+	live    *api.Live
+	desires atomic.Pointer[api.Desires] // nil while the doors are not open
+	packs   *archive.Packs
+	keeper  *archive.Keeper
+	purge   func() error
+	erase   chan struct{} // has an entry when an erasure was committed
+	snaps   snapshots
+	db      *pebble.Store
+	host    string // this machine
 
 	keeping   sync.Mutex          // held while something is taken out of the archive
 	forgetter consensus.Forgetter // nil: the engine has no files
@@ -311,6 +312,12 @@ func (n *Node) Order(ctx context.Context, t lamppost.TxType, body any) (consensu
 		}
 		return d, d.Outcomes[0].Err()
 	}
+}
+
+// Desire commands a device as PUT /api/devices/{id}/desired does: for agents in this process, who give their Mode. It waits until the command
+// is durable on the ledger. A refusal is a *lamppost.Refusal.
+func (n *Node) Desire(ctx context.Context, id lamppost.DeviceID, c api.Command) (api.DesiredState, error) {
+	return n.server.Desire(ctx, id, c)
 }
 
 // Checkpoint returns the latest published checkpoint as a signed note, what it says, and when it was published.
