@@ -244,3 +244,6 @@ func (h *HTTP) Desired(ctx context.Context, tag string, wait time.Duration) (mes
 	h.Elsewhere(at)
 	return nil, "", false, fmt.Errorf("asking what is desired: %w", err)
 }
+
+// Guard returns the guard that commands pass.
+func (c *Commands) Guard() *Guard { return c.cfg.Guard }
