@@ -43,10 +43,13 @@ const (
 	ModeSafe    = "safe"
 )
 
-// IsLevel reports whether a setpoint is a level that can be, and which.
+// IsLevel reports whether a setpoint is a level that can be, and which; 0 if it is none.
 func (s *Setpoint) IsLevel() (percent uint8, ok bool) {
 	n, whole := s.Value.At(0)
-	return uint8(n), s.Unit == Level && whole && n >= 0 && n <= FullService
+	if s.Unit != Level || !whole || n < 0 || n > FullService {
+		return 0, false
+	}
+	return uint8(n), true
 }
 
 // String writes "60 %".

@@ -130,6 +130,11 @@ func TestDesiredStates(t *testing.T) {
 			if d := l.stands("plug", 1, api.Obeyed); d.AckedBy != "device" || d.Delivered == 0 || d.Functions[1].Granted != "3500" {
 				t.Errorf("obeyed: %+v", d)
 			}
+			for _, r := range l.detail("plug").Readings {
+				if lamppost.IsAck(r.Name) {
+					t.Errorf("the acknowledgement %s is shown as a measurement", r.Name)
+				}
+			}
 			if d := l.desire("plug", `{"id":"c1","set":{"level":60,"power":"3500 W"},"for_ms":1}`); d.Revision != 1 {
 				t.Errorf("the same command again is revision %d", d.Revision)
 			}
@@ -206,12 +211,16 @@ func TestCommandsPassTheGuard(t *testing.T) {
 	l.order("/api/charters", lamppost.CharterBody{Device: "light", Charter: raw}, nil)
 	must(t, o.Commands.Guard().Ask(t.Context()))
 	o.level(t, "30")
-	if d := l.stands("light", 1, api.GrantedLess); d.Functions[0].Granted != "30" || d.Functions[0].Why != "not below its minimum" {
+	d := l.stands("light", 1, api.GrantedLess)
+	for d.Functions[0].Granted != "30" { // once it has said so
+		d = l.stands("light", 1, api.GrantedLess)
+	}
+	if d.Functions[0].Why != "not below its minimum" {
 		t.Errorf("granted: %+v", d)
 	}
 	l.desire("light", `{"set":{"heat":50,"level":80}}`) // which no charter names
 	o.level(t, "80")
-	if d := l.stands("light", 2, api.GrantedLess); d.Functions[0].Granted != "" || d.Functions[1].Why != "" {
+	if d = l.stands("light", 2, api.GrantedLess); d.Functions[0].Granted != "" || d.Functions[1].Why != "" {
 		t.Errorf("granted: %+v", d)
 	}
 	for body, want := range map[string]int{
@@ -229,7 +238,7 @@ func TestCommandsPassTheGuard(t *testing.T) {
 	if status, _ := l.ask("PUT", "/api/devices/nobody/desired", json.RawMessage(`{"set":{"level":50}}`)); status != http.StatusUnprocessableEntity {
 		t.Errorf("nobody is commanded: %d", status)
 	}
-	if d, err := l.Desire(t.Context(), "light", api.Command{ID: "d12.0.1", Set: lamppost.Setpoints{{Name: "level", Value: lamppost.Dec(90, 0), Unit: lamppost.Level}}, By: "agent", Mode: lamppost.ModeBounded}); err != nil || d.Revision != 3 || d.Mode != lamppost.ModeBounded {
+	if d, err := l.Node.Desire(t.Context(), "light", api.Command{ID: "d12.0.1", Set: lamppost.Setpoints{{Name: "level", Value: lamppost.Dec(90, 0), Unit: lamppost.Level}}, By: "agent", Mode: lamppost.ModeBounded}); err != nil || d.Revision != 3 || d.Mode != lamppost.ModeBounded {
 		t.Errorf("an agent in this process: %+v, %v", d, err)
 	}
 	o.level(t, "90")
