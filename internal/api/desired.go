@@ -144,7 +144,7 @@ func (d *DesiredState) judge(x *ledger.Desire, acked bool, now lamppost.TimeMS) 
 	case len(x.Body.Set) == 0:
 		set(TakenBack, "Nothing is desired any more. It has not said yet that it knows; what it was told before ends by itself.")
 	case x.Body.Until <= now:
-		set(CommandOver, "The command is over: the device went to its safe state by itself.")
+		set(CommandOver, "The command is over: the device ends it by its own clock, and goes to its safe state.")
 	case !acked && d.Delivered == 0:
 		set(NotDelivered, "Not delivered yet: the device has not asked this member since the command.")
 	case !acked:

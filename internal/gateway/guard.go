@@ -41,9 +41,7 @@ type guarded struct {
 
 	mu       sync.Mutex // last of all; guards what follows
 	command  guard.Standing
-	sent     []byte // but for the time that is left
-	revision uint64 // of it
-	grants   []lamppost.Grant
+	sent     told
 	changed  chan struct{} // closed when something else is sent
 }
 
@@ -190,32 +188,33 @@ func (d *guarded) commanded(now time.Time) lamppost.Desired {
 func (d *guarded) becomes(out told) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.grants = out.grants
-	if bytes.Equal(out.text, d.sent) && out.revision == d.revision {
+	was := &d.sent
+	same := bytes.Equal(out.text, was.text) && out.revision == was.revision && out.holds == was.holds
+	d.sent = out
+	if same {
 		return false
 	}
-	d.sent, d.revision = out.text, out.revision
 	close(d.changed)
 	d.changed = make(chan struct{})
 	return true
 }
 
-// message is what the device is told now: what was decided last, and how much time is left.
+// message is what the device is told now: what was decided last, and while a command holds, which and how much time is left. When it has ended
+// since, the device is told no more than that, until the next decision.
 func (d *guarded) message(now time.Time) []byte {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.revision == 0 {
-		return d.sent
+	if !d.sent.holds && (len(d.sent.text) > 0 || d.sent.revision == 0) {
+		return d.sent.text
 	}
 	c := d.command.Now(now)
-	m := lamppost.Desired{Revision: d.revision, Until: c.Until, Left: c.Left}
-	var err error
-	if len(d.sent) > 0 {
-		err = m.Set.UnmarshalJSON(d.sent) // of our own making, but for an operator's words that are none
+	m := lamppost.Desired{Revision: d.sent.revision, Until: c.Until, Left: c.Left}
+	if c.Left > 0 && m.Set.UnmarshalJSON(d.sent.text) != nil {
+		m.Left, m.Until = 0, 0 // cannot be: a command that holds is written by us
 	}
-	text, bad := json.Marshal(m)
-	if err = errors.Join(err, bad); err != nil {
-		return d.sent
+	text, err := json.Marshal(m)
+	if err != nil {
+		panic(err) // names, numbers and units
 	}
 	return text
 }
@@ -224,10 +223,10 @@ func (d *guarded) message(now time.Time) []byte {
 func (d *guarded) ack() *lamppost.Ack {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.revision == 0 {
+	if d.sent.revision == 0 {
 		return nil
 	}
-	return &lamppost.Ack{Revision: d.revision, Grants: d.grants}
+	return &lamppost.Ack{Revision: d.sent.revision, Grants: d.sent.grants}
 }
 
 // touch remembers what the guard speaks of from now on, for a device that is not there when it is let go. After a command its levels are
@@ -292,7 +291,8 @@ const unnamed = ""
 // A told is what a device is told, without the time that is left.
 type told struct {
 	text     []byte
-	revision uint64
+	revision uint64 // of the latest command
+	holds    bool   // that one does, and is in the text
 	grants   []lamppost.Grant
 }
 
@@ -303,7 +303,7 @@ func (d *guarded) desired(command lamppost.Desired) told {
 	if levels == nil {
 		levels = map[string]uint8{}
 	}
-	out := told{revision: command.Revision}
+	out := told{revision: command.Revision, holds: len(command.Set) > 0}
 	var values lamppost.Setpoints
 	for _, want := range command.Set {
 		g := d.Command(want)
