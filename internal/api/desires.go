@@ -230,13 +230,16 @@ func (s *Server) Desire(ctx context.Context, id lamppost.DeviceID, c Command) (D
 		b.ID = hex.EncodeToString(random[:])
 	}
 	if c.For < 0 || c.For > lamppost.MaxDesireMS {
-		return DesiredState{}, badRequest("for_ms: a command holds for at most 7 days")
+		return DesiredState{}, lamppost.Refuse(lamppost.CodeBadTx, "for_ms: a command holds for at most 7 days")
 	}
 	if len(b.Set) > 0 {
 		b.Until = s.cfg.Now() + cmp.Or(c.For, DefaultCommandMS)
 	}
 	if err := b.Check(); err != nil {
-		return DesiredState{}, badRequest("%v", err)
+		return DesiredState{}, lamppost.Refuse(lamppost.CodeBadTx, "%v", err)
+	}
+	if err := b.CheckMode(); err != nil { // before it stands in the log, as often as the agent tries
+		return DesiredState{}, lamppost.Refuse(lamppost.CodeForbidden, "%v", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, orderTimeout)
 	defer cancel()

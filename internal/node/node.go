@@ -46,23 +46,24 @@ import (
 // A Node is one running process of a network. Run drives it; the other methods may be called from any goroutine while
 // it runs.
 type Node struct {
-	cfg     Config
-	store   *orderedStore
-	rep     *replica.Replica
-	engine  consensus.Engine
-	in      *ingest.Ingest
-	mqtt    *mqttd.Server
-	web     *http.Server
-	server  *api.Server
-	live    *api.Live
+	cfg    Config
+	store  *orderedStore
+	rep    *replica.Replica
+	engine consensus.Engine
+	in     *ingest.Ingest
+	mqtt   *mqttd.Server
+	web    *http.Server
+	server *api.Server
+	live   *api.Live
+	packs  *archive.Packs
+	keeper *archive.Keeper
+	purge  func() error
+	erase  chan struct{} // has an entry when an erasure was committed
+	snaps  snapshots
+	db     *pebble.Store
+	host   string // this machine
+
 	desires atomic.Pointer[api.Desires] // nil while the doors are not open
-	packs   *archive.Packs
-	keeper  *archive.Keeper
-	purge   func() error
-	erase   chan struct{} // has an entry when an erasure was committed
-	snaps   snapshots
-	db      *pebble.Store
-	host    string // this machine
 
 	keeping   sync.Mutex          // held while something is taken out of the archive
 	forgetter consensus.Forgetter // nil: the engine has no files
