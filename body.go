@@ -64,6 +64,7 @@ const (
 	TxWatch      TxType = 37 // WatchBody: what triage should know
 	TxCharter    TxType = 38 // CharterBody: what a device's guard keeps to
 	TxRestrict   TxType = 39 // RestrictBody: what is asked of it
+	TxDesire     TxType = 43 // DesireBody: what a device should be like for a while
 
 	TxUnreadable TxType = 255 // in the leaf of what is no transaction
 )
@@ -78,6 +79,7 @@ var txTypeNames = [...]string{"block", "genesis", "segment", "party", "device", 
 	TxCredit:   "credit",
 	TxVerdicts: "verdicts", TxReview: "review", TxWatch: "watch",
 	TxCharter: "charter", TxRestrict: "restrict",
+	TxDesire: "desire",
 }
 
 // String returns the type's name in messages and the API.

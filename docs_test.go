@@ -157,7 +157,8 @@ func TestFieldsDocumented(t *testing.T) {
 		"### charter\n": {"charter.go", "CharterBody"}, "| key | charter field |": {"charter.go", "Charter"},
 		"| key | charter key field |": {"charter.go", "CharterKey"}, "| key | function field |": {"charter.go", "Function"},
 		"### restrict\n": {"charter.go", "RestrictBody"},
-		"### settle":     {"commerce.go", "SettleBody"}, "### convert": {"commerce.go", "ConvertBody"}, "### credit": {"commerce.go", "CreditBody"},
+		"### desire\n":   {"desire.go", "DesireBody"}, "| key | setpoint field |": {"desire.go", "Setpoint"},
+		"### settle": {"commerce.go", "SettleBody"}, "### convert": {"commerce.go", "ConvertBody"}, "### credit": {"commerce.go", "CreditBody"},
 		"### contract\n": {"contracts.go", "ContractBody"}, "### call\n": {"contracts.go", "CallBody"},
 		"| key | run field |": {"internal/ledger/contracts.go", "Run"}, "| key | event field |": {"contract/contract.go", "Event"},
 	} {

@@ -28,6 +28,8 @@ func orderSummary(tx *lamppost.Transaction, outcomes []lamppost.Outcome) string 
 		return words(tx, charterSummary)
 	case lamppost.TxRestrict:
 		return words(tx, restrictSummary)
+	case lamppost.TxDesire:
+		return words(tx, desireSummary)
 	case lamppost.TxVerdicts, lamppost.TxReview, lamppost.TxWatch:
 		return triageSummary(tx)
 	case lamppost.TxSettle:

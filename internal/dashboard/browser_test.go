@@ -216,6 +216,9 @@ func testGuard(t *testing.T, ctx context.Context) {
 	p.Visit("#/device/lamp-17", ".guard li")
 	p.WaitText(".guard li", "light (public) runs at 30 %; city asks for 10 % (power is scarce): not below its minimum")
 	p.WaitText(".guard + .quiet", "Its guard spoke ")
+	p.WaitText("#desired", "The device does otherwise: level is 30 %, not 10: not below its minimum.")
+	p.WaitText(".desired li", "level should be 10")
+	p.WaitText(".desired + .quiet", "Revision 3 by ann")
 	p.Visit("#/device/flat-3", ".keys li")
 	p.WaitText(".guard + .quiet", "1 restriction asked for. No guard has answered, so nothing reaches the device.")
 }

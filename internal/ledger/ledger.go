@@ -253,6 +253,11 @@ func (s *State) dispatch(tx *lamppost.Transaction) (out lamppost.Outcome, err er
 		err = body(o, s.charter)
 	case lamppost.TxRestrict:
 		err = body(o, s.restrict)
+	case lamppost.TxDesire:
+		err = body(o, func(b lamppost.DesireBody) (err error) {
+			out, err = s.desire(b)
+			return err
+		})
 	case lamppost.TxPoint:
 		err = body(o, s.point)
 	case lamppost.TxTariff:

@@ -19,6 +19,9 @@ import (
 // committed is told of every durable block.
 func (n *Node) committed(ev *replica.Event) {
 	n.live.Observe(ev)
+	if ds := n.desires.Load(); ds != nil {
+		ds.Observe(ev)
+	}
 	if n.sampler != nil {
 		n.sampler.Observe(ev)
 	}

@@ -64,6 +64,8 @@ type Node struct {
 	db     *pebble.Store
 	host   string // this machine
 
+	desires atomic.Pointer[api.Desires] // nil while the doors are not open
+
 	keeping   sync.Mutex          // held while something is taken out of the archive
 	forgetter consensus.Forgetter // nil: the engine has no files
 	erasing   erasing
@@ -314,6 +316,12 @@ func (n *Node) Order(ctx context.Context, t lamppost.TxType, body any) (consensu
 		}
 		return d, d.Outcomes[0].Err()
 	}
+}
+
+// Desire commands a device as PUT /api/devices/{id}/desired does: for agents in this process, who give their Mode. It waits until the command
+// is durable on the ledger. A refusal is a *lamppost.Refusal.
+func (n *Node) Desire(ctx context.Context, id lamppost.DeviceID, c api.Command) (api.DesiredState, error) {
+	return n.server.Desire(ctx, id, c)
 }
 
 // Checkpoint returns the latest published checkpoint as a signed note, what it says, and when it was published.

@@ -165,14 +165,11 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 }
 
 // SetDesired sets what a device should be like: delivered to its connections that subscribed to lp/<device>/desired, now
-// and at every later subscription, until another value replaces it. Nil takes it back. The payload is not copied and must
-// not change.
-func (s *Server) SetDesired(device lamppost.DeviceID, payload []byte) error {
-	if len(payload) > MaxDesiredBytes {
-		return fmt.Errorf("a desired state of %d bytes for %q is over the limit of %d", len(payload), device, MaxDesiredBytes)
-	}
-	s.mail.setDesired(device, payload)
-	return nil
+// and at every later subscription, until another value replaces it. Nil takes it back. message is called for each delivery, so
+// that it can say how much time is left; it must not call the Server, and what it returns is not copied and must not change. One over
+// [MaxDesiredBytes] is dropped, and counted.
+func (s *Server) SetDesired(device lamppost.DeviceID, message func() []byte) {
+	s.mail.setDesired(device, message)
 }
 
 // passing tells errors of accept that pass, such as too many open files, from those that mean the listener is gone.
