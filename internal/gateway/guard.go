@@ -39,10 +39,10 @@ type guarded struct {
 	operator []byte   // what the operator wants it to be like; empty: nothing
 	touched  []string // functions that the guard spoke of and goes on to, by name; durable before the device hears of one
 
-	mu       sync.Mutex // last of all; guards what follows
-	command  guard.Standing
-	sent     told
-	changed  chan struct{} // closed when something else is sent
+	mu      sync.Mutex // last of all; guards what follows
+	command guard.Standing
+	sent    told
+	changed chan struct{} // closed when something else is sent
 }
 
 // Keys: 'G' ‖ device: its guard's state. 'g' ‖ device: the functions that the guard spoke of, in JSON.
