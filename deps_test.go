@@ -98,6 +98,7 @@ var uses = map[string]string{
 	"internal/triage/joint":      ". internal/triage internal/triage/saved",
 	"internal/triage/triagetest": ". internal/triage",
 	"internal/compact":           ".",
+	"internal/agent":             ".",
 	"internal/demo":              ". audit guard device device/devicemqtt sig tariff internal/api internal/consensus internal/node",
 	"internal/demo/data/gen":     "",
 	"internal/measure":           ". audit device sig tariff internal/archive internal/archive/dir internal/compact internal/export internal/folder internal/kv internal/kv/pebble internal/node internal/replica internal/tilelog internal/triage internal/triage/joint internal/triage/behave internal/triage/plausible",
@@ -170,6 +171,7 @@ var never = map[string]struct{ std, except string }{
 	"internal/triage":           {std: "time net os math/rand crypto/rand"},
 	"internal/triage/plausible": {std: "time net os math/rand crypto/rand"},
 	"internal/triage/behave":    {std: "time net os math/rand crypto/rand"},
+	"internal/agent":            {std: "time net os math/rand crypto/rand"},
 	"internal/triage/joint":     {std: "time net os math/rand crypto/rand"},
 	"internal/compact":          {std: "time net os math/rand crypto/rand"},
 }
