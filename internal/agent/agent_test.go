@@ -31,14 +31,14 @@ func series(name string, width int64, means ...int64) agent.Forecast {
 	return f
 }
 
-func inputs(kind agent.Kind, steps int, forecasts ...agent.Forecast) *agent.Inputs {
-	return &agent.Inputs{Format: 1, Device: "d", Kind: kind, Mode: agent.ModeBounded, At: start, Step: hour, Steps: uint8(steps), Currency: "EUR",
+func inputs(kind lamppost.AgentKind, steps int, forecasts ...agent.Forecast) *agent.Inputs {
+	return &agent.Inputs{Format: 1, Device: "d", Kind: kind, Mode: lamppost.AgentBounded, At: start, Step: hour, Steps: uint8(steps), Currency: "EUR",
 		Bounds: agent.Bounds{Most: 1000}, Forecasts: forecasts}
 }
 
 func lamp(sensed int64, trafficMeans ...int64) *agent.Inputs {
 	n := len(trafficMeans)
-	in := inputs(agent.KindLamp, n, series("daylight", 0, make([]int64, n)...), series("traffic", 300, trafficMeans...), series("price", 0, same(n, 200_000)...))
+	in := inputs(lamppost.AgentLamp, n, series("daylight", 0, make([]int64, n)...), series("traffic", 300, trafficMeans...), series("price", 0, same(n, 200_000)...))
 	in.Lamp = &agent.Lamp{Full: 100, Idle: 5, Needs: []agent.Need{{Level: 500}, {From: 2500, Level: 667}, {From: 4700, Level: 1000}}, Dark: 50, Level: 667, Change: 1000}
 	if sensed >= 0 {
 		in.Lamp.Sensed = &sensed
@@ -55,14 +55,14 @@ func same(n int, v int64) []int64 {
 }
 
 func storage(stored int64, prices ...int64) *agent.Inputs {
-	in := inputs(agent.KindStorage, len(prices), series("price", 0, prices...), series("load", 200, same(len(prices), 1500)...))
+	in := inputs(lamppost.AgentStorage, len(prices), series("price", 0, prices...), series("load", 200, same(len(prices), 1500)...))
 	in.Bounds = agent.Bounds{Least: -5000, Most: 5000}
 	in.Storage = &agent.Storage{Capacity: 6400, Energy: stored, In: 5000, Out: 5000, InShare: 949, OutShare: 949, Risk: 200}
 	return in
 }
 
 func charger(own string, limit int64, prices []int64, sessions ...agent.Session) *agent.Inputs {
-	in := inputs(agent.KindCharger, len(prices), series("price", 0, prices...))
+	in := inputs(lamppost.AgentCharger, len(prices), series("price", 0, prices...))
 	in.Device, in.Bounds = lamppost.DeviceID(own), agent.Bounds{Most: 22_000}
 	in.Charger = &agent.Charger{Limit: limit, Sessions: sessions, Worth: 500_000}
 	return in
@@ -73,7 +73,7 @@ func session(id string, need, hours, most int64) agent.Session {
 }
 
 func valve(change func(v *agent.Valve)) *agent.Inputs {
-	in := inputs(agent.KindValve, 12, series("use", 2000, same(12, 5000)...))
+	in := inputs(lamppost.AgentValve, 12, series("use", 2000, same(12, 5000)...))
 	in.Valve = &agent.Valve{Leak: &agent.Leak{Flow: 60_000, Sure: 900, For: 2 * hour}, Flow: 61_000, Retry: 6 * hour, Price: 4_000_000, Damage: 1_000_000, Worth: 50_000_000}
 	change(in.Valve)
 	return in
@@ -110,9 +110,9 @@ var cases = []struct {
 	{"storage-buys", storage(640, 100_000, 500_000, 500_000, 120_000), "4173 bounded dearer_later"},
 	{"storage-sells", storage(6400, 500_000, 100_000, 120_000, 100_000), "-1500 bounded cheaper_later"},
 	{"storage-waits", storage(640, 200_000, 200_000, 210_000, 200_000), "0 bounded dearer_later"},
-	{"storage-stopped", change(storage(640, 100_000, 500_000), func(in *agent.Inputs) { in.Mode = agent.ModeStopped }), "0 stopped stopped"},
+	{"storage-stopped", change(storage(640, 100_000, 500_000), func(in *agent.Inputs) { in.Mode = lamppost.AgentStopped }), "0 stopped stopped"},
 	{"storage-budget", change(storage(640, 100_000, 500_000, 500_000, 500_000, 500_000), func(in *agent.Inputs) { b := lamppost.Micro(50_000); in.Budget = &b }), "500 bounded spending_limit"},
-	{"storage-advises", change(storage(640, 100_000, 500_000, 500_000), func(in *agent.Inputs) { in.Mode = agent.ModeAdvise }), "2698 advise dearer_later"},
+	{"storage-advises", change(storage(640, 100_000, 500_000, 500_000), func(in *agent.Inputs) { in.Mode = lamppost.AgentAdvises }), "2698 advise dearer_later"},
 	{"storage-garbage", unusable(storage(640, 100_000, 500_000), "load", func(f *agent.Forecast) { f.Points[1].Low = f.Points[1].High + 1 }), "0 safe bad_forecast"},
 	{"charger-waits", charger("a", 11_000, []int64{300_000, 300_000, 100_000, 100_000}, session("a", 11_000, 4, 11_000)), "0 bounded departure"},
 	{"charger-now", charger("a", 11_000, []int64{300_000, 300_000, 100_000, 100_000}, session("a", 11_000, 1, 11_000)), "11000 bounded departure"},
@@ -146,6 +146,10 @@ func TestCases(t *testing.T) {
 		}
 		if d.Inputs != c.in.Hash() || len(d.Reasons) > agent.MaxReasons || len(d.Alternatives) > 2 {
 			t.Errorf("%s: %+v", c.name, d)
+		}
+		body := lamppost.DecisionsBody{Model: agent.Model(), Decisions: []lamppost.Decision{d}}
+		if err := body.Check(); err != nil {
+			t.Errorf("%s is no decision for the ledger: %v", c.name, err)
 		}
 		fmt.Fprintf(&golden, "%s\ninputs %s\ndecision %s\n\n", c.name, hex.EncodeToString(data), hex.EncodeToString(lamppost.Marshal(d)))
 	}
@@ -215,8 +219,8 @@ func TestFlip(t *testing.T) {
 	}
 }
 
-func sign(d agent.Decision) string {
-	if d.Kind == agent.KindLamp || d.Kind == agent.KindValve {
+func sign(d lamppost.Decision) string {
+	if d.Kind == lamppost.AgentLamp || d.Kind == lamppost.AgentValve {
 		return d.Action.Value.String()
 	}
 	return fmt.Sprint(d.Action.Value.Cmp(lamppost.Decimal{}))
@@ -241,7 +245,7 @@ func TestStorageIsBest(t *testing.T) {
 		for i := range prices {
 			prices[i] = random.Int64N(500_000)
 		}
-		in := inputs(agent.KindStorage, len(prices), series("price", 0, prices...))
+		in := inputs(lamppost.AgentStorage, len(prices), series("price", 0, prices...))
 		in.Bounds = agent.Bounds{Least: -5000, Most: 5000}
 		in.Storage = &agent.Storage{Capacity: 3200, Energy: 100 * random.Int64N(33), In: 900, Out: 700, InShare: 1000, OutShare: 1000, Feed: 1000, Wear: 20_000}
 		d := agent.Decide(in)
@@ -251,7 +255,7 @@ func TestStorageIsBest(t *testing.T) {
 	}
 }
 
-// bestGain tries all sequences of moves of 100 Wh.
+// bestGain tries all sequences of moves of 100 Wh, and those that begin with doing nothing.
 func bestGain(prices []int64, s *agent.Storage) int64 {
 	cheapest := prices[0]
 	for _, p := range prices {
@@ -269,7 +273,7 @@ func bestGain(prices []int64, s *agent.Storage) int64 {
 		}
 		return best
 	}
-	return -s.Energy*worth/1000 - least(0, s.Energy)
+	return least(1, s.Energy) - least(0, s.Energy)
 }
 
 // TestAllocations: deciding costs few allocations whatever the kind.
@@ -290,7 +294,7 @@ func TestBounds(t *testing.T) {
 		in := spoil(t, random, cases[random.IntN(len(cases))].in)
 		d := agent.Decide(in)
 		checkBounds(t, in, d)
-		if d.Mode == agent.ModeBounded {
+		if d.Mode == lamppost.AgentBounded {
 			bounded++
 		}
 		again, err := agent.ParseInputs(in.Encode())

@@ -67,7 +67,7 @@ func (in *Inputs) charger(c *choice) (name, why string) {
 	}
 	p := in.plan(prices)
 	b := bidder{in: in, s: &in.Charger.Sessions[own], prices: prices, p: p, own: own}
-	c.safe = option{cost: b.equally()}
+	c.safe = b.option(in.wh(in.equal(b.s)))
 	for i, wh := range [...]int64{p.energy(own, 0), 0, p.cap[own]} {
 		if b.could(wh) || i == 0 {
 			c.offer(b.option(wh))
@@ -115,17 +115,6 @@ func (b *bidder) option(wh int64) option {
 
 func (s *Session) missed(wh int64, worth lamppost.Micro) lamppost.Micro {
 	return worth * lamppost.Micro(wh) / 1000
-}
-
-// equally is what the safe rule costs: an equal share in each interval.
-func (b *bidder) equally() int64 {
-	rest, share, sum := b.s.Need, b.in.wh(min(b.s.Most, b.in.Charger.Limit/int64(len(b.in.Charger.Sessions)))), int64(0)
-	for t := 0; t < b.p.due[b.own]; t++ {
-		take := min(rest, share)
-		sum += b.prices[t].Mean * take / 1000
-		rest -= take
-	}
-	return sum + int64(b.s.missed(rest, b.in.Charger.Worth))
 }
 
 func (b *bidder) explain(c *choice) {

@@ -18,7 +18,7 @@ const maxOptions = 272
 
 // A choice is what a kind works out.
 type choice struct {
-	safe    option // the safe rule, throughout
+	safe    option // the safe rule in the first interval, and then what is best
 	options [maxOptions]option
 	n       int
 	// planned: the first option is part of a plan with others, and only the spending limit may lower it.
@@ -68,41 +68,41 @@ func (b Bounds) hold(v int64) int64 { return max(b.Least, min(v, b.Most)) }
 
 // Decide says what to do in the first interval. It never fails: what it cannot use makes it follow the safe rule. Its result has no commitment and
 // no flip: see [Record].
-func Decide(in *Inputs) Decision {
+func Decide(in *Inputs) lamppost.Decision {
 	var c choice
 	best, mode := in.decide(&c)
-	d := Decision{Device: in.Device, Kind: in.Kind, At: in.At, Until: in.At + in.Step, Mode: mode, Action: in.action(best.value), Currency: in.Currency}
+	d := lamppost.Decision{Device: in.Device, Kind: in.Kind, At: in.At, Until: in.At + in.Step, Mode: mode, Action: in.action(best.value), Currency: in.Currency}
 	d.Reasons = c.explain(in)
-	if mode == ModeSafe || mode == ModeStopped {
+	if mode == lamppost.AgentSafe || mode == lamppost.AgentStopped {
 		return d
 	}
-	d.Gain, d.Spend = lamppost.Micro(c.safe.cost-best.cost), lamppost.Micro(best.spend)
+	d.Gain, d.Spend = lamppost.Micro(c.safe.cost-best.cost), max(0, lamppost.Micro(best.spend))
 	d.Alternatives = c.alternatives(in, best)
 	if c.ns > 0 {
-		d.Forecast = make([]Expected, c.ns)
+		d.Forecast = make([]lamppost.Expected, c.ns)
 		for i, s := range c.seen[:c.ns] {
 			q := in.quantity(s.name)
-			d.Forecast[i] = Expected{s.name, in.unit(q), q.dec(s.p.Mean), q.dec(s.p.Low), q.dec(s.p.High)}
+			d.Forecast[i] = lamppost.Expected{Name: s.name, Unit: in.unit(q), Mean: q.dec(s.p.Mean), Low: q.dec(s.p.Low), High: q.dec(s.p.High)}
 		}
 	}
 	return d
 }
 
 // decide picks an option, and in which mode.
-func (in *Inputs) decide(c *choice) (option, Mode) {
+func (in *Inputs) decide(c *choice) (option, lamppost.AgentMode) {
 	if in.check() != nil {
 		c.because(reason{code: "bad_inputs"})
-		return option{value: in.Bounds.hold(rest(in.Kind))}, ModeSafe
+		return option{value: in.Bounds.hold(rest(in.Kind))}, lamppost.AgentSafe
 	}
 	safe := option{value: in.Bounds.hold(in.safe())}
-	if in.Mode == ModeStopped {
+	if in.Mode == lamppost.AgentStopped {
 		c.because(reason{code: "stopped"})
-		return safe, ModeStopped
+		return safe, lamppost.AgentStopped
 	}
 	if name, why := in.weigh(c); why != "" {
 		c.nr = 0
 		c.because(reason{code: why, other: name})
-		return safe, ModeSafe
+		return safe, lamppost.AgentSafe
 	}
 	best, held := c.pick(in)
 	if held {
@@ -114,11 +114,11 @@ func (in *Inputs) decide(c *choice) (option, Mode) {
 // weigh fills the choice, or says which forecast cannot be used and why.
 func (in *Inputs) weigh(c *choice) (name, why string) {
 	switch in.Kind {
-	case KindLamp:
+	case lamppost.AgentLamp:
 		return in.lamp(c)
-	case KindCharger:
+	case lamppost.AgentCharger:
 		return in.charger(c)
-	case KindStorage:
+	case lamppost.AgentStorage:
 		return in.storage(c)
 	}
 	return in.valve(c)
@@ -127,19 +127,19 @@ func (in *Inputs) weigh(c *choice) (name, why string) {
 // safe is the safe rule: what the device does without an agent.
 func (in *Inputs) safe() int64 {
 	switch in.Kind {
-	case KindLamp:
+	case lamppost.AgentLamp:
 		return in.lampSafe()
-	case KindCharger:
+	case lamppost.AgentCharger:
 		return in.chargerSafe()
-	case KindValve:
+	case lamppost.AgentValve:
 		return in.valveSafe()
 	}
 	return 0
 }
 
 // rest is the safe rule where not even the inputs can be read: light, no power, an open valve.
-func rest(k Kind) int64 {
-	if k == KindLamp || k == KindValve {
+func rest(k lamppost.AgentKind) int64 {
+	if k == lamppost.AgentLamp || k == lamppost.AgentValve {
 		return 1000
 	}
 	return 0
@@ -176,7 +176,7 @@ func (c *choice) limited(budget lamppost.Micro) {
 
 // class is what makes an action another one: of powers their direction.
 func (in *Inputs) class(v int64) int64 {
-	if in.Kind == KindStorage || in.Kind == KindCharger {
+	if in.Kind == lamppost.AgentStorage || in.Kind == lamppost.AgentCharger {
 		return int64(sign(v))
 	}
 	return v
@@ -193,7 +193,7 @@ func sign(v int64) int {
 }
 
 // alternatives are the two best of other actions, each the best of its class.
-func (c *choice) alternatives(in *Inputs, best option) []Alternative {
+func (c *choice) alternatives(in *Inputs, best option) []lamppost.Alternative {
 	var two [2]option
 	n := 0
 	for range two {
@@ -213,30 +213,30 @@ func (c *choice) alternatives(in *Inputs, best option) []Alternative {
 	if n == 0 {
 		return nil
 	}
-	all := make([]Alternative, n)
+	all := make([]lamppost.Alternative, n)
 	for i, o := range two[:n] {
-		all[i] = Alternative{in.action(o.value), lamppost.Micro(c.safe.cost - o.cost)}
+		all[i] = lamppost.Alternative{Action: in.action(o.value), Gain: lamppost.Micro(c.safe.cost - o.cost)}
 	}
 	return all
 }
 
 // same reports whether two options are one alternative.
 func (in *Inputs) same(a, b option) bool {
-	if in.Kind == KindCharger {
+	if in.Kind == lamppost.AgentCharger {
 		return a.value == b.value
 	}
 	return in.class(a.value) == in.class(b.value)
 }
 
 // action writes an action out.
-func (in *Inputs) action(v int64) Action {
+func (in *Inputs) action(v int64) lamppost.Action {
 	switch in.Kind {
-	case KindLamp:
-		return Action{"level", level.dec(v), level.unit}
-	case KindValve:
-		return Action{"valve", level.dec(v), level.unit}
+	case lamppost.AgentLamp:
+		return lamppost.Action{Name: "level", Value: level.dec(v), Unit: level.unit}
+	case lamppost.AgentValve:
+		return lamppost.Action{Name: "valve", Value: level.dec(v), Unit: level.unit}
 	}
-	return Action{"power", power.dec(v), power.unit}
+	return lamppost.Action{Name: "power", Value: power.dec(v), Unit: power.unit}
 }
 
 // A quantity says how an integer of the inputs is written.

@@ -3,25 +3,27 @@ package agent
 import (
 	"crypto/sha256"
 	"slices"
+
+	"github.com/lamppost/lamppost"
 )
 
 // Record decides, and adds what the ledger keeps: the commitment to the inputs, and what would have changed the action. That takes some hundred
 // decisions more.
-func Record(in *Inputs) Decision { return record(in, in.Encode()) }
+func Record(in *Inputs) lamppost.Decision { return record(in, in.Encode()) }
 
 // Replay decides from encoded inputs as [Record] did.
-func Replay(data []byte) (Decision, error) {
+func Replay(data []byte) (lamppost.Decision, error) {
 	in, err := ParseInputs(data)
 	if err != nil {
-		return Decision{}, err
+		return lamppost.Decision{}, err
 	}
 	return record(in, data), nil
 }
 
-func record(in *Inputs, data []byte) Decision {
+func record(in *Inputs, data []byte) lamppost.Decision {
 	d := Decide(in)
 	d.Inputs = sha256.Sum256(data)
-	if d.Mode == ModeAdvise || d.Mode == ModeBounded {
+	if d.Mode == lamppost.AgentAdvises || d.Mode == lamppost.AgentBounded {
 		d.Flip = in.flip()
 	}
 	return d
@@ -39,10 +41,10 @@ type knob struct {
 // flip looks for the smallest change of one input that changes the action. Of each input it doubles a change until the action is another, and
 // halves it down to where one unit less leaves the action as it is: that is exact, unless an input changes the action to and fro within
 // less than the first change found. The change that is least against the input's own size counts.
-func (in *Inputs) flip() *Flip {
+func (in *Inputs) flip() *lamppost.Flip {
 	work := in.clone()
 	now := work.chosen()
-	var found *Flip
+	var found *lamppost.Flip
 	least := int64(0)
 	for _, k := range work.knobs() {
 		for _, way := range [...]int64{-1, 1} {
@@ -52,7 +54,7 @@ func (in *Inputs) flip() *Flip {
 			}
 			if size := by * 1000 / max(1, abs(k.value)); found == nil || size < least {
 				k.set(work, k.value+way*by)
-				least, found = size, &Flip{What: k.what, Threshold: k.of.dec(k.value + way*(by-1)), Unit: work.unit(k.of), Below: way < 0, Other: work.action(work.chosen())}
+				least, found = size, &lamppost.Flip{What: k.what, Threshold: k.of.dec(k.value + way*(by-1)), Unit: work.unit(k.of), Below: way < 0, Other: work.action(work.chosen())}
 			}
 			k.set(work, k.value)
 		}

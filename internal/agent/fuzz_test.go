@@ -25,7 +25,7 @@ func FuzzDecide(f *testing.F) {
 		}
 		d := agent.Decide(in)
 		checkBounds(t, in, d)
-		if in.Kind == agent.KindCharger && len(data) > 2000 {
+		if in.Kind == lamppost.AgentCharger && len(data) > 2000 {
 			return // replaying looks for flips, which takes long
 		}
 		a, errA := agent.Replay(data)
@@ -36,7 +36,7 @@ func FuzzDecide(f *testing.F) {
 	})
 }
 
-func checkBounds(t *testing.T, in *agent.Inputs, d agent.Decision) {
+func checkBounds(t *testing.T, in *agent.Inputs, d lamppost.Decision) {
 	t.Helper()
 	value := d.Action.Value.Mantissa
 	if value < in.Bounds.Least || value > max(in.Bounds.Most, in.Bounds.Least) {
@@ -45,28 +45,28 @@ func checkBounds(t *testing.T, in *agent.Inputs, d agent.Decision) {
 	if len(d.Reasons) == 0 || len(d.Reasons) > agent.MaxReasons || len(d.Alternatives) > 2 {
 		t.Fatalf("%+v", d)
 	}
-	if d.Mode != agent.ModeBounded && d.Mode != agent.ModeAdvise {
+	if d.Mode != lamppost.AgentBounded && d.Mode != lamppost.AgentAdvises {
 		return
 	}
 	switch {
-	case in.Lamp != nil && in.Kind == agent.KindLamp && in.Lamp.Sensed != nil && !byDay(d):
+	case in.Lamp != nil && in.Kind == lamppost.AgentLamp && in.Lamp.Sensed != nil && !byDay(d):
 		if need := in.Lamp.Required(*in.Lamp.Sensed); value < min(need, in.Bounds.Most) {
 			t.Fatalf("%d though %d is required", value, need)
 		}
-	case in.Kind == agent.KindCharger && in.Bounds.Least <= 0:
+	case in.Kind == lamppost.AgentCharger && in.Bounds.Least <= 0:
 		if value > in.Charger.Limit {
 			t.Fatalf("%d W of a site with %d W", value, in.Charger.Limit)
 		}
-	case in.Kind == agent.KindStorage && in.Bounds.Least <= 0 && in.Bounds.Most >= 0:
+	case in.Kind == lamppost.AgentStorage && in.Bounds.Least <= 0 && in.Bounds.Most >= 0:
 		if value > in.Storage.In || -value > in.Storage.Out {
 			t.Fatalf("%d W of a storage %+v", value, in.Storage)
 		}
 	}
-	if in.Budget != nil && in.Kind != agent.KindLamp && in.Bounds.Least <= 0 && int64(d.Spend) > max(0, int64(*in.Budget)) {
+	if in.Budget != nil && in.Kind != lamppost.AgentLamp && in.Bounds.Least <= 0 && int64(d.Spend) > max(0, int64(*in.Budget)) {
 		t.Fatalf("spends %v of %v", d.Spend, *in.Budget)
 	}
 }
 
-func byDay(d agent.Decision) bool {
+func byDay(d lamppost.Decision) bool {
 	return slices.ContainsFunc(d.Reasons, func(r lamppost.VerdictReason) bool { return r.Code == "daylight" })
 }

@@ -29,17 +29,17 @@ const (
 
 // Inputs are all that a decision depends on. One of Lamp, Charger, Storage and Valve is there, that of the kind.
 type Inputs struct {
-	Format    uint8             `cbor:"1,keyasint" json:"format"` // 1
-	Device    lamppost.DeviceID `cbor:"2,keyasint" json:"device"`
-	Kind      Kind              `cbor:"3,keyasint" json:"kind"`
-	Mode      Mode              `cbor:"4,keyasint" json:"mode"` // the owner's: not safe
-	At        lamppost.TimeMS   `cbor:"5,keyasint" json:"at_ms"`
-	Step      lamppost.TimeMS   `cbor:"6,keyasint" json:"step_ms"` // of an interval; the decision is for the first
-	Steps     uint8             `cbor:"7,keyasint" json:"steps"`   // of the horizon
-	Currency  string            `cbor:"8,keyasint" json:"currency"`
-	Bounds    Bounds            `cbor:"9,keyasint" json:"bounds"`
-	Budget    *lamppost.Micro   `cbor:"10,keyasint,omitempty" json:"budget,omitempty"` // that is left of the spending limit; nil: there is none
-	Forecasts []Forecast        `cbor:"11,keyasint,omitempty" json:"forecasts,omitempty"`
+	Format    uint8              `cbor:"1,keyasint" json:"format"` // 1
+	Device    lamppost.DeviceID  `cbor:"2,keyasint" json:"device"`
+	Kind      lamppost.AgentKind `cbor:"3,keyasint" json:"kind"`
+	Mode      lamppost.AgentMode `cbor:"4,keyasint" json:"mode"` // the owner's: not safe
+	At        lamppost.TimeMS    `cbor:"5,keyasint" json:"at_ms"`
+	Step      lamppost.TimeMS    `cbor:"6,keyasint" json:"step_ms"` // of an interval; the decision is for the first
+	Steps     uint8              `cbor:"7,keyasint" json:"steps"`   // of the horizon
+	Currency  string             `cbor:"8,keyasint" json:"currency"`
+	Bounds    Bounds             `cbor:"9,keyasint" json:"bounds"`
+	Budget    *lamppost.Micro    `cbor:"10,keyasint,omitempty" json:"budget,omitempty"` // that is left of the spending limit; nil: there is none
+	Forecasts []Forecast         `cbor:"11,keyasint,omitempty" json:"forecasts,omitempty"`
 
 	Lamp    *Lamp    `cbor:"12,keyasint,omitempty" json:"lamp,omitempty"`
 	Charger *Charger `cbor:"13,keyasint,omitempty" json:"charger,omitempty"`
@@ -115,18 +115,18 @@ var errInputs = errors.New("inputs make no sense")
 func (in *Inputs) check() error {
 	ok := in.Step > 0 && in.Step <= MaxStep && in.Steps > 0 && in.Steps <= MaxSteps && within(int64(in.At), 1<<50) &&
 		in.Bounds.Least <= in.Bounds.Most && within(in.Bounds.Least, most) && within(in.Bounds.Most, most) &&
-		in.Mode >= ModeAdvise && in.Mode <= ModeStopped
-	if !ok {
+		in.Mode >= lamppost.AgentAdvises && in.Mode <= lamppost.AgentStopped
+	if share := in.Kind == lamppost.AgentLamp || in.Kind == lamppost.AgentValve; !ok || share && (in.Bounds.Least < 0 || in.Bounds.Most > 1000) {
 		return errInputs
 	}
 	switch {
-	case in.Kind == KindLamp && in.Lamp != nil:
+	case in.Kind == lamppost.AgentLamp && in.Lamp != nil:
 		ok = in.Lamp.valid()
-	case in.Kind == KindCharger && in.Charger != nil:
+	case in.Kind == lamppost.AgentCharger && in.Charger != nil:
 		ok = in.Charger.valid()
-	case in.Kind == KindStorage && in.Storage != nil:
+	case in.Kind == lamppost.AgentStorage && in.Storage != nil:
 		ok = in.Storage.valid()
-	case in.Kind == KindValve && in.Valve != nil:
+	case in.Kind == lamppost.AgentValve && in.Valve != nil:
 		ok = in.Valve.valid()
 	default:
 		ok = false

@@ -95,7 +95,6 @@ func (w *night) lit(t int) bool { return w.day[t].Low < w.l.Dark }
 func (w *night) weigh(c *choice) {
 	var later, now [MaxNeeds + 1]int64
 	for t := len(w.day) - 1; t > 0; t-- {
-		c.safe.cost += w.full(t)
 		if !w.lit(t) {
 			least := later[0]
 			for a := range later[:w.n] {
@@ -117,12 +116,12 @@ func (w *night) weigh(c *choice) {
 		}
 		later = now
 	}
-	c.safe.cost += w.full(0)
 	c.saw("traffic", w.traffic[0])
 	c.saw("price", w.prices[0])
 	if !w.lit(0) {
 		day := w.in.Bounds.hold(0)
-		c.offer(option{value: day, spend: w.spend(0, day)})
+		c.safe = option{value: day, spend: w.spend(0, day)}
+		c.offer(c.safe)
 		c.because(forecastReason("daylight", light, w.day[0]))
 		return
 	}
@@ -134,7 +133,9 @@ func (w *night) weigh(c *choice) {
 		if w.l.Level > 0 && w.levels[a] != w.l.Level {
 			cost += int64(w.l.Change)
 		}
-		c.offer(option{w.levels[a], cost, w.spend(0, w.levels[a])})
+		o := option{w.levels[a], cost, w.spend(0, w.levels[a])}
+		c.offer(o)
+		c.safe = o // the last is full light
 	}
 	w.explain(c)
 }
@@ -199,12 +200,4 @@ func (w *night) spend(t int, level int64) int64 {
 		return 0
 	}
 	return w.prices[t].Mean * w.in.wh(w.l.Power(level)) / 1000
-}
-
-// full is what dusk-to-dawn full power costs in an interval.
-func (w *night) full(t int) int64 {
-	if !w.lit(t) {
-		return 0
-	}
-	return w.spend(t, 1000)
 }

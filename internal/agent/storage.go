@@ -196,7 +196,7 @@ func (k *stock) try(c *choice, later *[mostCells + 1]int64) {
 		c.offer(o)
 	}
 	at(0)
-	c.safe = option{cost: k.idle()}
+	c.safe = c.options[0]
 	if k.load != nil {
 		for _, l := range k.load[0].cases() {
 			at(-l)
@@ -213,13 +213,6 @@ func (k *stock) try(c *choice, later *[mostCells + 1]int64) {
 			at(k.in.watts(k.moved(stored)))
 		}
 	}
-}
-
-// idle is what doing nothing costs over the horizon: what is stored keeps its worth.
-func (k *stock) idle() int64 {
-	var v [mostCells + 1]int64
-	k.ends(&v)
-	return k.worth(&v, k.s.Energy)
 }
 
 // reach is the least and the most power that the store allows now.
