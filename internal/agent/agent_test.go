@@ -110,6 +110,7 @@ var cases = []struct {
 	{"storage-buys", storage(640, 100_000, 500_000, 500_000, 120_000), "4173 bounded dearer_later"},
 	{"storage-sells", storage(6400, 500_000, 100_000, 120_000, 100_000), "-1500 bounded cheaper_later"},
 	{"storage-waits", storage(640, 200_000, 200_000, 210_000, 200_000), "0 bounded dearer_later"},
+	{"storage-follows", change(storage(6400, 500_000, 100_000, 120_000, 100_000), func(in *agent.Inputs) { in.Storage.Meter = true }), "-1700 bounded cheaper_later"},
 	{"storage-stopped", change(storage(640, 100_000, 500_000), func(in *agent.Inputs) { in.Mode = lamppost.AgentStopped }), "0 stopped stopped"},
 	{"storage-budget", change(storage(640, 100_000, 500_000, 500_000, 500_000, 500_000), func(in *agent.Inputs) { b := lamppost.Micro(50_000); in.Budget = &b }), "500 bounded spending_limit"},
 	{"storage-advises", change(storage(640, 100_000, 500_000, 500_000), func(in *agent.Inputs) { in.Mode = lamppost.AgentAdvises }), "2698 advise dearer_later"},
@@ -296,6 +297,15 @@ func TestBounds(t *testing.T) {
 		checkBounds(t, in, d)
 		if d.Mode == lamppost.AgentBounded {
 			bounded++
+			if s := in.Storage; s != nil {
+				meter := s.Meter
+				s.Meter = true
+				left := in.Follow(d.Action.Value.Mantissa, random.Int64N(20_000)-10_000)
+				if left > s.Capacity || left < min(s.Energy, s.Reserve) {
+					t.Fatalf("%d Wh are left of %+v", left, s)
+				}
+				s.Meter = meter
+			}
 		}
 		again, err := agent.ParseInputs(in.Encode())
 		if err != nil {

@@ -6,6 +6,7 @@ import "github.com/lamppost/lamppost"
 // load in W without the storage, is 0 where there is none. Its action is a power: in, or out below 0.
 //
 // Costs are summed over three cases of the load, its low, middle and high; prices count by their mean, and by Risk of the way to the bound that is worse.
+// A storage with a meter is planned to give what the site uses, to keep, or to take some in later intervals.
 // What is stored at the horizon's end is worth the horizon's lowest price.
 type Storage struct {
 	Capacity int64          `cbor:"1,keyasint" json:"capacity"`  // Wh
@@ -19,6 +20,9 @@ type Storage struct {
 	Feed     int64          `cbor:"9,keyasint" json:"feed"`      // thousandths of the price that are paid for energy fed in
 	Limit    int64          `cbor:"10,keyasint" json:"limit"`    // W that the site may draw; 0: no limit
 	Risk     int64          `cbor:"11,keyasint" json:"risk"`     // thousandths
+	// Meter: it sees the site's connection and follows it at once, whatever it was told: it gives no more than the site uses, and takes what the sun leaves.
+	// So what it is told is the most it gives, or the least it takes, and a load that was forecast wrongly costs little.
+	Meter bool `cbor:"12,keyasint,omitempty" json:"meter,omitempty"`
 }
 
 func (s *Storage) valid() bool {
@@ -84,6 +88,11 @@ func (k *stock) weigh(c *choice) {
 	var moves [2*mostCells + 1]int64
 	for t := len(k.prices) - 1; t > 0; t-- {
 		up := k.moves(t, &moves)
+		if k.follows() {
+			k.following(t, up, &moves, &later, &now)
+			later, now = now, later
+			continue
+		}
 		for s := 0; s <= k.cells; s++ {
 			least := later[s]
 			from, to := max(-k.down, min(k.floor, s)-s), min(up, k.cells-s)
@@ -98,6 +107,64 @@ func (k *stock) weigh(c *choice) {
 		later, now = now, later
 	}
 	k.try(c, &later)
+}
+
+func (k *stock) follows() bool { return k.s.Meter && k.load != nil }
+
+// following is an interval of a storage with a meter: it gives what the site uses, or keeps what it has, or takes some cells.
+func (k *stock) following(t, up int, moves *[2*mostCells + 1]int64, later, now *[mostCells + 1]int64) {
+	for s := 0; s <= k.cells; s++ {
+		at := int64(s) * k.cell
+		least := min(k.told(t, -k.s.Out, at, later), k.told(t, 0, at, later))
+		for d := 1; d <= min(up, k.cells-s); d++ {
+			least = min(least, moves[k.down+d]+later[s+d])
+		}
+		now[s] = least
+	}
+}
+
+// told is what a storage with a meter costs that is told a power, over three cases of the load.
+func (k *stock) told(t int, watts, at int64, later *[mostCells + 1]int64) int64 {
+	sum := int64(0)
+	for i, load := range k.load[t].cases() {
+		stored := k.s.follow(k.in, watts, load, at)
+		moved := k.moved(stored)
+		sum += weights[i] * (k.billed(t, moved, k.in.wh(load)) + int64(k.s.Wear)*abs(stored)/1000 + k.worth(later, at+stored))
+	}
+	return sum / 1000
+}
+
+// follow is what a storage with a meter stores in an interval, in Wh, that is told a power and sees a load.
+func (s *Storage) follow(in *Inputs, watts, load, at int64) int64 {
+	if load < 0 {
+		watts = max(watts, min(s.In, -load))
+	} else if watts < 0 {
+		watts = -min(-watts, load)
+	}
+	wh := in.wh(watts)
+	if wh < 0 {
+		return max(-((-wh*1000 + s.OutShare - 1) / s.OutShare), min(0, s.Reserve-at))
+	}
+	return min(wh*s.InShare/1000, s.Capacity-at)
+}
+
+// billed is what moving energy changes of an interval's bill beside a load, both in Wh.
+func (k *stock) billed(t int, moved, load int64) int64 {
+	price := k.price(t, moved)
+	feed := price * k.s.Feed / 1000
+	return bill(load+moved, price, feed) - bill(load, price, feed)
+}
+
+// price is the mean, and some of the way to the bound that is worse for the move.
+func (k *stock) price(t int, moved int64) int64 {
+	p := k.prices[t]
+	switch {
+	case moved > 0:
+		return p.Mean + (p.High-p.Mean)*k.s.Risk/1000
+	case moved < 0:
+		return p.Mean - (p.Mean-p.Low)*k.s.Risk/1000
+	}
+	return p.Mean
 }
 
 // ends values what is stored when the horizon is over.
@@ -148,24 +215,16 @@ func (k *stock) room(t int) int64 {
 
 // cost is what moving energy costs in an interval, against not: over three cases of the load.
 func (k *stock) cost(t int, moved, stored int64) int64 {
-	p := k.prices[t]
-	price := p.Mean
-	switch {
-	case moved > 0:
-		price += (p.High - p.Mean) * k.s.Risk / 1000
-	case moved < 0:
-		price -= (p.Mean - p.Low) * k.s.Risk / 1000
-	default:
+	if moved == 0 {
 		return 0
 	}
 	wear := int64(k.s.Wear) * abs(stored) / 1000
 	if k.load == nil {
-		return bill(moved, price, price*k.s.Feed/1000) + wear
+		return k.billed(t, moved, 0) + wear
 	}
 	sum := int64(0)
 	for i, watts := range k.load[t].cases() {
-		l := k.in.wh(watts)
-		sum += weights[i] * (bill(l+moved, price, price*k.s.Feed/1000) - bill(l, price, price*k.s.Feed/1000))
+		sum += weights[i] * k.billed(t, moved, k.in.wh(watts))
 	}
 	return sum/1000 + wear
 }
@@ -190,6 +249,9 @@ func (k *stock) try(c *choice, later *[mostCells + 1]int64) {
 			stored = -((-moved*1000 + k.s.OutShare - 1) / k.s.OutShare)
 		}
 		o := option{value: v, cost: k.cost(0, moved, stored) + k.worth(later, k.s.Energy+stored)}
+		if k.follows() {
+			o.cost = k.told(0, v, k.s.Energy, later)
+		}
 		if moved > 0 {
 			o.spend = max(0, k.prices[0].Mean*moved/1000)
 		}
@@ -267,4 +329,17 @@ func (k *stock) explain(c *choice) {
 func (k *stock) later(code string, now int64, t int) reason {
 	p := k.prices[t]
 	return reason{code: code, value: now, low: p.Low, high: p.High, set: 7, of: perKWh, at: p.At}
+}
+
+// Follow is what a storage holds after an interval in which it was told a power and its site's load, in W, was as it was. Without a meter it does as told.
+func (in *Inputs) Follow(watts, load int64) int64 {
+	s := in.Storage
+	if s.Meter {
+		return s.Energy + s.follow(in, watts, load, s.Energy)
+	}
+	moved := in.wh(watts)
+	if moved < 0 {
+		return s.Energy - (-moved*1000+s.OutShare-1)/s.OutShare
+	}
+	return s.Energy + moved*s.InShare/1000
 }

@@ -38,6 +38,7 @@ func printControl(out io.Writer, r *measure.ControlResult) error {
 		l.Raised, l.Changes, l.Blind, l.BlindBelow, l.SensorAlone, l.SensorAloneChanges)
 	fmt.Fprintf(out, "Storage, %d homes: nothing %.2f USD, agents %.2f, perfect foresight %.2f: %.1f %% of its saving (worst home %.1f %%, best %.1f %%).\n",
 		s.Homes, s.Nothing, s.Agent, s.Perfect, 100*r.Storage, 100*s.Worst, 100*s.Best)
+	fmt.Fprintf(out, "  With a meter that the storage follows %.2f USD, %.1f %%; with the meter and no agent %.2f USD.\n", s.Metered, 100*r.StorageMetered, s.MeterAlone)
 	fmt.Fprintf(out, "  Lost to the forecast's errors: %.1f %% of perfect foresight's saving; to the horizon %.1f %%.\n", 100*s.LostToForecast, 100*s.LostToHorizon)
 	fmt.Fprintf(out, "Chargers, %d sessions under %d W: %.1f kWh asked for, %.1f possible, %.1f charged (%d sessions short); peak %d W; %.2f USD.\n",
 		c.Sessions, c.Limit, c.Requested, c.Feasible, c.Charged, c.Short, c.Peak, c.USD)

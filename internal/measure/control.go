@@ -25,10 +25,11 @@ func (o *ControlOptions) progress(i int, what string) {
 
 // ControlResult is what [Control] has measured: what agents are worth on data after the time that their settings were chosen on.
 type ControlResult struct {
-	LampSaving      float64 `json:"lamp_saving"`        // of the energy's cost, against full power from dusk to dawn
-	LampVsTimetable float64 `json:"lamp_vs_timetable"`  // against the best fixed timetable
-	LampBelow       int     `json:"lamp_minutes_below"` // under the level that traffic required
-	Storage         float64 `json:"storage_share_of_perfect"`
+	LampSaving      float64 `json:"lamp_saving"`                // of the energy's cost, against full power from dusk to dawn
+	LampVsTimetable float64 `json:"lamp_vs_timetable"`          // against the best fixed timetable
+	LampBelow       int     `json:"lamp_minutes_below"`         // under the level that traffic required
+	Storage         float64 `json:"storage_share_of_perfect"`   // of perfect foresight's saving
+	StorageMetered  float64 `json:"storage_share_with_meter"`   // where the storage follows a meter within the hour
 	ChargerUnmet    float64 `json:"charger_unmet_kwh_feasible"` // asked for, not charged, and possible
 	ChargerPeak     float64 `json:"charger_peak_over_limit"`    // W, the most by which a site's chargers were over its limit
 	DecideMS        float64 `json:"decide_ms_1000"`             // CPU time of 1,000 decisions, all kinds with data in equal parts

@@ -34,7 +34,8 @@ type ControlLamp struct {
 	SensorAloneChanges float64 `json:"sensor_alone_changes_a_night"`
 	Perfect            float64 `json:"perfect_eur"`
 	Raised             int     `json:"minutes_raised_by_sensor"`
-	LostToForecast     float64 `json:"lost_to_forecast"` // of the saving with known traffic
+	PerfectChanges     float64 `json:"perfect_changes_a_night"`
+	LostToForecast     float64 `json:"lost_to_forecast"` // of what known traffic saves, changes counted at their price
 }
 
 // The road: a lamp's hourly data with what is known of sun and price.
@@ -48,7 +49,7 @@ type road struct {
 const (
 	quarter      = 900_000 // ms
 	lampHorizon  = 48      // quarters
-	lampChange   = 100     // Micro, chosen on the training year: as many changes as a sensor alone makes at most
+	lampChange   = 100     // Micro: an owner's rule, that no figure chose
 	minneapolis  = 44.98
 	minneapolisE = -93.27
 )
@@ -87,12 +88,17 @@ func (r *ControlResult) lamps(ctx context.Context, sets string) error {
 			return err
 		}
 		*way.cost, *way.below = n.eur(), n.below
-		if way.sensor && !way.knows {
-			l.Changes, l.Raised = float64(n.changes)/float64(l.Nights), n.raised
+		switch changes := float64(n.changes) / float64(max(1, l.Nights)); {
+		case way.knows:
+			l.PerfectChanges = changes
+		case way.sensor:
+			l.Changes, l.Raised = changes, n.raised
 		}
 	}
 	r.LampSaving, r.LampVsTimetable = 1-l.Agent/l.Full, 1-l.Agent/l.Timetable
-	l.LostToForecast = (l.Agent - l.Perfect) / (l.Full - l.Perfect)
+	price := float64(l.Nights) * lampChange / 1e6
+	agents, perfect := l.Agent+price*l.Changes, l.Perfect+price*l.PerfectChanges
+	l.LostToForecast = (agents - perfect) / (l.Full - perfect)
 	return nil
 }
 
@@ -140,7 +146,7 @@ func (w *road) hour(year int) int {
 
 // daylight is the horizontal illuminance under a clear sky, in lx, at a local time in Minneapolis: 400 lx at sunset and 3.4 lx at the end of civil
 // twilight (Explanatory Supplement to the Astronomical Almanac), straight in between on a logarithmic scale, and on beyond. The sun's place is good to
-// a degree or so (Cooper 1969 for the declination).
+// a degree or so (Cooper 1969 for the declination, Duffie and Beckman for the equation of time).
 func daylight(localMS int64) float64 {
 	local := time.UnixMilli(localMS).UTC()
 	utc := local.Add(6 * time.Hour)
@@ -149,7 +155,8 @@ func daylight(localMS int64) float64 {
 	}
 	const deg = math.Pi / 180
 	declination := 23.45 * deg * math.Sin(2*math.Pi*float64(284+utc.YearDay())/365)
-	noon := float64(utc.Hour()) + float64(utc.Minute())/60 + minneapolisE/15 - 12
+	b := 2 * math.Pi * float64(utc.YearDay()-81) / 364
+	noon := float64(utc.Hour()) + (float64(utc.Minute())+9.87*math.Sin(2*b)-7.53*math.Cos(b)-1.5*math.Sin(b))/60 + minneapolisE/15 - 12
 	height := math.Asin(math.Sin(minneapolis*deg)*math.Sin(declination)+math.Cos(minneapolis*deg)*math.Cos(declination)*math.Cos(15*deg*noon)) / deg
 	return min(100_000, math.Pow(10, math.Log10(400)+(height+0.83)*math.Log10(400/3.4)/5.17))
 }
@@ -215,10 +222,10 @@ type night struct {
 	*road
 	sensor, knows bool
 
-	shown, level   int64 // now, and as told
-	microWh        float64
-	below, raised  int
-	changes, spent int
+	shown, level  int64 // now, and as told
+	microWh       float64
+	below, raised int
+	changes       int
 }
 
 func (n *night) eur() float64 { return n.microWh / 1e9 }
@@ -291,7 +298,13 @@ func (n *night) quarter(r *ControlResult, q int, ahead forecast.Forecast) error 
 		foreseen("traffic", ahead, in, 1, 4),
 	}
 	if n.knows {
-		in.Forecasts[2] = foreknown("traffic", in, func(k int) float64 { return math.Ceil(n.traffic.values[(q+k)/4]) })
+		in.Forecasts[2] = foreknown("traffic", in, func(k int) float64 {
+			for i := (q + k) / 4; ; i-- { // of an hour without traffic, that before it
+				if v := n.traffic.values[i]; !math.IsNaN(v) {
+					return math.Ceil(v)
+				}
+			}
+		})
 	}
 	d, err := r.decide(in)
 	if err != nil {

@@ -1,12 +1,14 @@
 package measure
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,15 +24,20 @@ type ControlStorages struct {
 	Agent    float64 `json:"agent_usd"`
 	Perfect  float64 `json:"perfect_usd"`  // with all of the half year known
 	Foreseen float64 `json:"foreseen_usd"` // the agent, if its forecasts were true
-	Worst    float64 `json:"share_worst_home"`
-	Best     float64 `json:"share_best_home"`
+
+	// The same agents with a meter at each home's connection, that the storage follows; and such a storage without an agent, which gives whenever the home uses.
+	Metered    float64 `json:"metered_usd"`
+	MeterAlone float64 `json:"meter_alone_usd"`
+
+	Worst float64 `json:"share_worst_home"`
+	Best  float64 `json:"share_best_home"`
 
 	LostToForecast float64 `json:"lost_to_forecast"` // of perfect foresight's saving
 	LostToHorizon  float64 `json:"lost_to_horizon"`  // and what true forecasts of a day or two leave
 
-	Risk   int64            `json:"risk"` // chosen on the first half
-	Trials []ControlTrial   `json:"trials"`
-	Each   []ControlStorage `json:"each"`
+	Horizon int64            `json:"horizon_hours"` // chosen on the first half
+	Trials  []ControlTrial   `json:"trials"`
+	Each    []ControlStorage `json:"each"`
 }
 
 // A ControlStorage is one home's.
@@ -40,6 +47,9 @@ type ControlStorage struct {
 	Agent   float64 `json:"agent_usd"`
 	Perfect float64 `json:"perfect_usd"`
 	Share   float64 `json:"share_of_perfect"`
+	Metered float64 `json:"metered_usd"`
+
+	foreseen, alone float64
 }
 
 // A ControlTrial is a setting tried on the training time, and what came of it.
@@ -49,7 +59,7 @@ type ControlTrial struct {
 }
 
 const (
-	storageHorizon = 48 // hours
+	storageHorizon = 48 // hours, at most
 	storageWarm    = 28 // days before anything counts
 )
 
@@ -59,6 +69,7 @@ type home struct {
 	net   []float64 // W
 	price []float64 // Micro per kWh
 	agent.Storage
+	horizon int
 }
 
 func (r *ControlResult) storages(ctx context.Context, sets string) error {
@@ -70,19 +81,19 @@ func (r *ControlResult) storages(ctx context.Context, sets string) error {
 	all.Homes = len(homes)
 	half := len(homes[0].net) / 2
 	best := math.Inf(-1)
-	for _, risk := range []int64{0, 250, 500, 1000} {
+	for _, hours := range []int64{12, 24, 36, 48} {
 		saved := 0.0
 		for _, h := range homes {
-			h.Risk = risk
-			cost, err := h.run(r, 24*storageWarm, half, false)
+			h.horizon = int(hours)
+			cost, err := h.run(r, 24*storageWarm, half, agentAlone)
 			if err != nil {
 				return err
 			}
 			saved += h.nothing(24*storageWarm, half) - cost
 		}
-		all.Trials = append(all.Trials, ControlTrial{risk, saved})
+		all.Trials = append(all.Trials, ControlTrial{hours, saved})
 		if saved > best {
-			best, all.Risk = saved, risk
+			best, all.Horizon = saved, hours
 		}
 		if err := ctx.Err(); err != nil {
 			return err
@@ -90,13 +101,13 @@ func (r *ControlResult) storages(ctx context.Context, sets string) error {
 	}
 	all.Worst = 1
 	for _, h := range homes {
-		h.Risk = all.Risk
+		h.horizon = int(all.Horizon)
 		if err := all.home(r, h, half); err != nil {
 			return err
 		}
 	}
 	saving := all.Nothing - all.Perfect
-	r.Storage = (all.Nothing - all.Agent) / saving
+	r.Storage, r.StorageMetered = (all.Nothing-all.Agent)/saving, (all.Nothing-all.Metered)/saving
 	all.LostToForecast, all.LostToHorizon = (all.Agent-all.Foreseen)/saving, (all.Foreseen-all.Perfect)/saving
 	return nil
 }
@@ -105,19 +116,28 @@ func (r *ControlResult) storages(ctx context.Context, sets string) error {
 func (s *ControlStorages) home(r *ControlResult, h *home, half int) error {
 	x := ControlStorage{Home: h.name, Nothing: h.nothing(half, len(h.net)), Perfect: h.perfect(half, len(h.net))}
 	var err error
-	if x.Agent, err = h.run(r, half, len(h.net), false); err != nil {
-		return err
-	}
-	foreseen, err := h.run(r, half, len(h.net), true)
-	if err != nil {
-		return err
+	for way, sum := range [...]*float64{agentAlone: &x.Agent, agentKnows: &x.foreseen, agentMetered: &x.Metered, meterAlone: &x.alone} {
+		if *sum, err = h.run(r, half, len(h.net), storageWay(way)); err != nil {
+			return err
+		}
 	}
 	x.Share = (x.Nothing - x.Agent) / (x.Nothing - x.Perfect)
-	s.Nothing, s.Agent, s.Perfect, s.Foreseen = s.Nothing+x.Nothing, s.Agent+x.Agent, s.Perfect+x.Perfect, s.Foreseen+foreseen
+	s.Nothing, s.Agent, s.Perfect, s.Foreseen = s.Nothing+x.Nothing, s.Agent+x.Agent, s.Perfect+x.Perfect, s.Foreseen+x.foreseen
+	s.Metered, s.MeterAlone = s.Metered+x.Metered, s.MeterAlone+x.alone
 	s.Worst, s.Best = min(s.Worst, x.Share), max(s.Best, x.Share)
 	s.Each = append(s.Each, x)
 	return nil
 }
+
+// A storageWay is how a home's storage runs.
+type storageWay int
+
+const (
+	agentAlone   storageWay = iota
+	agentKnows              // its forecasts are true
+	agentMetered            // it follows a meter
+	meterAlone              // and has no agent
+)
 
 // bill is what an hour's power costs.
 func (h *home) bill(i int, watts float64) float64 { return max(0, watts) * h.price[i] / 1e9 }
@@ -130,7 +150,7 @@ func (h *home) nothing(from, to int) (sum float64) {
 }
 
 // run lets the agent decide each hour, from an empty store. Its forecaster has seen all hours before; the tariff is known.
-func (h *home) run(r *ControlResult, from, to int, knows bool) (cost float64, err error) {
+func (h *home) run(r *ControlResult, from, to int, way storageWay) (cost float64, err error) {
 	begin := time.Date(2016, 8, 1, 0, 0, 0, 0, time.UTC).UnixMilli()
 	at := func(i int) lamppost.TimeMS { return lamppost.TimeMS(begin + int64(i)*3_600_000) }
 	s, err := forecast.New(forecast.Settings{Step: 3_600_000, Horizon: storageHorizon})
@@ -138,23 +158,28 @@ func (h *home) run(r *ControlResult, from, to int, knows bool) (cost float64, er
 		return 0, err
 	}
 	store := h.Storage
+	store.Meter = way == agentMetered || way == meterAlone
 	for i := range to {
 		if i >= from {
 			in := &agent.Inputs{Format: 1, Device: lamppost.DeviceID(h.name), Kind: lamppost.AgentStorage, Mode: lamppost.AgentBounded, At: at(i), Step: 3_600_000,
-				Steps: uint8(min(storageHorizon, to-i)), Currency: "USD", Bounds: agent.Bounds{Least: -store.Out, Most: store.In}, Storage: &store}
+				Steps: uint8(min(h.horizon, to-i)), Currency: "USD", Bounds: agent.Bounds{Least: -store.Out, Most: store.In}, Storage: &store}
 			in.Forecasts = []agent.Forecast{foreknown("price", in, func(k int) float64 { return h.price[i+k] })}
-			if knows {
+			if way == agentKnows {
 				in.Forecasts = append(in.Forecasts, foreknown("load", in, func(k int) float64 { return h.net[i+k] }))
 			} else {
 				in.Forecasts = append(in.Forecasts, foreseen("load", s.Forecast(at(i)), in, 1, 1))
 			}
-			d, err := r.decide(in)
-			if err != nil {
-				return 0, err
+			watts := -store.Out
+			if way != meterAlone {
+				d, err := r.decide(in)
+				if err != nil {
+					return 0, err
+				}
+				watts = d.Action.Value.Mantissa
 			}
-			watts := d.Action.Value.Mantissa
-			store.Energy = stored(&store, watts)
-			cost += h.bill(i, h.net[i]+float64(watts))
+			before := store.Energy
+			store.Energy = in.Follow(watts, int64(h.net[i]))
+			cost += h.bill(i, h.net[i]+h.drawn(store.Energy-before))
 		}
 		if err := s.Observe(at(i), h.net[i]); err != nil {
 			return 0, err
@@ -163,40 +188,54 @@ func (h *home) run(r *ControlResult, from, to int, knows bool) (cost float64, er
 	return cost, nil
 }
 
-// stored is what a store holds after an hour.
-func stored(s *agent.Storage, watts int64) int64 {
-	if watts < 0 {
-		watts = -((-watts*1000 + s.OutShare - 1) / s.OutShare)
-	} else {
-		watts = watts * s.InShare / 1000
+// drawn is the power that a home sees where its store changes by so much in an hour.
+func (h *home) drawn(stored int64) float64 {
+	if stored < 0 {
+		return float64(stored*h.OutShare) / 1000
 	}
-	return s.Energy + watts
+	return float64(stored) * 1000 / float64(h.InShare)
 }
 
-// perfect is what the hours cost with all of them known: the best way over a grid of 64 Wh.
+// perfect is what the hours cost with all of them known, exactly: what the rest costs falls ever less steeply with what is stored, in straight
+// pieces, and the best of an hour's move and the rest is both their pieces sorted by slope (the infimal convolution of convex functions).
 func (h *home) perfect(from, to int) float64 {
-	const cells = 100
-	cell := float64(h.Capacity) / cells
-	up, down := min(cells, int(float64(h.In*h.InShare)/1000/cell)), min(cells, int(float64(h.Out*1000)/float64(h.OutShare)/cell))
-	later, now, moves := make([]float64, cells+1), make([]float64, cells+1), make([]float64, 2*cells+1)
+	full := float64(h.Capacity)
+	rest, empty := []piece{{0, full}}, 0.0 // what the rest costs: of an empty store, and how that falls
 	for i := to - 1; i >= from; i-- {
-		for d := -down; d <= up; d++ {
-			watts := float64(d) * cell * float64(h.OutShare) / 1000
-			if d > 0 {
-				watts = float64(d) * cell * 1000 / float64(h.InShare)
+		moves, most := h.moves(i)
+		all := append(moves, rest...)
+		slices.SortFunc(all, func(a, b piece) int { return cmp.Compare(a.slope, b.slope) })
+		at := -h.up()
+		empty, rest = empty+most, rest[:0:0]
+		for _, p := range all {
+			if skipped := min(p.width, max(0, -at)); skipped > 0 {
+				empty, at, p.width = empty+p.slope*skipped, at+skipped, p.width-skipped
 			}
-			moves[cells+d] = h.bill(i, h.net[i]+watts)
-		}
-		for s := range now {
-			least := math.Inf(1)
-			for d := max(-down, -s); d <= min(up, cells-s); d++ {
-				least = min(least, moves[cells+d]+later[s+d])
+			p.width = min(p.width, full-at)
+			if at += p.width; p.width <= 0 {
+				continue
 			}
-			now[s] = least
+			if n := len(rest); n > 0 && rest[n-1].slope == p.slope {
+				rest[n-1].width += p.width
+			} else {
+				rest = append(rest, p)
+			}
 		}
-		later, now = now, later
 	}
-	return later[0]
+	return empty
+}
+
+// A piece is a straight one of costs over Wh in the store.
+type piece struct{ slope, width float64 }
+
+func (h *home) up() float64 { return float64(h.In*h.InShare) / 1000 }
+
+// moves are an hour's costs by what is taken out of the store, from as much as goes in, which costs most, to as much as comes out.
+func (h *home) moves(i int) (all []piece, most float64) {
+	price, in, out := h.price[i]/1e9, 1000/float64(h.InShare), float64(h.OutShare)/1000
+	spare := min(h.up(), max(0, -h.net[i])/in) // sun that would be given away
+	used := min(float64(h.Out)/out, max(0, h.net[i])/out)
+	return []piece{{-price * in, h.up() - spare}, {0, spare}, {-price * out, used}, {0, float64(h.Out)/out - used}}, h.bill(i, h.net[i]+float64(h.In))
 }
 
 // controlHomes reads CityLearn's homes with their solar power, batteries and tariff.
