@@ -25,15 +25,16 @@ func (o *ControlOptions) progress(i int, what string) {
 
 // ControlResult is what [Control] has measured: what agents are worth on data after the time that their settings were chosen on.
 type ControlResult struct {
-	LampSaving      float64 `json:"lamp_saving"`                // of the energy's cost, against full power from dusk to dawn
-	LampVsTimetable float64 `json:"lamp_vs_timetable"`          // against the best fixed timetable
-	LampBelow       int     `json:"lamp_minutes_below"`         // under the level that traffic required
-	Storage         float64 `json:"storage_share_of_perfect"`   // of perfect foresight's saving
-	StorageMetered  float64 `json:"storage_share_with_meter"`   // where the storage follows a meter within the hour
-	ChargerUnmet    float64 `json:"charger_unmet_kwh_feasible"` // asked for, not charged, and possible
-	ChargerPeak     float64 `json:"charger_peak_over_limit"`    // W, the most by which a site's chargers were over its limit
-	DecideMS        float64 `json:"decide_ms_1000"`             // CPU time of 1,000 decisions, all kinds with data in equal parts
-	RecordUS        float64 `json:"record_us"`                  // CPU time of one with its commitment and what would have changed it
+	LampSaving      float64    `json:"lamp_saving"`                // of the energy's cost, against full power from dusk to dawn
+	LampVsTimetable float64    `json:"lamp_vs_timetable"`          // against the best fixed timetable
+	LampBelow       int        `json:"lamp_minutes_below"`         // under the level that traffic required
+	Storage         float64    `json:"storage_share_of_perfect"`   // of perfect foresight's saving
+	StorageMetered  float64    `json:"storage_share_with_meter"`   // where the storage follows a meter within the hour
+	ChargerUnmet    float64    `json:"charger_unmet_kwh_feasible"` // asked for, not charged, and possible
+	ChargerPeak     float64    `json:"charger_peak_over_limit"`    // W, the most by which a site's chargers were over its limit
+	DecideMS        float64    `json:"decide_ms_1000"`             // CPU time of 1,000 decisions, all kinds with data in equal parts
+	EachUS          [3]float64 `json:"decide_us_lamp_charger_storage"`
+	RecordUS        float64    `json:"record_us"` // CPU time of one with its commitment and what would have changed it
 
 	Lamp     ControlLamp     `json:"lamp"`
 	Storages ControlStorages `json:"storage"`
@@ -89,17 +90,19 @@ func (r *ControlResult) decide(in *agent.Inputs) (lamppost.Decision, error) {
 // times measures 1,000 decisions of inputs that were met, and records.
 func (r *ControlResult) times() error {
 	kinds := r.samples[lamppost.AgentLamp : lamppost.AgentStorage+1]
-	const all, rounds, records = 1000, 20, 50
-	before := cpuSeconds()
-	for i := range all * rounds {
-		of := kinds[i%len(kinds)]
+	const each, records = 5000, 50
+	for k, of := range kinds {
 		if len(of) == 0 {
 			return fmt.Errorf("too few decisions to measure their time")
 		}
-		agent.Decide(of[i/len(kinds)%len(of)])
+		before := cpuSeconds()
+		for i := range each {
+			agent.Decide(of[i%len(of)])
+		}
+		r.EachUS[k] = 1e6 * (cpuSeconds() - before) / each
+		r.DecideMS += r.EachUS[k] / 3 // a thousand of them
 	}
-	r.DecideMS = 1e3 * (cpuSeconds() - before) / rounds
-	before = cpuSeconds()
+	before := cpuSeconds()
 	for i := range records {
 		of := kinds[i%len(kinds)]
 		agent.Record(of[i/len(kinds)%len(of)])
