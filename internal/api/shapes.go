@@ -91,10 +91,12 @@ type TriageState struct {
 	Said      lamppost.Height   `json:"said"`       // up to it what was found stands in the ledger
 	Waiting   int               `json:"waiting"`    // verdicts that are to be ordered
 	Readings  uint64            `json:"readings"`   // judged by detectors
+	Rows      uint64            `json:"rows"`       // of several quantities that were judged together
 	Registers uint64            `json:"registers"`  // judged for plausibility
 	Passed    uint64            `json:"passed"`     // late, doubled, faulty, or of another unit
 	NotJudged uint64            `json:"not_judged"` // for want of memory, or of a device with too many names
 	Series    int               `json:"series"`     // that have a detector
+	Vectors   int               `json:"vectors"`    // of several quantities
 	Bytes     int64             `json:"bytes"`      // of memory that they take
 	Verdicts  map[string]uint64 `json:"verdicts"`   // by kind
 	Error     string            `json:"error"`      // why nothing is judged any more
