@@ -55,7 +55,7 @@ func TestInBrowser(t *testing.T) {
 		"proof": testProof, "bill": testBill, "login": testLogin, "hostile names": testHostileNames,
 		"statement": testStatement, "hand over": testHandOver, "chart": testChart, "find": testFind, "broker": testBroker, "adopt": testAdopt, "arithmetic": testArithmetic,
 		"lies": testLies, "witnesses": testWitnesses, "copies": testCopies, "keyboard": testKeyboard, "keys": testKeys, "guard": testGuard, "keeping": testKeeping, "network": testNetwork,
-		"bill to read": testBillToRead, "sessions": testSessions, "disputes": testDisputes, "profit": testProfit, "accessible": testAccessible, "alarms": testAlarms, "ahead": testAhead,
+		"bill to read": testBillToRead, "sessions": testSessions, "disputes": testDisputes, "profit": testProfit, "accessible": testAccessible, "alarms": testAlarms, "alarms by key": testAlarmsByKey, "ahead": testAhead,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, ctx) })
 	}
@@ -638,11 +638,11 @@ func testKeyboard(t *testing.T, ctx context.Context) {
 		return browsertest.Value[string](p, "document.activeElement.innerText || document.activeElement.id")
 	}
 	var order []string
-	for range 10 {
+	for range 11 {
 		p.Run(chromedp.KeyEvent("\t"))
 		order = append(order, strings.SplitN(focused(), "\n", 2)[0])
 	}
-	want := []string{"Skip to the content", "Lamppost", "Fleet", "Log", "Bills", "Network", "find", "Any state", "Any safety class", "Lamp 31"}
+	want := []string{"Skip to the content", "Lamppost", "Fleet", "Alarms", "Log", "Bills", "Network", "find", "Any state", "Any safety class", "Lamp 31"}
 	if !slices.Equal(order, want) {
 		t.Errorf("Tab goes through %q, want %q", order, want)
 	}
