@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -143,9 +144,44 @@ func testAlarms(t *testing.T, ctx context.Context) {
 
 	p.Visit("#/device/flat-3", "#alarms-h + div + ul li")
 	p.WaitText("#main", "power of flat-3 is unlike before. Since")
+	p.WaitText("#main", "1 alarm is marked.")
 	p.Run(chromedp.Click(chromedp.CSS("a[href='#/alarms/flat-3']")))
 	p.WaitText("#main", "Of flat-3")
 	if n := browsertest.Value[int](p, "document.querySelectorAll('#alarms > li').length"); n != 1 {
 		t.Errorf("%d alarms of flat-3", n)
 	}
+}
+
+// Who has only a keyboard comes to an answer, gives its reason, and answers; then the focus is on what came of it.
+func testAlarmsByKey(t *testing.T, ctx context.Context) {
+	d := newDistrict(t)
+	p := browsertest.Open(t, ctx, d.serve(t).URL, browsertest.Desktop)
+	p.Visit("#/alarms", "#alarms > li")
+	p.WaitText("#alarms", "energy of flat-9 cannot be right")
+	tabTo := func(where string) {
+		t.Helper()
+		for range 60 {
+			p.Run(chromedp.KeyEvent("\t"))
+			if browsertest.Value[bool](p, "document.activeElement.matches("+strconv.Quote(where)+")") {
+				return
+			}
+		}
+		t.Fatalf("60 tabs do not lead to %s", where)
+	}
+	second := "#alarms > li:nth-child(2) "
+	tabTo("#reason-v404-1-0")
+	if outline := browsertest.Value[string](p, "getComputedStyle(document.activeElement).outlineStyle + getComputedStyle(document.activeElement).boxShadow"); outline == "nonenone" {
+		t.Error("the focus is not to be seen")
+	}
+	tabTo(second + "button.main")
+	p.Run(chromedp.KeyEvent("\r"))
+	if at := browsertest.Value[string](p, "document.activeElement.id"); at != "reason-v404-1-0" {
+		t.Errorf("without a reason the focus is on %q, want the field that asks for one", at)
+	}
+	p.Run(chromedp.KeyEvent("a sauna was built in"))
+	tabTo(second + "button.main")
+	p.Run(chromedp.KeyEvent("\r"))
+	p.WaitText(".note.ok", "energy of flat-9 cannot be right: it is right.")
+	p.Wait("document.activeElement.querySelector('.note.ok') !== null")
+	p.WaitText("#alarms", "a sauna was built in")
 }

@@ -1,12 +1,12 @@
 // What triage found: why in words, the picture with the unusual part marked, and what somebody says of it.
 
 import { get, post } from './api.js';
-import { chartHeight, options } from './chart.js';
+import { chartHeight, mark, options } from './chart.js';
 import { copyButton, fill, h, keyed, say } from './dom.js';
 import { count, drawn, plural, unitName, when, zone } from './format.js';
 import { every } from './live.js';
 
-const inWords = `lang=en&zone=${encodeURIComponent(zone)}`;
+const inWords = `lang=${navigator.language === 'en-US' ? 'en-US' : 'en'}&zone=${encodeURIComponent(zone)}`;
 const link = (id) => h('a', { href: `#/device/${encodeURIComponent(id)}` }, id);
 
 // alarmsPage lists what waits for an answer, and then what has one; of one device where it is named.
@@ -39,16 +39,19 @@ export function alarmsPage(app, device) {
 const budgetWords = (b) => `In the last week there ${b.last_week === 1 ? 'was' : 'were'} ${count(b.last_week)} unusual ${b.last_week === 1 ? 'thing' : 'things'} among ${plural(b.devices, 'device')}: `
   + `${drawn(b.rate)} for each 1,000. The budget is ${count(b.budget)} (lamppost watch budget).`;
 
-// deviceAlarms is the card on a device's page; it is not there while there is nothing to say.
+// deviceAlarms is the card on a device's page; it is not there while there is nothing to say. of gives the times of a reading's alarms.
 export function deviceAlarms(app, id) {
   const list = h('ul', { class: 'plain' });
   const problem = h('div');
   const el = h('section', { class: 'card', 'aria-labelledby': 'alarms-h', hidden: true }, h('h2', { id: 'alarms-h' }, 'Alarms'), problem, list,
     h('p', null, h('a', { href: `#/alarms/${encodeURIComponent(id)}` }, 'Look at them')));
+  let shown = [];
   return {
     el,
+    of: (name) => shown.filter((a) => a.verdict.name === name).map((a) => ({ from: a.verdict.since_ms, to: a.verdict.at_ms })),
     update: () => app.guard(async () => {
       const { alarms } = await get(`/alarms?device=${encodeURIComponent(id)}&limit=5&${inWords}`);
+      shown = alarms;
       el.hidden = alarms.length === 0;
       const key = JSON.stringify(alarms);
       if (list.dataset.shown === key) return;
@@ -233,6 +236,7 @@ function alarmOptions(width, data, v) {
   const colour = (name) => style.getPropertyValue(name).trim();
   const o = options(width, data);
   o.series[1].label = data.label;
+  o.series[1].fill = undefined; // the shades say enough
   if (data.earlier) {
     o.series.push({ label: 'nearest earlier', stroke: colour('--quiet'), width: 2, dash: [5, 4], points: { show: false }, value: (_, x) => (x == null ? '–' : drawn(x)) });
   }
@@ -245,17 +249,12 @@ function alarmOptions(width, data, v) {
 // shade paints the usual range across, and the unusual time from top to bottom.
 function shade(u, data, v, colour) {
   const { left, top, width, height } = u.bbox;
-  const clamp = (x, from, to) => Math.max(from, Math.min(to, x));
-  const paint = (x0, y0, x1, y1, fillStyle) => {
-    u.ctx.save();
-    u.ctx.fillStyle = fillStyle;
-    u.ctx.fillRect(x0, y0, Math.max(3, x1 - x0), Math.max(2, y1 - y0));
-    u.ctx.restore();
-  };
   if (data.low !== undefined) {
-    const y = (value) => clamp(u.valToPos(value, 'y', true), top, top + height);
-    paint(left, y(data.high), left + width, y(data.low), colour('--ok-wash'));
+    const y = (value) => Math.max(top, Math.min(top + height, u.valToPos(value, 'y', true)));
+    u.ctx.save();
+    u.ctx.fillStyle = colour('--ok-wash');
+    u.ctx.fillRect(left, y(data.high), width, Math.max(2, y(data.low) - y(data.high)));
+    u.ctx.restore();
   }
-  const x = (t) => clamp(u.valToPos(t, 'x', true), left, left + width);
-  paint(x(v.since_ms), top, x(v.at_ms), top + height, colour('--bad-wash'));
+  mark(u, v.since_ms, v.at_ms, colour('--bad-wash'));
 }

@@ -25,10 +25,21 @@ export function options(width, series, band) {
       { label: 'Time', value: (_, v) => (v == null ? '–' : whenExactly(v)) },
       { label: series.name, stroke: colour('--line-ink'), width: 2, fill: colour('--line-fill'), points: { show: false },
         value: (_, v) => (v == null ? '–' : `${drawn(v)} ${unit}`) },
-      ...(band ? ['At most', 'At least'].map((label) => ({ label, stroke: 'transparent', width: 0, points: { show: false }, value: (_, v) => (v == null ? '–' : `${drawn(v)} ${unit}`) })) : []),
+      ...(band ? ['At most', 'At least'].map((label) => ({ label, stroke: colour('--line-band'), width: 1, points: { show: false }, value: (_, v) => (v == null ? '–' : `${drawn(v)} ${unit}`) })) : []),
     ],
     ...(band ? { bands: [{ series: [2, 3], fill: colour('--line-band') }] } : {}),
   };
+}
+
+// mark paints a stretch of time from top to bottom, behind the line; one without length is still seen.
+export function mark(u, from, to, fillStyle) {
+  const { left, top, width, height } = u.bbox;
+  const x = (t) => Math.max(left, Math.min(left + width, u.valToPos(t, 'x', true)));
+  if (to < u.scales.x.min || from > u.scales.x.max) return;
+  u.ctx.save();
+  u.ctx.fillStyle = fillStyle;
+  u.ctx.fillRect(x(from), top, Math.max(3, x(to) - x(from)), height);
+  u.ctx.restore();
 }
 
 // fromZero lets what may fall to nothing stand on zero, and leaves a running total or a voltage its own stretch.

@@ -2,7 +2,7 @@
 
 import { deviceAlarms } from './alarms.js';
 import { get } from './api.js';
-import { chartHeight, options } from './chart.js';
+import { chartHeight, mark, options } from './chart.js';
 import { fill, h, keyed, move, say } from './dom.js';
 import { ago, count, drawn, money, negative, plural, quantity, unitName, when, whenExactly, zero } from './format.js';
 import { keysCard } from './keys.js';
@@ -22,8 +22,8 @@ export function devicePage(app, id) {
   const state = h('span', { class: 'pill' });
   const facts = h('p', { class: 'quiet' });
   const twin = twinCard(app);
-  const chart = chartCard(app, id);
   const alarms = deviceAlarms(app, id);
+  const chart = chartCard(app, id, alarms.of);
   const cards = [assuranceCard(), sequenceCard(), receiptCard(id), accountCard(id), desiredCard(app), safetyCard(app, id), keysCard(app, id)];
   const quarantine = h('div');
 
@@ -76,7 +76,8 @@ function twinCard(app) {
   };
 }
 
-function chartCard(app, id) {
+// chartCard draws a reading; alarmsOf gives the times to mark.
+function chartCard(app, id, alarmsOf) {
   const picks = h('div', { class: 'picks', role: 'group', 'aria-label': 'Which reading to draw' });
   const span = h('select', { id: 'window', onchange: () => app.guard(load, problem) }, windows.map(([ms, text]) => h('option', { value: String(ms) }, text)));
   const place = h('div', { class: 'chart' });
@@ -97,7 +98,7 @@ function chartCard(app, id) {
     const shown = !archived(ms) ? series : far?.name === picked && far.ms === ms ? far.of : null;
     if (!shown) return;
     const data = archived(ms) ? whole(shown) : cut(shown, ms);
-    say(words, inWords(data, shown.unit) + goneWords(shown));
+    say(words, inWords(data, shown.unit) + markWords(data, alarmsOf(picked)) + goneWords(shown));
     fill(table, data.times.slice(-12).map((t, i, all) => {
       const at = data.values.length - all.length + i;
       const off = data.errors[at] > 0 ? ` ± ${drawn(data.errors[at])}` : '';
@@ -113,8 +114,12 @@ function chartCard(app, id) {
     banded = band;
     const drawing = [data.times, data.values];
     if (band) drawing.push(data.values.map((v, i) => v + data.errors[i]), data.values.map((v, i) => v - data.errors[i]));
-    if (!plot) plot = new uPlot(options(width, shown, band), drawing, place);
+    if (!plot) plot = new uPlot({ ...options(width, shown, band), hooks: { drawClear: [marks] } }, drawing, place);
     else plot.setData(drawing);
+  }
+  function marks(u) {
+    const colour = getComputedStyle(document.documentElement).getPropertyValue('--bad-wash').trim();
+    for (const { from, to } of alarmsOf(picked)) mark(u, from, to, colour);
   }
   function redraw() {
     plot?.destroy();
@@ -193,6 +198,12 @@ function inWords({ times, values, errors }, unit) {
   const high = all.reduce((a, b) => Math.max(a, b));
   const u = unitName(unit);
   return `${plural(all.length, 'value')} from ${when(times[0])} to ${when(times.at(-1))}: lowest ${drawn(low)} ${u}, highest ${drawn(high)} ${u}, latest ${drawn(all.at(-1))} ${u}.${offWords(errors, u)}`;
+}
+
+// markWords says what the marks are.
+function markWords({ times }, alarms) {
+  const seen = alarms.filter((a) => a.to >= times[0] && a.from <= times.at(-1)).length;
+  return seen ? ` ${plural(seen, 'alarm is', 'alarms are')} marked.` : '';
 }
 
 // offWords says what the band around the line is.
