@@ -76,6 +76,11 @@ func (t teller) reason(r *lamppost.VerdictReason) string {
 	case lamppost.Implausible:
 		return sentence(t.cannot(r))
 	}
+	if r.Name != "" { // another reading of the device, whose unit the verdict does not say
+		other := t
+		other.v.Unit = ""
+		return r.Name + ": " + sentence(other.unusual(r))
+	}
 	return sentence(t.unusual(r))
 }
 

@@ -44,6 +44,7 @@ func alarmCases(h *house) (all []render.Judged) {
 		{Code: "pattern"},
 		{Code: "relation", Value: dec("4.2"), Low: dec("0.5"), High: dec("0.9"), Other: "pressure"},
 		{Code: "level", Value: dec("4.2"), Low: dec("0.5"), High: dec("0.9")},
+		{Code: "level", Name: "pressure", Value: dec("4.2"), Low: dec("0.5"), High: dec("0.9")},
 		{Code: "of_2031", Value: dec("4.2"), Low: dec("0.5"), High: dec("0.9"), Other: "moon"},
 	} {
 		add(lamppost.Anomaly, "m3", true, false, r)
