@@ -77,8 +77,9 @@ func (t teller) reason(r *lamppost.VerdictReason) string {
 		return sentence(t.cannot(r))
 	}
 	if r.Name != "" { // another reading of the device, whose unit the verdict does not say
-		other := t
-		other.v.Unit = ""
+		v := *t.v.Verdict
+		v.Unit = ""
+		other := teller{t.l, t.zone, Judged{Verdict: &v}}
 		return r.Name + ": " + sentence(other.unusual(r))
 	}
 	return sentence(t.unusual(r))
