@@ -370,3 +370,27 @@ func spoil(t *testing.T, random *rand.Rand, from *agent.Inputs) *agent.Inputs {
 	}
 	return in
 }
+
+// BenchmarkDecide times a decision of each kind, over the horizons that docs/agents.md names.
+func BenchmarkDecide(b *testing.B) {
+	prices, busy := make([]int64, 36), make([]int64, 48)
+	for i := range prices {
+		prices[i] = 200_000 + 300_000*int64(i%24/16)
+	}
+	for i := range busy {
+		busy[i] = 400 * int64(i%12)
+	}
+	metered := storage(3000, prices...)
+	metered.Storage.Meter = true
+	garage := charger("c05", 35_000, same(96, 200_000))
+	for i := range 12 {
+		garage.Charger.Sessions = append(garage.Charger.Sessions, session(fmt.Sprintf("c%02d", i), 9000+1000*int64(i), 2+int64(i), 6656))
+	}
+	for name, in := range map[string]*agent.Inputs{"lamp": lamp(400, busy...), "charger": garage, "storage": storage(3000, prices...), "metered": metered} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				agent.Decide(in)
+			}
+		})
+	}
+}

@@ -90,7 +90,7 @@ func Decide(in *Inputs) lamppost.Decision {
 
 // decide picks an option, and in which mode.
 func (in *Inputs) decide(c *choice) (option, lamppost.AgentMode) {
-	if in.check() != nil {
+	if !in.valid() {
 		c.because(reason{code: "bad_inputs"})
 		return option{value: in.Bounds.hold(rest(in.Kind))}, lamppost.AgentSafe
 	}

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"math"
 
@@ -109,32 +108,25 @@ func ParseInputs(data []byte) (*Inputs, error) {
 	return in, nil
 }
 
-var errInputs = errors.New("inputs make no sense")
-
-// check says whether the numbers can be counted with.
-func (in *Inputs) check() error {
+// valid says whether the numbers can be counted with.
+func (in *Inputs) valid() bool {
 	ok := in.Step > 0 && in.Step <= MaxStep && in.Steps > 0 && in.Steps <= MaxSteps && within(int64(in.At), 1<<50) &&
 		in.Bounds.Least <= in.Bounds.Most && within(in.Bounds.Least, most) && within(in.Bounds.Most, most) &&
 		in.Mode >= lamppost.AgentAdvises && in.Mode <= lamppost.AgentStopped
 	if share := in.Kind == lamppost.AgentLamp || in.Kind == lamppost.AgentValve; !ok || share && (in.Bounds.Least < 0 || in.Bounds.Most > 1000) {
-		return errInputs
+		return false
 	}
-	switch {
-	case in.Kind == lamppost.AgentLamp && in.Lamp != nil:
-		ok = in.Lamp.valid()
-	case in.Kind == lamppost.AgentCharger && in.Charger != nil:
-		ok = in.Charger.valid()
-	case in.Kind == lamppost.AgentStorage && in.Storage != nil:
-		ok = in.Storage.valid()
-	case in.Kind == lamppost.AgentValve && in.Valve != nil:
-		ok = in.Valve.valid()
-	default:
-		ok = false
+	switch in.Kind {
+	case lamppost.AgentLamp:
+		return in.Lamp != nil && in.Lamp.valid()
+	case lamppost.AgentCharger:
+		return in.Charger != nil && in.Charger.valid()
+	case lamppost.AgentStorage:
+		return in.Storage != nil && in.Storage.valid()
+	case lamppost.AgentValve:
+		return in.Valve != nil && in.Valve.valid()
 	}
-	if !ok {
-		return errInputs
-	}
-	return nil
+	return false
 }
 
 // series returns a forecast's points of the horizon, or why they cannot be used.

@@ -113,14 +113,52 @@ func (k *stock) follows() bool { return k.s.Meter && k.load != nil }
 
 // following is an interval of a storage with a meter: it gives what the site uses, or keeps what it has, or takes some cells.
 func (k *stock) following(t, up int, moves *[2*mostCells + 1]int64, later, now *[mostCells + 1]int64) {
+	gives, keeps := k.answers(t, -k.s.Out), k.answers(t, 0)
 	for s := 0; s <= k.cells; s++ {
-		at := int64(s) * k.cell
-		least := min(k.told(t, -k.s.Out, at, later), k.told(t, 0, at, later))
+		least := min(k.answered(t, s, &gives, later), k.answered(t, s, &keeps, later))
 		for d := 1; d <= min(up, k.cells-s); d++ {
 			least = min(least, moves[k.down+d]+later[s+d])
 		}
 		now[s] = least
 	}
+}
+
+// answers are what a storage with a meter does in the cases of the load if nothing stops it, and what each costs: worked out once for all
+// that may be stored.
+type answers struct {
+	watts  int64
+	stored [3]int64
+	cells  [3]int // whole cells of it, downwards, and the rest
+	rest   [3]int64
+	cost   [3]int64
+}
+
+func (k *stock) answers(t int, watts int64) answers {
+	a := answers{watts: watts}
+	for i, load := range k.load[t].cases() {
+		stored := k.s.wants(k.in, watts, load)
+		cells := stored / k.cell
+		if stored < cells*k.cell {
+			cells--
+		}
+		a.stored[i], a.cells[i], a.rest[i] = stored, int(cells), stored-cells*k.cell
+		a.cost[i] = k.billed(t, k.moved(stored), k.in.wh(load)) + int64(k.s.Wear)*abs(stored)/1000
+	}
+	return a
+}
+
+// answered is what [stock.told] says, from a cell.
+func (k *stock) answered(t, s int, a *answers, later *[mostCells + 1]int64) int64 {
+	at, sum := int64(s)*k.cell, int64(0)
+	for i, stored := range a.stored {
+		to := at + stored
+		if to < min(at, k.s.Reserve) || to >= int64(k.cells)*k.cell {
+			return k.told(t, a.watts, at, later)
+		}
+		from := s + a.cells[i]
+		sum += weights[i] * (a.cost[i] + later[from] + (later[from+1]-later[from])*a.rest[i]/k.cell)
+	}
+	return sum / 1000
 }
 
 // told is what a storage with a meter costs that is told a power, over three cases of the load.
@@ -136,6 +174,11 @@ func (k *stock) told(t int, watts, at int64, later *[mostCells + 1]int64) int64 
 
 // follow is what a storage with a meter stores in an interval, in Wh, that is told a power and sees a load.
 func (s *Storage) follow(in *Inputs, watts, load, at int64) int64 {
+	return min(max(s.wants(in, watts, load), min(0, s.Reserve-at)), s.Capacity-at)
+}
+
+// wants is what it would store if it were neither empty nor full.
+func (s *Storage) wants(in *Inputs, watts, load int64) int64 {
 	if load < 0 {
 		watts = max(watts, min(s.In, -load))
 	} else if watts < 0 {
@@ -143,9 +186,9 @@ func (s *Storage) follow(in *Inputs, watts, load, at int64) int64 {
 	}
 	wh := in.wh(watts)
 	if wh < 0 {
-		return max(-((-wh*1000 + s.OutShare - 1) / s.OutShare), min(0, s.Reserve-at))
+		return -((-wh*1000 + s.OutShare - 1) / s.OutShare)
 	}
-	return min(wh*s.InShare/1000, s.Capacity-at)
+	return wh * s.InShare / 1000
 }
 
 // billed is what moving energy changes of an interval's bill beside a load, both in Wh.
