@@ -226,7 +226,7 @@ const (
 
 // Check refuses verdicts that say nothing, or nothing that could be.
 func (b *VerdictsBody) Check() error {
-	if b.Model.ID == "" || len(b.Model.ID) > MaxNameBytes || !utf8.ValidString(b.Model.ID) || len(b.Verdicts) > MaxVerdicts || b.Through < 0 {
+	if b.Model.ID == "" || len(b.Model.ID) > MaxNameBytes || !utf8.ValidString(b.Model.ID) || len(b.Verdicts) > MaxVerdicts {
 		return fmt.Errorf("verdicts: they name their model and are at most %d", MaxVerdicts)
 	}
 	for i := range b.Verdicts {
@@ -279,7 +279,7 @@ func (v *Verdict) check() error {
 		return fmt.Errorf("behaviour is a device's, everything else a reading's")
 	case v.Since < 0 || v.At < v.Since || v.At > math.MaxInt64/2 || v.KeepFrom < 0 || v.KeepTo < v.KeepFrom:
 		return fmt.Errorf("its times are in no order")
-	case v.Kind == Behaviour && (v.Height != 0 || v.Tx != 0 || v.Report != 0 || v.Record != 0), v.Kind != Behaviour && v.Height <= 0:
+	case v.Kind == Behaviour && (v.Height != 0 || v.Tx != 0 || v.Report != 0 || v.Record != 0), v.Kind != Behaviour && v.Height == 0:
 		return fmt.Errorf("it names the block of the reading that it is about, and behaviour names none")
 	case v.Suspends && v.Kind == Anomaly:
 		return fmt.Errorf("an anomaly suspends nothing")

@@ -2,7 +2,6 @@ package tariff
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -77,7 +76,7 @@ func Findings(edges, have []Edge, all []Suspicion) ([]Finding, error) {
 	basis := restOn(edges, have)
 	for i := range basis {
 		if x := HeldBy(all, basis[i].Time, basis[i].Manual); x != nil {
-			return nil, errors.New(x.Why())
+			return nil, fmt.Errorf("%s", x.Why())
 		}
 	}
 	var found []Finding

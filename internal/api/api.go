@@ -76,6 +76,8 @@ type Config struct {
 	Guards   *Guards   // nil: nothing is asked of guards here
 	// Snapshots are the files with the ledger's state. Nil: there are none.
 	Snapshots *Snapshots
+	// Triage says how far readings are judged. Nil, and its nil: they are not.
+	Triage func() *TriageState
 	// Details are what is known of the parties beyond the log, for bills that people read. Nil: nothing is.
 	Details func() (render.Details, error)
 	// Providers are payment providers that report by webhook, by name.

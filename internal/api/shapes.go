@@ -25,6 +25,7 @@ type Status struct {
 	Copies  Copies            `json:"copies"`
 	Totals  Totals            `json:"totals"`
 	Verify  Verification      `json:"verify"`
+	Triage  *TriageState      `json:"triage"` // null: readings are not judged
 	Now     lamppost.TimeMS   `json:"now_ms"`
 	Speed   float64           `json:"speed"`
 	Version string            `json:"version"`
@@ -80,6 +81,22 @@ type Verification struct {
 	Sampled uint64 `json:"sampled"`
 	Skipped uint64 `json:"skipped"` // drawn, and not looked at because too many were
 	Hits    uint64 `json:"hits"`
+}
+
+// A TriageState says how far readings are judged, and what came of it since the node started.
+type TriageState struct {
+	Height    lamppost.Height   `json:"height"`     // all blocks up to it are judged
+	Lag       lamppost.Height   `json:"lag"`        // blocks that are not
+	Said      lamppost.Height   `json:"said"`       // up to it what was found stands in the ledger
+	Waiting   int               `json:"waiting"`    // verdicts that are to be ordered
+	Readings  uint64            `json:"readings"`   // judged by detectors
+	Registers uint64            `json:"registers"`  // judged for plausibility
+	Passed    uint64            `json:"passed"`     // late, doubled, faulty, or of another unit
+	NotJudged uint64            `json:"not_judged"` // for want of memory, or of a device with too many names
+	Series    int               `json:"series"`     // that have a detector
+	Bytes     int64             `json:"bytes"`      // of memory that they take
+	Verdicts  map[string]uint64 `json:"verdicts"`   // by kind
+	Error     string            `json:"error"`      // why nothing is judged any more
 }
 
 // A LogHead is the latest published checkpoint; its fields are zero before the first.

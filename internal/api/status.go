@@ -81,6 +81,9 @@ func (s *Server) status() Status {
 	if s.cfg.Certificate != nil {
 		out.Certificate = s.cfg.Certificate()
 	}
+	if s.cfg.Triage != nil {
+		out.Triage = s.cfg.Triage()
+	}
 	if s.cfg.Members != nil {
 		out.Members = s.cfg.Members()
 	}

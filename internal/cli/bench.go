@@ -73,6 +73,7 @@ spread over all of them. Then committed means: synced by most members.`,
 	f.IntVar(&o.Devices, "devices", 200, "devices, each with a key and a connection of its own")
 	f.IntVar(&o.Window, "window", 64, "unacknowledged reports of a device")
 	f.IntVar(&o.Most, "most", 150_000, "reports a second to sign for in advance, where there is no --rate")
+	f.BoolVar(&o.Triage, "triage", true, "judge every reading; the figure counts until the last is judged")
 	f.StringVar(&suite, "suite", "ed25519", "ed25519 or es256")
 	f.StringVar(&o.Dir, "dir", "", "where to make the node's folder (default: the system's temporary folder)")
 	f.StringVar(&o.Profile, "cpuprofile", "", "file for a CPU profile of the sending, clients included")
@@ -100,5 +101,9 @@ func printIngest(cmd *cobra.Command, r *measure.IngestResult, asJSON bool) error
 		r.Members, r.Engine, r.Seconds)
 	fmt.Fprintf(out, "committed after %.1f ms (half of them), %.1f ms (99 of 100)\n", r.CommitP50MS, r.CommitP99MS)
 	fmt.Fprintf(out, "%.1f s of CPU, %.1f bytes of disk a reading, %d blocks, %d errors\n", r.CPUSeconds, r.DiskBytesPerReading, r.Blocks, r.Errors)
+	if j := r.Triage; j != nil {
+		fmt.Fprintf(out, "%d readings of %d series judged, %d came too late for that, the last %.2f s after its acknowledgement; detectors take %.0f MB, the heap %.0f MB; %d anomalies, %d implausible\n", j.Readings,
+			j.Series, j.Passed, j.Behind, float64(j.Bytes)/1e6, j.HeapMB, j.Verdicts["anomaly"], j.Verdicts["implausible"])
+	}
 	return nil
 }

@@ -239,6 +239,14 @@ func printInvoice(w io.Writer, inv *api.Invoice, zone *tariff.Zone) {
 	if inv.Replaced != "" {
 		fmt.Fprintf(w, "It was replaced by %s\n", printable(inv.Replaced))
 	}
+	for _, id := range inv.FoundSince {
+		fmt.Fprintf(w, "Billed before it was found: verdict %s (lamppost verdict show %s). A correction puts it right\n", id, id)
+	}
+	for i := range inv.Supplies {
+		for _, f := range inv.Supplies[i].Findings {
+			fmt.Fprintf(w, "Verdict %s on %s (%s) was found %s\n", f.Verdict, inv.Supplies[i].Device, printable(f.Code), f.Answer)
+		}
+	}
 	fmt.Fprintf(w, "%s until %s, issued %s in block %d\n\n", localDate(zone, inv.From), localDate(zone, inv.To), when(inv.Issued), inv.Height)
 	t := table{head: []string{">LINE", "WHERE", "DEVICE", "WHAT", ">OPENING", ">CLOSING", ">QUANTITY", "", ">PRICE", ">AMOUNT", ""}}
 	for i := range inv.Supplies {

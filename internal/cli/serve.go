@@ -78,6 +78,7 @@ shows it.`,
 	f.BoolVar(&flags.Broker.ACL, "mqtt-broker-acl", false, "the broker lets a device publish only to topics that name it")
 	f.BoolVar(&flags.Broker.Plain, "mqtt-broker-plain", false, "allow mqtt:// to another machine, in the clear")
 	f.StringVar(&flags.LogArchive, "log-archive", "", "where tiles of the log are that were moved away: a folder or an address")
+	f.StringVar(&flags.Triage, "triage", "", "whether readings are judged as they come: on or off (default on)")
 	f.Var(&flags.Scrub, "scrub", "time in which everything on the disk is read again and checked, or off (default 168h)")
 	f.Var(&flags.SnapshotEvery, "snapshot-every", "time between snapshots of the state, on the node's clock, or off (default 24h)")
 	f.BoolVar(&flags.AdmitUnsigned, "admit-unsigned", false, "let a new network enrol devices that nobody vouches for")
@@ -100,6 +101,7 @@ func override(cmd *cobra.Command, cfg *node.Config, flags node.Config, member st
 		"mapping": {&cfg.Mapping, &flags.Mapping}, "tls-client-ca": {&cfg.TLSClientCA, &flags.TLSClientCA},
 		"mqtt-broker": {&cfg.Broker.URL, &flags.Broker.URL}, "mqtt-broker-ca": {&cfg.Broker.CA, &flags.Broker.CA},
 		"log-archive":       {&cfg.LogArchive, &flags.LogArchive},
+		"triage":            {&cfg.Triage, &flags.Triage},
 		"mqtt-broker-group": {&cfg.Broker.Group, &flags.Broker.Group},
 		"verify":            {&cfg.Verify, &flags.Verify},
 	} {

@@ -68,6 +68,11 @@ func printStatus(w io.Writer, url string, s *api.Status) {
 	printCopies(fact, s)
 	printWitnesses(fact, s)
 	fact("Signatures", "%s", verification(&s.Verify))
+	if j := s.Triage; j == nil {
+		fact("Triage", "off: readings are not judged")
+	} else {
+		fact("Triage", "%s", triageWords(j))
+	}
 	t := &s.Totals
 	fact("Devices", "%d, %d online", t.Devices, t.DevicesOnline)
 	fact("Readings", "%d in %d reports, %s kWh, since %s", t.Readings, t.Reports, t.KWh, when(t.Since))
@@ -143,6 +148,25 @@ func verification(v *api.Verification) string {
 	s := fmt.Sprintf("checked by gateways; %d checked again here by lot, %d found false", v.Sampled, v.Hits)
 	if v.Skipped > 0 {
 		s += fmt.Sprintf(", %d drawn and not checked for want of time", v.Skipped)
+	}
+	return s
+}
+
+// triageWords says how far readings are judged.
+func triageWords(j *api.TriageState) string {
+	if j.Error != "" {
+		return fmt.Sprintf("STOPPED AT BLOCK %d: %s", j.Height, j.Error)
+	}
+	s := fmt.Sprintf("judged up to block %d", j.Height)
+	if j.Lag > 0 {
+		s += fmt.Sprintf(", %d behind", j.Lag)
+	}
+	s += fmt.Sprintf("; %d series in %d MB; found %d anomalies, %d implausible, %d of behaviour", j.Series, j.Bytes/1e6, j.Verdicts["anomaly"], j.Verdicts["implausible"], j.Verdicts["behaviour"])
+	if j.Waiting > 0 {
+		s += fmt.Sprintf(", %d of them to be ordered", j.Waiting)
+	}
+	if j.NotJudged > 0 {
+		s += fmt.Sprintf("; %d READINGS NOT JUDGED, for want of memory (triage_memory) or of devices with too many names", j.NotJudged)
 	}
 	return s
 }

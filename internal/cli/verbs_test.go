@@ -138,6 +138,7 @@ func TestVerbs(t *testing.T) {
 	says(t, verb("status"), "Network: house, member node1", "Signatures: all checked by every replica", "1 online", "Billed: 18.64 EUR")
 	statement(t, dir, verb)
 	asJSON(t, verb)
+	watched(t, verb)
 	sessions(t, verb)
 }
 
@@ -276,6 +277,22 @@ func copies(t *testing.T, dir, file string, verb func(...string) []string) {
 	}
 	fails(t, verb("statement", "tenant-3", "--pdf", "--lang", "tlh"), "en, de, es")
 	fails(t, verb("statement", "tenant-3", "--pdf", "--pin", pin), "--pin and --parties")
+}
+
+// watched tells triage what it cannot see, and asks what it found, which is nothing.
+func watched(t *testing.T, verb func(...string) []string) {
+	t.Helper()
+	says(t, verb("watch", "list"), "Triage was told nothing")
+	says(t, verb("watch", "point", "flat-3", "--size", "11000", "--off", "2026-12-01", "--on", "2027-02-01"), "flat-3: lets 11000 through in an hour, off from")
+	says(t, verb("watch", "device", "meter-3", "--firmware", strings.Repeat("9f", 32)), "meter-3: firmware that may run: 1")
+	says(t, verb("watch", "budget", "20"), "20 alarms")
+	fails(t, verb("watch", "budget", "many"), "no number of alarms")
+	says(t, verb("watch", "list"), "flat-3", "meter-3", "20 alarms")
+	says(t, verb("verdict", "list", "--open"), "No verdicts")
+	fails(t, verb("verdict", "show", "v1.0.0"), "not_found", "no verdict v1.0.0")
+	fails(t, verb("verdict", "review", "v1.0.0", "valid"), "no verdict v1.0.0")
+	fails(t, verb("verdict", "review", "v1.0.0", "fine"), "seen, normal, valid or wrong")
+	fails(t, verb("verdict", "review", "v1.0.0"), "an answer")
 }
 
 // sessions charges somebody who has no agreement, by readings that were entered by hand.

@@ -224,7 +224,7 @@ func watchWords(b *lamppost.WatchBody) (about, what string) {
 	case b.Budget != nil:
 		return "budget", fmt.Sprintf("%d alarms for each 1,000 meters and week", *b.Budget)
 	case b.Device != "":
-		return string(b.Device), fmt.Sprintf("%d images of firmware may run", len(b.Firmware))
+		return string(b.Device), fmt.Sprintf("firmware that may run: %d", len(b.Firmware))
 	}
 	var words []string
 	if b.Size != nil {

@@ -20,7 +20,7 @@ import (
 
 // startNode opens the node that `lamppost serve` runs, on free ports.
 func startNode(s demo.Setting) (demo.Node, error) {
-	return node.Open(node.Config{Data: s.Data, Network: s.Network, Member: s.Member, HTTP: "127.0.0.1:0", MQTT: "127.0.0.1:0",
+	return node.Open(node.Config{Triage: s.Triage, Data: s.Data, Network: s.Network, Member: s.Member, HTTP: "127.0.0.1:0", MQTT: "127.0.0.1:0",
 		Now: s.Now, Speed: s.Speed, NoFsync: true})
 }
 

@@ -33,6 +33,7 @@ type IngestOptions struct {
 	Window    int           // unacknowledged reports per connection
 	Most      int           // reports a second to sign for, where Rate is 0
 	Suite     sig.Suite
+	Triage    bool   // judge every reading
 	Dir       string // where the folder of all is made; it is removed afterwards
 	Profile   string // file for a CPU profile of the sending; empty: none
 
@@ -61,6 +62,20 @@ type IngestResult struct {
 	Errors              int64   `json:"errors"`
 	Fsync               bool    `json:"fsync"`
 	Cores               int     `json:"cores"`
+
+	Triage *TriageResult `json:"triage,omitempty"` // of a node in this process; nothing where it is off
+}
+
+// A TriageResult says what was judged. Reports count until the last is judged: Seconds, ReportsPerS and CPUSeconds of the whole say that.
+type TriageResult struct {
+	Readings  int64            `json:"readings"` // judged by a detector
+	Series    int64            `json:"series"`
+	Bytes     int64            `json:"bytes"` // of memory that detectors take
+	HeapMB    float64          `json:"heap_mb"`
+	Behind    float64          `json:"behind_s"` // after the last acknowledgement, until the last reading was judged
+	Passed    int64            `json:"passed"`   // not judged: later than others of its series, of a later block
+	NotJudged int64            `json:"not_judged"`
+	Verdicts  map[string]int64 `json:"verdicts"`
 }
 
 // Ingest starts a node, or a network of members in processes of their own, on a new folder, enrols devices, signs their
@@ -77,9 +92,9 @@ func Ingest(ctx context.Context, o IngestOptions) (*IngestResult, error) {
 	defer os.RemoveAll(dir)
 	var t *target
 	if o.Engine == "solo" {
-		t, err = openNode(ctx, dir)
+		t, err = openNode(ctx, dir, o.Triage)
 	} else {
-		t, err = openNetwork(ctx, dir, o.Engine, o.Members)
+		t, err = openNetwork(ctx, dir, o.Engine, o.Members, o.Triage)
 	}
 	if err != nil {
 		return nil, err
@@ -117,10 +132,22 @@ func (t *target) ingest(ctx context.Context, o IngestOptions) (*IngestResult, er
 	}
 	start := time.Now()
 	sendAll(ctx, clients, o, start)
+	sent := time.Now()
+	readings := int64(0)
+	for _, c := range clients {
+		readings += c.acked * int64(o.Readings)
+	}
+	judged, err := t.judged(ctx, o, readings)
 	elapsed := time.Since(start).Seconds()
 	stopProfile()
+	if err != nil {
+		return nil, err
+	}
+	if judged != nil {
+		judged.Behind = time.Since(sent).Seconds()
+	}
 	res := &IngestResult{Transport: o.Transport, Engine: o.Engine, Members: len(t.members), Suite: o.Suite.String(), Devices: o.Devices, ReadingsPerReport: o.Readings,
-		ReportBytes: clients[0].reportBytes(), OfferedPerS: o.Rate, Seconds: elapsed, Fsync: true, Cores: runtime.GOMAXPROCS(0), CPUSeconds: t.cpuSeconds() - before, Blocks: -height}
+		ReportBytes: clients[0].reportBytes(), OfferedPerS: o.Rate, Seconds: elapsed, Fsync: true, Cores: runtime.GOMAXPROCS(0), CPUSeconds: t.cpuSeconds() - before, Blocks: -height, Triage: judged}
 	if height, err = t.height(ctx); err != nil {
 		return nil, err
 	}
@@ -139,6 +166,9 @@ func (t *target) ingest(ctx context.Context, o IngestOptions) (*IngestResult, er
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
+	}
+	if j := res.Triage; j != nil && (j.Readings+j.Passed != res.Reports*int64(o.Readings) || j.Series != int64(o.Devices)) {
+		return nil, fmt.Errorf("of %d readings of %d series %d of %d were judged", res.Reports*int64(o.Readings), o.Devices, j.Readings, j.Series)
 	}
 	return res, t.check(ctx, res.Reports)
 }

@@ -5,8 +5,10 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"math"
+	"math/rand/v2"
 	"net"
 	"sync"
 	"time"
@@ -34,7 +36,9 @@ type client struct {
 
 // sign makes count reports with readings registers each and wraps them as QoS 1 PUBLISH packets (MQTT 3.1.1 §3.3).
 func (c *client) sign(network string, count, readings int) error {
-	now := lamppost.TimeMS(time.Now().UnixMilli())
+	// A reading a minute, up to now: as a device that sends what it has gathered.
+	begin := lamppost.TimeMS(time.Now().UnixMilli()) - lamppost.TimeMS(count*readings)*minuteMS
+	noise, total := rand.New(rand.NewPCG(1, uint64(crc32.ChecksumIEEE([]byte(c.id))))), int64(0)
 	topic := "lp/" + string(c.id) + "/report"
 	rep := lamppost.Report{Device: c.id, KeyEpoch: 1, TimeQuality: lamppost.TimeSynchronised, BootID: 1,
 		Readings: make([]lamppost.Reading, readings)}
@@ -42,7 +46,8 @@ func (c *client) sign(network string, count, readings int) error {
 		rep.Seq, rep.MonoMS = lamppost.Seq{Epoch: 1, N: uint64(n + 1)}, uint64(n)
 		for i := range rep.Readings {
 			rep.Readings[i] = lamppost.Reading{Name: "energy", Unit: "Wh", Kind: lamppost.Register,
-				Time: now + lamppost.TimeMS(i), Value: lamppost.Dec(int64(1000*n+i), 0)}
+				Time: begin + lamppost.TimeMS(n*readings+i)*minuteMS, Value: lamppost.Dec(total, 0)}
+			total += usedIn(begin+lamppost.TimeMS(n*readings+i)*minuteMS, noise)
 		}
 		raw, err := lamppost.SignReport(&rep, network, c.key)
 		if err != nil {
@@ -52,6 +57,14 @@ func (c *client) sign(network string, count, readings int) error {
 		c.ends = append(c.ends, len(c.packets))
 	}
 	return nil
+}
+
+const minuteMS = 60_000
+
+// usedIn is what a home uses in a minute, in watt-hours: more by day, and not the same each time.
+func usedIn(at lamppost.TimeMS, noise *rand.Rand) int64 {
+	day := 2 * math.Pi * float64(at%(24*60*minuteMS)) / (24 * 60 * minuteMS)
+	return int64(12 - 6*math.Cos(day) + 5*noise.Float64())
 }
 
 // reportBytes is how long the middle report is, which stands for them all.

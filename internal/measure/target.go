@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -41,8 +42,8 @@ type member struct {
 }
 
 // openNode starts a node in this process.
-func openNode(ctx context.Context, dir string) (*target, error) {
-	n, err := node.Open(node.Config{Data: dir, HTTP: "127.0.0.1:0", MQTT: "127.0.0.1:0"})
+func openNode(ctx context.Context, dir string, triage bool) (*target, error) {
+	n, err := node.Open(node.Config{Data: dir, HTTP: "127.0.0.1:0", MQTT: "127.0.0.1:0", Triage: onOff(triage)})
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +55,7 @@ func openNode(ctx context.Context, dir string) (*target, error) {
 }
 
 // openNetwork founds a network and starts its members with this very program, as its operators would.
-func openNetwork(ctx context.Context, dir, engine string, members int) (*target, error) {
+func openNetwork(ctx context.Context, dir, engine string, members int, triage bool) (*target, error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -62,7 +63,7 @@ func openNetwork(ctx context.Context, dir, engine string, members int) (*target,
 	t := &target{network: "bench", dir: dir}
 	t.stop = t.interrupt
 	if err = t.found(ctx, program, engine, members); err == nil {
-		err = t.start(program)
+		err = t.start(program, triage)
 	}
 	if err == nil {
 		return t, nil
@@ -127,10 +128,10 @@ func freeAddress() (string, error) {
 }
 
 // start starts all members and waits until each has opened its doors.
-func (t *target) start(program string) error {
+func (t *target) start(program string, triage bool) error {
 	failed := make(chan error, len(t.members))
 	for _, m := range t.members {
-		go func() { failed <- m.start(program) }()
+		go func() { failed <- m.start(program, triage) }()
 	}
 	var err error
 	for range t.members {
@@ -139,8 +140,8 @@ func (t *target) start(program string) error {
 	return err
 }
 
-func (m *member) start(program string) error {
-	cmd := exec.Command(program, "serve", "--data", m.dir, "--http", strings.TrimPrefix(m.url, "http://"), "--mqtt", m.mqtt)
+func (m *member) start(program string, triage bool) error {
+	cmd := exec.Command(program, "serve", "--triage", onOff(triage), "--data", m.dir, "--http", strings.TrimPrefix(m.url, "http://"), "--mqtt", m.mqtt)
 	cmd.Stderr = &m.said
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -224,6 +225,48 @@ func (t *target) height(ctx context.Context) (int64, error) {
 	var s struct{ Engine struct{ Height int64 } }
 	err := t.members[0].ask(ctx, http.MethodGet, "/api/status", nil, &s)
 	return s.Engine.Height, err
+}
+
+// judged waits until all members have judged so many readings, and all that was committed, and says what the first has.
+func (t *target) judged(ctx context.Context, o IngestOptions, readings int64) (*TriageResult, error) {
+	if !o.Triage {
+		return nil, nil
+	}
+	var s struct {
+		Triage struct {
+			Lag, Readings, Passed, Series, Bytes int64
+			NotJudged                            int64 `json:"not_judged"`
+			Verdicts                             map[string]int64
+			Error                                string
+		}
+	}
+	for i := len(t.members) - 1; i >= 0; {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if err := t.members[i].ask(ctx, http.MethodGet, "/api/status", nil, &s); err != nil {
+			return nil, err
+		}
+		switch {
+		case s.Triage.Error != "":
+			return nil, errors.New(s.Triage.Error)
+		case s.Triage.Lag == 0 && s.Triage.Readings+s.Triage.Passed >= readings: // it may be a block behind the others
+			i--
+		default:
+			time.Sleep(2 * time.Millisecond)
+		}
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	j := &s.Triage
+	return &TriageResult{Readings: j.Readings, Passed: j.Passed, Series: j.Series, Bytes: j.Bytes, HeapMB: float64(m.HeapInuse) / 1e6, NotJudged: j.NotJudged, Verdicts: j.Verdicts}, nil
+}
+
+func onOff(on bool) string {
+	if on {
+		return "on"
+	}
+	return "off"
 }
 
 // check holds what was acknowledged against the first member's own count: an MQTT 3.1.1 acknowledgement does not tell a refusal.

@@ -16,6 +16,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/judge"
 	"github.com/lamppost/lamppost/internal/provider"
 )
 
@@ -83,6 +84,11 @@ type Config struct {
 
 	// Scrub is the time in which everything that rests on the disk is read again and checked, slowly; default 168h.
 	Scrub Every `yaml:"scrub"`
+
+	// Triage says whether readings are judged: "on", the default, or "off", which forgets what was known. TriageMemory is what detectors may
+	// take, in MiB, default 512: a series takes about a fourteenth of one.
+	Triage       string `yaml:"triage"`
+	TriageMemory int    `yaml:"triage_memory"`
 
 	// LogArchive is a folder, or an address where a web server shows one, with tiles of the log that are not in Data any more.
 	LogArchive string `yaml:"log_archive"`
@@ -163,6 +169,12 @@ func (c *Config) Check() error {
 	}
 	if c.Sample = or(c.Sample, 0.01); !(c.Sample > 0 && c.Sample <= 1) {
 		return fmt.Errorf("sample is a share of the reports above 0 up to 1, not %v", c.Sample)
+	}
+	if c.Triage = or(c.Triage, "on"); c.Triage != "on" && c.Triage != "off" {
+		return fmt.Errorf("triage is on or off, not %q", c.Triage)
+	}
+	if c.TriageMemory = or(c.TriageMemory, judge.DefaultBytes>>20); c.TriageMemory < 1 || c.TriageMemory > 1<<20 {
+		return fmt.Errorf("triage_memory is from 1 to 1048576 MiB, not %d", c.TriageMemory)
 	}
 	if c.Publish < 0 || c.Publish > time.Second || c.Linger < 0 || c.Linger > time.Minute {
 		return errors.New("publish is at most 1s and linger at most 1m, and neither is negative")

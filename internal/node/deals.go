@@ -135,7 +135,7 @@ func (x *dealer) order(ctx context.Context, what string, t lamppost.TxType, body
 	}
 	ctx, cancel := context.WithTimeout(ctx, dealTimeout)
 	defer cancel()
-	_, err := x.n.Order(ctx, t, body)
+	_, err := x.n.orderJudged(ctx, t, body)
 	var refusal *lamppost.Refusal
 	if !errors.As(err, &refusal) {
 		return // done, or not decided: it is tried again

@@ -30,6 +30,7 @@ func (n *Node) committed(ev *replica.Event) {
 	if err := n.answered(ev); err != nil {
 		n.cfg.Log.Error("what a block says of devices' behaviour cannot be heeded", "error", err)
 	}
+	n.judging.committed()
 	n.caught(ev.Block.Height, ev.Block.Time, ev.Block.Evidence)
 	if ev.Result.Members != nil {
 		n.moved(ev.Result.Members)
@@ -185,6 +186,9 @@ func (n *Node) attest(ctx context.Context, upTo lamppost.Height) {
 
 func (n *Node) attestOne(ctx context.Context, e *ledger.Erasure) bool {
 	if n.forgetter != nil && n.forgetter.Forgotten() < n.erasing.cursor(e.Height) {
+		return false
+	}
+	if !n.judging.forgotten(e.Height) {
 		return false
 	}
 	held, err := n.holding(e.Height)

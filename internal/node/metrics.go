@@ -1,6 +1,11 @@
 package node
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/api"
+)
 
 // registerMetrics adds what the node knows as a whole; its parts count for themselves.
 func (n *Node) registerMetrics() {
@@ -14,6 +19,7 @@ func (n *Node) registerMetrics() {
 	gauge("lamppost_erasures_overdue", "Erasures that should be out of every file and backup of this member, and are not.", func() float64 { return float64(n.overdue.Load()) })
 	gauge("lamppost_certificate_ends_seconds", "When the certificate of the doors ends, in seconds since 1970; 0: there is none.", func() float64 { return float64(n.certificateEnds()) / 1000 })
 	gauge("lamppost_snapshot_height", "Block of the latest snapshot of the state.", func() float64 { return float64(n.SnapshotState().Height) })
+	n.judgeMetrics(gauge)
 	gauge("lamppost_published_leaves", "Leaves of the log under the latest checkpoint.", func() float64 {
 		if p := n.published.Load(); p != nil {
 			return float64(p.Size)
@@ -32,6 +38,23 @@ func (n *Node) registerMetrics() {
 		}
 		return 0
 	})
+}
+
+// judgeMetrics adds how triage does.
+func (n *Node) judgeMetrics(gauge func(name, help string, value func() float64)) {
+	if n.judging == nil {
+		return
+	}
+	counter := func(name, help string, labels prometheus.Labels, value func(*api.TriageState) uint64) {
+		n.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help, ConstLabels: labels}, func() float64 { return float64(value(n.judging.state())) }))
+	}
+	counter("lamppost_triage_readings_total", "Readings that detectors judged.", nil, func(s *api.TriageState) uint64 { return s.Readings })
+	counter("lamppost_triage_not_judged_total", "Readings that were not judged for want of memory or names.", nil, func(s *api.TriageState) uint64 { return s.NotJudged })
+	for k := lamppost.Anomaly; k <= lamppost.Behaviour; k++ {
+		counter("lamppost_triage_verdicts_total", "Verdicts, by kind.", prometheus.Labels{"kind": k.String()}, func(s *api.TriageState) uint64 { return s.Verdicts[k.String()] })
+	}
+	gauge("lamppost_triage_lag_blocks", "Committed blocks that are not judged yet.", func() float64 { return float64(n.judging.state().Lag) })
+	gauge("lamppost_triage_series", "Series that have a detector.", func() float64 { return float64(n.judging.state().Series) })
 }
 
 // notices counts what becomes of payment providers' notices.

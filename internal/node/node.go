@@ -85,6 +85,7 @@ type Node struct {
 	behaviour behaviour
 	clocks    clocks
 
+	judging  *judging        // nil: triage is off
 	broker   *brokerd.Client // nil: none is configured
 	policy   lamppost.Policy
 	sampler  *challenge.Sampler // nil where nobody is trusted
@@ -144,7 +145,7 @@ func Open(cfg Config) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, registry: prometheus.NewRegistry(), erase: make(chan struct{}, 1), cosignatures: make(chan api.Cosigned, 2),
 		grown: make(chan struct{}, 1), introduced: make(chan struct{})}
-	for _, step := range []func() error{n.openStore, n.openKeys, n.openNetwork, n.openArchive, n.openFiles, n.openBehaviour, n.openReplica, n.openEvidence, n.openLog, n.openSnapshots, n.openBackups, n.openScrub, n.openFrontDoors} {
+	for _, step := range []func() error{n.openStore, n.openKeys, n.openNetwork, n.openArchive, n.openFiles, n.openBehaviour, n.openReplica, n.openJudging, n.openEvidence, n.openLog, n.openSnapshots, n.openBackups, n.openScrub, n.openFrontDoors} {
 		if err := step(); err != nil {
 			n.close()
 			return nil, err
@@ -360,7 +361,13 @@ func (n *Node) Run(ctx context.Context) error {
 	if n.scrub != nil {
 		s.add("scrubbing", n.scrub.Run)
 	}
+	if n.judging != nil {
+		s.add("judging", n.judging.run)
+	}
 	s.add("the engine", n.engine.Run)
+	if n.judging != nil {
+		s.add("ordering verdicts", n.judging.say)
+	}
 	if n.sampler != nil {
 		s.add("looking at gateways' reports", n.sampler.Run)
 	}
