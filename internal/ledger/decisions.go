@@ -18,6 +18,8 @@ import (
 const (
 	maxKept    = 256
 	maxUpdates = 4
+	// fastMS is how far the clock of who decides may run before that of the block.
+	fastMS lamppost.TimeMS = 5 * 60 * 1000
 )
 
 // A Decision is one as the state has it.
@@ -112,7 +114,7 @@ func (s *State) decisions(b lamppost.DecisionsBody, by lamppost.MemberID) error 
 	done := make([]Decision, len(b.Outcomes))
 	freed := map[Planned]lamppost.Micro{}
 	for i := range b.Outcomes {
-		d, err := v.mayEnd(&b.Outcomes[i], by)
+		d, err := v.mayEnd(&b.Outcomes[i], by, s.time)
 		if err != nil {
 			return err
 		}
@@ -181,7 +183,7 @@ func (v View) MayDecide(d *lamppost.Decision, by lamppost.MemberID, now lamppost
 		return lamppost.Refuse(lamppost.CodeBadTx, "the agent of %q is a %s that counts in %s, not a %s in %s", d.Device, a.Kind, a.Currency, d.Kind, d.Currency)
 	case d.At <= last.Last:
 		return lamppost.Refuse(lamppost.CodeExists, "the agent of %q decided at %d ms already: the next decision is later", d.Device, last.Last)
-	case d.At > now:
+	case d.At > now+fastMS:
 		return lamppost.Refuse(lamppost.CodeBadTx, "the decision of %q at %d ms is of later than now", d.Device, d.At)
 	}
 	return v.mayPlan(d, now, freed)
@@ -252,7 +254,7 @@ type slotOf struct {
 }
 
 // mayEnd refuses an outcome of what is no decision of a member's, or has one.
-func (v View) mayEnd(o *lamppost.DecisionOutcome, by lamppost.MemberID) (Decision, error) {
+func (v View) mayEnd(o *lamppost.DecisionOutcome, by lamppost.MemberID, now lamppost.TimeMS) (Decision, error) {
 	d, err := v.Decision(o.Decision)
 	switch {
 	case errors.Is(err, kv.ErrNotFound):
@@ -263,8 +265,8 @@ func (v View) mayEnd(o *lamppost.DecisionOutcome, by lamppost.MemberID) (Decisio
 		return d, lamppost.Refuse(lamppost.CodeForbidden, "decision %s is %q's, who says what came of it", o.Decision, d.By)
 	case d.Outcome != nil:
 		return d, lamppost.Refuse(lamppost.CodeExists, "decision %s has its outcome", o.Decision)
-	case o.Until < d.Body.At || o.Until > d.Body.Until:
-		return d, lamppost.Refuse(lamppost.CodeBadTx, "decision %s holds from %d to %d ms: it is not over at %d ms", o.Decision, d.Body.At, d.Body.Until, o.Until)
+	case o.Until <= d.Body.At || o.Until > min(now+fastMS, d.Body.At+lamppost.MaxDecisionMS):
+		return d, lamppost.Refuse(lamppost.CodeBadTx, "decision %s held from %d ms on, until now and for a day at most, not until %d ms", o.Decision, d.Body.At, o.Until)
 	}
 	d.Outcome = o
 	return d, nil
@@ -298,7 +300,7 @@ func (s *State) endDecision(d *Decision) error {
 		} else if d.Outcome.Gain < 0 {
 			t.Worse++
 		}
-		t.Expected = addCut(t.Expected, d.Body.Gain)
+		t.Expected = addCut(t.Expected, d.Outcome.Expected)
 		t.Realised = addCut(t.Realised, d.Outcome.Gain)
 	})
 }

@@ -16,7 +16,7 @@ import (
 // agents makes the orders of agents:
 //
 //	agent DEVICE KIND MODE [member=ID] [currency=C] [tariff=ID] [input=NAME/DEVICE/READING] [rule=NAME/VALUE]
-//	decisions [DEVICE/MODE/WATT/AT/UNTIL/GAIN/SPEND …] [kind=KIND] [currency=C] [outcome=ID/UNTIL/GAIN/SPENT,…]
+//	decisions [DEVICE/MODE/WATT/AT/UNTIL/GAIN/SPEND …] [kind=KIND] [currency=C] [outcome=ID/UNTIL/GAIN/SPENT/EXPECTED,…]
 //	learn MODEL BASE [gateway=ID] [key=NAME] [word-net=NET] [changed] [rows=N]
 //	show agents|decisions DEVICE|decision ID|track DEVICE|updates [MODEL]
 func (d *desk) agents(w words) (lamppost.TxType, any) {
@@ -50,7 +50,7 @@ func (d *desk) agents(w words) (lamppost.TxType, any) {
 			p := strings.Split(spec, "/")
 			id, err := lamppost.ParseDecisionID(p[0])
 			must(err)
-			b.Outcomes = append(b.Outcomes, lamppost.DecisionOutcome{Decision: id, Until: d.time(p[1]), Gain: money(p[2]), Spent: money(p[3]), Measured: 1000})
+			b.Outcomes = append(b.Outcomes, lamppost.DecisionOutcome{Decision: id, Until: d.time(p[1]), Gain: money(p[2]), Spent: money(p[3]), Expected: money(p[4]), Measured: 1000})
 		}
 		return lamppost.TxDecisions, b
 	case "learn":
