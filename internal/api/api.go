@@ -25,6 +25,7 @@ import (
 	"github.com/lamppost/lamppost/internal/books"
 	"github.com/lamppost/lamppost/internal/consensus"
 	"github.com/lamppost/lamppost/internal/kv"
+	"github.com/lamppost/lamppost/internal/notify"
 	"github.com/lamppost/lamppost/internal/render"
 	"github.com/lamppost/lamppost/internal/tilelog"
 )
@@ -88,6 +89,10 @@ type Config struct {
 	Backups *Backups
 	// Scrub says what reading everything again has found. Nil: nothing is read.
 	Scrub func() ScrubState
+	// VerdictState returns what a verdict can be replayed from, or kv.ErrNotFound. Nil: none is kept.
+	VerdictState func(lamppost.Hash) ([]byte, error)
+	// Notify sends a test message to each webhook of this node. Nil: there are none.
+	Notify func(context.Context) []notify.Result
 	// Seen lists devices that spoke without a key and are not enrolled. Nil: nobody can.
 	Seen func() []PendingDevice
 	// Broker says how the node stands with a broker that it has joined. Nil, and its nil: it has joined none.
@@ -116,6 +121,8 @@ type Server struct {
 	closed   chan struct{}
 	exports  chan struct{} // one for each that runs
 	searches chan struct{} // likewise
+
+	alarms openAlarms
 
 	booking sync.Mutex  // held while payments are booked, so that one is booked once
 	dues    *books.Dues // nil: nobody asked yet
@@ -266,6 +273,9 @@ func (s *Server) routes() []route {
 		{"POST /api/disputes", closed, s.postDispute},
 		{"GET /api/disputes/{id}", closed, s.getDispute},
 		{"GET /api/disputes/{id}/evidence", closed, s.getEvidence},
+		{"GET /api/alarms", closed, s.getAlarms},
+		{"GET /api/verdicts/{id}/evidence", closed, s.getVerdictEvidence},
+		{"POST /api/notifications/test", closed, s.postNotifyTest},
 		{"GET /api/dues", closed, s.getDues},
 		{"POST /api/payments", closed, s.postPayments},
 		{"POST /api/providers/{name}", public, s.postNotice}, // signed by the provider

@@ -62,6 +62,8 @@ var shapes = map[string]reflect.Type{
 	"ExportStep": reflect.TypeFor[api.ExportStep](), "ExportResult": reflect.TypeFor[export.Result](),
 	"Outlook": reflect.TypeFor[outlook.Outlook](), "Expected": reflect.TypeFor[outlook.Expected](), "BudgetUse": reflect.TypeFor[outlook.Budget](),
 	"Comparison": reflect.TypeFor[outlook.Comparison](), "BudgetList": reflect.TypeFor[api.BudgetList](),
+	"Alarm": reflect.TypeFor[api.Alarm](), "NotifyTest": reflect.TypeFor[api.NotifyTest](), "AlarmList": reflect.TypeFor[api.AlarmList](),
+	"VerdictEvidence": reflect.TypeFor[api.VerdictEvidence](), "VerdictEntry": reflect.TypeFor[ledger.Verdict](),
 	"VerdictList": reflect.TypeFor[api.VerdictList](), "Verdict": reflect.TypeFor[api.Verdict](), "NewReview": reflect.TypeFor[api.NewReview](), "Watch": reflect.TypeFor[lamppost.WatchBody](),
 	"NewGateway": reflect.TypeFor[api.NewGateway](), "GatewayToken": reflect.TypeFor[api.GatewayToken](),
 }

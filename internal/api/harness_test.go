@@ -58,6 +58,7 @@ type house struct {
 	held       atomic.Bool // no checkpoint is published
 	nonce      atomic.Uint64
 	details    render.Details
+	states     map[lamppost.Hash][]byte // of verdicts
 	providers  map[string]api.Provider
 	selling    *api.Pay
 	number     map[lamppost.DeviceID]uint64
@@ -134,6 +135,12 @@ func (h *house) serve(live *api.Live) {
 		Member: "north", Now: h.now, Version: "test", AdminToken: adminToken, Pay: h.selling, Live: live, Devices: h.devices, Gateways: h.gates,
 		Log:     slog.New(slog.NewTextHandler(testWriter{h.t}, nil)),
 		Details: func() (render.Details, error) { return h.details, nil }, Providers: h.providers,
+		VerdictState: func(x lamppost.Hash) ([]byte, error) {
+			if state, ok := h.states[x]; ok {
+				return state, nil
+			}
+			return nil, kv.ErrNotFound
+		},
 		MQTT: "127.0.0.1:1883", HTTP: "http://127.0.0.1:8080",
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "metrics\n") }),
 		Check:   func(w http.ResponseWriter, _ *http.Request, pin string) { io.WriteString(w, "check with "+pin) },

@@ -308,6 +308,25 @@ func (l *Live) history(id lamppost.DeviceID, name string) (Series, bool) {
 	return out, true
 }
 
+// IsRegister says whether a reading is a running total, as it last came.
+func (l *Live) IsRegister(id lamppost.DeviceID, name string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t := l.twins[id]
+	if t == nil {
+		return false
+	}
+	s := t.find(name)
+	return s != nil && s.last.Kind == lamppost.Register
+}
+
+// devices is how many there are.
+func (l *Live) devices() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.order)
+}
+
 // shortFloat widens without showing digits that were never there: 0.1 stays 0.1.
 func shortFloat(v float32) float64 {
 	f, _ := strconv.ParseFloat(strconv.FormatFloat(float64(v), 'g', -1, 32), 64)

@@ -37,6 +37,7 @@ type Status struct {
 	Conflict  *Conflict      `json:"conflict"`
 	Members   []MemberState  `json:"members"`  // the others, as this one sees them
 	Evidence  []Evidence     `json:"evidence"` // that members lied, oldest first
+	Alarms    int            `json:"alarms"`   // verdicts of triage that wait for an answer
 }
 
 // An Evidence is something that proves that a member lied. What proves it stands in a file of the folder "evidence", in a block, or both.

@@ -78,6 +78,7 @@ func (s *Server) status() Status {
 	now := s.cfg.Now()
 	out := Status{Network: s.cfg.Network, Member: s.cfg.Member, Engine: s.cfg.Status(), Log: s.head(), Totals: s.cfg.Live.summary(now),
 		Verify: s.cfg.Verify(), Now: now, Speed: s.cfg.Speed, Version: s.cfg.Version, Witnesses: []WitnessState{}, Conflict: s.cfg.Conflict(), Members: []MemberState{}, Evidence: []Evidence{}}
+	out.Alarms = s.alarms.count(ledger.View{Reader: s.cfg.Store}, out.Engine.Height)
 	if s.cfg.Certificate != nil {
 		out.Certificate = s.cfg.Certificate()
 	}

@@ -70,6 +70,6 @@ gives every party one statement whose every line can be checked offline.`,
 	root.AddCommand(demoCmd(), initCmd(), serveCmd(), gatewayCmd(), witnessCmd(), verifyCmd(), followCmd(), checkerCmd(), pinCmd(), fsckCmd(), benchCmd(), simCmd(), statusCmd(),
 		memberCmd(), partyCmd(), deviceCmd(), pointCmd(), tariffCmd(), agreementCmd(), readingCmd(), sessionCmd(), centreCmd(), offerCmd(), voucherCmd(), invoiceCmd(), contractCmd(), disputeCmd(), verdictCmd(), watchCmd(), statementCmd(), transferCmd(),
 		retentionCmd(), holdCmd(), eraseCmd(), snapshotCmd(), restoreCmd(), backupCmd(), logCmd(), exportCmd(),
-		importCmd(), shadowCmd(), paymentCmd())
+		importCmd(), shadowCmd(), paymentCmd(), explainCmd(), notifyCmd())
 	return root
 }

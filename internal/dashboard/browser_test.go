@@ -28,6 +28,8 @@ var views = []struct{ name, hash, ready, heading string }{
 	{"lamp-silent", "#/device/lamp-17", ".chart canvas", "Lamp 17"},
 	{"lamp-quarantined", "#/device/lamp-31", ".note.bad", "Lamp 31"},
 	{"flat", "#/device/flat-3", ".chart canvas", "Flat 3"},
+	{"alarms", "#/alarms", "#alarms > li:nth-child(4)", "Alarms"},
+	{"alarms-of", "#/alarms/flat-3", "#alarms > li canvas", "Alarms"},
 	{"log", "#/log", ".entries li:nth-child(14)", "The log"},
 	{"proof", "#/log/402/0", ".result", "The log"},
 	{"bills", "#/bills", ".bills tbody tr:nth-child(13)", "Bills"},
@@ -53,7 +55,7 @@ func TestInBrowser(t *testing.T) {
 		"proof": testProof, "bill": testBill, "login": testLogin, "hostile names": testHostileNames,
 		"statement": testStatement, "hand over": testHandOver, "chart": testChart, "find": testFind, "broker": testBroker, "adopt": testAdopt, "arithmetic": testArithmetic,
 		"lies": testLies, "witnesses": testWitnesses, "copies": testCopies, "keyboard": testKeyboard, "keys": testKeys, "guard": testGuard, "keeping": testKeeping, "network": testNetwork,
-		"bill to read": testBillToRead, "sessions": testSessions, "disputes": testDisputes, "profit": testProfit, "accessible": testAccessible, "ahead": testAhead,
+		"bill to read": testBillToRead, "sessions": testSessions, "disputes": testDisputes, "profit": testProfit, "accessible": testAccessible, "alarms": testAlarms, "ahead": testAhead,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, ctx) })
 	}

@@ -24,6 +24,7 @@ func TestFakeKeepsTheContract(t *testing.T) {
 		"/api/status": &api.Status{}, "/api/devices": &api.DeviceList{}, "/api/devices/lamp-17": &api.DeviceDetail{}, "/api/devices/lamp-05/keys": &api.KeyHistory{},
 		"/api/devices/lamp-17/guard": &api.GuardState{},
 		"/api/keeping":               &api.Keeping{},
+		"/api/alarms":                &api.AlarmList{},
 		"/api/outlook/tenant-3":      &outlook.Outlook{}, "/api/budgets": &api.BudgetList{},
 		"/api/network":                          &api.Network{},
 		"/api/devices/flat-3/series?name=power": &api.Series{}, "/api/log?limit=9": &api.Log{}, "/api/log/proof?height=300&index=0": &api.LogProof{},

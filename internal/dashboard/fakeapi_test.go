@@ -56,6 +56,7 @@ type district struct {
 
 	revoked  map[string]string // devices whose key was ended: why
 	disputed []map[string]any
+	reviewed map[string][]any  // by verdict
 	ended    map[string]string // sessions that were: why nothing is billed
 
 	// Set before the first request.
@@ -100,7 +101,7 @@ type invoice struct {
 func newDistrict(t *testing.T) *district {
 	t.Helper()
 	d := &district{now: evening, open: true, streams: true, listeners: make(map[chan []byte]bool), adopted: make(map[string]map[string]any),
-		revoked: map[string]string{}}
+		revoked: map[string]string{}, reviewed: map[string][]any{}}
 	skey, vkey, err := note.GenerateKey(zeroes{}, network+"/"+member)
 	if err != nil {
 		t.Fatal(err)
@@ -235,7 +236,9 @@ func (d *district) status() map[string]any {
 	}
 	s := map[string]any{
 		"network": network, "member": member, "now_ms": d.now, "speed": 1, "version": "0.1.0",
-		"members": d.others(), "certificate_ends_ms": ends, "evidence": []any{},
+		"members": d.others(), "certificate_ends_ms": ends, "evidence": []any{}, "alarms": d.openAlarms(),
+		"triage": map[string]any{"height": d.height, "lag": 0, "said": d.height - 2, "waiting": 0, "readings": d.readings, "registers": d.reports, "passed": 3, "not_judged": 0,
+			"series": 3 * (lamps + flats), "bytes": 14_200_000, "verdicts": map[string]int{"anomaly": 2, "implausible": 1, "behaviour": 1}, "error": ""},
 		"engine": engine,
 		"broker": d.broker,
 		"copies": d.copies(),
@@ -517,6 +520,7 @@ func (d *district) serve(t *testing.T) *httptest.Server {
 	answer("/network", func(*http.Request) any { return d.net() })
 	answer("/keeping", func(*http.Request) any { return d.keeping() })
 	d.serveCases(mux, answer)
+	d.serveAlarms(mux, answer)
 	answer("/log", d.log)
 	answer("/log/proof", func(r *http.Request) any { return d.proof(r.FormValue("height"), r.FormValue("index")) })
 	answer("/parties", func(*http.Request) any { return map[string]any{"parties": parties()} })

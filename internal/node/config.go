@@ -17,6 +17,7 @@ import (
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/judge"
+	"github.com/lamppost/lamppost/internal/notify"
 	"github.com/lamppost/lamppost/internal/provider"
 )
 
@@ -92,6 +93,9 @@ type Config struct {
 
 	// LogArchive is a folder, or an address where a web server shows one, with tiles of the log that are not in Data any more.
 	LogArchive string `yaml:"log_archive"`
+
+	// Notify says where messages of alarms go.
+	Notify notify.Config `yaml:"notify"`
 
 	// Pay opens some routes for reading to whoever pays by vouchers. Left out: none.
 	Pay Pay `yaml:"pay"`
@@ -189,6 +193,9 @@ func (c *Config) Check() error {
 		return err
 	}
 	if err := c.checkProviders(); err != nil {
+		return err
+	}
+	if err := c.Notify.Check(); err != nil {
 		return err
 	}
 	if _, err := c.Pay.offer(); err != nil {

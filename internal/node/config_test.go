@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/lamppost/lamppost/internal/node"
+	"github.com/lamppost/lamppost/internal/notify"
 )
 
 // docs/node.yaml shows every setting, and says of each what is true.
@@ -29,6 +30,7 @@ func TestExampleConfig(t *testing.T) {
 		Witnesses: []node.Witness{
 			{VKey: "witness.example+2f09c566+BHOKIHM3cDiDr2o0P2nO0p2XVfSprPj82ShbBRVgq2dP", URL: "https://witness.example"},
 			{VKey: "w1.utility.example+ef1e2147+BMo65oSXVMRs1rNLdRn2HrZ89jSv+PW2xPI4V8qBpRNM", URL: "https://w1.utility.example"}},
+		Notify:        notify.Config{Webhooks: []notify.Webhook{{URL: "https://ops.example/lamppost", Secret: "/etc/lamppost/ops.secret"}}, Refractory: time.Hour, Lang: "de", Zone: "Europe/Berlin"},
 		WitnessQuorum: 1, WitnessEvery: 5 * time.Second, SnapshotEvery: node.Every(24 * time.Hour), Scrub: node.Every(168 * time.Hour), Triage: "on", TriageMemory: 512, LogArchive: "/mnt/archive/house-7",
 		Pay: node.Pay{Payee: "meter-door", Tariff: "readings", Prices: map[string]string{"GET /api/export/readings.parquet": "0.50", "GET /api/devices/{id}/series": "0.004"}}}
 	if !reflect.DeepEqual(got, want) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,6 +32,11 @@ func (n *Node) committed(ev *replica.Event) {
 		n.cfg.Log.Error("what a block says of devices' behaviour cannot be heeded", "error", err)
 	}
 	n.judging.committed()
+	if n.notifier != nil && slices.ContainsFunc(ev.Txs, func(tx *lamppost.Transaction) bool {
+		return tx.Type == lamppost.TxVerdicts || tx.Type == lamppost.TxReview
+	}) {
+		n.notifier.Wake()
+	}
 	n.caught(ev.Block.Height, ev.Block.Time, ev.Block.Evidence)
 	if ev.Result.Members != nil {
 		n.moved(ev.Result.Members)

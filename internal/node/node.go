@@ -37,6 +37,7 @@ import (
 	"github.com/lamppost/lamppost/internal/kv/pebble"
 	"github.com/lamppost/lamppost/internal/ledger"
 	"github.com/lamppost/lamppost/internal/network"
+	"github.com/lamppost/lamppost/internal/notify"
 	"github.com/lamppost/lamppost/internal/replica"
 	"github.com/lamppost/lamppost/internal/scrub"
 	"github.com/lamppost/lamppost/internal/tilelog"
@@ -85,8 +86,9 @@ type Node struct {
 	behaviour behaviour
 	clocks    clocks
 
-	judging  *judging        // nil: triage is off
-	broker   *brokerd.Client // nil: none is configured
+	judging  *judging         // nil: triage is off
+	notifier *notify.Notifier // nil: no webhook is configured
+	broker   *brokerd.Client  // nil: none is configured
 	policy   lamppost.Policy
 	sampler  *challenge.Sampler // nil where nobody is trusted
 	devices  *api.Devices
@@ -145,7 +147,7 @@ func Open(cfg Config) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, registry: prometheus.NewRegistry(), erase: make(chan struct{}, 1), cosignatures: make(chan api.Cosigned, 2),
 		grown: make(chan struct{}, 1), introduced: make(chan struct{})}
-	for _, step := range []func() error{n.openStore, n.openKeys, n.openNetwork, n.openArchive, n.openFiles, n.openBehaviour, n.openReplica, n.openJudging, n.openEvidence, n.openLog, n.openSnapshots, n.openBackups, n.openScrub, n.openFrontDoors} {
+	for _, step := range []func() error{n.openStore, n.openKeys, n.openNetwork, n.openArchive, n.openFiles, n.openBehaviour, n.openReplica, n.openJudging, n.openEvidence, n.openLog, n.openSnapshots, n.openBackups, n.openScrub, n.openNotifier, n.openFrontDoors} {
 		if err := step(); err != nil {
 			n.close()
 			return nil, err
@@ -382,6 +384,9 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	if n.file != nil {
 		s.add("watching members", n.watchMembers)
+	}
+	if n.notifier != nil {
+		s.add("notifying of alarms", n.notifier.Run)
 	}
 	if n.mqttL != nil && n.file != nil {
 		s.add("sending devices elsewhere", n.sendElsewhere)

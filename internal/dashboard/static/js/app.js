@@ -3,6 +3,7 @@
 import { fill, h, say } from './dom.js';
 import { count, zoneName } from './format.js';
 import { Live } from './live.js';
+import { alarmsPage } from './alarms.js';
 import { fleetPage } from './fleet.js';
 import { devicePage } from './device.js';
 import { logPage } from './log.js';
@@ -18,6 +19,8 @@ import { profitPage, profitsPage } from './profit.js';
 const routes = [
   [/^\/?$/, 'fleet', fleetPage],
   [/^\/device\/([^/]+)$/, 'fleet', devicePage],
+  [/^\/alarms$/, 'alarms', alarmsPage],
+  [/^\/alarms\/([^/]+)$/, 'alarms', alarmsPage],
   [/^\/log$/, 'log', logPage],
   [/^\/log\/(\d+)\/(\d+)$/, 'log', logPage],
   [/^\/bills$/, 'bills', billsPage],
@@ -39,6 +42,7 @@ const live = new Live({
   status(status) {
     say(document.getElementById('foot-node'), footWords(status));
     alarm(status);
+    badge(status.alarms);
     page?.status?.(status);
     page?.changed?.();
   },
@@ -87,6 +91,14 @@ function alarm(status) {
     conflict && h('p', { class: 'note bad', role: 'alert' }, 'This node stands still: its log is not what was signed before. ', h('a', { href: '#/log' }, 'What is known')),
     evidence.length > 0 && h('p', { class: 'note bad', role: 'alert' }, 'A member of the network lied, and it is proven. ', h('a', { href: '#/network' }, 'What is known')),
     copiesTrouble(copies), renew);
+}
+
+// badge counts in the navigation what waits for an answer.
+function badge(n) {
+  const el = document.getElementById('alarm-count');
+  el.hidden = n === 0;
+  say(el, count(n));
+  el.title = `${n} wait for an answer`;
 }
 
 function footWords(s) {

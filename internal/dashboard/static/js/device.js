@@ -1,8 +1,10 @@
 // One device: what it last said, a chart of it, how far its word goes, and its account.
 
+import { deviceAlarms } from './alarms.js';
 import { get } from './api.js';
+import { chartHeight, options } from './chart.js';
 import { fill, h, keyed, move, say } from './dom.js';
-import { ago, axisClock, axisDay, count, drawn, money, negative, plural, quantity, unitName, when, whenExactly, zero } from './format.js';
+import { ago, count, drawn, money, negative, plural, quantity, unitName, when, whenExactly, zero } from './format.js';
 import { keysCard } from './keys.js';
 import { every } from './live.js';
 import { takeHome } from './takehome.js';
@@ -21,6 +23,7 @@ export function devicePage(app, id) {
   const facts = h('p', { class: 'quiet' });
   const twin = twinCard(app);
   const chart = chartCard(app, id);
+  const alarms = deviceAlarms(app, id);
   const cards = [assuranceCard(), sequenceCard(), receiptCard(id), accountCard(id), safetyCard(app, id), keysCard(app, id)];
   const quarantine = h('div');
 
@@ -35,12 +38,13 @@ export function devicePage(app, id) {
       '. Its reports are refused until its operator frees it.'));
     twin.update(d);
     cards.forEach((c) => c.update(d));
+    await alarms.update();
     await chart.update(d);
   }, problem));
 
   const el = h('div', { class: 'page' },
     h('nav', { class: 'crumbs', 'aria-label': 'Where you are' }, h('a', { href: '#/' }, 'Fleet'), h('span', { 'aria-hidden': 'true' }, '/'), h('span', { 'aria-current': 'page' }, id)),
-    h('header', { class: 'title' }, title, state, facts), problem, quarantine,
+    h('header', { class: 'title' }, title, state, facts), problem, quarantine, alarms.el,
     h('div', { class: 'split' },
       h('div', { class: 'wide' }, chart.el, twin.el),
       h('div', { class: 'side' }, cards.map((c) => c.el))));
@@ -195,50 +199,6 @@ function inWords({ times, values, errors }, unit) {
 function offWords(errors, unit) {
   const most = errors.reduce((a, b) => Math.max(a, b), 0);
   return most > 0 ? ` Older values are kept in summaries: they may be off by up to ${drawn(most)} ${unit}, which the band shows.` : '';
-}
-
-const chartHeight = (width) => (width < 500 ? 220 : 300);
-
-function options(width, series, band) {
-  const style = getComputedStyle(document.documentElement);
-  const colour = (name) => style.getPropertyValue(name).trim();
-  const font = '12px system-ui, sans-serif';
-  const axis = { stroke: colour('--quiet'), font, grid: { stroke: colour('--line'), width: 1 }, ticks: { stroke: colour('--line'), width: 1, size: 4 } };
-  const unit = unitName(series.unit);
-  return {
-    width, height: chartHeight(width), ms: 1, legend: { live: true, markers: { show: false } },
-    cursor: { y: false, points: { size: 8 } },
-    scales: { x: { time: true }, y: { range: (_, low, high) => fromZero(low, high, series.kind) } },
-    axes: [
-      { ...axis, space: 70, size: 44, values: (_, ticks) => tickWords(ticks) },
-      { ...axis, size: 62, values: (_, ticks) => ticks.map((v) => drawn(v)) },
-    ],
-    series: [
-      { label: 'Time', value: (_, v) => (v == null ? '–' : whenExactly(v)) },
-      { label: series.name, stroke: colour('--line-ink'), width: 2, fill: colour('--line-fill'), points: { show: false },
-        value: (_, v) => (v == null ? '–' : `${drawn(v)} ${unit}`) },
-      ...(band ? ['At most', 'At least'].map((label) => ({ label, stroke: 'transparent', width: 0, points: { show: false }, value: (_, v) => (v == null ? '–' : `${drawn(v)} ${unit}`) })) : []),
-    ],
-    ...(band ? { bands: [{ series: [2, 3], fill: colour('--line-band') }] } : {}),
-  };
-}
-
-// fromZero lets what may fall to nothing stand on zero, and leaves a running total or a voltage its own stretch.
-function fromZero(low, high, kind) {
-  const pad = (high - low || Math.abs(high) || 1) * 0.08;
-  return kind !== 'register' && low >= 0 && low <= 0.7 * high ? [0, high + pad] : [low - pad, high + pad];
-}
-
-// tickWords writes the clock at each tick, and the day wherever it changes.
-function tickWords(ticks) {
-  let day = '';
-  return ticks.map((t) => {
-    const d = axisDay(t);
-    const midnight = new Date(t).getHours() === 0 && new Date(t).getMinutes() === 0;
-    const text = day === '' || d !== day ? (midnight ? d : `${axisClock(t)}\n${d}`) : axisClock(t);
-    day = d;
-    return text;
-  });
 }
 
 function card(id, title, ...content) {

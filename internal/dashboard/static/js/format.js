@@ -1,7 +1,7 @@
 // Figures for people. Money and registers arrive as decimal strings and stay decimal strings: they are shifted and
 // grouped as text, never turned into floating point numbers to compute with.
 
-const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || 'UTC';
+export const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || 'UTC';
 
 // zoneName says which clock the times on the page are of, e.g. "Europe/Berlin (GMT+1)".
 export function zoneName(ms = Date.now()) {

@@ -58,7 +58,7 @@ const types = {
   tariff: 'Tariff', agreement: 'Agreement', invoice: 'Bill', transfer: 'Payment', block: 'Block', gateway: 'Gateway', revoke: 'Key revoked', fraud: 'Correction',
   retention: 'How long reports stay', hold: 'Hold', erase: 'Erasure', erased: 'Forgotten', snapshot: 'State vouched for', network: 'Members',
   reading: 'Entered by hand', correct: 'Bill corrected', dispute: 'Dispute', session: 'Session', settle: 'Session ended', convert: 'Currencies exchanged', charter: 'Guard charter', restrict: 'Restriction',
-  centre: 'Profit centre', payout: 'Profit paid out', offer: 'Offer of a device', accept: 'Offer accepted',
+  centre: 'Profit centre', payout: 'Profit paid out', offer: 'Offer of a device', accept: 'Offer accepted', verdicts: 'Triage', review: 'Answer to an alarm', watch: 'Told to triage',
 };
 
 export const typeName = (t) => types[t] ?? String(t);
