@@ -86,3 +86,9 @@ func (n *Node) forgetDecisions(id lamppost.DeviceID, before lamppost.TimeMS) err
 	}
 	return n.pilot.Erase(append(observers, id), before)
 }
+
+// decisionInputs is what a decision was made from, and what its outcome was computed from.
+func (n *Node) decisionInputs(d *lamppost.Decision) (inputs, data []byte, err error) {
+	e, err := pilot.ReadEvidence(n.store, d)
+	return e.Inputs, e.Data, err
+}
