@@ -63,7 +63,7 @@ type Config struct {
 	Log     *slog.Logger
 }
 
-// A Pilot runs agents. Tick is called by one goroutine; other methods by any.
+// A Pilot runs agents. Its methods may be called from any goroutine, but Decide, which is a part of Tick.
 type Pilot struct {
 	cfg Config
 	enc *zstd.Encoder
@@ -75,6 +75,7 @@ type Pilot struct {
 	prices map[string]*price
 	told   []Command // that could not be told yet
 
+	turn  sync.Mutex  // held by Tick; taken before mu
 	stale atomic.Bool // settings must be read again
 
 	mu     sync.Mutex
@@ -140,6 +141,8 @@ func (p *Pilot) count(do func(*Counts)) {
 
 // Tick is a minute of all agents: it observes, decides, orders what is new with what came of what it replaces, and tells devices.
 func (p *Pilot) Tick(ctx context.Context, now lamppost.TimeMS) error {
+	p.turn.Lock()
+	defer p.turn.Unlock()
 	due, err := p.Decide(now)
 	if err != nil || len(due) == 0 && len(p.told) == 0 {
 		return err
@@ -409,7 +412,7 @@ func (p *Pilot) Run(ctx context.Context, now func() lamppost.TimeMS, wall time.D
 		case <-tick.C:
 		}
 		t := now()
-		if t < next {
+		if t < next && !p.stale.Load() { // an owner who stops an agent does not wait for the minute
 			continue
 		}
 		next = t - t%Every + Every

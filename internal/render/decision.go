@@ -13,7 +13,7 @@ import (
 type Decided struct {
 	Title        string   `json:"title"`                  // what the device does, from when on
 	Why          []string `json:"why"`                    // the weightiest first
-	Gain         string   `json:"gain"`                   // what is expected against the safe rule
+	Gain         string   `json:"gain,omitempty"`         // what is expected against the safe rule
 	Alternatives []string `json:"alternatives,omitempty"` // the best first
 	Flip         string   `json:"flip,omitempty"`         // what would have changed it
 	Outcome      string   `json:"outcome,omitempty"`      // what it came to
@@ -42,7 +42,9 @@ func DecisionOf(d *lamppost.Decision, o *lamppost.DecisionOutcome, r Reader) (*D
 	for i := range d.Reasons {
 		out.Why = append(out.Why, sentence(t.why(&d.Reasons[i])))
 	}
-	out.Gain = sentence(l.text("agent.gain", "gain", t.money(d.Gain)))
+	if d.Mode == lamppost.AgentAdvises || d.Mode == lamppost.AgentBounded {
+		out.Gain = sentence(l.text("agent.gain", "gain", t.money(d.Gain)))
+	}
 	for i := range d.Alternatives {
 		a := &d.Alternatives[i]
 		out.Alternatives = append(out.Alternatives, l.text("agent.alternative", "action", t.action(&a.Action), "gain", t.money(a.Gain)))
