@@ -71,3 +71,6 @@ func (n *Node) Behaved(ctx context.Context) error { return n.behaved(ctx, n.now(
 
 // Store is the node's.
 func (n *Node) Store() kv.Store { return n.store }
+
+// TickAgents is a minute of this node's agents.
+func (n *Node) TickAgents(ctx context.Context) error { return n.pilot.Tick(ctx, n.now()) }
