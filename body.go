@@ -67,6 +67,7 @@ const (
 	TxDecisions  TxType = 40 // DecisionsBody: what agents decided, and what came of it
 	TxAgent      TxType = 41 // AgentBody: how an owner wants a device's agent
 	TxLearn      TxType = 42 // LearnBody: an update of a model that several learn together
+	TxDesire     TxType = 43 // DesireBody: what a device should be like for a while
 
 	TxUnreadable TxType = 255 // in the leaf of what is no transaction
 )
@@ -82,6 +83,7 @@ var txTypeNames = [...]string{"block", "genesis", "segment", "party", "device", 
 	TxVerdicts: "verdicts", TxReview: "review", TxWatch: "watch",
 	TxCharter: "charter", TxRestrict: "restrict",
 	TxDecisions: "decisions", TxAgent: "agent", TxLearn: "learn",
+	TxDesire: "desire",
 }
 
 // String returns the type's name in messages and the API.

@@ -61,7 +61,7 @@ var uses = map[string]string{
 	"internal/backup":  ". internal/folder internal/kv internal/tilelog",
 	"internal/scrub":   ". internal/archive internal/kv internal/snapshot internal/snapshot/dir internal/tilelog",
 	"internal/restore": ". audit sig internal/api internal/archive internal/archive/dir internal/backup internal/folder internal/kv internal/kv/pebble internal/ledger " +
-		"internal/replica internal/snapshot internal/snapshot/dir internal/tilelog",
+		"internal/notify internal/replica internal/snapshot internal/snapshot/dir internal/tilelog",
 	"internal/recheck":                   ". sig internal/archive internal/replica internal/tilelog",
 	"internal/ingest":                    ". sig internal/consensus internal/kv",
 	"internal/ingest/brokerd":            ". internal/ingest",
@@ -99,7 +99,7 @@ var uses = map[string]string{
 	"internal/triage/joint":      ". internal/triage internal/triage/saved",
 	"internal/triage/triagetest": ". internal/triage",
 	"internal/compact":           ".",
-	"internal/judge":             ". internal/compact internal/kv internal/triage internal/triage/plausible",
+	"internal/judge":             ". internal/compact internal/kv internal/triage internal/triage/joint internal/triage/plausible",
 	"internal/agent":             ".",
 	"internal/forecast":          ". tariff internal/triage/saved",
 	"internal/pilot":             ". tariff internal/agent internal/forecast internal/kv internal/ledger",
@@ -107,7 +107,7 @@ var uses = map[string]string{
 	"internal/demo/data/gen":     "",
 	"internal/measure":           ". audit device sig tariff internal/archive internal/archive/dir internal/compact internal/export internal/folder internal/forecast internal/kv internal/kv/pebble internal/node internal/replica internal/tilelog internal/triage internal/triage/joint internal/triage/behave internal/triage/plausible",
 	"internal/cli": ". audit contract device guard sig tariff internal/agent internal/api internal/pilot internal/archive internal/archive/dir internal/backup internal/books internal/checkpage internal/demo internal/export internal/folder internal/fsck internal/gateway " +
-		"internal/judge internal/kv/pebble internal/masterdata internal/measure internal/network internal/node internal/outlook internal/recheck internal/render internal/replica internal/restore internal/sepa internal/shadow internal/sim internal/tilelog internal/witness voucher",
+		"internal/judge internal/kv/pebble internal/masterdata internal/measure internal/network internal/node internal/outlook internal/recheck internal/render internal/replica internal/restore internal/sepa internal/shadow internal/sim internal/tilelog internal/triage/behave internal/witness voucher",
 	"cmd/lamppost": "internal/cli",
 }
 

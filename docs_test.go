@@ -159,6 +159,7 @@ func TestFieldsDocumented(t *testing.T) {
 		"### restrict\n": {"charter.go", "RestrictBody"},
 		"### agent\n":    {"decision.go", "AgentBody"}, "### decisions\n": {"decision.go", "DecisionsBody"}, "| key | decision field |": {"decision.go", "Decision"},
 		"| key | outcome field |": {"decision.go", "DecisionOutcome"}, "### learn\n": {"decision.go", "LearnBody"},
+		"### desire\n": {"desire.go", "DesireBody"}, "| key | setpoint field |": {"desire.go", "Setpoint"},
 		"### settle": {"commerce.go", "SettleBody"}, "### convert": {"commerce.go", "ConvertBody"}, "### credit": {"commerce.go", "CreditBody"},
 		"### contract\n": {"contracts.go", "ContractBody"}, "### call\n": {"contracts.go", "CallBody"},
 		"| key | run field |": {"internal/ledger/contracts.go", "Run"}, "| key | event field |": {"contract/contract.go", "Event"},

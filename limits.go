@@ -25,6 +25,9 @@ const (
 	MaxFunctions    = 32   // functions of a device in its charter
 	MaxRestrictions = 16   // restrictions that are asked of a device at a time
 
+	MaxSetpoints    = 16      // of a command
+	MaxDesiredBytes = 4 << 10 // the message that tells a device
+
 	MaxTextBytes = 200 // a name for people, a place, a memo, an address
 	MaxMembers   = 256 // members of a network
 
@@ -48,6 +51,8 @@ const (
 	MinNoticeMS TimeMS = 7 * 24 * 3600 * 1000
 	MinGraceMS  TimeMS = 72 * 3600 * 1000
 	MaxNoticeMS TimeMS = 366 * 24 * 3600 * 1000
+	// MaxDesireMS is how far from now a command ends.
+	MaxDesireMS TimeMS = 7 * 24 * 3600 * 1000
 	// ClaimMS is how long after a channel's end its payee may cash, before anybody may close it.
 	ClaimMS TimeMS = 3 * 24 * 3600 * 1000
 	// MaxOfferMS is how long a device's offer to others can be good, MaxAcceptMS how far from now a session begins that one accepts.

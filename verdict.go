@@ -102,6 +102,7 @@ type VerdictReason struct {
 	At       TimeMS   `cbor:"8,keyasint,omitempty" json:"at_ms,omitempty"`
 	Nearest  TimeMS   `cbor:"9,keyasint,omitempty" json:"nearest_ms,omitempty"`
 	Other    string   `cbor:"10,keyasint,omitempty" json:"other,omitempty"` // another device, a reading's name, a topic
+	Name     string   `cbor:"11,keyasint,omitempty" json:"name,omitempty"`  // of the reading that the reason is about, where it is not the verdict's
 }
 
 // ReviewBody is what a person says of a verdict. The last one counts.
@@ -198,6 +199,9 @@ func parsePlaced(s, letter string) (id VerdictID, ok bool) {
 	return VerdictID{Height(n[0]), uint32(n[1]), uint32(n[2])}, true
 }
 
+// DefaultAlarmBudget is WatchBody.Budget where nobody has said one.
+const DefaultAlarmBudget = 20
+
 // WatchBody says what triage should know and cannot see: of a metering point, of a device, or, with neither, how much it may say.
 type WatchBody struct {
 	Point string `cbor:"1,keyasint,omitempty" json:"point,omitempty"`
@@ -293,8 +297,8 @@ func checkReasons(all []VerdictReason) error {
 	}
 	for i := range all {
 		r := &all[i]
-		if r.Code == "" || len(r.Code) > MaxCodeBytes || len(r.Other) > MaxTextBytes || !utf8.ValidString(r.Code) || !utf8.ValidString(r.Other) {
-			return fmt.Errorf("a reason has a code of at most %d bytes", MaxCodeBytes)
+		if r.Code == "" || len(r.Code) > MaxCodeBytes || len(r.Other) > MaxTextBytes || len(r.Name) > MaxReadingNameBytes || !utf8.ValidString(r.Name) || !utf8.ValidString(r.Code) || !utf8.ValidString(r.Other) {
+			return fmt.Errorf("a reason has a code of at most %d bytes, and a name of at most %d", MaxCodeBytes, MaxReadingNameBytes)
 		}
 		for _, d := range [...]*Decimal{r.Value, r.Low, r.High, r.Gap} {
 			if d != nil && !d.valid() {

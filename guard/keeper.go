@@ -179,6 +179,8 @@ type Word struct {
 	Decisions []Decision `json:"decisions"`
 	Refused   string     `json:"refused,omitempty"` // why it does not take a charter that it was offered
 	Own       bool       `json:"own,omitempty"`     // a gateway passes on the word of the device's own guard
+	// Ack is what a gateway's guard granted of the latest command, and told the device.
+	Ack *lamppost.Ack `json:"ack,omitempty"`
 }
 
 // An Asked is what the node answers: the charters that come after that one, and everything that is asked of the device.
@@ -186,6 +188,8 @@ type Asked struct {
 	Network  string    `json:"network"`
 	Charters []Signed  `json:"charters"`
 	Requests []Request `json:"requests"`
+	// Desired is what the device should be like, for the gateway that tells it. A device with a guard of its own asks elsewhere.
+	Desired *lamppost.Desired `json:"desired,omitempty"`
 }
 
 // A Signed is a charter as it was registered.

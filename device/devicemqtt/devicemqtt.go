@@ -68,6 +68,8 @@ type Config struct {
 	OnDesired func(payload []byte)
 	OnRefused func(payload []byte)
 
+	Commands bool // makes the Sender a device.Commander, for device.CommandConfig.From
+
 	// AckTimeout is how long a server may leave a report unanswered: then the connection is ended, and the next one goes to another
 	// server, if there are several. Default DefaultAckTimeout if there are, otherwise what the context of Send says.
 	AckTimeout time.Duration
@@ -89,6 +91,10 @@ type Sender struct {
 	live *connection   // nil while there is none
 	up   chan struct{} // closed when live is set; made anew when it is lost
 	last error         // why the last attempt or connection failed
+
+	desired  []byte        // the last message that told what is desired
+	messages uint64        // how many did
+	another  chan struct{} // closed when one comes
 }
 
 // A connection is one MQTT connection, from CONNACK to its end.
@@ -136,7 +142,7 @@ func Open(cfg Config) (*Sender, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &Sender{cfg: cfg, hosts: hosts, cancel: cancel, stopped: make(chan struct{}), up: make(chan struct{})}
+	s := &Sender{cfg: cfg, hosts: hosts, cancel: cancel, stopped: make(chan struct{}), up: make(chan struct{}), another: make(chan struct{})}
 	go s.stayConnected(ctx)
 	return s, nil
 }
@@ -409,7 +415,7 @@ func (s *Sender) dial(ctx context.Context, host string) (net.Conn, error) {
 
 func (s *Sender) subscribe(ctx context.Context, c *connection) error {
 	var to []paho.SubscribeOptions
-	if s.cfg.OnDesired != nil {
+	if s.cfg.OnDesired != nil || s.cfg.Commands {
 		to = append(to, paho.SubscribeOptions{Topic: topic(s.cfg.Device, "desired"), QoS: 1})
 	}
 	if s.cfg.OnRefused != nil {
@@ -426,6 +432,12 @@ func (s *Sender) subscribe(ctx context.Context, c *connection) error {
 func (s *Sender) received(m paho.PublishReceived) (bool, error) {
 	switch m.Packet.Topic {
 	case topic(s.cfg.Device, "desired"):
+		s.mu.Lock()
+		s.desired = m.Packet.Payload
+		s.messages++
+		close(s.another)
+		s.another = make(chan struct{})
+		s.mu.Unlock()
 		if s.cfg.OnDesired != nil {
 			s.cfg.OnDesired(m.Packet.Payload)
 		}
@@ -435,6 +447,33 @@ func (s *Sender) received(m paho.PublishReceived) (bool, error) {
 		}
 	}
 	return true, nil
+}
+
+// Desired implements [device.Commander]: what the server said last, also if it said the same before, since it says it again to a device that
+// connects again.
+func (s *Sender) Desired(ctx context.Context, tag string, wait time.Duration) (message []byte, newTag string, changed bool, err error) {
+	if !s.cfg.Commands {
+		return nil, "", false, errors.New("Config.Commands is off: nothing is subscribed to")
+	}
+	over := time.NewTimer(wait)
+	defer over.Stop()
+	for {
+		s.mu.Lock()
+		message, n, another := s.desired, s.messages, s.another
+		s.mu.Unlock()
+		if now := strconv.FormatUint(n, 10); n > 0 && now != tag {
+			return message, now, true, nil
+		}
+		select {
+		case <-another:
+		case <-over.C:
+			return nil, tag, false, nil
+		case <-s.stopped:
+			return nil, "", false, fmt.Errorf("the sender of %q is closed", s.cfg.Device)
+		case <-ctx.Done():
+			return nil, "", false, ctx.Err()
+		}
+	}
 }
 
 // wait returns when the connection has ended, which it makes it do when ctx is done.

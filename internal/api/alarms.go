@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"sync"
@@ -50,8 +51,8 @@ type AlarmBudgetUsed struct {
 type VerdictEvidence struct {
 	Verdict ledger.Verdict `json:"verdict"`
 	State   string         `json:"state"`   // base64: of the models, before the reading; empty: see Missing
-	Proof   string         `json:"proof"`   // base64: the verdict's order, and the report that was judged
-	Missing string         `json:"missing"` // what there is not, a code: state, report, erased or behaviour; empty: all is there
+	Proof   string         `json:"proof"`   // base64: the verdict's order, and the report that was judged; of behaviour there is none
+	Missing string         `json:"missing"` // what there is not, a code: state, report or erased; empty: all is there
 	Why     string         `json:"why"`     // that it is missing
 }
 
@@ -60,7 +61,6 @@ const (
 	maxAlarms      = 1000
 	maxOpenCounted = 10_000
 	alarmWeekMS    = 7 * 24 * 3600 * 1000
-	defaultBudget  = 20 // alarms for each 1,000 devices and week where nobody said: that of package judge
 )
 
 // A speaker tells one reader.
@@ -184,7 +184,7 @@ func placesOf(view ledger.View) (map[placed]string, error) {
 }
 
 func (s *Server) budgetUsed(view ledger.View) (b AlarmBudgetUsed, err error) {
-	b.Budget, b.Devices = defaultBudget, s.cfg.Live.devices()
+	b.Budget, b.Devices = lamppost.DefaultAlarmBudget, s.cfg.Live.devices()
 	if said, err := view.AlarmBudget(); err != nil {
 		return b, err
 	} else if said != nil {
@@ -225,7 +225,7 @@ func (s *Server) getVerdictEvidence(w http.ResponseWriter, req *http.Request) er
 	if err := s.snapshot(func(r archive.View) error { return s.findEvidence(r, id, &out) }); err != nil {
 		return err
 	}
-	report := out.Missing == "" || out.Missing == "state"
+	report := out.Missing != "erased" && out.Verdict.Body.Kind != lamppost.Behaviour
 	err = s.proveVerdict(&out, report)
 	if errors.Is(err, archive.ErrForgotten) || errors.Is(err, archive.ErrAbsent) {
 		out.Missing, out.Why = "report", "the report that was judged is not kept raw any more"
@@ -250,22 +250,30 @@ func (s *Server) findEvidence(r archive.View, id lamppost.VerdictID, out *Verdic
 	out.Verdict = v
 	erased, err := view.Erased(v.Body.Device)
 	switch {
-	case err == nil && (ledger.Place{Height: v.Body.Height, Index: v.Body.Tx}).Compare(erased.Place) < 0:
+	case err == nil && judgedAt(&v).Compare(erased.Place) < 0:
 		out.Missing, out.Why = "erased", "inputs "+erasedWords(&erased)
 		return nil
 	case err != nil && !errors.Is(err, kv.ErrNotFound):
 		return err
-	case v.Body.Kind == lamppost.Behaviour:
-		out.Missing, out.Why = "behaviour", "what a device does at a door is not on the ledger: only the node that saw it can tell"
-		return nil
 	}
-	state, err := s.verdictState(v.Body.State)
+	state, err := s.verdictState(&v.Body)
 	if errors.Is(err, kv.ErrNotFound) {
 		out.Missing, out.Why = "state", "the state is not kept here any more"
+		if v.Body.Kind == lamppost.Behaviour && v.By != s.cfg.Member {
+			out.Why = fmt.Sprintf("the state is at member %q alone, at whose door it was seen: ask its node", v.By)
+		}
 		return nil
 	}
 	out.State = base64.StdEncoding.EncodeToString(state)
 	return err
+}
+
+// judgedAt is the place of the reading, or of behaviour, which has none, that of the verdict.
+func judgedAt(v *ledger.Verdict) ledger.Place {
+	if v.Body.Kind == lamppost.Behaviour {
+		return ledger.Place{Height: v.ID.Height, Index: v.ID.Tx}
+	}
+	return ledger.Place{Height: v.Body.Height, Index: v.Body.Tx}
 }
 
 // goneVerdict says why there is no verdict of an id.
@@ -290,11 +298,11 @@ func (s *Server) goneVerdict(view ledger.View, id lamppost.VerdictID) error {
 	return notFound("no verdict %s: GET /api/alarms lists them", id)
 }
 
-func (s *Server) verdictState(h lamppost.Hash) ([]byte, error) {
+func (s *Server) verdictState(v *lamppost.Verdict) ([]byte, error) {
 	if s.cfg.VerdictState == nil {
 		return nil, kv.ErrNotFound
 	}
-	return s.cfg.VerdictState(h)
+	return s.cfg.VerdictState(v)
 }
 
 func (s *Server) proveVerdict(out *VerdictEvidence, report bool) error {

@@ -82,14 +82,15 @@ func TestAlarms(t *testing.T) {
 func TestVerdictEvidence(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	h.states = map[lamppost.Hash][]byte{sha256.Sum256([]byte("state value")): []byte("a state")}
+	h.states = map[lamppost.Hash][]byte{sha256.Sum256([]byte("state value")): []byte("a state"), sha256.Sum256([]byte("state rate")): []byte("a door's")}
 	h.serve(h.live)
 	h.settle()
-	kept, lost, does := h.alarm(lamppost.Anomaly, false, "value"), h.alarm(lamppost.Anomaly, false, "mean"), h.alarm(lamppost.Behaviour, false, "rate")
+	kept, lost := h.alarm(lamppost.Anomaly, false, "value"), h.alarm(lamppost.Anomaly, false, "mean")
+	does, elsewhere := h.alarm(lamppost.Behaviour, false, "rate"), h.alarm(lamppost.Behaviour, false, "pace")
 	for id, want := range map[lamppost.VerdictID]struct {
 		missing, state string
 		reports        int
-	}{kept: {"", "a state", 1}, lost: {"state", "", 1}, does: {"behaviour", "", 0}} {
+	}{kept: {"", "a state", 1}, lost: {"state", "", 1}, does: {"", "a door's", 0}, elsewhere: {"state", "", 0}} {
 		var e api.VerdictEvidence
 		h.ok(200, "GET", "/api/verdicts/"+id.String()+"/evidence", nil, &e)
 		state, err := base64.StdEncoding.DecodeString(e.State)

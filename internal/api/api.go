@@ -75,6 +75,7 @@ type Config struct {
 	Devices  *Devices
 	Gateways *Gateways // nil: this node takes none
 	Guards   *Guards   // nil: nothing is asked of guards here
+	Desires  *Desires  // nil: devices are told nothing here
 	// Snapshots are the files with the ledger's state. Nil: there are none.
 	Snapshots *Snapshots
 	// Triage says how far readings are judged. Nil, and its nil: they are not.
@@ -90,7 +91,7 @@ type Config struct {
 	// Scrub says what reading everything again has found. Nil: nothing is read.
 	Scrub func() ScrubState
 	// VerdictState returns what a verdict can be replayed from, or kv.ErrNotFound. Nil: none is kept.
-	VerdictState func(lamppost.Hash) ([]byte, error)
+	VerdictState func(*lamppost.Verdict) ([]byte, error)
 	// DecisionInputs returns what a decision was made from, and what its outcome was computed from, or kv.ErrNotFound. Nil: none is kept.
 	DecisionInputs func(*lamppost.Decision) (inputs, data []byte, err error)
 	// Notify sends a test message to each webhook of this node. Nil: there are none.
@@ -199,6 +200,9 @@ func (s *Server) routes() []route {
 		{"GET /api/devices/{id}/keys", closed, s.getKeys},
 		{"POST /api/devices/{id}/revoke", closed, s.postRevoke},
 		{"GET /api/devices/{id}/guard", closed, s.getGuard},
+		{"GET /api/devices/{id}/desired", closed, s.getDesired},
+		{"PUT /api/devices/{id}/desired", closed, s.putDesired},
+		{"DELETE /api/devices/{id}/desired", closed, s.deleteDesired},
 		{"POST /api/charters", closed, s.postCharter},
 		{"POST /api/restrictions", closed, s.postRestriction},
 		{"GET /api/gateways", closed, s.getGateways},

@@ -121,9 +121,13 @@ func (s *Server) detail(view ledger.View, id lamppost.DeviceID) (DeviceDetail, e
 			d.Points = append(d.Points, p)
 		}
 	}
+	if err != nil {
+		return d, err
+	}
 	for _, x := range d.Readings {
 		d.Series = append(d.Series, x.Name)
 	}
+	d.Desired, err = s.desired(view, id)
 	return d, err
 }
 

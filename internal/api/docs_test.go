@@ -33,6 +33,7 @@ var shapes = map[string]reflect.Type{
 	"DisputeOrder": reflect.TypeFor[lamppost.DisputeBody](), "Dispute": reflect.TypeFor[api.Dispute](),
 	"SessionOrder": reflect.TypeFor[lamppost.SessionBody](), "Session": reflect.TypeFor[api.Session](), "Settle": reflect.TypeFor[api.Settle](), "Quote": reflect.TypeFor[api.Quote](),
 	"GuardState": reflect.TypeFor[api.GuardState](), "GuardWord": reflect.TypeFor[api.GuardWord](), "GuardDecision": reflect.TypeFor[api.GuardDecision](),
+	"DesiredState": reflect.TypeFor[api.DesiredState](), "DesiredFunction": reflect.TypeFor[api.DesiredFunction](), "Command": reflect.TypeFor[api.Command](),
 	"Charter": reflect.TypeFor[lamppost.Charter](), "CharterOrder": reflect.TypeFor[lamppost.CharterBody](), "RestrictOrder": reflect.TypeFor[lamppost.RestrictBody](),
 	"ChannelOrder": reflect.TypeFor[lamppost.ChannelBody](), "Channel": reflect.TypeFor[api.Channel](), "ChannelList": reflect.TypeFor[api.ChannelList](),
 	"Cash": reflect.TypeFor[api.Cash](), "Cashed": reflect.TypeFor[lamppost.Cashed](), "ContradictOrder": reflect.TypeFor[lamppost.ContradictBody](),
@@ -143,6 +144,9 @@ func compareTable(t *testing.T, name string, docs, code []string) {
 
 // fields lists the paths of a shape's JSON fields: "engine.height", "devices[].id", "totals.billed{}".
 func fields(at string, t reflect.Type) (all []string) {
+	if t == reflect.TypeFor[lamppost.Setpoints]() {
+		return []string{at} // an object by name
+	}
 	switch t.Kind() {
 	case reflect.Pointer:
 		return fields(at, t.Elem())

@@ -22,14 +22,15 @@ type Guards struct {
 	store   kv.Reader
 	network string
 	now     func() lamppost.TimeMS
+	desires *Desires
 
 	mu    sync.Mutex
 	words map[lamppost.DeviceID][]GuardWord // at most one of each who speaks for a device
 }
 
 // NewGuards returns Guards that have heard of nobody.
-func NewGuards(store kv.Reader, network string, now func() lamppost.TimeMS) *Guards {
-	return &Guards{store: store, network: network, now: now, words: map[lamppost.DeviceID][]GuardWord{}}
+func NewGuards(store kv.Reader, network string, now func() lamppost.TimeMS, desires *Desires) *Guards {
+	return &Guards{store: store, network: network, now: now, desires: desires, words: map[lamppost.DeviceID][]GuardWord{}}
 }
 
 // A GuardState answers GET /api/devices/{id}/guard.
@@ -132,12 +133,18 @@ func (g *Guards) For(gateway lamppost.MemberID, fleet []GatewayDevice, words map
 		} else {
 			a, err = g.asked(v, id, 0)
 		}
+		if err == nil {
+			a.Desired, err = g.desires.forGateway(v, id)
+		}
+		if w.Ack != nil && !w.Own {
+			g.desires.said(id, "gateway "+string(gateway), w.Ack)
+		}
 		var refusal *lamppost.Refusal
 		switch {
 		case errors.As(err, &refusal): // not enrolled yet
 		case err != nil:
 			return nil, err
-		case spoken || len(a.Charters)+len(a.Requests) > 0:
+		case spoken || len(a.Charters)+len(a.Requests) > 0 || a.Desired != nil:
 			all[id] = a
 		}
 	}

@@ -135,8 +135,8 @@ func (h *house) serve(live *api.Live) {
 		Member: "north", Now: h.now, Version: "test", AdminToken: adminToken, Pay: h.selling, Live: live, Devices: h.devices, Gateways: h.gates,
 		Log:     slog.New(slog.NewTextHandler(testWriter{h.t}, nil)),
 		Details: func() (render.Details, error) { return h.details, nil }, Providers: h.providers,
-		VerdictState: func(x lamppost.Hash) ([]byte, error) {
-			if state, ok := h.states[x]; ok {
+		VerdictState: func(v *lamppost.Verdict) ([]byte, error) {
+			if state, ok := h.states[v.State]; ok {
 				return state, nil
 			}
 			return nil, kv.ErrNotFound

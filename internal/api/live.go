@@ -46,6 +46,15 @@ type twin struct {
 	received lamppost.TimeMS // when its last report came
 	pause    lamppost.TimeMS // usual time between two reports; 0: not known
 	series   []*series
+	acked    *acked // nil: none was seen
+}
+
+// An acked is the latest acknowledgement of a command by the device itself. It is replaced, never changed.
+type acked struct {
+	lamppost.Ack
+	seq      lamppost.Seq
+	received lamppost.TimeMS
+	time     lamppost.TimeMS // of its readings, on the device's clock
 }
 
 // A series is the readings of one name of one device.
@@ -139,8 +148,16 @@ func (l *Live) observeSegment(items []lamppost.SegmentItem, outcomes []lamppost.
 			t = l.twin(lamppost.DeviceID(strings.Clone(string(r.Device))))
 		}
 		t.seen(items[i].Received)
+		acks := false
 		for j := range r.Readings {
+			if lamppost.IsAck(r.Readings[j].Name) {
+				acks = true
+				continue
+			}
 			l.take(t, &r.Readings[j])
+		}
+		if acks {
+			t.acks(r, items[i].Received)
 		}
 	}
 	r.Device, r.Readings = "", r.Readings[:0] // they alias the block's bytes
@@ -157,10 +174,47 @@ func (l *Live) twin(id lamppost.DeviceID) *twin {
 	return t
 }
 
+// acks keeps an acknowledgement, unless a later report had one: reports come in any order.
+func (t *twin) acks(r *lamppost.Report, received lamppost.TimeMS) {
+	a, ok := lamppost.ReadAck(r.Readings)
+	if was := t.acked; !ok || was != nil && (r.Seq.Epoch < was.seq.Epoch || r.Seq.Epoch == was.seq.Epoch && r.Seq.N <= was.seq.N) {
+		return
+	}
+	x := &acked{Ack: a, seq: r.Seq, received: received}
+	for i := range r.Readings {
+		if r.Readings[i].Name == lamppost.DesiredName {
+			x.time = r.Readings[i].Time
+		}
+	}
+	t.acked = x
+}
+
+// ack returns the latest acknowledgement of a device, nil if none was seen.
+func (l *Live) ack(id lamppost.DeviceID) *acked {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if t := l.twins[id]; t != nil {
+		return t.acked
+	}
+	return nil
+}
+
+// reading returns the latest reading of a name.
+func (l *Live) reading(id lamppost.DeviceID, name string) (lamppost.Reading, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if t := l.twins[id]; t != nil {
+		if s := t.find(name); s != nil {
+			return s.last, true
+		}
+	}
+	return lamppost.Reading{}, false
+}
+
 // forget drops all that reports said.
 func (t *twin) forget(l *Live) {
 	l.series -= len(t.series)
-	t.series = nil
+	t.series, t.acked = nil, nil
 }
 
 // seen notes that a report came. Reports that were on their way together do not count as a pause.

@@ -30,6 +30,8 @@ func orderSummary(tx *lamppost.Transaction, outcomes []lamppost.Outcome) string 
 		return words(tx, restrictSummary)
 	case lamppost.TxAgent, lamppost.TxDecisions, lamppost.TxLearn:
 		return agentSummary(tx)
+	case lamppost.TxDesire:
+		return words(tx, desireSummary)
 	case lamppost.TxVerdicts, lamppost.TxReview, lamppost.TxWatch:
 		return triageSummary(tx)
 	case lamppost.TxSettle:

@@ -187,6 +187,7 @@ type DeviceDetail struct {
 	KeyEpoch uint32               `json:"key_epoch"`
 	Points   []lamppost.PointBody `json:"points"`
 	Series   []string             `json:"series"`
+	Desired  DesiredState         `json:"desired"`
 }
 
 // A Seq is a report's number.

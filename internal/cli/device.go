@@ -19,8 +19,9 @@ func deviceCmd() *cobra.Command {
   lamppost device show lamp-7
   lamppost device series lamp-7 power --from 2026-11-01
   lamppost device keys lamp-7
-  lamppost device guard lamp-7`, deviceAddCmd(f), deviceAdoptCmd(f), deviceTokenCmd(f), deviceListCmd(f), deviceShowCmd(f), deviceSeriesCmd(f), deviceReceiptCmd(f),
-		deviceKeys.keysCmd(f), deviceKeys.revokeCmd(f), deviceGuardCmd(f), deviceCharterCmd(f), deviceCharterKeyCmd(), deviceRestrictCmd(f), deviceLiftCmd(f))
+  lamppost device guard lamp-7
+  lamppost device desire lamp-7 level=60 --for 15m`, deviceAddCmd(f), deviceAdoptCmd(f), deviceTokenCmd(f), deviceListCmd(f), deviceShowCmd(f), deviceSeriesCmd(f), deviceReceiptCmd(f),
+		deviceKeys.keysCmd(f), deviceKeys.revokeCmd(f), deviceGuardCmd(f), deviceCharterCmd(f), deviceCharterKeyCmd(), deviceRestrictCmd(f), deviceLiftCmd(f), deviceDesireCmd(f))
 }
 
 func deviceAddCmd(f *nodeFlags) *cobra.Command {
@@ -218,6 +219,7 @@ func printDevice(w io.Writer, d *api.DeviceDetail) {
 		}
 	}
 	fmt.Fprintln(w)
+	printDesired(w, &d.Desired)
 	t := table{head: []string{"READING", ">VALUE", "UNIT", "KIND", "QUALITY", "TIME"}}
 	for _, r := range d.Readings {
 		t.add(r.Name, r.Value, r.Unit, r.Kind, r.Quality, when(r.Time))

@@ -31,7 +31,8 @@ func explainCmd() *cobra.Command {
 		Short: "Say why triage raised an alarm, or why an agent decided, and replay it here",
 		Long: `Say why triage found something, in words, and prove that it did. The node hands out what the verdict was made of: the state of the
 models before the reading, the signed report, and the proof that report and verdict stand in the network's log. This program checks
-the proof, judges the reading again, and compares what comes out with what stands in the log, byte for byte.
+the proof, judges the reading again, and compares what comes out with what stands in the log, byte for byte. What a device did at a door
+is not in the log: of that, the node at whose door it was hands out the minute too, and the hash in the verdict holds it to that.
 
 Of an agent's decision, such as d1204.3.0, it says what else could have been done and what would have changed it, decides again from the inputs that the
 decision commits to, and computes again what it came to.
@@ -53,11 +54,11 @@ erased or are not kept any more.`,
 // An explainer explains one verdict.
 type explainer struct {
 	lang, pin string
-	replay    func(state []byte, r *judgedReading) ([]lamppost.Verdict, error)
+	replay    func(state []byte, r *judged) ([]lamppost.Verdict, error)
 }
 
-// A judgedReading is the reading that a verdict is about, as the log proves it.
-type judgedReading struct {
+// A judged is a verdict and the reading that it is about, as the log proves them. Of behaviour there is no reading.
+type judged struct {
 	*lamppost.Verdict
 	Reading  lamppost.Reading
 	Device   lamppost.DeviceID // who said it: of a verdict on a group, another than the verdict's
@@ -74,7 +75,7 @@ type explanation struct {
 	By      lamppost.MemberID  `json:"by"`
 	Found   lamppost.TimeMS    `json:"found_ms"`
 	Pinned  bool               `json:"pinned"`   // the proof was held against a pin
-	Result  string             `json:"result"`   // same, differs, erased, state, report or behaviour
+	Result  string             `json:"result"`   // same, differs, erased, state or report
 	Differs []string           `json:"differs"`  // fields
 	Text    string             `json:"text"`     // Result in words
 	Replied *lamppost.Verdict  `json:"replayed"` // null: it was not
@@ -191,7 +192,10 @@ func proveEvidence(ev *api.VerdictEvidence, pin *audit.Pin) (*provenVerdict, err
 }
 
 // readingOf finds the reading that a verdict is about in the proof; nil where no report is in it.
-func readingOf(v *lamppost.Verdict, e *audit.Evidence) (*judgedReading, error) {
+func readingOf(v *lamppost.Verdict, e *audit.Evidence) (*judged, error) {
+	if v.Kind == lamppost.Behaviour {
+		return &judged{Verdict: v}, nil
+	}
 	for i := range e.Reports {
 		r := &e.Reports[i]
 		if r.Tx.Height != v.Height || r.Tx.Index != v.Tx || r.Index != v.Report {
@@ -200,13 +204,13 @@ func readingOf(v *lamppost.Verdict, e *audit.Evidence) (*judgedReading, error) {
 		if int(v.Record) >= len(r.Signed.Readings) {
 			return nil, fmt.Errorf("report %d of transaction %d of block %d has no reading %d", v.Report, v.Tx, v.Height, v.Record)
 		}
-		return &judgedReading{Verdict: v, Reading: r.Signed.Readings[v.Record], Device: r.Signed.Device, Received: r.Received, Billing: r.Signed.Billing()}, nil
+		return &judged{Verdict: v, Reading: r.Signed.Readings[v.Record], Device: r.Signed.Device, Received: r.Received, Billing: r.Signed.Billing()}, nil
 	}
 	return nil, nil
 }
 
 // again judges the reading again and compares.
-func (x *explainer) again(e *explanation, ev *api.VerdictEvidence, r *judgedReading) error {
+func (x *explainer) again(e *explanation, ev *api.VerdictEvidence, r *judged) error {
 	state, err := base64.StdEncoding.DecodeString(ev.State)
 	if err == nil && r == nil {
 		err = errors.New("the report that was judged is not in the proof")

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -121,6 +122,43 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// A firmware that may not run on a device is found at the node's door; explain replays that from what this node keeps, to the same bytes.
+// (It sets the environment.)
+func TestExplainBehaviour(t *testing.T) {
+	dir := t.TempDir()
+	var clock atomic.Int64
+	clock.Store(time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC).UnixMilli())
+	n := startNodeAt(t, dir, func() time.Time { return time.UnixMilli(clock.Load()) })
+	t.Setenv("LAMPPOST_URL", n.URL())
+	t.Setenv("LAMPPOST_TOKEN", "")
+	verb := func(args ...string) []string { return append(args, "--data", dir) }
+	says(t, verb("party", "add", "landlord"), "registered")
+	token := enrol(t, n, verb)
+	if _, err := n.Order(t.Context(), lamppost.TxWatch, lamppost.WatchBody{Device: "meter-3", Firmware: []lamppost.Hash{sha("ours")}}); err != nil {
+		t.Fatal(err)
+	}
+	key, err := sig.NewPrivateKey(sig.EdDSA, bytes.Repeat([]byte{7}, sig.SeedSize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := lamppost.TimeMS(clock.Load())
+	raw, err := lamppost.SignReport(&lamppost.Report{Device: "meter-3", KeyEpoch: 1, Seq: lamppost.Seq{Epoch: 1, N: 1}, TimeQuality: lamppost.TimeSynchronised,
+		Readings: []lamppost.Reading{lamppost.FirmwareReading(sha("somebody's"), now)}}, "house", key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ack, err := device.NewHTTP(n.URL(), "meter-3", token, nil).Send(t.Context(), raw); err != nil || ack.Code != lamppost.CodeOK {
+		t.Fatalf("%+v, %v", ack, err)
+	}
+	clock.Add(60_000)
+	a := waitAlarms(t, dir, 1)[0]
+	says(t, verb("explain", a.ID.String(), "--pin", filepath.Join(dir, pinFile)), "meter-3 behaves unlike before", "firmware that is not among those", "Replayed: the same bytes", "Model behaviour")
+	var e explanation
+	if err := json.Unmarshal([]byte(says(t, verb("explain", a.ID.String(), "--json"))), &e); err != nil || e.Result != "same" || !e.Replied.Suspends {
+		t.Errorf("%+v, %v", e, err)
+	}
+}
+
 // What a node hands out is not believed: another state, another verdict or a touched proof ends as an error, and a replay that finds something
 // else names what differs.
 func TestExplainDoubts(t *testing.T) {
@@ -138,14 +176,14 @@ func TestExplainDoubts(t *testing.T) {
 		"nothing": {result: "differs", text: "finds nothing"},
 		"damaged": {err: errors.New("no state"), result: "differs", text: "no state"},
 	} {
-		x := &explainer{replay: func([]byte, *judgedReading) ([]lamppost.Verdict, error) { return c.found, c.err }}
+		x := &explainer{replay: func([]byte, *judged) ([]lamppost.Verdict, error) { return c.found, c.err }}
 		e := &explanation{Verdict: &v}
-		if err := x.again(e, ev, &judgedReading{}); err != nil || e.Result != c.result || !strings.Contains(e.Text, c.text) {
+		if err := x.again(e, ev, &judged{}); err != nil || e.Result != c.result || !strings.Contains(e.Text, c.text) {
 			t.Errorf("%s: %v, %q %q", name, err, e.Result, e.Text)
 		}
 	}
 	x := &explainer{}
-	if err := x.again(&explanation{Verdict: &v}, &api.VerdictEvidence{State: "c3RhdGV4"}, &judgedReading{}); err == nil || !strings.Contains(err.Error(), "another SHA-256") {
+	if err := x.again(&explanation{Verdict: &v}, &api.VerdictEvidence{State: "c3RhdGV4"}, &judged{}); err == nil || !strings.Contains(err.Error(), "another SHA-256") {
 		t.Errorf("another state: %v", err)
 	}
 	if err := x.again(&explanation{Verdict: &v}, ev, nil); err == nil {

@@ -73,8 +73,13 @@ func startNode(t *testing.T, dir, clock string) *node.Node {
 		t.Fatal(err)
 	}
 	started := time.Now()
-	n, err := node.Open(node.Config{Data: dir, Network: "house", HTTP: "127.0.0.1:0", MQTT: "127.0.0.1:0", NoFsync: true,
-		Publish: 10 * time.Millisecond, Now: func() time.Time { return begin.Add(time.Since(started)) }})
+	return startNodeAt(t, dir, func() time.Time { return begin.Add(time.Since(started)) })
+}
+
+// startNodeAt is startNode on the caller's clock, which may jump: the node looks at it often.
+func startNodeAt(t *testing.T, dir string, now func() time.Time) *node.Node {
+	t.Helper()
+	n, err := node.Open(node.Config{Data: dir, Network: "house", HTTP: "127.0.0.1:0", MQTT: "127.0.0.1:0", NoFsync: true, Publish: 10 * time.Millisecond, Now: now, Speed: 100})
 	if err != nil {
 		t.Fatal(err)
 	}

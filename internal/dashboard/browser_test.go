@@ -218,6 +218,9 @@ func testGuard(t *testing.T, ctx context.Context) {
 	p.Visit("#/device/lamp-17", ".guard li")
 	p.WaitText(".guard li", "light (public) runs at 30 %; city asks for 10 % (power is scarce): not below its minimum")
 	p.WaitText(".guard + .quiet", "Its guard spoke ")
+	p.WaitText("#desired", "The device does otherwise: level is 30 %, not 10: not below its minimum.")
+	p.WaitText(".desired li", "level should be 10")
+	p.WaitText(".desired + .quiet", "Revision 3 by ann")
 	p.Visit("#/device/flat-3", ".keys li")
 	p.WaitText(".guard + .quiet", "1 restriction asked for. No guard has answered, so nothing reaches the device.")
 }
@@ -640,11 +643,11 @@ func testKeyboard(t *testing.T, ctx context.Context) {
 		return browsertest.Value[string](p, "document.activeElement.innerText || document.activeElement.id")
 	}
 	var order []string
-	for range 10 {
+	for range 11 {
 		p.Run(chromedp.KeyEvent("\t"))
 		order = append(order, strings.SplitN(focused(), "\n", 2)[0])
 	}
-	want := []string{"Skip to the content", "Lamppost", "Fleet", "Log", "Bills", "Network", "find", "Any state", "Any safety class", "Lamp 31"}
+	want := []string{"Skip to the content", "Lamppost", "Fleet", "Alarms", "Agents", "Log", "Bills", "Network", "find", "Any state", "Any safety class", "Lamp 31"}
 	if !slices.Equal(order, want) {
 		t.Errorf("Tab goes through %q, want %q", order, want)
 	}

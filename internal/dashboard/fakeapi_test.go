@@ -391,6 +391,7 @@ func (d *district) detail(n int) map[string]any {
 		id := dev["id"].(string)
 		dev["points"] = []map[string]any{{"id": id, "device": id, "register": "energy", "unit": "Wh", "place": "Mill House, flat " + id[5:]}}
 	}
+	dev["desired"] = desiredOf(dev["id"].(string), d.now)
 	dev["series"] = []string{"energy", "power", "voltage"}
 	if n <= lamps {
 		dev["series"] = []string{"energy", "power", "level"}
@@ -555,6 +556,18 @@ func (d *district) keys(id string) any {
 		latest["state"], latest["reason"], latest["revoked_ms"], latest["until_ms"] = "revoked", why, d.now, d.now
 	}
 	return map[string]any{"id": id, "keys": list}
+}
+
+// desiredOf is what a device should be like: lamp-17 darker than is safe, of others nothing was ever desired.
+func desiredOf(id string, now lamppost.TimeMS) any {
+	d := map[string]any{"revision": 0, "id": "", "set": map[string]any{}, "until_ms": 0, "by": "", "mode": "", "reason": "", "time_ms": 0, "height": 0, "state": "none",
+		"text": "Nothing was ever desired of it.", "functions": []any{}, "delivered_ms": 0, "acked_ms": 0, "acked_by": ""}
+	if id == "lamp-17" {
+		d["revision"], d["id"], d["set"], d["until_ms"], d["by"], d["reason"], d["time_ms"], d["height"] = 3, "dusk-1", map[string]any{"level": 10}, now+600_000, "ann", "a quiet street", now-60_000, 9
+		d["state"], d["text"], d["delivered_ms"], d["acked_ms"], d["acked_by"] = "granted_less", "The device does otherwise: level is 30 %, not 10: not below its minimum.", now-60_000, now-59_000, "device"
+		d["functions"] = []any{map[string]any{"name": "level", "unit": "%", "desired": "10", "granted": "30", "reported": "", "why": "not below its minimum"}}
+	}
+	return d
 }
 
 // guardOf is what a device's guard is asked: lamp-17 is asked to be darker than is safe, flat-3 has no guard that answers.

@@ -237,6 +237,9 @@ func (c *charger) stop(at lamppost.TimeMS) error {
 func (c *charger) part(ctx, life context.Context, at lamppost.TimeMS) {
 	stay := c.now
 	c.before, c.base = c.base, c.register(at)
+	if c.park.stays[stay].mishap == highStop {
+		c.base += misreadWh
+	}
 	c.now = -1
 	c.ended = make(chan error, 1)
 	go func() { c.ended <- c.desk.finish(ctx, life, c, stay, at) }()

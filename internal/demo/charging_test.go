@@ -20,7 +20,7 @@ var story = []string{
 	"power cut in the middle of session", "power is back: session",
 	"offline in the middle of session", "online again: ", "settled from the late reports",
 	"has forgotten session", "settled at its end by what was read until then", "void: nothing billed, its hold is free again",
-	"the register went back from", "replaced by hand",
+	"(rolled_back) suspends register", "replaced by hand", "(rolled_back) answered: it was wrong", "Triage    all readings judged", `answered with "wrong"`,
 	"refused, no power flows", "may go to -5.00",
 	"a guest paid", "the rest is refunded",
 	"my car took less", "upheld: parkhaus-", "nobody told me", "rejected: full at",

@@ -67,6 +67,12 @@ func (c *client) do(ctx context.Context, method, path string, body []byte) ([]by
 
 // status is what the demo reads of /api/status.
 type status struct {
+	Triage struct {
+		Height  lamppost.Height `json:"height"`
+		Lag     lamppost.Height `json:"lag"`
+		Waiting int             `json:"waiting"`
+		Error   string          `json:"error"`
+	} `json:"triage"`
 	Totals struct {
 		Reports  int64                     `json:"reports"`
 		Readings int64                     `json:"readings"`

@@ -149,7 +149,7 @@ func (d *desk) uphold(life context.Context, stay int, inv *tariff.Invoice, line 
 		return err
 	}
 	charger := d.park.machines[d.park.stays[stay].charger].id
-	if err := d.substitute(life, charger, u, "the stop shows more than the meter's register afterwards; read from its log"); err != nil {
+	if err := d.substitute(life, charger, u.stop, u.shown, "the meter counted 2 kWh at once when the plug was pulled; read from the charger's log"); err != nil {
 		return err
 	}
 	data, err := d.order(life, lamppost.TxCorrect, lamppost.CorrectBody{Seller: operator, Number: inv.Number, Cause: lamppost.CauseDispute,

@@ -45,7 +45,6 @@ type Setting struct {
 	Member  lamppost.MemberID
 	Now     func() time.Time
 	Speed   float64 // of Now while the week lasts
-	Triage  string  // on or off
 }
 
 // Options are what Run needs. Start and Out are required.
@@ -130,12 +129,8 @@ func Run(ctx context.Context, o Options) error {
 	if err := o.folder(); err != nil {
 		return err
 	}
-	triage := "on"
-	if o.Scenario == "charging" {
-		triage = "off" // its registers fall on purpose, and nobody in the car park answers a verdict, so sessions would stay unsettled
-	}
 	clock := NewClock(stamp(w.from), stamp(w.to), o.For, o.Wall)
-	node, err := o.Start(Setting{Data: o.Data, Network: network, Member: member, Now: clock.Now, Speed: clock.Speed(), Triage: triage})
+	node, err := o.Start(Setting{Data: o.Data, Network: network, Member: member, Now: clock.Now, Speed: clock.Speed()})
 	if err != nil {
 		return fmt.Errorf("starting the demo's node: %w", err)
 	}

@@ -20,7 +20,7 @@ import (
 
 // startNode opens the node that `lamppost serve` runs, on free ports.
 func startNode(s demo.Setting) (demo.Node, error) {
-	return node.Open(node.Config{Triage: s.Triage, Data: s.Data, Network: s.Network, Member: s.Member, HTTP: "127.0.0.1:0", MQTT: "127.0.0.1:0",
+	return node.Open(node.Config{Data: s.Data, Network: s.Network, Member: s.Member, HTTP: "127.0.0.1:0", MQTT: "127.0.0.1:0",
 		Now: s.Now, Speed: s.Speed, NoFsync: true})
 }
 
@@ -57,7 +57,7 @@ func TestRun(t *testing.T) {
 	}
 	text := out.all.String()
 	t.Log(text)
-	for _, want := range []string{"Dashboard  http://127.0.0.1:", "The week is over", "169 hours", ": equal, none lost",
+	for _, want := range []string{"Dashboard  http://127.0.0.1:", "The week is over", "Triage    all readings judged", "169 hours", ": equal, none lost",
 		"98 invoices for 7 days", "Energy    1918.435 kWh", "water, block 2", "7 % VAT", "water-03 went with 38", "on Thu 22 Oct 10:15, water-03b goes on from 0.012 m³", "lamp-40", "of 40 lamps made a loss", "The bill of Lucía Fernández", "hausverwaltung-000003"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the output does not have %q", want)

@@ -164,8 +164,7 @@ func (d *desk) settleSession(life context.Context, c *charger, stay int) (lines 
 		d.tell(u.stop, c, "not settled: %s", refusal.Text)
 		switch d.park.stays[stay].mishap {
 		case staleStop:
-			if err = d.substitute(life, c.id, u, "stop below start: the charger sent an old value; read from the meter's display"); err == nil {
-				d.tell(u.stop, c, "the stop of %s replaced by hand: %s kWh, from the meter's display", u.id, kWh(u.shown))
+			if err = d.rightStop(life, c, stay); err == nil {
 				data, err = d.order(life, lamppost.TxSettle, body)
 			}
 		case forgets, onlyStart:
@@ -180,10 +179,35 @@ func (d *desk) settleSession(life context.Context, c *charger, stay int) (lines 
 	return lines, lamppost.Unmarshal(data, &lines)
 }
 
-// substitute enters by hand what a meter shows at a stop.
-func (d *desk) substitute(life context.Context, id lamppost.DeviceID, u *use, reason string) error {
+// rightStop does what the office does when triage says that a register fell: it looks at the meter's display, enters what that shows, and
+// what its log has of when the fall began, and answers the verdict.
+func (d *desk) rightStop(life context.Context, c *charger, stay int) error {
+	const reason = "stop below start: the charger sent an old value; read from the meter's display"
+	u, s := &d.uses[stay], &d.park.stays[stay]
+	if err := d.substitute(life, c.id, u.stop, u.shown, reason); err != nil {
+		return err
+	}
+	d.tell(u.stop, c, "the stop of %s replaced by hand: %s kWh, from the meter's display", u.id, kWh(u.shown))
+	found, err := d.web.verdicts(life, c.id)
+	for i := 0; err == nil && i < len(found); i++ {
+		v := &found[i]
+		if !v.Suspending {
+			continue
+		}
+		if err = d.substitute(life, c.id, v.Since, u.shown-s.used(u.stop)+s.used(v.Since), reason); err == nil {
+			err = d.web.review(life, v.ID, "wrong", reason)
+		}
+		if err == nil {
+			d.tell(u.stop, c, "verdict %s (%s) answered: it was wrong, and is put right", v.ID, v.Reasons[0].Code)
+		}
+	}
+	return err
+}
+
+// substitute enters by hand what a meter shows at a time, in Wh.
+func (d *desk) substitute(life context.Context, id lamppost.DeviceID, at lamppost.TimeMS, wh int64, reason string) error {
 	_, err := d.order(life, lamppost.TxReading, lamppost.ReadingBody{Device: id, Register: registerEnergy, Unit: d.park.terms.RegisterUnit,
-		Time: u.stop, Value: lamppost.Dec(u.shown, 0), Quality: lamppost.Substituted, Reason: reason})
+		Time: at, Value: lamppost.Dec(wh, 0), Quality: lamppost.Substituted, Reason: reason})
 	return err
 }
 

@@ -88,7 +88,10 @@ func (r *districtRun) end(ctx context.Context, w io.Writer) error {
 }
 
 func (r *districtRun) conclude(ctx context.Context, s *summary) (err error) {
-	if s.reckoning, err = r.reckon(ctx); err != nil || r.bills.billed == 0 {
+	if s.reckoning, err = r.reckon(ctx); err != nil {
+		return err
+	}
+	if s.triaged, err = r.triaged(ctx); err != nil || r.bills.billed == 0 {
 		return err
 	}
 	s.lamps = r.bills.lampResults()

@@ -75,6 +75,7 @@ type parkSummary struct {
 	wall        time.Duration
 	interrupted bool
 	reckoning
+	triaged
 	states   map[useState]int
 	invoices int // with those that were replaced
 	billed   lamppost.Micro
@@ -116,7 +117,10 @@ func (r *parkRun) newSummary() *parkSummary {
 // conclude sees to it that everything is in the ledger, settles with the provider, holds the accounts against the
 // invoices, takes a statement home and checks it.
 func (r *parkRun) conclude(ctx context.Context, s *parkSummary) (err error) {
-	if s.reckoning, err = r.reckon(ctx); err != nil || s.invoices == 0 {
+	if s.reckoning, err = r.reckon(ctx); err != nil {
+		return err
+	}
+	if s.triaged, err = r.triaged(ctx); err != nil || s.invoices == 0 {
 		return err
 	}
 	if sum := -r.desk.moved[provider]; sum > 0 {
@@ -230,6 +234,7 @@ func (s *parkSummary) write(w io.Writer) {
 	}
 	fmt.Fprintf(w, "\n%s: %s to %s, %d hours in %s.\n\n", title, s.from, s.to, s.hours, short(s.wall))
 	s.reckoning.write(w)
+	s.triaged.write(w)
 	fmt.Fprintf(w, "Sessions  %d billed, %d void, %d refused, %d not begun.\n", s.states[billed], s.states[void], s.states[refused], s.states[notBegun])
 	if s.invoices == 0 {
 		fmt.Fprint(w, "Money     nothing billed: no session was settled.\n")

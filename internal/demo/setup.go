@@ -10,6 +10,12 @@ import (
 // order makes a transaction. An order expires by the node's clock, of which a fast one leaves little time, so one that
 // came too late is made again; nothing came of it.
 func (r *run) order(ctx context.Context, t lamppost.TxType, body any) ([]byte, error) {
+	switch t {
+	case lamppost.TxSettle, lamppost.TxInvoice, lamppost.TxCorrect: // as the API does with orders of money
+		if err := r.judged(ctx); err != nil {
+			return nil, err
+		}
+	}
 	for {
 		d, err := r.node.Order(ctx, t, body)
 		if err == nil {

@@ -38,8 +38,8 @@ const (
 	offline            // its line is down from at to back, and the car leaves meanwhile
 	forgets            // it starts anew at at, and the session is forgotten: no stop ever comes
 	onlyStart          // the same before any power has flowed
-	staleStop          // the stop shows what the register showed before the session
-	highStop           // the stop shows more than the register
+	staleStop          // the stop shows what the register showed before the session: triage finds that
+	highStop           // the register counts more at the stop than flowed, and goes on from there: nobody but the driver can see that
 	longIdle           // nothing: the place is occupied long after the grace, and the driver disputes it
 	noCredit           // the driver's money does not cover the hold
 	lastMishap  = noCredit

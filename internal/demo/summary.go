@@ -19,6 +19,7 @@ type summary struct {
 	days        int // billed
 
 	reckoning
+	triaged
 	held     int // quarter hours in which a guard held a lamp up
 	invoices int
 	billed   lamppost.Micro
@@ -47,6 +48,7 @@ func (s *summary) writeCounts(w io.Writer) {
 	}
 	fmt.Fprintf(w, "\n%s: %s to %s, %d hours in %s.\n\n", title, s.from, s.to, s.hours, short(s.wall))
 	s.reckoning.write(w)
+	s.triaged.write(w)
 	fmt.Fprintf(w, "Energy    %s kWh through 52 meters.\n", s.kWh)
 	fmt.Fprintf(w, "Guard     %s times a lamp wanted to go below the safe %d %% and was kept there.\n", grouped(int64(s.held)), minLevel)
 	if s.invoices == 0 {

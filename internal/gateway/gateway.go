@@ -222,7 +222,7 @@ func (g *Gateway) openDoors(context.Context) (err error) {
 	if g.mqtt, err = mqttd.New(mqttd.Config{Auth: g.fleet.authenticate, Submit: submit, Log: g.cfg.Log}); err != nil {
 		return err
 	}
-	doors := httpd.Handler(httpd.Config{Auth: g.fleet.authenticate, Submit: submit, Custody: g.receipt, Guard: g.relay, Log: g.cfg.Log})
+	doors := httpd.Handler(httpd.Config{Auth: g.fleet.authenticate, Submit: submit, Custody: g.receipt, Guard: g.relay, Desired: g.desired, Log: g.cfg.Log})
 	mux := http.NewServeMux()
 	mux.Handle("/v1/", doors)
 	mux.HandleFunc("POST /v1/enrol", g.enrol)

@@ -9,7 +9,9 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/guard"
@@ -36,7 +38,11 @@ type guarded struct {
 	refused  string   // why it does not take a charter
 	operator []byte   // what the operator wants it to be like; empty: nothing
 	touched  []string // functions that the guard spoke of and goes on to, by name; durable before the device hears of one
-	sent     []byte
+
+	mu      sync.Mutex // last of all; guards what follows
+	command guard.Standing
+	sent    told
+	changed chan struct{} // closed when something else is sent
 }
 
 // Keys: 'G' ‖ device: its guard's state. 'g' ‖ device: the functions that the guard spoke of, in JSON.
@@ -69,7 +75,7 @@ func (gs *guards) open(id lamppost.DeviceID, kept []byte) (*guarded, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &guarded{Keeper: k}
+	d := &guarded{Keeper: k, changed: make(chan struct{})}
 	switch raw, err := gs.g.store.Get(guardKey(touchedPrefix, id)); {
 	case err == nil:
 		if err := json.Unmarshal(raw, &d.touched); err != nil {
@@ -109,7 +115,7 @@ func (gs *guards) ask(ctx context.Context) error {
 	words := map[lamppost.DeviceID]guard.Word{}
 	for id, d := range gs.all() {
 		w := d.Word()
-		w.Refused = d.refused
+		w.Refused, w.Ack = d.refused, d.ack()
 		words[id] = w
 	}
 	asked, err := gs.g.up.guards(ctx, words)
@@ -124,6 +130,11 @@ func (gs *guards) ask(ctx context.Context) error {
 			continue
 		}
 		d.Enrolled(class)
+		if a.Desired != nil {
+			d.mu.Lock()
+			d.command.Tell(*a.Desired, gs.g.cfg.Now())
+			d.mu.Unlock()
+		}
 		d.refused = ""
 		if heard := d.Hear(a); heard != nil {
 			d.refused = heard.Error()
@@ -154,29 +165,87 @@ func (gs *guards) send(id lamppost.DeviceID, d *guarded, wish *[]byte) error {
 		}
 		d.operator = *wish
 	}
-	if gs.g.mqttL == nil {
-		return nil
-	}
-	if err := gs.touch(id, d); err != nil {
+	command := d.commanded(gs.g.cfg.Now())
+	if err := gs.touch(id, d, command.Set); err != nil {
 		return err
 	}
-	out := d.desired()
-	if bytes.Equal(out, d.sent) {
+	out := d.desired(command)
+	if !d.becomes(out) {
 		return nil
 	}
-	if err := gs.g.mqtt.SetDesired(id, out); err != nil {
-		return err
-	}
-	d.sent = out
+	gs.g.mqtt.SetDesired(id, func() []byte { return d.message(gs.g.cfg.Now()) })
 	return nil
 }
 
-// touch remembers what the guard speaks of from now on, for a device that is not there when it is let go.
-func (gs *guards) touch(id lamppost.DeviceID, d *guarded) error {
+// commanded returns what the upstream says that the device should be like now.
+func (d *guarded) commanded(now time.Time) lamppost.Desired {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.command.Now(now)
+}
+
+// becomes notes what is sent from now on, if it is something else.
+func (d *guarded) becomes(out told) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	was := &d.sent
+	same := bytes.Equal(out.text, was.text) && out.revision == was.revision && out.holds == was.holds
+	d.sent = out
+	if same {
+		return false
+	}
+	close(d.changed)
+	d.changed = make(chan struct{})
+	return true
+}
+
+// message is what the device is told now: what was decided last, and while a command holds, which and how much time is left. When it has ended
+// since, the device is told no more than that, until the next decision.
+func (d *guarded) message(now time.Time) []byte {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.sent.holds && (len(d.sent.text) > 0 || d.sent.revision == 0) {
+		return d.sent.text
+	}
+	c := d.command.Now(now)
+	m := lamppost.Desired{Revision: d.sent.revision, Until: c.Until, Left: c.Left}
+	if c.Left > 0 && m.Set.UnmarshalJSON(d.sent.text) != nil {
+		m.Left, m.Until = 0, 0 // cannot be: a command that holds is written by us
+	}
+	text, err := json.Marshal(m)
+	if err != nil {
+		panic(err) // names, numbers and units
+	}
+	return text
+}
+
+// ack is what the guard granted of the latest command, nil where there is none.
+func (d *guarded) ack() *lamppost.Ack {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.sent.revision == 0 {
+		return nil
+	}
+	return &lamppost.Ack{Revision: d.sent.revision, Grants: d.sent.grants}
+}
+
+// touch remembers what the guard speaks of from now on, for a device that is not there when it is let go. After a command its levels are
+// spoken of too: the device has no clock of its own that ends it.
+func (gs *guards) touch(id lamppost.DeviceID, d *guarded, command lamppost.Setpoints) error {
 	touched := slices.Clone(d.touched)
+	add := func(name string) {
+		if !slices.Contains(touched, name) {
+			touched = append(touched, name)
+		}
+	}
 	for _, w := range d.Word().Decisions {
-		if w.Request != "" && !slices.Contains(touched, w.Function) {
-			touched = append(touched, w.Function)
+		if w.Request != "" {
+			add(w.Function)
+		}
+	}
+	for i := range command {
+		if _, level := command[i].IsLevel(); level {
+			add(command[i].Name)
 		}
 	}
 	if len(touched) == len(d.touched) {
@@ -219,13 +288,57 @@ func (d *guarded) allows(wish []byte) error {
 // unnamed stands for what a desired state means that is not understood: no function has this name.
 const unnamed = ""
 
-// desired is what a device should be like: what the operator wants, no lower than the guard grants, and where something is asked, no
-// higher. What was once asked is spoken of from then on, because silence would leave it as it was.
-func (d *guarded) desired() []byte {
+// A told is what a device is told, without the time that is left.
+type told struct {
+	text     []byte
+	revision uint64 // of the latest command
+	holds    bool   // that one does, and is in the text
+	grants   []lamppost.Grant
+}
+
+// desired is what a device should be like: what the operator wants, and over it what the upstream commands while that holds, no lower than the
+// guard grants, and where something is asked, no higher. What was once asked is spoken of from then on, because silence would leave it as it was.
+func (d *guarded) desired(command lamppost.Desired) told {
 	levels, ok := readLevels(d.operator)
 	if levels == nil {
 		levels = map[string]uint8{}
 	}
+	out := told{revision: command.Revision, holds: len(command.Set) > 0}
+	var values lamppost.Setpoints
+	for _, want := range command.Set {
+		g := d.Command(want)
+		out.grants = append(out.grants, g)
+		if _, level := want.IsLevel(); level {
+			got, _ := g.Got.At(0) // a level always has one
+			levels[want.Name] = uint8(got)
+		} else if g.Got != nil {
+			values = append(values, want)
+		}
+	}
+	out.text = d.levels(levels, ok)
+	if len(values) > 0 {
+		out.text = join(levels, values)
+	}
+	return out
+}
+
+// join writes levels and values as one state, by name. A value takes the place of a level of its name.
+func join(levels map[string]uint8, values lamppost.Setpoints) []byte {
+	for _, name := range names(levels) {
+		if !slices.ContainsFunc(values, func(s lamppost.Setpoint) bool { return s.Name == name }) {
+			values = append(values, lamppost.Setpoint{Name: name, Value: lamppost.Dec(int64(levels[name]), 0), Unit: lamppost.Level})
+		}
+	}
+	slices.SortFunc(values, func(a, b lamppost.Setpoint) int { return strings.Compare(a.Name, b.Name) })
+	text, err := json.Marshal(values)
+	if err != nil {
+		panic(err) // names, numbers and units
+	}
+	return text
+}
+
+// levels makes levels that are wanted into what the device is told; ok says that the operator's were understood.
+func (d *guarded) levels(levels map[string]uint8, ok bool) []byte {
 	guards := len(d.touched) > 0
 	for _, name := range d.touched {
 		granted := d.Level(name).Level
@@ -279,10 +392,6 @@ func (g *Gateway) setDesired(w http.ResponseWriter, r *http.Request) {
 		tell(w, http.StatusNotFound, answer{"not_found", "this gateway has no device of this name"})
 		return
 	}
-	if g.mqttL == nil {
-		tell(w, http.StatusConflict, answer{"not_ready", "the MQTT door is off, and devices are told over it only"})
-		return
-	}
 	wish, err := io.ReadAll(http.MaxBytesReader(w, r.Body, mqttd.MaxDesiredBytes))
 	if err != nil {
 		tell(w, http.StatusRequestEntityTooLarge, answer{"too_large", fmt.Sprintf("a desired state has at most %d bytes", mqttd.MaxDesiredBytes)})
@@ -302,6 +411,18 @@ func (g *Gateway) setDesired(w http.ResponseWriter, r *http.Request) {
 	default:
 		tell(w, http.StatusOK, answer{Code: lamppost.CodeOK.String()})
 	}
+}
+
+// desired is what the HTTP door tells a device.
+func (g *Gateway) desired(id lamppost.DeviceID) (message []byte, changed <-chan struct{}, err error) {
+	d, err := g.guards.of(id)
+	if err != nil {
+		return nil, nil, err
+	}
+	d.mu.Lock()
+	changed = d.changed
+	d.mu.Unlock()
+	return d.message(g.cfg.Now()), changed, nil
 }
 
 // relay carries the word of a device that has a guard of its own to the upstream. While that cannot be reached, the device must not

@@ -36,7 +36,7 @@ func TestUnderstood(t *testing.T) {
 	}
 }
 
-// Devices are told anything in one place only, behind the guard; a node tells them nothing at all.
+// Devices are told anything in two places only: by a gateway behind their guard, and by a node behind what their charter lets anybody set.
 func TestOnePlace(t *testing.T) {
 	t.Parallel()
 	var places []string
@@ -51,7 +51,7 @@ func TestOnePlace(t *testing.T) {
 		return err
 	})
 	must(t, err)
-	if len(places) != 1 || places[0] != "../../internal/gateway/guard.go" {
+	if len(places) != 2 || places[1] != "../../internal/gateway/guard.go" || places[0] != "../../internal/api/desires.go" {
 		t.Errorf("devices are told something in %v", places)
 	}
 }
@@ -245,6 +245,71 @@ func TestGuardOfGateway(t *testing.T) {
 	s.listen("plug", tokens["plug"]).hears(t, `{"power":100}`)
 }
 
+// Goal: a command of the ledger reaches a device without the SDK through its gateway, as far as its guard grants, once, above what the operator on
+// site wants; it ends by the gateway's clock while the wire is cut, and the node's twin says what was granted.
+func TestCommandsThroughGateway(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	clock := newClock()
+	s.cfg.Now = clock.now
+	tokens := map[string]string{"lamp": s.announce("lamp", "public"), "heater": s.announce("heater", "")}
+	s.start()
+	for id, token := range tokens {
+		s.enrol(id, token)
+	}
+	s.charter("lamp", 1, lamppost.Function{Name: "light", Class: lamppost.Public, Min: 30})
+	must(t, s.g.AskGuards(t.Context()))
+	if status, text := s.ask("PUT", "/v1/devices/lamp/desired", `{"light":90}`); status != http.StatusOK {
+		t.Fatalf("%d %s", status, text)
+	}
+	command := func(id, text string) {
+		t.Helper()
+		var c api.Command
+		must(t, json.Unmarshal([]byte(text), &c))
+		_, err := s.node.Desire(t.Context(), lamppost.DeviceID(id), c)
+		must(t, err)
+		must(t, s.g.AskGuards(t.Context()))
+	}
+	lamp, heater := s.listen("lamp", tokens["lamp"]), s.listen("heater", tokens["heater"])
+	lamp.hears(t, `{"light":90}`)
+	command("lamp", `{"id":"c1","set":{"light":10},"for_ms":600000}`)
+	command("heater", `{"set":{"heat":10,"mode":"2 x"},"for_ms":600000}`)
+	lamp.starts(t, `{"light":30,"revision":1,"until_ms":`)
+	heater.starts(t, `{"heat":100,"revision":1,"until_ms":`)
+	must(t, s.g.AskGuards(t.Context())) // which says what was granted
+	for id, want := range map[string]string{"lamp": "Its gateway cellar does otherwise: light is 30 %, not 10: not below its minimum.",
+		"heater": "Its gateway cellar does otherwise: heat is 100 %, not 10: an essential function is restricted by notice only."} {
+		var d api.DesiredState
+		if s.atNode("/api/devices/"+id+"/desired", &d); d.State != api.GrantedLess || d.Text != want {
+			t.Errorf("%s: %+v; want %q", id, d, want)
+		}
+	}
+	s.cut.Store(true)
+	clock.add(11 * time.Minute)
+	s.listen("lamp", tokens["lamp"]).hears(t, `{"revision":1}`) // over, whether or not anybody decided anew
+	_ = s.g.AskGuards(t.Context())
+	lamp.hears(t, `{"light":90}`)
+	s.listen("lamp", tokens["lamp"]).hears(t, `{"light":90}`)
+}
+
+// starts waits until the device has heard something as the last that begins so.
+func (l *told) starts(t *testing.T, want string) {
+	t.Helper()
+	for late := time.After(20 * time.Second); ; {
+		l.mu.Lock()
+		last := l.last
+		l.mu.Unlock()
+		if strings.HasPrefix(last, want) {
+			return
+		}
+		select {
+		case <-l.wake:
+		case <-late:
+			t.Fatalf("the device heard %q last, want %q…", last, want)
+		}
+	}
+}
+
 // says waits for what the node has of a device's guard.
 func (s *site) says(id, want string) {
 	s.t.Helper()
@@ -257,14 +322,19 @@ func (s *site) says(id, want string) {
 
 func (s *site) guardState(id string) (state api.GuardState) {
 	s.t.Helper()
-	req, err := http.NewRequest("GET", s.node.URL()+"/api/devices/"+id+"/guard", nil)
+	s.atNode("/api/devices/"+id+"/guard", &state)
+	return state
+}
+
+func (s *site) atNode(path string, out any) {
+	s.t.Helper()
+	req, err := http.NewRequest("GET", s.node.URL()+path, nil)
 	must(s.t, err)
 	req.Header.Set("Authorization", "Bearer "+s.node.AdminToken())
 	resp, err := http.DefaultClient.Do(req)
 	must(s.t, err)
 	defer resp.Body.Close()
-	must(s.t, json.NewDecoder(resp.Body).Decode(&state))
-	return state
+	must(s.t, json.NewDecoder(resp.Body).Decode(out))
 }
 
 // A device with a guard of its own asks through the gateway, and hears nothing while the uplink is down.
@@ -300,17 +370,23 @@ func TestGuardBehindGateway(t *testing.T) {
 	}
 }
 
-// Commands go over MQTT only; a gateway without that door says so.
+// A gateway without the MQTT door tells devices over HTTP, where they log in, and nobody else.
 func TestCommandWithoutDoor(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.announce("kettle", "ordinary")
+	token := s.announce("kettle", "ordinary")
 	s.cfg.MQTT = "off"
 	s.start()
 	status, text := s.ask("PUT", "/v1/devices/kettle/desired", `{"level":0}`)
-	var a struct{ Code string }
-	if err := json.Unmarshal([]byte(text), &a); err != nil || status != http.StatusConflict || a.Code != "not_ready" {
+	if status != http.StatusOK {
 		t.Errorf("%d %s", status, text)
+	}
+	message, _, changed, err := device.NewHTTP(s.g.URL(), "kettle", token, nil).Desired(t.Context(), "", 0)
+	if err != nil || !changed || string(message) != `{"level":0}` {
+		t.Errorf("the device hears %q, %v, %v", message, changed, err)
+	}
+	if _, _, _, err := device.NewHTTP(s.g.URL(), "kettle", "stranger", nil).Desired(t.Context(), "", 0); err == nil {
+		t.Error("a stranger hears what the device should be like")
 	}
 }
 

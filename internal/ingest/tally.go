@@ -139,6 +139,9 @@ func (t *Tally) look(r *lamppost.Report) (s sight) {
 		if x.Name == lamppost.FirmwareName && !r.Wrapped() && !x.IsFloat && x.Value.Exponent == 0 && x.Value.Mantissa > 0 && x.Time >= s.firmwareAt {
 			s.firmware, s.firmwareAt = uint64(x.Value.Mantissa), x.Time
 		}
+		if lamppost.IsAck(x.Name) {
+			continue // what it was told, which is no habit of its own
+		}
 		h := hashName(x.Name)
 		if known(distinct[:n], h) {
 			continue
@@ -149,7 +152,7 @@ func (t *Tally) look(r *lamppost.Report) (s sight) {
 		}
 		s.names += h // in whatever order they come
 	}
-	if t.last.Load() != s.names && !t.met(s.names) {
+	if s.names != 0 && t.last.Load() != s.names && !t.met(s.names) {
 		s.list = namesOf(r)
 	}
 	return s
@@ -235,8 +238,10 @@ func (t *Tally) decided(s *sight, bytes, readings int, code lamppost.Code) {
 		}
 		c.To = max(c.To, s.to)
 	}
-	c.name(s)
-	t.last.Store(s.names)
+	if s.names != 0 {
+		c.name(s)
+		t.last.Store(s.names)
+	}
 }
 
 // name notes a set of names. Beyond the places there are, the last one is lost.

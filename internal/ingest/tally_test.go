@@ -54,6 +54,10 @@ func TestTally(t *testing.T) {
 	if c, _ := tally.Take(); c.Sets != maxNameSets || c.Reports != 10 {
 		t.Errorf("%+v", c)
 	}
+	tally.see(report(1, lamppost.DesiredName, lamppost.DesiredName+".level"), lamppost.CodeOK) // is asked of it, and no habit
+	if c, _ := tally.Take(); c.Sets != 0 || c.Reports != 1 {
+		t.Errorf("an acknowledgement counts as %+v", c)
+	}
 	var none *Tally // counts nothing, and does no harm
 	none.see(report(1, "energy"), lamppost.CodeOK)
 	none.Forbid("x")

@@ -2,9 +2,6 @@ package judge
 
 import "github.com/lamppost/lamppost"
 
-// DefaultBudget is how many alarms for each 1,000 meters and week people get unless they say otherwise.
-const DefaultBudget = 20
-
 // A budget keeps alarms of detectors to a number that people can look at. It puts something upon the level of all series: every alarm adds a
 // step, and time takes it off again at the rate that makes both equal when alarms come as often as they may (as the quantile is tracked by
 // Gibbs and Candès, Adaptive Conformal Inference, NeurIPS 2021). So over any time there are no more alarms than the budget and, once, those

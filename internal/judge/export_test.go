@@ -12,3 +12,16 @@ func (j *Judge) SeriesBytes(id lamppost.DeviceID) (all []int, reckoned int) {
 	}
 	return all, grownBytes
 }
+
+// Together are the names that are judged together, and what their vector takes in memory and is reckoned with.
+func (j *Judge) Together(id lamppost.DeviceID) (names []string, bytes, reckoned int) {
+	v := j.devices[id].vector
+	if v == nil {
+		return nil, 0, 0
+	}
+	m := v.unit.model.(*vectorModel)
+	for _, q := range m.quantities {
+		names = append(names, q.Name)
+	}
+	return names, m.Bytes() + cap(v.unit.journal)*entryMemory, int(vectorBytes(len(names)))
+}

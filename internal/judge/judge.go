@@ -26,8 +26,7 @@ const (
 	DefaultBytes = 512 << 20 // of memory for detectors
 	MaxNames     = 64        // readings' names of a device that are judged
 	maxUnits     = 16        // units that a series had
-	maxWork      = 4096      // readings that are sorted together
-	maxWaiting   = 1 << 16   // verdicts that wait to be ordered
+	maxWork      = 4096      // readings after which those that came are sorted and judged; reports stay whole
 )
 
 // Config says whose verdicts wait to be ordered, and how much memory there is.
@@ -60,15 +59,16 @@ type Found struct {
 	State []byte            // see Replay
 }
 
-// Counts are of all that was judged since the Judge was opened; Series and Bytes are as of now.
+// Counts are of all that was judged since the Judge was opened; Series, Vectors and Bytes are as of now.
 type Counts struct {
 	Readings  uint64 // judged by a detector
 	Registers uint64 // judged by rules of plausibility
-	Held      uint64 // alarms that only the budget held back
+	Rows      uint64 // of several quantities that were judged together
 	NotJudged uint64 // for want of memory or names
 	Passed    uint64 // late, doubled, faulty, or no numbers of a detector
 	Verdicts  [lamppost.Behaviour + 1]uint64
 	Series    int
+	Vectors   int // of several quantities
 	Bytes     int64
 }
 
@@ -89,10 +89,16 @@ type Judge struct {
 	said      lamppost.Height    // up to where Config.Member ordered
 
 	// Of the block that is being judged.
-	report  lamppost.Report
-	work    []work
-	touched []*slot
-	found   []Found
+	report   lamppost.Report
+	work     []work
+	links    []link // of the work
+	touched  []*slot
+	grouped  []int32 // registers among the work that are judged with others
+	rows     []row
+	rowLinks []link // of the rows
+	rowNo    uint64
+	together []*device // that have rows
+	found    []Found
 
 	// Since the last Save.
 	bases     map[uint64][]byte // by unit
@@ -108,8 +114,10 @@ type Judge struct {
 
 // A device is one whose readings came.
 type device struct {
-	id    lamppost.DeviceID
-	slots []*slot
+	id     lamppost.DeviceID
+	slots  []*slot
+	vector *vector // nil: nothing came together, or there was no memory
+	rows   list
 }
 
 // A slot is a quantity of a device: a name.
@@ -123,10 +131,11 @@ type slot struct {
 	begun  bool
 	series *unit // nil: there was no memory
 	roles  []role
+	place  int // among the quantities of its device that are judged together; -1: none
 	dirty  bool
 
-	head, tail int32 // of its readings in the block's work; valid while touched
-	touched    bool
+	readings list   // in the block's work
+	row      uint64 // the latest that has it
 }
 
 // work is a reading of the block that is being judged.
@@ -136,7 +145,6 @@ type work struct {
 	by    lamppost.MemberID
 	unit  uint8
 	value float64
-	next  int32 // of the same slot; -1: the last
 }
 
 // New returns a Judge that has seen nothing.
@@ -145,7 +153,7 @@ func New(cfg Config) *Judge {
 		cfg.Bytes = DefaultBytes
 	}
 	return &Judge{cfg: cfg, devices: map[lamppost.DeviceID]*device{}, points: map[string]*point{}, registers: map[registerOf][]*point{}, gateways: map[lamppost.MemberID]lamppost.MemberID{},
-		bases: map[uint64][]byte{}, newPoints: map[string]bool{}, nextID: 1, budget: budget{per1000Week: DefaultBudget}}
+		bases: map[uint64][]byte{}, newPoints: map[string]bool{}, nextID: 1, budget: budget{per1000Week: lamppost.DefaultAlarmBudget}}
 }
 
 // Height is that of the last block.
@@ -173,7 +181,7 @@ func (j *Judge) Next(b *Block) []Found {
 	for i := range j.found {
 		f := &j.found[i]
 		j.counts.Verdicts[f.Kind]++
-		if j.cfg.Member != "" && f.By == j.cfg.Member && len(j.waiting) < maxWaiting {
+		if j.cfg.Member != "" && f.By == j.cfg.Member {
 			j.waiting = append(j.waiting, f.Verdict)
 		}
 	}
@@ -219,9 +227,13 @@ func (j *Judge) segment(tx *Tx, index uint32) {
 			d = j.newDevice(r.Device)
 		}
 		r.Device = d.id // the report's aliases its bytes
+		from := len(j.work)
 		for k := range j.report.Readings {
 			r.Record, r.Reading = uint32(k), j.report.Readings[k]
 			j.take(d, &r, by)
+		}
+		if j.rowsOf(d, from); len(j.work) >= maxWork {
+			j.flush()
 		}
 	}
 }
@@ -234,6 +246,9 @@ func (j *Judge) newDevice(id lamppost.DeviceID) *device {
 
 // take puts a reading to the others of its series.
 func (j *Judge) take(d *device, r *Reading, by lamppost.MemberID) {
+	if r.Name == lamppost.FirmwareName && r.Kind == lamppost.Gauge {
+		return // the number of an image is no quantity
+	}
 	if r.Quality == lamppost.Faulty || r.Time < 0 || r.Time > r.Received+lamppost.MaxAheadMS {
 		j.counts.Passed++
 		return
@@ -251,31 +266,11 @@ func (j *Judge) take(d *device, r *Reading, by lamppost.MemberID) {
 		return
 	}
 	r.Name, r.Unit = s.name, s.units[unit]
-	at := int32(len(j.work))
-	j.work = append(j.work, work{Reading: *r, slot: s, by: by, unit: unit, value: r.number(), next: -1})
-	if !s.touched {
-		s.touched, s.head, s.tail = true, at, at
+	j.work = append(j.work, work{Reading: *r, slot: s, by: by, unit: unit, value: r.number()})
+	j.links = append(j.links, link{at: r.Time})
+	if s.readings.add(j.links) {
 		j.touched = append(j.touched, s)
-	} else {
-		j.link(s, at)
 	}
-	if len(j.work) == maxWork {
-		j.flush()
-	}
-}
-
-// link puts a reading in the order of times: reports of one device overtake each other on their way.
-func (j *Judge) link(s *slot, at int32) {
-	w := &j.work[at]
-	if w.Time >= j.work[s.tail].Time {
-		j.work[s.tail].next, s.tail = at, at
-		return
-	}
-	where := &s.head
-	for j.work[*where].Time <= w.Time {
-		where = &j.work[*where].next
-	}
-	w.next, *where = *where, at
 }
 
 func (d *device) slot(name string) *slot {
@@ -291,7 +286,7 @@ func (j *Judge) newSlot(d *device, name string) *slot {
 	if len(d.slots) == MaxNames {
 		return nil
 	}
-	s := &slot{id: j.id(), device: d, name: strings.Clone(name)}
+	s := &slot{id: j.id(), device: d, name: strings.Clone(name), place: -1}
 	d.slots = append(d.slots, s)
 	j.attach(s)
 	if j.room(seriesBytes, j.cfg.Bytes) {
@@ -351,36 +346,37 @@ func pow10(n int8) float64 {
 	return x
 }
 
-// flush judges what has come together: first each series by itself, so that its state is fetched once, then registers in their order, as those
-// of a group belong together.
+// flush judges what has come: first each series by itself, so that its state is fetched once, then what each device said together, then
+// registers.
 func (j *Judge) flush() {
 	if len(j.work) == 0 {
 		return
 	}
 	level := j.budget.level
 	for _, s := range j.touched {
-		s.touched = false
 		j.touchSlot(s)
-		if s.series == nil {
-			continue
-		}
-		j.touchUnit(s.series)
-		for i := s.head; i >= 0; i = j.work[i].next {
-			j.observe(s, &j.work[i], level)
+		if s.series != nil {
+			j.touchUnit(s.series)
+			for i := s.readings.head; i >= 0; i = j.links[i].next {
+				j.observe(s, &j.work[i], level)
+			}
 		}
 	}
+	for _, d := range j.together {
+		j.judgeRows(d, level)
+	}
+	j.judgeRegisters()
 	for i := range j.work {
 		w := &j.work[i]
-		if w.Kind == lamppost.Register {
-			j.register(w)
-		}
+		w.slot.readings = list{}
 		if w.slot.series == nil {
 			j.counts.NotJudged++
 		}
 		w.slot.pass(w.Received, w.Time)
 	}
 	j.budget.settle(len(j.devices))
-	j.work, j.touched = j.work[:0], j.touched[:0]
+	j.work, j.links, j.touched = j.work[:0], j.links[:0], j.touched[:0]
+	j.rows, j.rowLinks, j.together = j.rows[:0], j.rowLinks[:0], j.together[:0]
 }
 
 // pass notes that a reading was judged.

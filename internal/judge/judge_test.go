@@ -187,7 +187,8 @@ func TestSaved(t *testing.T) {
 	random := rand.New(rand.NewPCG(2, 2))
 	c := newChain(t)
 	c.order(lamppost.TxGateway, lamppost.GatewayBody{ID: "g", Member: "m1", Key: make([]byte, 32)})
-	size := lamppost.Dec(3000, 0)
+	size, budget := lamppost.Dec(3000, 0), uint32(20_000)
+	c.order(lamppost.TxWatch, lamppost.WatchBody{Budget: &budget})
 	for _, id := range []string{"main", "a", "b"} {
 		p := lamppost.PointBody{ID: "p-" + id, Device: lamppost.DeviceID("meter-" + id), Register: "energy", Unit: "Wh", Main: "p-main"}
 		if id == "main" {
@@ -213,20 +214,24 @@ func TestSaved(t *testing.T) {
 			c.report(id, register(at, all[k]), gauge(at, x))
 		}
 		c.report("loose", register(at, 3*int64(i)))
+		c.report("pump", pump(random, at, i, i > 300 && i%126 < 30, i > 450)...)
 		c.block()
 	}
 	straight, store := open(t, kv.NewMem()), kv.NewMem()
 	var want, got [][]byte
-	kinds := map[lamppost.VerdictKind]int{}
+	kinds, together := map[lamppost.VerdictKind]int{}, 0
 	for _, b := range c.blocks {
 		for _, f := range straight.Next(b) {
 			kinds[f.Kind]++
+			if f.Reasons[0].Code == "relation" || f.Reasons[0].Code == "level" {
+				together++
+			}
 			c.replays(f)
 			want = append(want, lamppost.Marshal(f.Verdict))
 		}
 	}
-	if kinds[lamppost.Anomaly] < 5 || kinds[lamppost.Implausible] < 1 {
-		t.Fatalf("only found %v", kinds)
+	if kinds[lamppost.Anomaly] < 5 || kinds[lamppost.Implausible] < 1 || together < 2 {
+		t.Fatalf("only found %v, %d of quantities together", kinds, together)
 	}
 	j, ends := open(t, store), map[lamppost.Height]int{}
 	saves, deaths := 0, 0
@@ -284,6 +289,9 @@ func TestNoAllocation(t *testing.T) {
 	}
 	if j.Counts().Readings < before+8*1500 {
 		t.Error("readings were not judged")
+	}
+	if n := j.Counts(); n.Rows < 4*2700 || n.Vectors != 4 {
+		t.Errorf("%d rows of %d vectors were judged", n.Rows, n.Vectors)
 	}
 	if all, reckoned := j.SeriesBytes("lamp-0"); slices.Max(all) > reckoned || slices.Max(all) < reckoned/2 {
 		t.Errorf("series take %d bytes, and are reckoned with %d", all, reckoned)

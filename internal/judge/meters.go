@@ -173,6 +173,27 @@ func (m *meters) finer(scale int8) *meters {
 	return c
 }
 
+// judgeRegisters judges each register in the order of its times, and those of groups all in that order, as they say something about each other.
+func (j *Judge) judgeRegisters() {
+	j.grouped = j.grouped[:0]
+	for _, s := range j.touched {
+		grouped := slices.ContainsFunc(s.roles, func(r role) bool { return r.unit.model.(*meters).group != nil })
+		for i := s.readings.head; i >= 0; i = j.links[i].next {
+			switch {
+			case j.work[i].Kind != lamppost.Register:
+			case grouped:
+				j.grouped = append(j.grouped, i)
+			default:
+				j.register(&j.work[i])
+			}
+		}
+	}
+	slices.SortStableFunc(j.grouped, func(a, b int32) int { return cmp.Compare(j.links[a].at, j.links[b].at) })
+	for _, i := range j.grouped {
+		j.register(&j.work[i])
+	}
+}
+
 // register lets the rules judge a register's reading, wherever it has a part.
 func (j *Judge) register(w *work) {
 	if len(w.slot.roles) == 0 && !j.settle(w.slot) {

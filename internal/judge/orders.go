@@ -55,7 +55,7 @@ func (j *Judge) order(tx *Tx) {
 		follow(tx, func(b *lamppost.EraseBody) { j.erase(b.Device) })
 	case lamppost.TxVerdicts:
 		if tx.Signed.Key == j.cfg.Member {
-			follow(tx, j.ordered)
+			follow(tx, j.Ordered)
 		}
 	}
 }
@@ -165,7 +165,7 @@ func (m *meters) at(point string) *member {
 	return &m.members[slices.IndexFunc(m.members, func(x member) bool { return x.Point == point })]
 }
 
-// review lets a series need more from now on, if a person says that an alarm was normal.
+// review lets a series, or what judges several together, need more from now on, if a person says that an alarm was normal.
 func (j *Judge) review(b *lamppost.ReviewBody) {
 	if b.Answer != lamppost.ReviewNormal || j.cfg.Verdict == nil {
 		return
@@ -176,6 +176,13 @@ func (j *Judge) review(b *lamppost.ReviewBody) {
 	}
 	d := j.devices[v.Device]
 	if d == nil {
+		return
+	}
+	if isTogether(v) {
+		if d.vector != nil {
+			d.vector.unit.model.(*vectorModel).accept(v)
+			j.rebase(d.vector.unit)
+		}
 		return
 	}
 	if s := d.slot(v.Name); s != nil && s.series != nil {
@@ -194,6 +201,7 @@ func (j *Judge) erase(id lamppost.DeviceID) {
 	if d == nil {
 		d = &device{}
 	}
+	j.dropVector(d)
 	for _, s := range d.slots {
 		if s.series != nil {
 			j.drop(s.series)
@@ -222,8 +230,8 @@ func (j *Judge) erase(id lamppost.DeviceID) {
 	j.waiting = slices.DeleteFunc(j.waiting, func(v lamppost.Verdict) bool { return v.Device == id })
 }
 
-// ordered takes verdicts that stand on the ledger now off those that wait.
-func (j *Judge) ordered(b *lamppost.VerdictsBody) {
+// Ordered takes verdicts that stand on the ledger now off those that wait. Whoever ordered them may say so before Next has their block.
+func (j *Judge) Ordered(b *lamppost.VerdictsBody) {
 	j.said = max(j.said, b.Through)
 	j.waiting = slices.DeleteFunc(j.waiting, func(v lamppost.Verdict) bool {
 		return v.Height <= b.Through || slices.ContainsFunc(b.Verdicts, func(o lamppost.Verdict) bool { return Same(&v, &o) })

@@ -29,6 +29,7 @@ type saved struct {
 	Series  *savedSeries    `cbor:"3,keyasint,omitempty"`
 	Meters  *savedMeters    `cbor:"4,keyasint,omitempty"`
 	Model   []byte          `cbor:"5,keyasint"`
+	Vector  *savedVector    `cbor:"6,keyasint,omitempty"`
 }
 
 type savedSeries struct {
@@ -36,6 +37,20 @@ type savedSeries struct {
 	Name   string            `cbor:"2,keyasint"`
 	Units  []string          `cbor:"3,keyasint"`
 	Level  int64             `cbor:"4,keyasint"` // billionths put upon the series's own
+}
+
+type savedVector struct {
+	Device     lamppost.DeviceID `cbor:"1,keyasint"`
+	Quantities []quantity        `cbor:"2,keyasint"`
+	Level      int64             `cbor:"3,keyasint"` // billionths put upon levels of series
+	At         lamppost.TimeMS   `cbor:"4,keyasint"`
+	Row        []savedValue      `cbor:"5,keyasint"` // what else was in it, and the reading
+}
+
+// A savedValue is one of a row's.
+type savedValue struct {
+	Place uint8  `cbor:"1,keyasint"`
+	Bits  uint64 `cbor:"2,keyasint"` // the double's
 }
 
 type savedMeters struct {
@@ -72,12 +87,16 @@ func Replay(state []byte, r Reading) ([]lamppost.Verdict, error) {
 
 func (s *saved) replay(r *Reading) ([]lamppost.Verdict, error) {
 	switch {
-	case s.Version != savedVersion || (s.Series == nil) == (s.Meters == nil):
+	case s.Version != savedVersion:
 		return nil, errState
 	case s.Series != nil:
 		return s.Series.replay(s.Model, r)
+	case s.Vector != nil:
+		return s.Vector.replay(s.Model, r)
+	case s.Meters != nil:
+		return s.Meters.replay(s.Model, r)
 	}
-	return s.Meters.replay(s.Model, r)
+	return nil, errState
 }
 
 func (s *savedSeries) replay(model []byte, r *Reading) ([]lamppost.Verdict, error) {
@@ -95,6 +114,31 @@ func (s *savedSeries) replay(model []byte, r *Reading) ([]lamppost.Verdict, erro
 		return nil, err
 	}
 	return []lamppost.Verdict{anomaly(&v, m.Level())}, nil
+}
+
+func (s *savedVector) replay(model []byte, r *Reading) ([]lamppost.Verdict, error) {
+	own := slices.IndexFunc(s.Quantities, func(q quantity) bool { return q == quantity{r.Name, r.Unit, r.Kind} })
+	if r.Device != s.Device || own < 0 || r.Time < s.At-momentMS || r.Time > s.At+momentMS {
+		return nil, errors.New("the state is of other quantities, or of another moment")
+	}
+	m := newVectorModel(nil, s.Quantities)
+	if m.Vector == nil || len(s.Row) == 0 {
+		return nil, errState
+	}
+	if err := m.load(model); err != nil {
+		return nil, err
+	}
+	for _, x := range s.Row {
+		if int(x.Place) == own {
+			x.Bits = math.Float64bits(r.number())
+		}
+		m.take(&entry{bits: x.Bits, unit: x.Place})
+	}
+	v := m.judge(s.At, s.Level)
+	if name := m.about(&v); v.Alarm && name == r.Name {
+		return []lamppost.Verdict{m.anomaly(&v, name)}, nil
+	}
+	return nil, nil
 }
 
 func (s *savedMeters) replay(model []byte, r *Reading) ([]lamppost.Verdict, error) {

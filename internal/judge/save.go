@@ -9,6 +9,7 @@ import (
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/kv"
+	"github.com/lamppost/lamppost/internal/triage/joint"
 )
 
 // What a Judge knows stands in the node's own records:
@@ -45,7 +46,7 @@ func chunkKey(id uint64, n int) []byte {
 }
 
 // stateVersion of all records; others are thrown away.
-const stateVersion = 1
+const stateVersion = 2
 
 type savedJudge struct {
 	Version  uint8
@@ -86,6 +87,14 @@ type savedUnit struct {
 	Members []member // of meters
 	Scale   int8
 	Grouped bool
+	Vector  *vectorOf // of a vector
+}
+
+// vectorOf is whose rows a vector judges.
+type vectorOf struct {
+	Device     lamppost.DeviceID
+	Quantities []quantity
+	Strange    int
 }
 
 // Save stages everything that has changed since it was called last.
@@ -144,8 +153,11 @@ func (j *Judge) saveUnit(b *kv.Batch, u *unit) {
 		u.saved = len(u.journal)
 	}
 	s := savedUnit{Based: u.based, Entries: len(u.journal)}
-	if m, ok := u.model.(*meters); ok {
+	switch m := u.model.(type) {
+	case *meters:
 		s.Members, s.Scale, s.Grouped = m.members, m.scale, m.group != nil
+	case *vectorModel:
+		s.Vector = &vectorOf{m.device.id, m.quantities, m.device.vector.strange}
 	}
 	b.Set(recordKey(unitKind, u.id), lamppost.Marshal(s))
 }
@@ -269,7 +281,7 @@ func (j *Judge) open() error {
 		if d == nil {
 			d = j.newDevice(x.Device)
 		}
-		s := &slot{id: binary.BigEndian.Uint64(id), device: d, name: x.Name, units: x.Units, marks: x.Marks, lastAt: x.LastAt, begun: x.Begun}
+		s := &slot{id: binary.BigEndian.Uint64(id), device: d, name: x.Name, units: x.Units, marks: x.Marks, lastAt: x.LastAt, begun: x.Begun, place: -1}
 		order[s] = x.Order
 		d.slots = append(d.slots, s)
 		if x.Meter != 0 {
@@ -290,7 +302,24 @@ func (j *Judge) open() error {
 		s.dirty = false
 	}
 	j.dirtySlot = j.dirtySlot[:0]
+	for id, u := range units {
+		if err == nil && u.Vector != nil {
+			err = j.openVector(id, u)
+		}
+	}
 	return err
+}
+
+func (j *Judge) openVector(id uint64, s *savedUnit) error {
+	n, d := len(s.Vector.Quantities), j.devices[s.Vector.Device]
+	if d == nil || n < 2 || n > joint.MaxQuantities || !d.place(s.Vector.Quantities) {
+		return fmt.Errorf("unit %d is of quantities that are not among the records", id)
+	}
+	u := vectorUnit(id, d, s.Vector.Quantities)
+	d.vector = &vector{unit: u, strange: s.Vector.Strange}
+	j.counts.Vectors++
+	j.counts.Bytes += vectorBytes(n)
+	return j.openUnit(u, s)
 }
 
 func (j *Judge) openSeries(s *slot, x *savedSlot, units map[uint64]*savedUnit) error {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/triage"
+	"github.com/lamppost/lamppost/internal/triage/joint"
 )
 
 // digits of numbers in verdicts. Floats differ in their last bits from one version to the next; these are for people, and for a replay.
@@ -56,15 +57,21 @@ func quantise(x float64) *lamppost.Decimal {
 
 func thousandths(x float64) uint32 { return uint32(math.Round(min(max(x, 0), 4e6) * 1000)) }
 
+// share is a reason's part of a score.
+func share(worth, score float64) uint16 {
+	if score <= 0 {
+		return 0
+	}
+	return uint16(math.Round(min(max(worth/score, 0), 1) * 1000))
+}
+
 // anomaly says what a series found.
 func anomaly(v *triage.Verdict, level float64) lamppost.Verdict {
 	out := lamppost.Verdict{Kind: lamppost.Anomaly, Score: thousandths(v.Score), Level: thousandths(level), Since: v.Since}
 	for i := range v.Reasons {
 		r := &v.Reasons[i]
-		reason := lamppost.VerdictReason{Code: r.Code.String(), Readings: uint32(r.Readings), Value: quantise(r.Value), Low: quantise(r.Low), High: quantise(r.High)}
-		if v.Score > 0 {
-			reason.Share = uint16(math.Round(min(max(r.Worth/v.Score, 0), 1) * 1000))
-		}
+		reason := lamppost.VerdictReason{Code: r.Code.String(), Readings: uint32(r.Readings), Value: quantise(r.Value), Low: quantise(r.Low), High: quantise(r.High),
+			Share: share(r.Worth, v.Score)}
 		if r.Code == triage.ReasonPattern {
 			reason.Gap, reason.At, reason.Nearest = quantise(r.Gap), r.AtMS, r.NearestMS
 		}
@@ -78,6 +85,7 @@ func place(v *lamppost.Verdict, r *Reading, from lamppost.TimeMS, state lamppost
 	v.Height, v.Tx, v.Report, v.Record, v.State = r.Height, r.Tx, r.Report, r.Record, state
 	if v.Kind == lamppost.Anomaly {
 		v.Device, v.Name, v.Unit, v.At = r.Device, r.Name, r.Unit, r.Time
+		v.Since = min(v.Since, v.At)
 	}
 	// As many readings are kept after it as before; they come as often.
 	v.KeepFrom, v.KeepTo = from, r.Received+max(r.Received-from, 0)+1
@@ -86,16 +94,19 @@ func place(v *lamppost.Verdict, r *Reading, from lamppost.TimeMS, state lamppost
 // Model says what judges. Its hash is of all that a verdict depends on besides the readings.
 func Model() lamppost.Model {
 	series, meters := newSeriesModel(nil).append(nil), newMeters(make([]member, 1), false).append(nil)
-	return lamppost.Model{ID: "lamppost", Version: modelVersion, Hash: sha256.Sum256(lamppost.Marshal(settings{modelVersion, thousandths(triage.DefaultLevel), series[:8],
-		meters[:8], []int{MaxNames, maxUnits, maxWork, markEvery, minScale, digits, maxStep, minStep, maxGap}}))}
+	vector := newVectorModel(nil, []quantity{{Name: "a"}, {Name: "b"}}).append(nil)
+	return lamppost.Model{ID: "lamppost", Version: modelVersion, Hash: sha256.Sum256(lamppost.Marshal(settings{modelVersion,
+		[]uint32{thousandths(triage.DefaultLevel), thousandths(joint.DefaultLevel)}, [][]byte{series[:8], meters[:8], vector[:8]},
+		[]int{MaxNames, maxUnits, maxWork, markEvery, minScale, digits, maxStep, minStep, maxGap, momentMS, newNames}}))}
 }
 
 // settings are those of a judge, and the versions of its models, with which their states begin.
 type settings struct {
-	Version, Level uint32
-	Series, Meters []byte
-	Own            []int
+	Version uint32
+	Levels  []uint32
+	Models  [][]byte
+	Own     []int
 }
 
 // modelVersion changes with whatever makes verdicts differ.
-const modelVersion = 1
+const modelVersion = 2

@@ -43,6 +43,7 @@ import (
 //	sk <contract> 0 <version>           ContractBody       sj <contract>               standing
 //	si <place> <contract>               Run: what a contract did there
 //	su <device> 0 <number>              CharterBody        sy <device> 0 <restriction>  RestrictBody
+//	s8 <device>                         Desire: the latest command
 //	sp <device> 0 <version>             CentreBody         so <offer>                  OfferBody
 //	sq <device> 0 <t> <index>           booking: what an invoice issued then came to for a device
 //	sf <device> 0 'b'                   books: how far closed

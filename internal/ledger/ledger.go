@@ -259,6 +259,11 @@ func (s *State) dispatch(tx *lamppost.Transaction) (out lamppost.Outcome, err er
 		err = body(o, s.agent)
 	case lamppost.TxLearn:
 		err = body(o, func(b lamppost.LearnBody) error { return s.learn(b, tx.Signed.Key) })
+	case lamppost.TxDesire:
+		err = body(o, func(b lamppost.DesireBody) (err error) {
+			out, err = s.desire(b)
+			return err
+		})
 	case lamppost.TxPoint:
 		err = body(o, s.point)
 	case lamppost.TxTariff:

@@ -89,6 +89,8 @@ func (d *desk) body(w words) (lamppost.TxType, any) {
 		b := lamppost.RestrictBody{ID: w.arg(0), Device: lamppost.DeviceID(w.arg(1)), Function: w.or("function", "heat"), Level: uint8(number(w.or("level", "0"))),
 			By: lamppost.PartyID(w.or("by-party", "acme")), Reason: w.or("reason", "arrears"), Notice: d.time(w.or("notice", "-1s")), Until: d.time(w.or("until", "+720h")), Lifted: w.has("lifted")}
 		return lamppost.TxRestrict, b
+	case "desire":
+		return lamppost.TxDesire, d.desire(w)
 	case "convert":
 		return lamppost.TxConvert, lamppost.ConvertBody{Party: party(0), With: party(1), From: w.arg(2), To: w.arg(3), Amount: money(w.arg(4)), Rate: *decimal(w.arg(5)),
 			RateTime: d.time(w.arg(6)), Source: w.or("source", "")}
@@ -456,4 +458,25 @@ func floatRegister(dev *ledgertest.Device, r lamppost.Report) []byte {
 	}
 	raw[at] = 5
 	return raw
+}
+
+// desire reads "desire <device> <id> <name>:<setpoint>… [until=] [by-who=] [after=] [mode=]".
+func (d *desk) desire(w words) lamppost.DesireBody {
+	b := lamppost.DesireBody{Device: lamppost.DeviceID(w.arg(0)), ID: w.arg(1), By: w.or("who", "ann"), Mode: w.or("mode", "")}
+	for _, text := range w.args[2:] {
+		name, value, _ := strings.Cut(text, ":")
+		s, err := lamppost.ParseSetpoint(name, value)
+		if err != nil {
+			s = lamppost.Setpoint{Name: name, Value: lamppost.Dec(101, 0), Unit: lamppost.Level}
+		}
+		b.Set = append(b.Set, s)
+	}
+	if len(b.Set) > 0 {
+		b.Until = d.time(w.or("until", "+15m"))
+	}
+	if _, ok := w.opts["after"]; ok {
+		n := uint64(number(w.or("after", "0")))
+		b.After = &n
+	}
+	return b
 }

@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -477,6 +478,12 @@ func (d *desk) show(w words) (out []string) {
 		for _, r := range asked {
 			out = append(out, fmt.Sprintf("%s of block %d: %s of %s to %d for %s", r.ID, r.Place.Height, r.Function, r.Device, r.Level, r.By))
 		}
+	case "desired":
+		x, err := v.Desire(lamppost.DeviceID(w.arg(1)))
+		must(err)
+		text, err := json.Marshal(x.Told(d.now))
+		must(err)
+		out = append(out, fmt.Sprintf("revision %d, command %s of %s in block %d: %s", x.Revision, x.Body.ID, x.Body.By, x.Place.Height, text))
 	case "records":
 		n := 0
 		must(d.store.Scan([]byte("sS"), []byte("sT"), func(_, _ []byte) error { n++; return nil }))

@@ -2,6 +2,8 @@ package node
 
 import (
 	"context"
+	"errors"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,7 +17,7 @@ import (
 // The agents that this node runs: package pilot, fed with committed blocks, and ordering as this member.
 
 func (n *Node) openAgents() (err error) {
-	n.pilot, err = pilot.Open(pilot.Config{Member: n.cfg.Member, Records: n.store, Latest: n.live.Latest, Log: n.cfg.Log,
+	n.pilot, err = pilot.Open(pilot.Config{Member: n.cfg.Member, Records: n.store, Latest: n.live.Latest, Command: n.tellDevices, Log: n.cfg.Log,
 		Order: func(ctx context.Context, b *lamppost.DecisionsBody) (lamppost.Height, uint32, error) {
 			d, err := n.Order(ctx, lamppost.TxDecisions, b)
 			return d.Height, d.Index, err
@@ -91,4 +93,60 @@ func (n *Node) forgetDecisions(id lamppost.DeviceID, before lamppost.TimeMS) err
 func (n *Node) decisionInputs(d *lamppost.Decision) (inputs, data []byte, err error) {
 	e, err := pilot.ReadEvidence(n.store, d)
 	return e.Inputs, e.Data, err
+}
+
+// telling bounds how many devices are told at once, and how long that may take.
+const (
+	telling     = 32
+	tellTimeout = 20 * time.Second
+)
+
+// tellDevices orders what agents want of their devices as desired states: the guard of each has the last word. One that the ledger refuses is
+// dropped; the next decision is told anew.
+func (n *Node) tellDevices(ctx context.Context, all []pilot.Command) error {
+	ctx, cancel := context.WithTimeout(ctx, tellTimeout)
+	defer cancel()
+	var told sync.WaitGroup
+	failed, room := make([]error, len(all)), make(chan struct{}, telling)
+	for i := range all {
+		room <- struct{}{}
+		told.Go(func() {
+			failed[i] = n.tellDevice(ctx, &all[i])
+			<-room
+		})
+	}
+	told.Wait()
+	return errors.Join(failed...)
+}
+
+func (n *Node) tellDevice(ctx context.Context, c *pilot.Command) error {
+	_, err := n.Order(ctx, lamppost.TxDesire, desireOf(c))
+	var refusal *lamppost.Refusal
+	if errors.As(err, &refusal) && (refusal.Code.Final() || refusal.Code == lamppost.CodeDuplicate) {
+		n.cfg.Log.Warn("a device is not told what its agent decided", "device", c.Device, "decision", c.Decision, "why", refusal)
+		return nil
+	}
+	return err
+}
+
+// desireOf is a command as an order: under the decision's id, so that it is the same however often it is told. Levels are whole, and rounded up: more light or
+// water than was decided harms nobody.
+func desireOf(c *pilot.Command) lamppost.DesireBody {
+	b := lamppost.DesireBody{Device: c.Device, ID: c.Decision.String(), By: "agent", Reason: "decision " + c.Decision.String(), Mode: lamppost.ModeSafe}
+	if c.Action == nil {
+		return b
+	}
+	b.Mode, b.Until = lamppost.ModeBounded, c.Until
+	v := c.Action.Value
+	if c.Action.Unit == lamppost.Level {
+		for v.Exponent < 0 {
+			up := int64(0)
+			if v.Mantissa%10 > 0 {
+				up = 1
+			}
+			v = lamppost.Dec(v.Mantissa/10+up, v.Exponent+1)
+		}
+	}
+	b.Set = lamppost.Setpoints{{Name: c.Function, Value: v, Unit: c.Action.Unit}}
+	return b
 }

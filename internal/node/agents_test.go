@@ -62,3 +62,36 @@ func TestAgents(t *testing.T) {
 		t.Errorf("after the erasure: status %d: %s", status, raw)
 	}
 }
+
+// TestAgentCommands: what an agent decides reaches a device through its desired state, and its guard; when its owner stops it the device is let go.
+func TestAgentCommands(t *testing.T) {
+	t.Parallel()
+	cfg := config(t.TempDir())
+	l := run(t, cfg)
+	l.order("/api/parties", lamppost.PartyBody{ID: "ada"}, nil)
+	o := l.obedient(t, "cell", "ordinary", true, cfg.Now)
+	now := func() lamppost.TimeMS { return lamppost.TimeMS(cfg.Now().UnixMilli()) }
+	spot := ledgertest.Tariff("spot", 1, "ada", now()-now()%lamppost.EdgeMS, 0)
+	spot.Bands, spot.Series, spot.To = nil, &tariff.Series{From: spot.From, StepMS: lamppost.EdgeMS}, spot.From+192*lamppost.EdgeMS
+	for q := range 192 {
+		spot.Series.Prices = append(spot.Series.Prices, 50_000+lamppost.Micro(min(q, 8))*40_000)
+	}
+	_, err := l.Order(t.Context(), lamppost.TxTariff, spot)
+	must(t, err)
+	_, err = o.Report(lamppost.Reading{Name: "stored", Unit: "Wh", Value: lamppost.Dec(1000, 0), Time: now()})
+	must(t, err)
+	a := lamppost.AgentBody{Device: "cell", Kind: lamppost.AgentStorage, Mode: lamppost.AgentBounded, Currency: "EUR", Tariff: "spot",
+		Inputs: []lamppost.AgentInput{{Name: "stored", Device: "cell", Reading: "stored"}}, Rules: []lamppost.AgentRule{{Name: "feed", Value: lamppost.Dec(100, 0)}}}
+	for _, known := l.Latest("cell", "stored"); !known; _, known = l.Latest("cell", "stored") {
+	}
+	l.order("/api/agents", a, nil)
+	if d := l.stands("cell", 1, api.Obeyed); d.By != "agent" || d.Mode != lamppost.ModeBounded {
+		t.Errorf("commanded: %+v", d)
+	}
+	if v, ok := o.State().Of("power"); !ok || v.Mantissa <= 0 {
+		t.Errorf("the device is told %v, %v", v, ok)
+	}
+	a.Mode = lamppost.AgentStopped
+	l.order("/api/agents", a, nil)
+	l.stands("cell", 2, api.TakenBack)
+}

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"sync"
 	"time"
@@ -59,14 +58,19 @@ type behaviour struct {
 	found, lost prometheus.Counter
 }
 
-// openBehaviour loads what was learnt. What is of another version, or damaged, is learnt anew.
+// openBehaviour loads what was learnt. What is of another version, or damaged, is learnt anew; where triage is off it is forgotten.
 func (n *Node) openBehaviour() error {
 	b := &n.behaviour
-	b.origins.Tallies = true
 	b.model = lamppost.Model{ID: "behaviour", Version: 1, Hash: sha256.Sum256([]byte(behave.Settings()))}
 	b.fleet, b.changed = behave.NewFleet(), map[lamppost.DeviceID]bool{}
 	b.found = prometheus.NewCounter(prometheus.CounterOpts{Name: "lamppost_behaviour_findings_total", Help: "Findings on how devices behave at this node's doors."})
 	b.lost = prometheus.NewCounter(prometheus.CounterOpts{Name: "lamppost_behaviour_lost_total", Help: "Minutes of devices that were not judged and findings that were not ordered, because there were too many or the ledger refused them."})
+	if n.cfg.Triage == "off" {
+		var batch kv.Batch
+		batch.DeleteRange([]byte(behaviourPrefix), after([]byte(behaviourPrefix)))
+		return n.store.Apply(&batch)
+	}
+	b.origins.Tallies = true
 	n.registry.MustRegister(b.found, b.lost)
 	common, err := n.store.Get([]byte(behaviourPrefix + "c"))
 	if errors.Is(err, kv.ErrNotFound) {
@@ -161,7 +165,7 @@ func (n *Node) judgeMinute(now lamppost.TimeMS) error {
 			return
 		}
 		b.found.Inc()
-		x := verdictOf(id, found)
+		x := found.Verdict(id)
 		b.waiting = append(b.waiting, x)
 		n.keepBefore(&keep, &x, found.Before)
 		n.cfg.Log.Warn("a device does not behave as it did", "device", id, "first_reason", x.Reasons[0].Code, "quarantine", x.Suspends)
@@ -208,24 +212,6 @@ func imagesOf(v ledger.View, id lamppost.DeviceID, runs uint64) (may []uint64) {
 	}
 	return may
 }
-
-// verdictOf is a finding as it stands on the ledger. Times are those of this node's clock: doors know no other.
-func verdictOf(id lamppost.DeviceID, f *behave.Finding) lamppost.Verdict {
-	v := lamppost.Verdict{Kind: lamppost.Behaviour, Device: id, Since: f.Since, At: f.At, Score: thousandths(f.Score), Level: thousandths(f.Level),
-		State: sha256.Sum256(f.Before), Suspends: f.Hard}
-	for _, r := range f.Reasons {
-		value := lamppost.Dec(int64(min(r.Value, math.MaxInt64)), 0)
-		x := lamppost.VerdictReason{Code: r.Code, Share: uint16(thousandths(r.Share)), Value: &value, Other: r.Other}
-		if r.Low <= r.High {
-			low, high := lamppost.Dec(int64(r.Low), 0), lamppost.Dec(int64(r.High), 0)
-			x.Low, x.High = &low, &high
-		}
-		v.Reasons = append(v.Reasons, x)
-	}
-	return v
-}
-
-func thousandths(x float64) uint32 { return uint32(math.Round(1000 * x)) }
 
 // orderFindings orders what was found. What cannot be decided now is tried again a minute later.
 func (n *Node) orderFindings(ctx context.Context) {

@@ -68,7 +68,7 @@ func (n *Node) openFrontDoors() (err error) {
 	if err := n.openMapping(); err != nil {
 		return err
 	}
-	door := mqttd.Config{Auth: n.devices.Authenticate, Submit: n.in, Origins: &n.behaviour.origins, Log: n.cfg.Log, Metrics: mqttd.NewMetrics(n.registry)}
+	door := mqttd.Config{Auth: n.devices.Authenticate, Admin: n.isAdmin, Submit: n.in, Origins: &n.behaviour.origins, Log: n.cfg.Log, Metrics: mqttd.NewMetrics(n.registry)}
 	if n.foreign != nil {
 		door.Foreign = n.foreign
 	}
@@ -93,12 +93,17 @@ func (n *Node) openWeb() error {
 	prove := func(id lamppost.DeviceID, reports []lamppost.Seq) ([]byte, error) {
 		return server.ProveReports(id, reports)
 	}
-	guards := api.NewGuards(n.store, n.cfg.Network, n.now)
+	desires := api.NewDesires(n.store, n.now, n.mqtt, n.cfg.Log)
+	n.desires.Store(desires) // before Load, so that no command falls between
+	if err := desires.Load(); err != nil {
+		return err
+	}
+	guards := api.NewGuards(n.store, n.cfg.Network, n.now, desires)
 	cfg := api.Config{
 		Store: n.store, Order: n.orderJudged, Triage: n.judging.state, VerdictState: n.verdictState, DecisionInputs: n.decisionInputs, Notify: n.tryNotify, Checkpoint: n.Checkpoint, Status: n.engine.Status, Verify: n.verification, Files: n.publisher.Storage,
 		LogArchive: n.cfg.LogArchive, Packs: n.packs, Witnesses: n.witnesses(), Conflict: n.conflict.Load,
 		Network: n.cfg.Network, Member: n.cfg.Member, Now: n.now, Speed: n.cfg.Speed, Version: Version(),
-		AdminToken: n.token, Live: n.live, Devices: n.devices, Gateways: n.gateways, Guards: guards, Seen: n.seen, Broker: n.brokerStatus,
+		AdminToken: n.token, Live: n.live, Devices: n.devices, Gateways: n.gateways, Guards: guards, Desires: desires, Seen: n.seen, Broker: n.brokerStatus,
 		Snapshots: &api.Snapshots{Dir: n.snaps.dir, State: n.SnapshotState, Take: n.TakeSnapshot},
 		Details:   n.details,
 		Scrub:     n.scrubState, Certificate: n.certificateEnds,
@@ -130,7 +135,7 @@ func (n *Node) openWeb() error {
 	}
 	n.server = server
 	doors = httpd.Handler(httpd.Config{Auth: n.devices.Authenticate, Submit: n.in, Origins: &n.behaviour.origins, Enrol: n.enrol, Prove: prove, Log: n.cfg.Log,
-		Guard: guards.AskDevice, Gateways: gatewayDoor{n.gateways, n, guards}, Deals: server.Deals(), Metrics: httpd.NewMetrics(n.registry)})
+		Guard: guards.AskDevice, Desired: desires.Told, Gateways: gatewayDoor{n.gateways, n, guards}, Deals: server.Deals(), Metrics: httpd.NewMetrics(n.registry)})
 	n.web = &http.Server{Handler: server.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
 	n.web.RegisterOnShutdown(server.Close)
 	return nil

@@ -6,6 +6,7 @@ import (
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/api"
+	"github.com/lamppost/lamppost/internal/ingest"
 	"github.com/lamppost/lamppost/internal/kv"
 )
 
@@ -74,3 +75,33 @@ func (n *Node) Store() kv.Store { return n.store }
 
 // TickAgents is a minute of this node's agents.
 func (n *Node) TickAgents(ctx context.Context) error { return n.pilot.Tick(ctx, n.now()) }
+
+// GatherAlarms has the notifier look at the ledger now.
+func (n *Node) GatherAlarms() error { return n.notifier.Gather() }
+
+// MessagesTold is how many messages the notifier has made.
+func (n *Node) MessagesTold() uint64 { return n.notifier.Told() }
+
+// BoundTriage lets so many verdicts wait before nothing more is judged, and orders of money wait for so long. With 0 nothing is judged.
+func (n *Node) BoundTriage(most int, within time.Duration) {
+	n.judging.change(func() { n.judging.most, n.judging.within = most, within })
+}
+
+// SaidAgo lets triage believe that it ordered something so long ago.
+func (n *Node) SaidAgo(d time.Duration) {
+	n.judging.change(func() { n.judging.saidAt = time.Now().Add(-d) })
+}
+
+// WaitingVerdicts are those that triage has still to order.
+func (n *Node) WaitingVerdicts() int { return n.judging.state().Waiting }
+
+// Tallied is of how many devices something was counted.
+func (n *Node) Tallied() (devices int) {
+	n.behaviour.origins.Take(func(lamppost.DeviceID, *ingest.Counts) { devices++ })
+	return devices
+}
+
+// Latest is the latest reading of a name that the twin has.
+func (n *Node) Latest(id lamppost.DeviceID, name string) (lamppost.Reading, bool) {
+	return n.live.Latest(id, name)
+}

@@ -86,6 +86,7 @@ func newFlipped(t *testing.T) *flipped {
 	var ahead atomic.Int64
 	cfg := config(filepath.Join(f.root, "stopped"))
 	cfg.Keep, cfg.NoFsync = 20*time.Millisecond, false // what is killed has all that was acknowledged in its files
+	cfg.Triage = "off"                                 // its register falls, and what is near a verdict stays raw
 	cfg.Now = func() time.Time { return begin.Add(time.Duration(ahead.Load())) }
 	l := run(t, cfg)
 	m, from, to := l.supply()

@@ -27,6 +27,7 @@ const (
 	judgedWithin = 10 * time.Second // that an order of money waits
 	saidAgain    = 5 * time.Second  // after an order that could not be made
 	maxSaid      = 256              // verdicts in an order: some 100 kB
+	maxWaiting   = 1 << 16          // verdicts that wait to be ordered: some 30 MB, and what the latest block adds
 )
 
 // judging is the judge and what is known of it.
@@ -37,6 +38,8 @@ type judging struct {
 	from   lamppost.Height // of the chain when the node started: before it is judged again nothing is ordered
 	wake   chan struct{}   // has an entry when there may be a block
 	speak  chan struct{}   // has an entry when there may be something to order
+	most   int             // maxWaiting
+	within time.Duration   // judgedWithin
 
 	mu     sync.Mutex
 	moved  chan struct{} // closed, and made anew, when something below has changed
@@ -58,7 +61,8 @@ func (n *Node) openJudging() error {
 		judge.ForgetStates(&b)
 		return n.store.Apply(&b)
 	}
-	g := &judging{n: n, from: n.rep.Last().Height, wake: make(chan struct{}, 1), speak: make(chan struct{}, 1), moved: make(chan struct{}), saidAt: time.Now()}
+	g := &judging{n: n, from: n.rep.Last().Height, wake: make(chan struct{}, 1), speak: make(chan struct{}, 1), moved: make(chan struct{}), saidAt: time.Now(),
+		most: maxWaiting, within: judgedWithin}
 	cfg := judge.Config{Records: n.store, Member: n.cfg.Member, Bytes: int64(n.cfg.TriageMemory) << 20, Verdict: func(id lamppost.VerdictID) (*lamppost.Verdict, error) {
 		v, err := ledger.View{Reader: n.store}.Verdict(id)
 		return &v.Body, err
@@ -157,7 +161,8 @@ func (g *judging) part(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	for i := range part.Blocks {
-		if ctx.Err() != nil {
+		// What cannot be ordered is not dropped, as it would be said that all is judged: nothing more is judged until it is.
+		if g.wait(ctx, func(g *judging) bool { return g.judge.WaitingCount() < g.most }) != nil {
 			return true, nil
 		}
 		if err := g.block(&part.Blocks[i]); err != nil {
@@ -311,7 +316,10 @@ func (g *judging) settled(ctx context.Context, h lamppost.Height) error {
 	if g == nil {
 		return nil
 	}
-	waiting, cancel := context.WithTimeout(ctx, judgedWithin)
+	g.mu.Lock()
+	within := g.within
+	g.mu.Unlock()
+	waiting, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	err := g.wait(waiting, func(g *judging) bool { return g.at >= h })
 	if err == nil {
@@ -365,7 +373,8 @@ func rest(ctx context.Context, d time.Duration) {
 func (g *judging) due() *lamppost.VerdictsBody {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.at < g.from || g.n.outside.Load() || g.n.conflict.Load() != nil {
+	full := g.judge.WaitingCount() >= g.most // what stands in the ledger already is found out by asking it
+	if g.at < g.from && !full || g.n.outside.Load() || g.n.conflict.Load() != nil {
 		return nil
 	}
 	verdicts, through := g.judge.Waiting(maxSaid)
@@ -374,19 +383,21 @@ func (g *judging) due() *lamppost.VerdictsBody {
 	if len(verdicts) == 0 && !(came && (asked || time.Since(g.saidAt) >= throughEvery)) {
 		return nil
 	}
-	return &lamppost.VerdictsBody{Model: judge.Model(), Through: through, Verdicts: verdicts}
+	return &lamppost.OrderVerdicts(judge.Model(), g.judge.Said(), through, verdicts)[0]
 }
 
-// order orders verdicts, and waits until the judge has seen that. Where the ledger does not take all together, each is ordered by itself, and
+// order orders verdicts. Where the ledger does not take all together, each is ordered by itself, and
 // what it never takes is dropped.
 func (g *judging) order(ctx context.Context, b *lamppost.VerdictsBody) error {
-	d, err := g.n.Order(ctx, lamppost.TxVerdicts, b)
+	_, err := g.n.Order(ctx, lamppost.TxVerdicts, b)
 	var refusal *lamppost.Refusal
 	switch {
 	case err == nil:
-		err := g.n.Judged(ctx, d.Height)
-		g.change(g.hasSaid)
-		return err
+		g.change(func() {
+			g.judge.Ordered(b)
+			g.hasSaid()
+		})
+		return nil
 	case !errors.As(err, &refusal) || !refusal.Code.Final():
 		return err
 	case len(b.Verdicts) == 0:

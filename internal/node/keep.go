@@ -19,6 +19,9 @@ import (
 // committed is told of every durable block.
 func (n *Node) committed(ev *replica.Event) {
 	n.live.Observe(ev)
+	if ds := n.desires.Load(); ds != nil {
+		ds.Observe(ev)
+	}
 	if n.sampler != nil {
 		n.sampler.Observe(ev)
 	}
@@ -37,6 +40,11 @@ func (n *Node) committed(ev *replica.Event) {
 		}
 	}
 	n.judging.committed()
+	if n.notifier != nil && slices.ContainsFunc(ev.Txs, func(tx *lamppost.Transaction) bool { return tx.Type == lamppost.TxErase }) {
+		if err := n.notifier.Gather(); err != nil {
+			n.cfg.Log.Error("messages of alarms on what is erased cannot be dropped yet", "error", err)
+		}
+	}
 	if n.notifier != nil && slices.ContainsFunc(ev.Txs, func(tx *lamppost.Transaction) bool {
 		return tx.Type == lamppost.TxVerdicts || tx.Type == lamppost.TxReview
 	}) {

@@ -65,6 +65,8 @@ type Node struct {
 	db     *pebble.Store
 	host   string // this machine
 
+	desires atomic.Pointer[api.Desires] // nil while the doors are not open
+
 	keeping   sync.Mutex          // held while something is taken out of the archive
 	forgetter consensus.Forgetter // nil: the engine has no files
 	erasing   erasing
@@ -89,7 +91,7 @@ type Node struct {
 	clocks    clocks
 
 	judging  *judging         // nil: triage is off
-	notifier *notify.Notifier // nil: no webhook is configured
+	notifier *notify.Notifier // nil: there is neither a webhook nor an MQTT door
 	broker   *brokerd.Client  // nil: none is configured
 	policy   lamppost.Policy
 	sampler  *challenge.Sampler // nil where nobody is trusted
@@ -318,6 +320,12 @@ func (n *Node) Order(ctx context.Context, t lamppost.TxType, body any) (consensu
 	}
 }
 
+// Desire commands a device as PUT /api/devices/{id}/desired does: for agents in this process, who give their Mode. It waits until the command
+// is durable on the ledger. A refusal is a *lamppost.Refusal.
+func (n *Node) Desire(ctx context.Context, id lamppost.DeviceID, c api.Command) (api.DesiredState, error) {
+	return n.server.Desire(ctx, id, c)
+}
+
 // Checkpoint returns the latest published checkpoint as a signed note, what it says, and when it was published.
 func (n *Node) Checkpoint() (string, lamppost.Checkpoint, lamppost.TimeMS, error) {
 	p := n.published.Load()
@@ -371,11 +379,11 @@ func (n *Node) Run(ctx context.Context) error {
 	s.add("the engine", n.engine.Run)
 	if n.judging != nil {
 		s.add("ordering verdicts", n.judging.say)
+		s.add("judging how devices behave", n.judgeBehaviour)
 	}
 	if n.sampler != nil {
 		s.add("looking at gateways' reports", n.sampler.Run)
 	}
-	s.add("judging how devices behave", n.judgeBehaviour)
 	s.add("running agents", n.runAgents)
 	s.add("ingest", func(ctx context.Context) error {
 		defer context.AfterFunc(ctx, n.halt.open)()

@@ -1,4 +1,4 @@
-// Package notify tells people's programs of alarms, by webhook. It follows the ledger: what it has told, and what is still to be told, is one
+// Package notify tells people's programs of alarms, by webhook, and shows those that stand, by MQTT. It follows the ledger: what it has told, and what is still to be told, is one
 // record of the node, written before anything is sent. So a crash loses no notification; one may come twice, under the same id.
 //
 // Alarms of one device and kind with the same first reason are one notification until their refractory time is over; it says how many there
@@ -35,7 +35,6 @@ const (
 	MaxWebhooks = 16
 	maxQueue    = 256 // messages that wait; while there are as many, alarms wait in the ledger
 	maxOpen     = 10_000
-	maxFirst    = 100 // of the alarms that stand in the ledger when it is asked for the first time
 	sendTimeout = 10 * time.Second
 	minBackoff  = time.Second
 	maxBackoff  = 5 * time.Minute
@@ -96,7 +95,7 @@ type Ledger interface {
 	Verdict(id lamppost.VerdictID) (ledger.Verdict, error)
 }
 
-// Options are what the node gives to its Notifier. All but Log are required.
+// Options are what the node gives to its Notifier. All but Show and Log are required.
 type Options struct {
 	Config
 	Ledger   Ledger
@@ -105,7 +104,9 @@ type Options struct {
 	Member   lamppost.MemberID
 	Now      func() lamppost.TimeMS
 	Register func(lamppost.DeviceID, string) bool // whether a reading is a running total
-	Log      *slog.Logger
+	// Show shows a device's alarm, and takes it back where body is nil. Nil: alarms are shown nowhere. Run alone calls it.
+	Show func(device lamppost.DeviceID, body []byte) error
+	Log  *slog.Logger
 }
 
 // A Notifier sends. Run drives it; Wake may be called by anybody.
@@ -114,6 +115,9 @@ type Notifier struct {
 	client *http.Client
 	loc    *time.Location
 	wake   chan struct{}
+
+	turn  sync.Mutex                   // held by Gather; taken before mu
+	shown map[lamppost.DeviceID]string // under turn: of which verdict the message is that stands there
 
 	mu    sync.Mutex // state, between the goroutine that gathers and those that send
 	state state
@@ -129,13 +133,34 @@ func New(o Options) (*Notifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Notifier{o: o, loc: loc, wake: make(chan struct{}, 1), moved: make(chan struct{}),
+	n := &Notifier{o: o, loc: loc, wake: make(chan struct{}, 1), moved: make(chan struct{}), shown: map[lamppost.DeviceID]string{},
 		client: &http.Client{Timeout: sendTimeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
-	if err := n.state.read(o.Store); err != nil {
+	if err := n.open(); err != nil {
 		return nil, fmt.Errorf("reading what was notified: %w", err)
 	}
-	n.state.keep(o.Webhooks)
 	return n, nil
+}
+
+// open reads the record, or begins one where there is none, or none that can be used.
+func (n *Notifier) open() error {
+	s, err := readState(n.o.Store)
+	var bad *damaged
+	switch {
+	case errors.As(err, &bad):
+		n.o.Log.Warn("what was notified cannot be read; what is found from now on is notified", "why", err)
+		fallthrough
+	case errors.Is(err, kv.ErrNotFound):
+		s, err = &state{Version: stateVersion, Delivered: map[string]uint64{}, Began: n.o.Now()}, nil
+	}
+	if err == nil {
+		s.keep(n.o.Webhooks)
+		err = s.forget(n.o.Ledger)
+	}
+	if err != nil {
+		return err
+	}
+	n.state = *s
+	return s.write(n.o.Store)
 }
 
 // Wake says that there may be a verdict or an answer.
@@ -168,8 +193,15 @@ func (n *Notifier) Run(ctx context.Context) error {
 	}
 }
 
-// Gather reads what the ledger has that was not told, and writes what is to be told. Run calls it.
+// Gather reads what the ledger has that was not told, writes what is to be told, and shows what stands. Run calls it; who has erased something
+// calls it too, and after that no message of it is kept.
 func (n *Notifier) Gather() error {
+	n.turn.Lock()
+	defer n.turn.Unlock()
+	return errors.Join(n.gather(), n.show())
+}
+
+func (n *Notifier) gather() error {
 	fresh, latest, err := n.fresh()
 	if err != nil {
 		return err
@@ -177,6 +209,9 @@ func (n *Notifier) Gather() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	next := n.state.clone()
+	if err := next.forget(n.o.Ledger); err != nil {
+		return err
+	}
 	for i := range fresh {
 		if len(next.Queue) >= maxQueue {
 			latest = next.Position // the rest stays in the ledger
@@ -203,20 +238,28 @@ func (n *Notifier) Gather() error {
 	return nil
 }
 
-// fresh is this member's verdicts after those that were told, the oldest first, and the latest of anybody's.
+// Told is how many messages there were so far.
+func (n *Notifier) Told() uint64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.state.Next
+}
+
+// fresh is this member's verdicts after those that were told, the oldest first, and the latest of anybody's. Of what was found before the
+// record began, it is what still holds something back: that is shown, and not told.
 func (n *Notifier) fresh() (all []ledger.Verdict, latest lamppost.VerdictID, err error) {
 	n.mu.Lock()
-	position := n.state.Position
+	position, began := n.state.Position, n.state.Began
 	n.mu.Unlock()
 	latest = position
 	err = n.o.Ledger.Verdicts(lamppost.VerdictID{}, func(v *ledger.Verdict) error {
-		if position == (lamppost.VerdictID{}) && len(all) == maxFirst || compare(v.ID, position) <= 0 {
+		if compare(v.ID, position) <= 0 {
 			return kv.ErrStop
 		}
 		if compare(v.ID, latest) > 0 {
 			latest = v.ID
 		}
-		if v.By == n.o.Member {
+		if v.By == n.o.Member && (v.Time >= began || v.Suspending()) {
 			all = append(all, *v)
 		}
 		return nil
@@ -239,17 +282,79 @@ func (n *Notifier) note(s *state, v *ledger.Verdict) error {
 			return nil
 		}
 	}
-	words, err := render.TellAlarm(render.Judged{Verdict: &v.Body, Register: n.o.Register(v.Body.Device, v.Body.Name)}, n.o.Lang, n.loc)
+	m, err := n.alarm(v)
 	if err != nil {
 		return err
 	}
 	if len(s.Open) < maxOpen {
 		s.Open = append(s.Open, open{Device: v.Body.Device, Name: v.Body.Name, Kind: v.Body.Kind, Code: code, First: v.ID, Last: v.ID, Count: 1, Suspends: v.Body.Suspends,
-			Until: now + lamppost.TimeMS(n.o.Refractory.Milliseconds())})
+			Until: now + lamppost.TimeMS(n.o.Refractory.Milliseconds()), Told: now})
 	}
-	n.put(s, Message{Event: "alarm", Verdict: v.ID, Device: v.Body.Device, Name: v.Body.Name, Kind: v.Body.Kind, Code: code, Count: 1, Since: v.Body.Since,
-		At: v.Body.At, Suspends: v.Body.Suspends, Title: words.Title, Why: words.Why})
+	if v.Time >= s.Began {
+		n.put(s, m, now)
+	}
 	return nil
+}
+
+// alarm is the message of a verdict, but for who tells and when.
+func (n *Notifier) alarm(v *ledger.Verdict) (*Message, error) {
+	words, err := render.TellAlarm(render.Judged{Verdict: &v.Body, Register: n.o.Register(v.Body.Device, v.Body.Name)}, n.o.Lang, n.loc)
+	if err != nil {
+		return nil, err
+	}
+	return &Message{Event: "alarm", Verdict: v.ID, Device: v.Body.Device, Name: v.Body.Name, Kind: v.Body.Kind, Code: v.Body.Reasons[0].Code, Count: 1, Since: v.Body.Since,
+		At: v.Body.At, Suspends: v.Body.Suspends, Title: words.Title, Why: words.Why}, nil
+}
+
+// show shows of each device the latest alarm that was told and is not resolved.
+func (n *Notifier) show() error {
+	if n.o.Show == nil {
+		return nil
+	}
+	n.mu.Lock()
+	all := n.state.Open
+	n.mu.Unlock()
+	latest := map[lamppost.DeviceID]*open{}
+	for i := range all {
+		if o := latest[all[i].Device]; o == nil || compare(o.First, all[i].First) < 0 {
+			latest[all[i].Device] = &all[i]
+		}
+	}
+	var failed error
+	for device := range n.shown {
+		if latest[device] == nil {
+			delete(n.shown, device)
+			failed = errors.Join(failed, n.o.Show(device, nil))
+		}
+	}
+	for device, o := range latest {
+		if n.shown[device] == o.First.String() {
+			continue
+		}
+		body, err := n.body(o)
+		if err == nil {
+			n.shown[device] = o.First.String()
+			err = n.o.Show(device, body)
+		}
+		if err != nil && !errors.Is(err, kv.ErrNotFound) { // it is being erased
+			failed = errors.Join(failed, err)
+		}
+	}
+	return failed
+}
+
+// body is the message of an alarm, as webhooks got it.
+func (n *Notifier) body(o *open) ([]byte, error) {
+	v, err := n.o.Ledger.Verdict(o.First)
+	if err != nil {
+		return nil, err
+	}
+	m, err := n.alarm(&v)
+	if err != nil {
+		return nil, err
+	}
+	n.stamp(m, o.Told)
+	return json.Marshal(m)
 }
 
 // resolve tells that alarms are over: somebody answered the latest, it was erased, or none came for the refractory time and nothing is held back.
@@ -267,25 +372,34 @@ func (n *Notifier) resolve(s *state) error {
 			kept = append(kept, o)
 			continue
 		}
-		m := Message{Event: "resolved", Verdict: o.First, Device: o.Device, Name: o.Name, Kind: o.Kind, Code: o.Code, Count: o.Count, Suspends: o.Suspends, Because: "ended"}
+		m := &Message{Event: "resolved", Verdict: o.First, Device: o.Device, Name: o.Name, Kind: o.Kind, Code: o.Code, Count: o.Count, Suspends: o.Suspends, Because: "ended"}
 		switch {
-		case erased:
-			m.Because = "erased"
+		case erased: // says no more of it than what to forget
+			m = &Message{Event: "resolved", Verdict: o.First, Device: o.Device, Count: o.Count, Because: "erased"}
 		case answered:
 			m.Because = v.Answer().Answer.String()
 		}
-		n.put(s, m)
+		n.put(s, m, now)
 	}
 	s.Open = kept
 	return nil
 }
 
-// put queues a message.
-func (n *Notifier) put(s *state, m Message) {
+// put queues a message, for as long as there is a webhook that has not got it.
+func (n *Notifier) put(s *state, m *Message, told lamppost.TimeMS) {
 	s.Next++
-	m.ID = fmt.Sprintf("%s/%s/%d", n.o.Network, n.o.Member, s.Next)
-	m.Network, m.Member, m.Time = n.o.Network, n.o.Member, n.o.Now()
-	s.Queue = append(s.Queue, queued{Number: s.Next, Message: m})
+	n.stamp(m, told)
+	s.Queue = append(s.Queue, queued{Number: s.Next, Message: *m})
+	s.drop()
+}
+
+// stamp says who tells, and when. The id is of the verdict, so that a node that was restored uses none twice for different things.
+func (n *Notifier) stamp(m *Message, told lamppost.TimeMS) {
+	m.ID = fmt.Sprintf("%s/%s/%s", n.o.Network, n.o.Member, m.Verdict)
+	if m.Event == "resolved" {
+		m.ID += "/resolved"
+	}
+	m.Network, m.Member, m.Time = n.o.Network, n.o.Member, told
 }
 
 // send hands one webhook its messages in order. One that does not take them is tried again, more and more seldom.

@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -28,6 +29,7 @@ import (
 type book struct {
 	mu  sync.Mutex
 	all []ledger.Verdict // the oldest first
+	now lamppost.TimeMS  // of what is found
 }
 
 func (b *book) Verdicts(_ lamppost.VerdictID, fn func(*ledger.Verdict) error) error {
@@ -62,7 +64,7 @@ func (b *book) find(by lamppost.MemberID, device lamppost.DeviceID, code string,
 	if suspends {
 		kind = lamppost.Implausible
 	}
-	b.all = append(b.all, ledger.Verdict{ID: id, By: by, Body: lamppost.Verdict{Kind: kind, Device: device, Name: "power", Unit: "W", Since: 1, At: 2, Suspends: suspends,
+	b.all = append(b.all, ledger.Verdict{ID: id, By: by, Time: b.now, Body: lamppost.Verdict{Kind: kind, Device: device, Name: "power", Unit: "W", Since: 1, At: 2, Suspends: suspends,
 		Reasons: []lamppost.VerdictReason{{Code: code}}}})
 	return id
 }
@@ -140,10 +142,11 @@ type bench struct {
 	store kv.Store
 	now   lamppost.TimeMS
 	hooks []notify.Webhook
+	shown map[lamppost.DeviceID]notify.Message // by MQTT
 }
 
 func newBench(t *testing.T, urls ...string) *bench {
-	b := &bench{t: t, store: kv.NewMem(), now: 1_000_000}
+	b := &bench{t: t, store: kv.NewMem(), now: 1_000_000, book: book{now: 1_000_000}, shown: map[lamppost.DeviceID]notify.Message{}}
 	file := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(file, []byte(secret+"\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -161,11 +164,28 @@ func (b *bench) open() *notify.Notifier {
 		b.t.Fatal(err)
 	}
 	n, err := notify.New(notify.Options{Config: c, Ledger: &b.book, Store: b.store, Network: "street", Member: "north", Now: func() lamppost.TimeMS { return b.now },
-		Register: func(lamppost.DeviceID, string) bool { return false }})
+		Register: func(lamppost.DeviceID, string) bool { return false }, Show: b.show})
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	return n
+}
+
+func (b *bench) show(device lamppost.DeviceID, body []byte) error {
+	if body == nil {
+		delete(b.shown, device)
+		return nil
+	}
+	var m notify.Message
+	defer func() { b.shown[device] = m }()
+	return json.Unmarshal(body, &m)
+}
+
+// erase takes a device's verdicts out of the book.
+func (b *book) erase(device lamppost.DeviceID) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.all = slices.DeleteFunc(b.all, func(v ledger.Verdict) bool { return v.Body.Device == device })
 }
 
 func (b *bench) gather(n *notify.Notifier) {
@@ -202,7 +222,7 @@ func TestOnce(t *testing.T) {
 	b.book.find("north", "a", "value", false)
 	b.book.find("south", "b", "value", false)
 	hard := b.book.find("north", "c", "frozen", true)
-	gone := b.book.find("north", "d", "mean", false)
+	b.book.find("north", "d", "mean", false)
 	n := b.open()
 	b.gather(n)
 	defer b.run(n)()
@@ -216,11 +236,9 @@ func TestOnce(t *testing.T) {
 	if got, want := words(r.wait(t, 1)), "resolved c frozen 1 valid"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	b.book.mu.Lock()
-	b.book.all = slices.DeleteFunc(b.book.all, func(v ledger.Verdict) bool { return v.ID == gone })
-	b.book.mu.Unlock()
+	b.book.erase("d")
 	b.gather(n)
-	if got, want := words(r.wait(t, 1)), "resolved d mean 1 erased"; got != want {
+	if got, want := words(r.wait(t, 1)), "resolved d  1 erased"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
@@ -288,6 +306,120 @@ func TestBounded(t *testing.T) {
 	defer b.run(n)()
 	if got := r.wait(t, 301); got[0].Device != "first" || got[300].Device != "m299" {
 		t.Errorf("%d messages, the last of %s", len(got), got[len(got)-1].Device)
+	}
+}
+
+// What is shown is each device's latest alarm that stands, with the very body that webhooks got, also without webhooks and after a crash;
+// of a device with none there is nothing.
+func TestShown(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t)
+	for _, urls := range [][]string{{r.URL}, nil} {
+		b := newBench(t, urls...)
+		n := b.open()
+		hard := b.book.find("north", "a", "frozen", true)
+		b.gather(n)
+		if urls != nil {
+			stop := b.run(n)
+			if got := r.wait(t, 1); !reflect.DeepEqual(got[0], b.shown["a"]) {
+				t.Errorf("shown %+v, told %+v", b.shown["a"], got[0])
+			}
+			stop()
+		}
+		soft := b.book.find("north", "a", "value", false)
+		b.book.find("south", "b", "value", false)
+		b.gather(n)
+		before := b.shown["a"]
+		if len(b.shown) != 1 || before.Verdict != soft || before.ID != "street/north/"+soft.String() {
+			t.Errorf("shown: %+v", b.shown)
+		}
+		b.now, b.shown = b.now+5000, map[lamppost.DeviceID]notify.Message{}
+		n = b.open()
+		if b.gather(n); !reflect.DeepEqual(b.shown["a"], before) {
+			t.Errorf("after a crash %+v is shown, before %+v was", b.shown["a"], before)
+		}
+		b.book.answer(soft, lamppost.ReviewNormal)
+		if b.gather(n); b.shown["a"].Verdict != hard {
+			t.Errorf("when the latest is answered %+v is shown", b.shown["a"])
+		}
+		b.book.answer(hard, lamppost.ReviewValid)
+		if b.gather(n); len(b.shown) != 0 {
+			t.Errorf("when all are answered: %+v", b.shown)
+		}
+	}
+}
+
+// What waits about an erased device is gone with it, from the record too; only that there is something to forget is told.
+func TestErased(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t)
+	b := newBench(t, r.URL)
+	n := b.open()
+	b.book.find("north", "hers", "value", false)
+	b.book.find("north", "his", "value", false)
+	b.gather(n)
+	record := func() string {
+		raw, err := b.store.Get([]byte("nN"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(raw)
+	}
+	if strings.Count(record(), "hers") < 3 { // the message, its words, and what is open
+		t.Fatalf("the record does not have what waits: %q", record())
+	}
+	b.book.erase("hers")
+	again := b.open()                         // as after a crash, before anything else
+	if strings.Count(record(), "hers") != 1 { // that it is to be said
+		t.Errorf("when opened the record has %q", record())
+	}
+	b.gather(again)
+	defer b.run(again)()
+	if got, want := words(r.wait(t, 2)), "alarm his value 1 ; resolved hers  1 erased"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// A node that was restored, or whose record cannot be read, tells of nothing that was found before, not even that it ended, but shows what
+// still holds something back; what is found from then on has ids of its own.
+func TestRestored(t *testing.T) {
+	t.Parallel()
+	for _, damage := range []bool{false, true} {
+		r := newReceiver(t)
+		b := newBench(t, r.URL)
+		n := b.open()
+		b.book.find("north", "a", "value", false)
+		hard := b.book.find("north", "b", "frozen", true)
+		b.book.answer(b.book.find("north", "c", "frozen", true), lamppost.ReviewValid)
+		b.gather(n)
+		stop := b.run(n)
+		r.wait(t, 4)
+		stop()
+		b.now, b.shown = b.now+86_400_000, map[lamppost.DeviceID]notify.Message{}
+		if damage {
+			var batch kv.Batch
+			batch.Set([]byte("nN"), []byte{0xa1, 1, 99})
+			if err := b.store.Apply(&batch); err != nil {
+				t.Fatal(err)
+			}
+		} else if err := notify.Restored(b.store); err != nil {
+			t.Fatal(err)
+		}
+		n = b.open()
+		b.book.find("north", "late", "value", false) // by its time: it comes from another member
+		b.gather(n)
+		if len(b.shown) != 1 || b.shown["b"].Verdict != hard {
+			t.Errorf("shown: %+v", b.shown)
+		}
+		b.now += 7_200_000
+		b.gather(n)
+		b.book.now = b.now
+		b.book.find("north", "a", "value", false)
+		b.gather(n)
+		defer b.run(n)()
+		if got, want := words(r.wait(t, 1)), "alarm a value 1 "; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
 	}
 }
 

@@ -23,6 +23,7 @@ type state struct {
 	Queue     []queued           `cbor:"4,keyasint"`
 	Delivered map[string]uint64  `cbor:"5,keyasint"` // the latest message that a webhook took
 	Open      []open             `cbor:"6,keyasint"`
+	Began     lamppost.TimeMS    `cbor:"7,keyasint"` // webhooks are told of what was found from then on
 }
 
 // queued is a message that some webhook has not.
@@ -42,26 +43,39 @@ type open struct {
 	Count    uint32               `cbor:"7,keyasint"`
 	Suspends bool                 `cbor:"8,keyasint"`
 	Until    lamppost.TimeMS      `cbor:"9,keyasint"`
+	Told     lamppost.TimeMS      `cbor:"10,keyasint"` // of the message
 }
 
-// read reads the record; one that is not there is that of a node that told nothing.
-func (s *state) read(r kv.Reader) error {
+// Restored is called on the store of a node that was restored: what it told since is not known. It begins anew, and so says nothing of old alarms.
+func Restored(store kv.Store) error {
+	var b kv.Batch
+	b.Delete(stateKey)
+	return store.Apply(&b)
+}
+
+var errVersion = errors.New("it is of another version")
+
+// readState reads the record. An error other than kv.ErrNotFound and the store's own says that it is damaged, or of another version.
+func readState(r kv.Reader) (*state, error) {
 	raw, err := r.Get(stateKey)
-	if errors.Is(err, kv.ErrNotFound) {
-		*s = state{Version: stateVersion, Delivered: map[string]uint64{}}
-		return nil
+	if err != nil {
+		return nil, err
 	}
-	if err == nil {
-		err = lamppost.Unmarshal(raw, s)
+	s := new(state)
+	if err := lamppost.Unmarshal(raw, s); err != nil {
+		return nil, &damaged{err}
 	}
-	if err == nil && s.Version != stateVersion {
-		err = errors.New("it is of another version")
+	if s.Version != stateVersion {
+		return nil, &damaged{errVersion}
 	}
 	if s.Delivered == nil {
 		s.Delivered = map[string]uint64{}
 	}
-	return err
+	return s, nil
 }
+
+// damaged is the error of a record that cannot be used.
+type damaged struct{ error }
 
 func (s *state) write(store kv.Store) error {
 	var b kv.Batch
@@ -105,6 +119,22 @@ func (s *state) first(url string) *queued {
 func (s *state) delivered(url string, number uint64) {
 	s.Delivered[url] = number
 	s.drop()
+}
+
+// forget drops messages about verdicts that are erased, but those that say so. A message on its way is not called back.
+func (s *state) forget(ledger Ledger) error {
+	var failed error
+	s.Queue = slices.DeleteFunc(s.Queue, func(q queued) bool {
+		if q.Message.Because == "erased" {
+			return false
+		}
+		_, err := ledger.Verdict(q.Message.Verdict)
+		if err != nil && !errors.Is(err, kv.ErrNotFound) {
+			failed = err
+		}
+		return errors.Is(err, kv.ErrNotFound)
+	})
+	return failed
 }
 
 // drop forgets messages that all webhooks have.

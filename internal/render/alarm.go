@@ -162,7 +162,7 @@ func (t teller) cannot(r *lamppost.VerdictReason) string {
 }
 
 // behaviours are the codes of behave whose value is a count, or bytes.
-var behaviours = []string{"rate", "pace", "size", "largest", "readings", "repeated", "bad", "forbidden", "unheard", "connects"}
+var behaviours = []string{"rate", "pace", "size", "largest", "readings", "repeated", "refused", "bad", "forbidden", "unheard", "connects", "taken_over"}
 
 // does tells of a device's behaviour.
 func (t teller) does(r *lamppost.VerdictReason) string {
@@ -181,11 +181,11 @@ func (t teller) does(r *lamppost.VerdictReason) string {
 		return l.text("does.hour", "time", t.moment(t.v.At))
 	case "forbidden":
 		if r.Other != "" {
-			return t.usually(l.text("does.forbidden", "value", t.number(r.Value))+" ("+r.Other+")", r, t.number)
+			return t.usually(t.counted("does.forbidden", r.Value)+" ("+r.Other+")", r, t.number)
 		}
 	}
 	if slices.Contains(behaviours, r.Code) {
-		return t.usually(l.text("does."+r.Code, "value", t.number(r.Value)), r, t.number)
+		return t.usually(t.counted("does."+r.Code, r.Value), r, t.number)
 	}
 	return t.unknown(r, t.number)
 }
@@ -242,6 +242,14 @@ func (t teller) number(d *lamppost.Decimal) string {
 	return t.l.decimal(plainly(*d))
 }
 
+// counted writes a message about so many things.
+func (t teller) counted(key string, d *lamppost.Decimal) string {
+	if d == nil || d.Exponent != 0 {
+		return t.l.text(key, "n", t.number(d))
+	}
+	return t.l.count(key, int(d.Mantissa))
+}
+
 // quantity writes what is in the reading's unit.
 func (t teller) quantity(d *lamppost.Decimal) string {
 	if d == nil {
@@ -287,6 +295,9 @@ func (t teller) withUnit(number, unit string) string {
 
 // seconds writes a span of time in the one unit that matters.
 func (t teller) seconds(d *lamppost.Decimal) string {
+	if d == nil {
+		return "–"
+	}
 	n, _ := strconv.ParseFloat(d.String(), 64)
 	unit := "s"
 	switch {

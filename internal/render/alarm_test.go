@@ -10,6 +10,8 @@ import (
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/render"
 	"github.com/lamppost/lamppost/internal/triage"
+	"github.com/lamppost/lamppost/internal/triage/behave"
+	"github.com/lamppost/lamppost/internal/triage/joint"
 	"github.com/lamppost/lamppost/internal/triage/plausible"
 )
 
@@ -60,8 +62,10 @@ func alarmCases(h *house) (all []render.Judged) {
 	}
 	add(lamppost.Implausible, "Wh", true, true, lamppost.VerdictReason{Code: "unbalanced", Value: dec("48213000"), High: dec("912")})
 	add(lamppost.Implausible, "m3", true, true, lamppost.VerdictReason{Code: "of_2031", Value: dec("7")})
-	for _, code := range strings.Fields("rate pace size largest readings repeated bad forbidden unheard connects") {
-		add(lamppost.Behaviour, "", false, false, lamppost.VerdictReason{Code: code, Value: dec("1250"), Low: dec("1"), High: dec("2")})
+	for _, code := range strings.Fields("rate pace size largest readings repeated refused bad forbidden unheard connects taken_over") {
+		for _, n := range []string{"1", "1250"} {
+			add(lamppost.Behaviour, "", false, false, lamppost.VerdictReason{Code: code, Value: dec(n), Low: dec("2"), High: dec("3")})
+		}
 	}
 	for _, r := range []lamppost.VerdictReason{
 		{Code: "rate", Value: dec("3"), Low: dec("1"), High: dec("1")}, {Code: "rate", Value: dec("3"), Low: dec("1"), High: dec("0")},
@@ -104,27 +108,38 @@ func TestAlarmInWords(t *testing.T) {
 	}
 }
 
-// No code of a detector is told as one that nobody knows, and an unknown language is the caller's mistake.
+// No code of a detector is told as one that nobody knows, in any language, and an unknown language is the caller's mistake.
 func TestAlarmKnowsAllCodes(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	told := map[string]bool{}
-	for _, c := range alarmCases(h) {
-		a := must(render.AlarmOf(c, render.Reader{Zone: h.zone}))(t)
-		told[c.Reasons[0].Code] = !strings.Contains(a.Why[0], "no words")
+	codes := map[lamppost.VerdictKind][]string{lamppost.Behaviour: behave.Codes(), lamppost.Anomaly: {joint.Relation.String(), joint.Level.String()}}
+	if next := joint.Level + 1; next.String() != "unknown" {
+		t.Errorf("joint has a further code, %s", next)
 	}
 	for code := triage.ReasonValue; code.String() != "unknown"; code++ {
-		if !told[code.String()] {
-			t.Errorf("%s is not told", code)
-		}
+		codes[lamppost.Anomaly] = append(codes[lamppost.Anomaly], code.String())
 	}
 	for code := plausible.RolledBack; code.String() != "unknown"; code++ {
-		if !told[code.String()] {
-			t.Errorf("%s is not told", code)
+		codes[lamppost.Implausible] = append(codes[lamppost.Implausible], code.String())
+	}
+	for kind, least := range map[lamppost.VerdictKind]int{lamppost.Anomaly: 9, lamppost.Implausible: 10, lamppost.Behaviour: 17} {
+		if len(codes[kind]) < least {
+			t.Errorf("%s has only %d codes: is the list whole?", kind, len(codes[kind]))
 		}
 	}
-	if told["of_2031"] {
-		t.Error("a code that does not exist is told as one that does")
+	for _, lang := range render.Languages() {
+		why := func(kind lamppost.VerdictKind, code string) string {
+			v := &lamppost.Verdict{Kind: kind, Reasons: []lamppost.VerdictReason{{Code: code}}}
+			return must(render.AlarmOf(render.Judged{Verdict: v}, render.Reader{Lang: lang, Zone: h.zone}))(t).Why[0]
+		}
+		for kind, all := range codes {
+			nobodys, _, _ := strings.Cut(why(kind, "zzz"), "zzz")
+			for _, code := range all {
+				if got := why(kind, code); strings.HasPrefix(got, nobodys) {
+					t.Errorf("%s: %s %s is told as a code that nobody knows: %s", lang, kind, code, got)
+				}
+			}
+		}
 	}
 	if _, err := render.AlarmOf(alarmCases(h)[0], render.Reader{Lang: "tlh"}); !isInput(err) {
 		t.Errorf("an unknown language: %v", err)

@@ -81,7 +81,7 @@ func askedFor(t *testing.T) map[string]bool {
 			keys[m[1]] = true
 		}
 	}
-	for _, code := range strings.Fields("rate pace size largest readings repeated bad forbidden unheard connects") {
+	for _, code := range strings.Fields("rate pace size largest readings repeated refused bad forbidden unheard connects taken_over") {
 		keys["does."+code] = true // likewise
 	}
 	for _, key := range render.AgentKeys() {

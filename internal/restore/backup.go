@@ -22,6 +22,7 @@ import (
 	"github.com/lamppost/lamppost/internal/kv"
 	"github.com/lamppost/lamppost/internal/kv/pebble"
 	"github.com/lamppost/lamppost/internal/ledger"
+	"github.com/lamppost/lamppost/internal/notify"
 	"github.com/lamppost/lamppost/internal/replica"
 	snapdir "github.com/lamppost/lamppost/internal/snapshot/dir"
 	"github.com/lamppost/lamppost/internal/tilelog"
@@ -217,6 +218,9 @@ func (b *Backup) open(ctx context.Context, work string, store *pebble.Store, r *
 		}
 	}
 	if err := b.compare(store, work, r); err != nil {
+		return err
+	}
+	if err := notify.Restored(store); err != nil {
 		return err
 	}
 	if err := carryOut(store, packs); err != nil {

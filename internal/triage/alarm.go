@@ -28,7 +28,8 @@ const (
 	eachAlarm = 0.2                // put upon the level by every alarm
 	uponKeep  = 0.9998267282181494 // 2^(-1/4000): half of it is gone after 4,000 readings
 
-	acceptedFor = 40_000 // readings: 14 months of one every quarter of an hour
+	acceptedFor  = 40_000 // readings: 14 months of one every quarter of an hour
+	mostAccepted = 16     // no score is above that, of a series or of several together
 )
 
 // NewAlarm returns an alarm with a level of its own.
@@ -56,10 +57,17 @@ func (a *Alarm) Next(score float64) bool {
 	return true
 }
 
-// accept notes that a score is usual.
-func (a *Alarm) accept(score float64) {
+// Raise puts something above 0 upon the level until it is called again. A saved state does not hold it.
+func (a *Alarm) Raise(by float64) { a.raised = max(by, 0) }
+
+// Height is what the latest score was held against.
+func (a *Alarm) Height() float64 { return a.height }
+
+// Accept notes that a person called an alarm of this score usual: for 40,000 scores only a higher one is an alarm. Of several the highest
+// counts, from the last on.
+func (a *Alarm) Accept(score float64) {
 	if score > a.accepted {
-		a.accepted = min(score, mostScore)
+		a.accepted = min(score, mostAccepted)
 	}
 	a.holds = acceptedFor
 }
@@ -69,6 +77,6 @@ func (a *Alarm) State(s *saved.State) {
 	s.Count(&a.n, maxReadings)
 	s.Count(&a.quiet, refractory)
 	s.Float(&a.upon)
-	s.Within(&a.accepted, 0, mostScore)
+	s.Within(&a.accepted, 0, mostAccepted)
 	s.Count(&a.holds, acceptedFor)
 }

@@ -163,19 +163,15 @@ func (s *Series) restart() {
 
 // Raise puts something above 0 upon the level of the series until it is called again: what whoever has many series wants fewer alarms by. A saved
 // state does not hold it.
-func (s *Series) Raise(by float64) {
-	if s.alarm.raised = 0; by > 0 {
-		s.alarm.raised = by
-	}
-}
+func (s *Series) Raise(by float64) { s.alarm.Raise(by) }
 
 // Level is what the latest score was held against: the series's own level, what its alarms put upon it and what Raise did, or what was
 // accepted.
-func (s *Series) Level() float64 { return s.alarm.height }
+func (s *Series) Level() float64 { return s.alarm.Height() }
 
 // Accept notes that a person called an alarm of this score usual: for 40,000 readings only a higher score is one. Of several the highest
 // counts, from the last on. A saved state holds it; another unit forgets it.
-func (s *Series) Accept(score float64) { s.alarm.accept(score) }
+func (s *Series) Accept(score float64) { s.alarm.Accept(score) }
 
 func (s *Series) judge(x Sample) Verdict {
 	s.n++

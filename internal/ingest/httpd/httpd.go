@@ -50,6 +50,9 @@ type Config struct {
 	// Guard takes what a device's guard decides, and returns what is asked of it. Nil: nothing is asked here.
 	Guard func(ctx context.Context, device lamppost.DeviceID, w guard.Word) (guard.Asked, error)
 
+	// Desired returns what a device should be like now, as it is told, and what is closed when that changes. Nil: nothing is desired here.
+	Desired func(device lamppost.DeviceID) (message []byte, changed <-chan struct{}, err error)
+
 	// Gateways serves gateways on site. Nil: there are none here.
 	Gateways Gateways
 
@@ -75,7 +78,7 @@ type NewKey struct {
 	Consent []byte `json:"consent"` // a lamppost.KeyChange by the key it has; none: its token has to do
 }
 
-// Handler answers POST /v1/report, POST /v1/enrol, GET /v1/proof, POST /v1/guard, and where there are Gateways, POST /v1/gateway,
+// Handler answers POST /v1/report, POST /v1/enrol, GET /v1/proof, POST /v1/guard, GET /v1/desired, and where there are Gateways, POST /v1/gateway,
 // GET /v1/gateway/devices, POST /v1/gateway/guards and POST /v1/segments; where there are Deals, /v1/offers and /v1/sessions.
 func Handler(cfg Config) http.Handler {
 	if cfg.MaxWait == 0 {
@@ -104,6 +107,9 @@ func Handler(cfg Config) http.Handler {
 	}
 	if cfg.Guard != nil {
 		mux.HandleFunc("POST /v1/guard", d.guardWord)
+	}
+	if cfg.Desired != nil {
+		mux.HandleFunc("GET /v1/desired", d.desired)
 	}
 	if cfg.Gateways != nil {
 		d.gatewayRoutes(mux)

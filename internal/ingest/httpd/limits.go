@@ -10,6 +10,8 @@ const (
 	maxGuardBytes  = 64 << 10         // a guard's word
 	maxGuardsBytes = 16 << 20         // the words of all guards of a gateway
 
+	maxDesiredWait = 50 * time.Second // for something else to be desired; less than proxies wait
+
 	maxDealBytes = 8 << 10 // an offer or acceptance: a dozen short fields and a signature
 	maxDeals     = 60      // orders of a device about its dealings in a failureWindow: each stands in the log, a refused one too
 

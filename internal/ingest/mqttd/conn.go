@@ -44,6 +44,7 @@ type conn struct {
 	// Set by connect, only read afterwards.
 	version   byte // 4 is MQTT 3.1.1, 5 is MQTT 5
 	origin    *ingest.Origin
+	reader    bool   // an administrator, who reads alarms and is no device
 	client    string // the client id
 	topics    struct{ report, refused, desired string }
 	keepalive time.Duration // longest silence, 0 for any
@@ -95,12 +96,15 @@ func (c *conn) serve() {
 	defer c.release()
 	defer stop()
 	defer c.srv.exit(c)
+	defer c.srv.board.leave(c)
 	if err := c.connect(); err != nil {
 		c.report(err)
 		c.nc.Close()
 		return
 	}
-	defer c.srv.mail.unsubscribe(c, topicRefused|topicDesired)
+	if !c.reader {
+		defer c.srv.mail.unsubscribe(c, topicRefused|topicDesired)
+	}
 	c.log.Debug("mqtt: connected", "version", c.version)
 
 	go c.write() // ends after finish; waited for below
@@ -256,6 +260,9 @@ func (c *conn) publish(first byte, body []byte) error {
 	if err != nil {
 		return err
 	}
+	if c.reader {
+		return c.refusePublish(token)
+	}
 	if p.foreign && c.srv.cfg.Foreign != nil {
 		return c.foreign(p, token)
 	}
@@ -408,7 +415,7 @@ func (c *conn) Done(token uint64, r ingest.Reply) {
 // acknowledgements. It returns false if there must not be one: in MQTT 3.1.1 it would mean "never send this again", which
 // is wrong of a report that was only refused for now. Then the connection ends, and the client sends it again.
 func (c *conn) refuse(token uint64, r ingest.Reply) bool {
-	if c.version == 5 && token != noAck {
+	if c.version == 5 && token != noAck || c.reader {
 		return true
 	}
 	if r.Code.Final() {

@@ -58,6 +58,11 @@ func (c *conn) connect() error {
 	}
 	if code == packets.CodeSuccess {
 		c.accept(&pk)
+		if c.reader && !c.srv.board.enter(c) {
+			code = packets.ErrQuotaExceeded
+		}
+	}
+	if code == packets.CodeSuccess {
 		// Before the answer: a client that reconnects at once must not meet its own earlier self arriving later.
 		switch old, ok := c.srv.enter(c); {
 		case !ok:
@@ -113,8 +118,12 @@ func validate(pk *packets.Packet, will bool) packets.Code {
 	return packets.CodeSuccess
 }
 
-// login asks Auth. What Auth says goes to the log and not to the client, who could learn from it which devices there are.
+// login asks Admin, where the name is an administrator's, and Auth. A device may have that name too: its token is another. What Auth says goes to the log and not to the client, who could learn from it which devices there are.
 func (c *conn) login(pk *packets.Packet, cert *x509.Certificate) (*ingest.Origin, error) {
+	if string(pk.Connect.Username) == AdminUser && c.srv.cfg.Admin != nil && c.srv.cfg.Admin(string(pk.Connect.Password)) {
+		c.reader = true
+		return c.srv.reader, nil
+	}
 	device, err := c.srv.cfg.Auth(string(pk.Connect.Username), string(pk.Connect.Password), cert)
 	if err == nil {
 		return c.srv.cfg.Origins.Of(device), nil
@@ -126,7 +135,9 @@ func (c *conn) login(pk *packets.Packet, cert *x509.Certificate) (*ingest.Origin
 // accept sets up the connection as the CONNECT asks.
 func (c *conn) accept(pk *packets.Packet) {
 	prefix := "lp/" + string(c.origin.Device) + "/"
-	c.topics.report, c.topics.refused, c.topics.desired = prefix+"report", prefix+"refused", prefix+"desired"
+	if !c.reader {
+		c.topics.report, c.topics.refused, c.topics.desired = prefix+"report", prefix+"refused", prefix+"desired"
+	}
 	c.keepalive = time.Duration(pk.Connect.Keepalive) * time.Second * 3 / 2 // [MQTT-3.1.2-22]
 	if c.client = pk.Connect.ClientIdentifier; c.client == "" {
 		c.client = "lp-" + rand.Text()
@@ -169,11 +180,14 @@ func (c *conn) announce(pk *packets.Packet) packets.Properties {
 		ReceiveMaximum:           uint16(c.srv.cfg.InFlight),
 		MaximumQosFlag:           true,
 		MaximumQos:               1,
-		WildcardSubAvailableFlag: true, // none of these three is available
+		WildcardSubAvailableFlag: true, // none of these three is available, but the first to administrators
 		SubIDAvailableFlag:       true,
 		SharedSubAvailableFlag:   true,
 		// Whatever the client wished for: the session ends with the connection.
 		SessionExpiryIntervalFlag: pk.Properties.SessionExpiryInterval > 0,
+	}
+	if c.reader {
+		p.WildcardSubAvailable = 1
 	}
 	if pk.Connect.ClientIdentifier == "" {
 		p.AssignedClientID = c.client
@@ -190,7 +204,7 @@ func connack311(code packets.Code) byte {
 		return 1
 	case packets.ErrClientIdentifierNotValid.Code:
 		return 2
-	case packets.ErrUseAnotherServer.Code:
+	case packets.ErrUseAnotherServer.Code, packets.ErrQuotaExceeded.Code:
 		return 3 // server unavailable
 	default:
 		return 5 // not authorised

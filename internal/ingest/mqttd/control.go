@@ -48,6 +48,9 @@ func (c *conn) subscribe(pk *packets.Packet) error {
 	if len(pk.Properties.SubscriptionIdentifier) > 0 {
 		return packets.ErrSubscriptionIdentifiersNotSupported
 	}
+	if c.reader {
+		return c.subscribeAlarms(pk)
+	}
 	var topics topic
 	ack := packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Suback}, ProtocolVersion: c.version, PacketID: pk.PacketID}
 	for _, f := range pk.Filters {
@@ -81,6 +84,9 @@ func (c *conn) unsubscribe(pk *packets.Packet) error {
 	ack := packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Unsuback}, ProtocolVersion: c.version, PacketID: pk.PacketID}
 	for _, f := range pk.Filters {
 		code := packets.CodeNoSubscriptionExisted.Code
+		if c.reader && c.srv.board.unsubscribe(c, f.Filter) {
+			code = packets.CodeSuccess.Code
+		}
 		if t := c.readable(f.Filter); t != 0 && c.srv.mail.unsubscribe(c, t) != 0 {
 			code = packets.CodeSuccess.Code
 		}
@@ -92,6 +98,8 @@ func (c *conn) unsubscribe(pk *packets.Packet) error {
 // readable is the topic that a filter names, 0 for any that the device may not read.
 func (c *conn) readable(filter string) topic {
 	switch filter {
+	case "":
+		return 0
 	case c.topics.refused:
 		return topicRefused
 	case c.topics.desired:

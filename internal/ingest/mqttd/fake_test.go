@@ -343,3 +343,5 @@ func encoded(encode func(*bytes.Buffer) error) []byte {
 	}
 	return b.Bytes()
 }
+
+func says(message []byte) func() []byte { return func() []byte { return message } }

@@ -83,9 +83,7 @@ func TestPaho5(t *testing.T) {
 	if _, err := c.Subscribe(ctx, &paho5.Subscribe{Subscriptions: []paho5.SubscribeOptions{{Topic: "lp/m1/desired", QoS: 1}}}); err != nil {
 		t.Errorf("subscribing: %v", err)
 	}
-	if err := d.SetDesired("m1", []byte("on")); err != nil {
-		t.Fatal(err)
-	}
+	d.SetDesired("m1", says([]byte("on")))
 	if got := <-desired; got != "lp/m1/desired on" {
 		t.Errorf("received %q", got)
 	}

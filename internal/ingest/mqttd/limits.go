@@ -20,8 +20,12 @@ const (
 	acceptPause    = 50 * time.Millisecond // after a failure to accept that passes, such as too many open files
 
 	MaxDesiredBytes  = 16 << 10 // a desired state
+	MaxReaders       = 64       // connections of administrators
+	MaxAlarms        = 10_000   // devices whose alarm is shown
+	MaxAlarmBytes    = 16 << 10 // an alarm
+	readerBurst      = 64       // publishes of administrators, which are refused; then one a second
 	MaxRefusedKept   = 16       // refusals kept for a device that has not subscribed, and queued for one that has
-	maxFilters       = 8        // in one SUBSCRIBE; a device has two topics to read
+	maxFilters       = 8        // in one SUBSCRIBE, and of an administrator in all; a device has two topics to read
 	maxReplyBytes    = 16 << 10 // SUBACK, PINGRESP …: beyond it the connection is not read until the peer takes some
 	maxWriteBytes    = 64 << 10 // acknowledgements put into one write
 	minReadBytes     = 4 << 10  // the read buffer of a quiet connection

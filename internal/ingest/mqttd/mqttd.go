@@ -1,6 +1,6 @@
 // Package mqttd is the MQTT front door for devices: MQTT 3.1.1 and 5 on sockets, reports to ingest, acknowledgements
 // back. It is not a broker. A device publishes to lp/<device>/report and reads lp/<device>/refused and
-// lp/<device>/desired; nobody else's messages pass through here, no session outlives its connection, and nothing is on
+// lp/<device>/desired; an administrator reads lp/alarms/<device>; nobody else's messages pass through here, no session outlives its connection, and nothing is on
 // disk.
 //
 // It promises that the acknowledgement (PUBACK, or PUBREC for QoS 2) of a report is sent only after ingest has said that
@@ -55,6 +55,9 @@ type Config struct {
 	Auth   func(user, password string, cert *x509.Certificate) (lamppost.DeviceID, error)
 	Submit Submitter // required
 
+	// Admin says whether a password is an administrator's, who may read alarms. Nil: nobody may.
+	Admin func(password string) bool
+
 	// Foreign takes messages on other topics than a device's own. Then clients may have a will, which is ignored: foreign
 	// firmware cannot do without. Nil: such messages are refused.
 	Foreign Foreign
@@ -78,6 +81,8 @@ type Server struct {
 	log     *slog.Logger
 	metrics *Metrics
 	mail    post
+	board   board
+	reader  *ingest.Origin // of all administrators
 	waiting penalties
 
 	mu       sync.Mutex
@@ -118,6 +123,8 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, log: cfg.Log, metrics: cfg.Metrics, sessions: map[string]*conn{}}
 	s.mail.dropped = cfg.Metrics.Dropped
+	s.board = board{dropped: cfg.Metrics.Dropped, alarms: map[lamppost.DeviceID][]byte{}, readers: map[*conn][]string{}}
+	s.reader = newReader()
 	return s, nil
 }
 
@@ -158,14 +165,11 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 }
 
 // SetDesired sets what a device should be like: delivered to its connections that subscribed to lp/<device>/desired, now
-// and at every later subscription, until another value replaces it. Nil takes it back. The payload is not copied and must
-// not change.
-func (s *Server) SetDesired(device lamppost.DeviceID, payload []byte) error {
-	if len(payload) > MaxDesiredBytes {
-		return fmt.Errorf("a desired state of %d bytes for %q is over the limit of %d", len(payload), device, MaxDesiredBytes)
-	}
-	s.mail.setDesired(device, payload)
-	return nil
+// and at every later subscription, until another value replaces it. Nil takes it back. message is called for each delivery, so
+// that it can say how much time is left; it must not call the Server, and what it returns is not copied and must not change. One over
+// [MaxDesiredBytes] is dropped, and counted.
+func (s *Server) SetDesired(device lamppost.DeviceID, message func() []byte) {
+	s.mail.setDesired(device, message)
 }
 
 // passing tells errors of accept that pass, such as too many open files, from those that mean the listener is gone.

@@ -29,8 +29,8 @@ type post struct {
 
 type box struct {
 	readers map[*conn]topic
-	desired []byte
-	refused [][]byte // those nobody read, oldest first, MaxRefusedKept at most
+	desired func() []byte // makes the message; nil: nothing is desired
+	refused [][]byte      // those nobody read, oldest first, MaxRefusedKept at most
 }
 
 // subscribe adds topics to what c reads and sends it what is kept of them.
@@ -45,7 +45,7 @@ func (p *post) subscribe(c *conn, topics topic) {
 		}
 	}
 	if topics&topicDesired != 0 && b.desired != nil {
-		c.sendDesired(b.desired, true)
+		c.sendDesired(b.desired(), true)
 	}
 }
 
@@ -64,14 +64,17 @@ func (p *post) unsubscribe(c *conn, topics topic) (had topic) {
 
 // setDesired replaces what is kept and tells those who read it. Nil is told too, as an empty message, which is how MQTT
 // says that a retained message is gone.
-func (p *post) setDesired(device lamppost.DeviceID, payload []byte) {
+func (p *post) setDesired(device lamppost.DeviceID, message func() []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	b := p.box(device)
-	b.desired = payload
+	b.desired = message
+	if message == nil {
+		message = func() []byte { return nil }
+	}
 	for c, topics := range b.readers {
 		if topics&topicDesired != 0 {
-			c.sendDesired(payload, false)
+			c.sendDesired(message(), false)
 		}
 	}
 	p.sweep(device)
@@ -123,6 +126,7 @@ type outbox struct {
 	replies []byte   // encoded; bounded by conn.reply
 	refused [][]byte // encoded, oldest first, MaxRefusedKept at most: older ones give way
 	desired []byte   // encoded; only the newest counts
+	alarms  pending
 }
 
 // appendTo empties the outbox into b: replies first, since a SUBACK comes before what was subscribed to.
@@ -156,6 +160,11 @@ func (c *conn) sendRefused(message []byte) bool {
 
 // sendDesired replaces a desired state that was not sent yet: only the newest one counts.
 func (c *conn) sendDesired(payload []byte, retained bool) {
+	if len(payload) > MaxDesiredBytes {
+		c.srv.metrics.Dropped.Inc()
+		c.log.Error("mqtt: a desired state is over the limit", "bytes", len(payload), "limit", MaxDesiredBytes)
+		return
+	}
 	m, ok := c.message(c.topics.desired, payload, retained)
 	if !ok {
 		return

@@ -259,9 +259,7 @@ func TestSlowReader(t *testing.T) {
 			c.subscribe("lp/m1/desired")
 		}
 		for i := range 100 {
-			if err := d.SetDesired("m1", []byte{byte(i)}); err != nil {
-				t.Fatal(err)
-			}
+			d.SetDesired("m1", says([]byte{byte(i)}))
 			if pk := quick.want(packets.Publish); pk.Payload[0] != byte(i) {
 				t.Errorf("the quick one got %d, want %d", pk.Payload[0], i)
 			}
@@ -273,7 +271,7 @@ func TestSlowReader(t *testing.T) {
 				t.Errorf("the slow one got %d, want %d", pk.Payload[0], want)
 			}
 		}
-		d.SetDesired("m1", []byte("again"))
+		d.SetDesired("m1", says([]byte("again")))
 		quick.want(packets.Publish)
 		time.Sleep(mqttd.WriteTimeout + 1)
 		slow.wantEnd()

@@ -49,6 +49,7 @@ func (c *conn) collect(b []byte) (found []byte, last bool) {
 	for {
 		b = c.out.appendTo(b) // before the acknowledgements: who is told of a refusal hears why first
 		b = c.appendAcks(b)
+		b = c.appendAlarms(b)
 		if len(b) > 0 {
 			c.room.Signal()
 			return b, false

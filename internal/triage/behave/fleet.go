@@ -220,6 +220,8 @@ func edges(column, low, high int) (from, to uint64) {
 	switch column {
 	case colHour:
 		return uint64(low), uint64(high)
+	case colTaken: // in fours
+		return 4 * octaveFrom(low), 4*octaveFrom(high+1) - 1
 	case colSize, colLargest:
 		return halfFrom(low), halfFrom(high+1) - 1
 	}

@@ -128,6 +128,16 @@ func New(names ...string) (*Vector, error) {
 	return v, nil
 }
 
+// Raise puts something above 0 upon the level of the vector until it is called again: what whoever has many wants fewer alarms by. A saved
+// state does not hold it.
+func (v *Vector) Raise(by float64) { v.alarm.Raise(by) }
+
+// Level is what the latest score was held against.
+func (v *Vector) Level() float64 { return v.alarm.Height() }
+
+// Accept notes that a person called an alarm of this score usual: for 40,000 rows only a higher score is one. A saved state holds it.
+func (v *Vector) Accept(score float64) { v.alarm.Accept(score) }
+
 // forget begins anew, alarms and time apart.
 func (v *Vector) forget() {
 	v.rows, v.score, v.unusual = 0, 0, 0

@@ -22,11 +22,17 @@ type relations struct {
 	z, v, u []float64 // v and u are not of the state
 }
 
-func newRelations(n int) relations {
+// width is how many numbers are related where a row has n.
+func width(n int) int {
 	wide := n
 	for wide/n <= maxBefore && wide+n <= maxWide {
 		wide += n
 	}
+	return wide
+}
+
+func newRelations(n int) relations {
+	wide := width(n)
 	r := relations{n: n, rows: make([]float64, wide+delay*n), learnt: make([]float64, delay+1), inverse: make([]float64, place(wide, 0)),
 		v: make([]float64, wide), u: make([]float64, wide)}
 	r.z = r.rows[:wide]

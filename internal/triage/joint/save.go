@@ -101,6 +101,13 @@ func (r *relations) state(s *saved.State) {
 	}
 }
 
+// MostBytes is how much memory a vector of so many quantities takes, however long their names are.
+func MostBytes(quantities int) int {
+	wide := width(quantities)
+	var each, rest int = int(unsafe.Sizeof(quantity{})+unsafe.Sizeof("")) + MaxNameBytes, int(unsafe.Sizeof(Vector{}))
+	return 8*(3*wide+(quantities+1)*(delay+1)+place(wide, 0)) + quantities*each + rest
+}
+
 // Bytes is how much memory the vector takes.
 func (v *Vector) Bytes() int {
 	r := &v.relations

@@ -24,7 +24,7 @@ export function devicePage(app, id) {
   const twin = twinCard(app);
   const chart = chartCard(app, id);
   const alarms = deviceAlarms(app, id);
-  const cards = [assuranceCard(), sequenceCard(), receiptCard(id), accountCard(id), safetyCard(app, id), keysCard(app, id)];
+  const cards = [assuranceCard(), sequenceCard(), receiptCard(id), accountCard(id), desiredCard(app), safetyCard(app, id), keysCard(app, id)];
   const quarantine = h('div');
 
   const load = every(1500, () => app.guard(async () => {
@@ -275,6 +275,23 @@ function account(currency, amount) {
     ? ['loss', 'Loss: what it used cost more than it earned.'] : ['profit', 'Profit: it earned more than what it used cost.'];
   return h('div', null, h('p', { class: `figure money ${kind}`, id: 'balance' }, money(amount, currency)), h('p', null, words),
     h('p', { class: 'quiet' }, 'Income less costs, all bookings so far.'));
+}
+
+// What it should be like, what it does of that, and why these differ.
+function desiredCard(app) {
+  const text = h('p', { id: 'desired' });
+  const rows = h('ul', { class: 'desired' });
+  const who = h('p', { class: 'quiet' });
+  return {
+    el: card('desired-h', 'Desired', text, rows, who),
+    update({ desired: d }) {
+      say(text, d.text);
+      fill(rows, d.functions.map((x) => h('li', null, h('strong', null, x.name), ` should be ${quantity(x.desired, x.unit)}`,
+        x.granted && `, is let be ${quantity(x.granted, x.unit)}`, x.reported && `, says ${quantity(x.reported, x.unit)}`, x.why && `: ${x.why}`)));
+      say(who, d.revision === 0 ? '' : [`Revision ${d.revision} by ${d.by}${d.mode && `, mode ${d.mode}`}, ${ago(d.time_ms, app.now())}`,
+        d.until_ms > 0 && `until ${when(d.until_ms)}`, d.reason].filter(Boolean).join(' · '));
+    },
+  };
 }
 
 function safetyCard(app, id) {
