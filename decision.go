@@ -120,7 +120,7 @@ type DecisionsBody struct {
 	Outcomes  []DecisionOutcome `cbor:"3,keyasint,omitempty" json:"outcomes,omitempty"`
 }
 
-// A Decision is what an agent has its device do from At until Until or its next decision, and why in numbers.
+// A Decision is what an agent has its device do from At until its next decision, and why in numbers. It was worked out for the time until Until.
 type Decision struct {
 	Device   DeviceID   `cbor:"1,keyasint" json:"device"`
 	Kind     AgentKind  `cbor:"2,keyasint" json:"kind"`
@@ -129,7 +129,7 @@ type Decision struct {
 	Mode     AgentMode  `cbor:"5,keyasint" json:"mode"`
 	Action   Action     `cbor:"6,keyasint" json:"action"`
 	Inputs   Hash       `cbor:"7,keyasint" json:"inputs"`          // SHA-256 of what it was decided from: whoever has that replays it
-	Gain     Micro      `cbor:"8,keyasint,omitempty" json:"gain"`  // that is expected until Until, against the safe rule
+	Gain     Micro      `cbor:"8,keyasint,omitempty" json:"gain"`  // that is expected over the horizon, against the safe rule
 	Spend    Micro      `cbor:"9,keyasint,omitempty" json:"spend"` // that is expected until Until: it counts against the device's limit
 	Currency string     `cbor:"10,keyasint" json:"currency"`       // of both, the agent's
 	Forecast []Expected `cbor:"11,keyasint,omitempty" json:"forecast,omitempty"`
@@ -178,6 +178,7 @@ type DecisionOutcome struct {
 	Spent    Micro      `cbor:"4,keyasint,omitempty" json:"spent"`    // in the place of what it was expected to spend
 	Measured uint16     `cbor:"5,keyasint,omitempty" json:"measured"` // thousandths of its time of which there are readings
 	Data     Hash       `cbor:"6,keyasint" json:"data"`               // SHA-256 of what it was computed from
+	Expected Micro      `cbor:"7,keyasint,omitempty" json:"expected"` // what Gain would be had all come as it was forecast
 }
 
 // A DecisionID names a decision by where it stands.

@@ -86,7 +86,7 @@ var uses = map[string]string{
 	"internal/checkpage/wasm":        "audit",
 	"internal/node": ". audit guard sig internal/api internal/archive internal/archive/dir internal/backup internal/challenge internal/consensus internal/consensus/comet internal/consensus/raft internal/consensus/solo internal/cosign " +
 		"internal/checkpage internal/compact internal/dashboard internal/folder internal/ingest internal/ingest/brokerd internal/ingest/httpd internal/ingest/mapping internal/ingest/mqttd internal/judge internal/kv " +
-		"internal/kv/pebble internal/ledger internal/network internal/notify internal/provider internal/render internal/replica internal/scrub internal/snapshot internal/snapshot/dir internal/tilelog internal/triage/behave internal/triage",
+		"internal/kv/pebble internal/ledger internal/network internal/notify internal/pilot internal/provider internal/render internal/replica internal/scrub internal/snapshot internal/snapshot/dir internal/tilelog internal/triage/behave internal/triage",
 	"internal/gateway": ". guard sig internal/consensus internal/folder internal/ingest internal/ingest/httpd internal/ingest/mqttd internal/kv internal/kv/pebble",
 	"internal/cosign":  ". internal/tilelog internal/witness",
 	"internal/witness": ". internal/dashboard internal/kv internal/kv/pebble internal/tilelog",
@@ -102,10 +102,11 @@ var uses = map[string]string{
 	"internal/judge":             ". internal/compact internal/kv internal/triage internal/triage/joint internal/triage/plausible",
 	"internal/agent":             ".",
 	"internal/forecast":          ". tariff internal/triage/saved",
+	"internal/pilot":             ". tariff internal/agent internal/forecast internal/kv internal/ledger",
 	"internal/demo":              ". audit guard device device/devicemqtt sig tariff internal/api internal/consensus internal/node",
 	"internal/demo/data/gen":     "",
 	"internal/measure":           ". audit device sig tariff internal/agent internal/archive internal/archive/dir internal/compact internal/export internal/folder internal/forecast internal/kv internal/kv/pebble internal/node internal/replica internal/tilelog internal/triage internal/triage/joint internal/triage/behave internal/triage/plausible",
-	"internal/cli": ". audit contract device guard sig tariff internal/api internal/archive internal/archive/dir internal/backup internal/books internal/checkpage internal/demo internal/export internal/folder internal/fsck internal/gateway " +
+	"internal/cli": ". audit contract device guard sig tariff internal/agent internal/api internal/pilot internal/archive internal/archive/dir internal/backup internal/books internal/checkpage internal/demo internal/export internal/folder internal/fsck internal/gateway " +
 		"internal/judge internal/kv/pebble internal/masterdata internal/measure internal/network internal/node internal/outlook internal/recheck internal/render internal/replica internal/restore internal/sepa internal/shadow internal/sim internal/tilelog internal/triage/behave internal/witness voucher",
 	"cmd/lamppost": "internal/cli",
 }
@@ -135,7 +136,7 @@ var library = map[string]struct{ code, tests string }{
 	"github.com/eclipse/paho.mqtt.golang":     {tests: "device/devicemqtt internal/ingest/mqttd internal/node"},
 	"github.com/fxamacker/cbor/v2":            {code: "."},
 	"github.com/goccy/go-yaml":                {code: "internal/node internal/ingest/mapping internal/network"},
-	"github.com/klauspost/compress":           {code: "internal/archive internal/backup internal/judge internal/snapshot", tests: "internal/backup"},
+	"github.com/klauspost/compress":           {code: "internal/archive internal/backup internal/judge internal/pilot internal/snapshot", tests: "internal/backup"},
 	"github.com/hashicorp/go-hclog":           {code: "internal/consensus/raft"},
 	"github.com/hashicorp/raft":               {code: "internal/consensus/raft"},
 	"github.com/hashicorp/raft-wal":           {code: "internal/consensus/raft"},
@@ -174,7 +175,6 @@ var never = map[string]struct{ std, except string }{
 	"internal/triage":           {std: "time net os math/rand crypto/rand"},
 	"internal/triage/plausible": {std: "time net os math/rand crypto/rand"},
 	"internal/triage/behave":    {std: "time net os math/rand crypto/rand"},
-	"internal/agent":            {std: "time net os math/rand crypto/rand"},
 	"internal/triage/joint":     {std: "time net os math/rand crypto/rand"},
 	"internal/compact":          {std: "time net os math/rand crypto/rand"},
 	"internal/forecast":         {std: "time net os math/rand crypto/rand"},

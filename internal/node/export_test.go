@@ -73,6 +73,9 @@ func (n *Node) Behaved(ctx context.Context) error { return n.behaved(ctx, n.now(
 // Store is the node's.
 func (n *Node) Store() kv.Store { return n.store }
 
+// TickAgents is a minute of this node's agents.
+func (n *Node) TickAgents(ctx context.Context) error { return n.pilot.Tick(ctx, n.now()) }
+
 // GatherAlarms has the notifier look at the ledger now.
 func (n *Node) GatherAlarms() error { return n.notifier.Gather() }
 
@@ -96,4 +99,9 @@ func (n *Node) WaitingVerdicts() int { return n.judging.state().Waiting }
 func (n *Node) Tallied() (devices int) {
 	n.behaviour.origins.Take(func(lamppost.DeviceID, *ingest.Counts) { devices++ })
 	return devices
+}
+
+// Latest is the latest reading of a name that the twin has.
+func (n *Node) Latest(id lamppost.DeviceID, name string) (lamppost.Reading, bool) {
+	return n.live.Latest(id, name)
 }

@@ -34,6 +34,11 @@ func (n *Node) committed(ev *replica.Event) {
 	if err := n.answered(ev); err != nil {
 		n.cfg.Log.Error("what a block says of devices' behaviour cannot be heeded", "error", err)
 	}
+	if n.pilot != nil {
+		if err := n.agentsHear(ev); err != nil {
+			n.cfg.Log.Error("what a block says of agents cannot be heeded", "error", err)
+		}
+	}
 	n.judging.committed()
 	if n.notifier != nil && slices.ContainsFunc(ev.Txs, func(tx *lamppost.Transaction) bool { return tx.Type == lamppost.TxErase }) {
 		if err := n.notifier.Gather(); err != nil {
