@@ -36,7 +36,6 @@ func feedOf(in lamppost.AgentInput) feedID { return feedID{in.Device, in.Reading
 // A feed is a series that is forecast.
 type feed struct {
 	series *forecast.Series
-	scale  float64 // units of decisions in one of the reading's
 	last   lamppost.Reading
 	known  bool
 	now    float64 // the latest value; of a register, what it counts in an hour
