@@ -101,9 +101,10 @@ var uses = map[string]string{
 	"internal/compact":           ".",
 	"internal/judge":             ". internal/compact internal/kv internal/triage internal/triage/plausible",
 	"internal/forecast":          ". tariff internal/triage/saved",
+	"internal/federate":          ". internal/forecast internal/triage/saved",
 	"internal/demo":              ". audit guard device device/devicemqtt sig tariff internal/api internal/consensus internal/node",
 	"internal/demo/data/gen":     "",
-	"internal/measure":           ". audit device sig tariff internal/archive internal/archive/dir internal/compact internal/export internal/folder internal/forecast internal/kv internal/kv/pebble internal/node internal/replica internal/tilelog internal/triage internal/triage/joint internal/triage/behave internal/triage/plausible",
+	"internal/measure":           ". audit device sig tariff internal/archive internal/archive/dir internal/compact internal/export internal/federate internal/folder internal/forecast internal/kv internal/kv/pebble internal/node internal/replica internal/tilelog internal/triage internal/triage/joint internal/triage/behave internal/triage/plausible",
 	"internal/cli": ". audit contract device guard sig tariff internal/api internal/archive internal/archive/dir internal/backup internal/books internal/checkpage internal/demo internal/export internal/folder internal/fsck internal/gateway " +
 		"internal/judge internal/kv/pebble internal/masterdata internal/measure internal/network internal/node internal/outlook internal/recheck internal/render internal/replica internal/restore internal/sepa internal/shadow internal/sim internal/tilelog internal/witness voucher",
 	"cmd/lamppost": "internal/cli",
@@ -176,6 +177,7 @@ var never = map[string]struct{ std, except string }{
 	"internal/triage/joint":     {std: "time net os math/rand crypto/rand"},
 	"internal/compact":          {std: "time net os math/rand crypto/rand"},
 	"internal/forecast":         {std: "time net os math/rand crypto/rand"},
+	"internal/federate":         {std: "time net os math/rand crypto/rand"},
 }
 
 // A source is a Go file with what it imports.
