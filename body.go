@@ -64,6 +64,9 @@ const (
 	TxWatch      TxType = 37 // WatchBody: what triage should know
 	TxCharter    TxType = 38 // CharterBody: what a device's guard keeps to
 	TxRestrict   TxType = 39 // RestrictBody: what is asked of it
+	TxDecisions  TxType = 40 // DecisionsBody: what agents decided, and what came of it
+	TxAgent      TxType = 41 // AgentBody: how an owner wants a device's agent
+	TxLearn      TxType = 42 // LearnBody: an update of a model that several learn together
 
 	TxUnreadable TxType = 255 // in the leaf of what is no transaction
 )
@@ -78,6 +81,7 @@ var txTypeNames = [...]string{"block", "genesis", "segment", "party", "device", 
 	TxCredit:   "credit",
 	TxVerdicts: "verdicts", TxReview: "review", TxWatch: "watch",
 	TxCharter: "charter", TxRestrict: "restrict",
+	TxDecisions: "decisions", TxAgent: "agent", TxLearn: "learn",
 }
 
 // String returns the type's name in messages and the API.

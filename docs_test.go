@@ -130,7 +130,7 @@ func TestNamesDocumented(t *testing.T) {
 		}
 	}
 	for _, p := range []lamppost.Purpose{lamppost.PurposeReport, lamppost.PurposeSegment, lamppost.PurposeTx,
-		lamppost.PurposeDeviceKey, lamppost.PurposeGatewayKey, lamppost.PurposeCharter, lamppost.PurposeAgreed} {
+		lamppost.PurposeDeviceKey, lamppost.PurposeGatewayKey, lamppost.PurposeCharter, lamppost.PurposeAgreed, lamppost.PurposeLearn} {
 		if text := fmt.Sprintf("`%q`", p); !strings.Contains(doc, text) {
 			t.Errorf("docs/formats.md has no %q", text)
 		}
@@ -157,7 +157,9 @@ func TestFieldsDocumented(t *testing.T) {
 		"### charter\n": {"charter.go", "CharterBody"}, "| key | charter field |": {"charter.go", "Charter"},
 		"| key | charter key field |": {"charter.go", "CharterKey"}, "| key | function field |": {"charter.go", "Function"},
 		"### restrict\n": {"charter.go", "RestrictBody"},
-		"### settle":     {"commerce.go", "SettleBody"}, "### convert": {"commerce.go", "ConvertBody"}, "### credit": {"commerce.go", "CreditBody"},
+		"### agent\n":    {"decision.go", "AgentBody"}, "### decisions\n": {"decision.go", "DecisionsBody"}, "| key | decision field |": {"decision.go", "Decision"},
+		"| key | outcome field |": {"decision.go", "DecisionOutcome"}, "### learn\n": {"decision.go", "LearnBody"},
+		"### settle": {"commerce.go", "SettleBody"}, "### convert": {"commerce.go", "ConvertBody"}, "### credit": {"commerce.go", "CreditBody"},
 		"### contract\n": {"contracts.go", "ContractBody"}, "### call\n": {"contracts.go", "CallBody"},
 		"| key | run field |": {"internal/ledger/contracts.go", "Run"}, "| key | event field |": {"contract/contract.go", "Event"},
 	} {

@@ -23,6 +23,8 @@ const (
 	PurposeOffer   Purpose = "offer"   // a device's word what it can be used for: OfferBody
 	PurposeAccept  Purpose = "accept"  // a device's word that it uses another: AcceptBody
 
+	PurposeLearn Purpose = "learn" // a gateway's word on its update of a shared model: LearnBody
+
 	PurposeLogin Purpose = "login" // a device says to any member who it is: Login
 
 	PurposeDeviceKey  Purpose = "device-key"  // a device's word that another key takes over: KeyChange

@@ -754,7 +754,34 @@ func orderVectors(t testing.TB) []orderVector {
 		{"offer by a member for the owner", lamppost.TxOffer, lamppost.OfferBody{ID: "night", Device: "lamp-17", Point: "bay", Tariff: "fast", Version: 2, Most: 10 * lamppost.MicroUnit,
 			Longest: 7_200_000, Until: 1_800_086_400_000, To: "robot-1"}},
 		{"acceptance by the device's own word", lamppost.TxAccept, acceptance(t)},
+		{"agent", lamppost.TxAgent, lamppost.AgentBody{Device: "cell-1", Kind: lamppost.AgentStorage, Mode: lamppost.AgentBounded, Member: "north", Currency: "EUR", Site: "yard", Tariff: "spot",
+			Inputs: []lamppost.AgentInput{{Name: "load", Device: "meter-1", Reading: "power"}}, Rules: []lamppost.AgentRule{{Name: "power_max", Value: lamppost.Dec(50000, -1), Unit: "W"}}}},
+		{"decisions", lamppost.TxDecisions, decisions()},
+		{"decisions: outcomes alone", lamppost.TxDecisions, lamppost.DecisionsBody{Model: decisions().Model,
+			Outcomes: []lamppost.DecisionOutcome{{Decision: lamppost.DecisionID{Height: 7, Tx: 1}, Until: 1_800_000_060_000, Gain: -20, Spent: 4_000, Measured: 950, Data: lamppost.Hash{8}}}}},
+		{"update of a shared model", lamppost.TxLearn, learned(t)},
 	}
+}
+
+func decisions() lamppost.DecisionsBody {
+	power := func(w int64) lamppost.Action {
+		return lamppost.Action{Name: "power", Value: lamppost.Dec(w, 0), Unit: "W"}
+	}
+	price := lamppost.Dec(21, -2)
+	return lamppost.DecisionsBody{Model: lamppost.Model{ID: "agent", Version: 1, Hash: lamppost.Hash{3}}, Decisions: []lamppost.Decision{{Device: "cell-1", Kind: lamppost.AgentStorage,
+		At: 1_800_000_000_000, Until: 1_800_003_600_000, Mode: lamppost.AgentBounded, Action: power(-2000), Inputs: lamppost.Hash{4}, Gain: 310_000, Spend: 4_000, Currency: "EUR",
+		Forecast: []lamppost.Expected{{Name: "price", Unit: "EUR/kWh", Mean: lamppost.Dec(25, -2), Low: lamppost.Dec(22, -2), High: lamppost.Dec(30, -2)}},
+		Reasons:  []lamppost.VerdictReason{{Code: "price_high", Value: &price}}, Alternatives: []lamppost.Alternative{{Action: power(0)}, {Action: power(2000), Gain: -5_000}},
+		Flip: &lamppost.Flip{What: "price", Threshold: price, Unit: "EUR/kWh", Below: true, Other: power(2000)}}}}
+}
+
+func learned(t testing.TB) lamppost.LearnBody {
+	b := lamppost.LearnBody{Model: "load-24h", Base: lamppost.Hash{1}, Data: lamppost.Hash{2}, Rows: 8760, Metric: "mae", Before: lamppost.Dec(41, -2), After: lamppost.Dec(39, -2),
+		Statistics: []byte("XtX"), Gateway: "gw-1"}
+	if err := b.Sign(network, keyOf(t, sig.EdDSA, "gw-1")); err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 func offer(t testing.TB) lamppost.OfferBody {

@@ -173,21 +173,29 @@ func (id *VerdictID) UnmarshalText(b []byte) (err error) {
 
 // ParseVerdictID reads the form that String writes.
 func ParseVerdictID(s string) (VerdictID, error) {
-	wrong := fmt.Errorf("%q is not the id of a verdict: they look like v1204.3.0", clip(s))
-	rest, ok := strings.CutPrefix(s, "v")
+	id, ok := parsePlaced(s, "v")
+	if !ok {
+		return VerdictID{}, fmt.Errorf("%q is not the id of a verdict: they look like v1204.3.0", clip(s))
+	}
+	return id, nil
+}
+
+// parsePlaced reads the id of something that an order lists: a letter, and where it stands.
+func parsePlaced(s, letter string) (id VerdictID, ok bool) {
+	rest, ok := strings.CutPrefix(s, letter)
 	parts := strings.Split(rest, ".")
 	if !ok || len(parts) != 3 {
-		return VerdictID{}, wrong
+		return id, false
 	}
 	var n [3]uint64
 	for i, bits := range [...]int{63, 32, 32} {
 		x, err := strconv.ParseUint(parts[i], 10, bits)
 		if err != nil || strconv.FormatUint(x, 10) != parts[i] {
-			return VerdictID{}, wrong
+			return id, false
 		}
 		n[i] = x
 	}
-	return VerdictID{Height(n[0]), uint32(n[1]), uint32(n[2])}, nil
+	return VerdictID{Height(n[0]), uint32(n[1]), uint32(n[2])}, true
 }
 
 // WatchBody says what triage should know and cannot see: of a metering point, of a device, or, with neither, how much it may say.
@@ -275,11 +283,16 @@ func (v *Verdict) check() error {
 		return fmt.Errorf("it names the block of the reading that it is about, and behaviour names none")
 	case v.Suspends && v.Kind == Anomaly:
 		return fmt.Errorf("an anomaly suspends nothing")
-	case len(v.Reasons) == 0 || len(v.Reasons) > MaxReasons:
+	}
+	return checkReasons(v.Reasons)
+}
+
+func checkReasons(all []VerdictReason) error {
+	if len(all) == 0 || len(all) > MaxReasons {
 		return fmt.Errorf("it has 1 to %d reasons", MaxReasons)
 	}
-	for i := range v.Reasons {
-		r := &v.Reasons[i]
+	for i := range all {
+		r := &all[i]
 		if r.Code == "" || len(r.Code) > MaxCodeBytes || len(r.Other) > MaxTextBytes || !utf8.ValidString(r.Code) || !utf8.ValidString(r.Other) {
 			return fmt.Errorf("a reason has a code of at most %d bytes", MaxCodeBytes)
 		}

@@ -53,17 +53,27 @@ func central(all []*candidate) []*candidate {
 // keep tries each update with the core, itself left out of it, half and half, on each of the core.
 func keep(all, core []*candidate) []*candidate {
 	var kept []*candidate
+	rises := make([]float64, 0, len(core))
 	for _, c := range all {
 		c.part.Rise, c.part.Left, c.part.Why = effect(c, core), "", ""
-		if c.part.Rise <= MaxRise {
+		if slices.Contains(core, c) {
+			rises = append(rises, c.part.Rise)
+		}
+	}
+	most := max(MaxRise, float64(usualRises*median(rises)))
+	for _, c := range all {
+		if c.part.Rise <= most {
 			kept = append(kept, c)
 			continue
 		}
 		c.part.Left = LeftSpoils
-		c.part.Why = fmt.Sprintf("if half of all had learnt like this, the others would miss %.0f %% more (squares); %.0f %% is allowed", 100*c.part.Rise, 100*MaxRise)
+		c.part.Why = fmt.Sprintf("if half of all had learnt like this, the others would miss %.0f %% more (squares); %.0f %% is allowed", 100*c.part.Rise, 100*most)
 	}
 	return kept
 }
+
+// usualRises is how often the rise that is usual among the core may be had: of few days all are unlike.
+const usualRises = 3
 
 // maxKnownRise is what is said of one that is worse: numbers stay writable.
 const maxKnownRise = 1e6

@@ -52,6 +52,15 @@ type books struct {
 type spending struct {
 	Spent lamppost.Micro `cbor:"1,keyasint,omitempty"` // what invoices say
 	Held  lamppost.Micro `cbor:"2,keyasint,omitempty"` // the limits of sessions that no invoice has billed yet
+	// Decided is what agents' decisions are expected to cost, and what those that are over did where nobody bills it.
+	Decided lamppost.Micro `cbor:"3,keyasint,omitempty"`
+}
+
+// sum is what counts against the limit, or false where it does not fit.
+func (x *spending) sum() (lamppost.Micro, bool) {
+	a, ok1 := x.Spent.Add(x.Held)
+	b, ok2 := a.Add(x.Decided)
+	return b, ok1 && ok2
 }
 
 // profitCentre makes a device a profit centre, or changes its terms.
@@ -228,9 +237,9 @@ func (s *State) maySpend(id lamppost.DeviceID, currency string, amount lamppost.
 	if err != nil {
 		return 0, err
 	}
-	sum, ok1 := x.Spent.Add(x.Held)
+	sum, ok1 := x.sum()
 	if sum, ok2 := sum.Add(amount); !ok1 || !ok2 || sum > c.Limit {
-		return 0, lamppost.Refuse(lamppost.CodeNoFunds, "device %q may spend %s %s until %d ms, has spent %s and holds %s: not %s more", id, c.Limit, currency, to, x.Spent, x.Held, amount)
+		return 0, lamppost.Refuse(lamppost.CodeNoFunds, "device %q may spend %s %s until %d ms, has spent %s and holds %s: not %s more", id, c.Limit, currency, to, x.Spent, x.Held+x.Decided, amount)
 	}
 	return from, nil
 }

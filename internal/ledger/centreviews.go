@@ -56,6 +56,8 @@ type Spending struct {
 	Limit lamppost.Micro  `json:"limit"`
 	Spent lamppost.Micro  `json:"spent"`
 	Held  lamppost.Micro  `json:"held"` // for sessions that are not billed yet
+	// Decided is what decisions of its agent are expected to spend, or spent where nobody bills it.
+	Decided lamppost.Micro `json:"decided,omitempty"`
 }
 
 // Spending returns what a device may spend at a time, and has; nil: it may nothing.
@@ -71,7 +73,7 @@ func (v View) Spending(id lamppost.DeviceID, at lamppost.TimeMS) (*Spending, err
 	x := &Spending{Limit: c.Limit}
 	x.From, x.To = tariff.LimitPeriod(c, at)
 	have, err := spendingOf(v, id, x.From)
-	x.Spent, x.Held = have.Spent, have.Held
+	x.Spent, x.Held, x.Decided = have.Spent, have.Held, have.Decided
 	return x, err
 }
 

@@ -153,7 +153,10 @@ func (s *State) eraseDevice(id lamppost.DeviceID) error {
 		s.del(k)
 	}
 	d.round, d.taken, d.written, d.forgot = s.round, d.taken[:0], 0, s.round
-	return s.eraseVerdicts(id)
+	if err := s.eraseVerdicts(id); err != nil {
+		return err
+	}
+	return s.eraseDecisions(id)
 }
 
 // eraseParty blanks a name. Its id stays, in accounts and invoices: it should not say who it is.

@@ -65,6 +65,14 @@ import (
 //	ss 'm' <member>                     up to which block it judged
 //	ss 'p' <point>                      WatchBody          ss 'd' <device>             WatchBody
 //	ss 'b'                              WatchBody with the budget
+//
+// Of agents, under digits:
+//
+//	s0 <device>                         AgentBody          s1 <device>                 progress: how far decided
+//	s2 <device> 0 <month> 0 <currency>  Record             s3 <device> 0 <slot>        Decision, one of the latest 256
+//	s4 <decision>                       whose, which slot; <decision> is inverted as <verdict> is
+//	s5 <device> 0 <place>               that the order there says something of the device's decisions
+//	s6 <model> 0 <learner> 0 <base>     LearnBody
 const prefix = 's'
 
 func key(kind byte, parts ...string) []byte {

@@ -253,6 +253,12 @@ func (s *State) dispatch(tx *lamppost.Transaction) (out lamppost.Outcome, err er
 		err = body(o, s.charter)
 	case lamppost.TxRestrict:
 		err = body(o, s.restrict)
+	case lamppost.TxDecisions:
+		err = body(o, func(b lamppost.DecisionsBody) error { return s.decisions(b, tx.Signed.Key) })
+	case lamppost.TxAgent:
+		err = body(o, s.agent)
+	case lamppost.TxLearn:
+		err = body(o, func(b lamppost.LearnBody) error { return s.learn(b, tx.Signed.Key) })
 	case lamppost.TxPoint:
 		err = body(o, s.point)
 	case lamppost.TxTariff:

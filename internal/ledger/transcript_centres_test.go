@@ -101,5 +101,5 @@ func (d *desk) showSpending(v ledger.View, id string) string {
 	if x == nil || errors.Is(err, kv.ErrNotFound) {
 		return id + " may spend nothing"
 	}
-	return fmt.Sprintf("%s may spend %s, has spent %s and holds %s", id, x.Limit, x.Spent, x.Held)
+	return strings.TrimSuffix(fmt.Sprintf("%s may spend %s, has spent %s and holds %s, decided on %s", id, x.Limit, x.Spent, x.Held, x.Decided), fmt.Sprintf(", decided on %s", lamppost.Micro(0)))
 }

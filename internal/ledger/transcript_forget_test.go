@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -67,7 +68,8 @@ func (d *desk) forgotten() (out []string) {
 	}
 	gone, err := v.Gone()
 	must(err)
-	for at, by := range gone {
+	for _, at := range slices.SortedFunc(maps.Keys(gone), ledger.Place.Compare) {
+		by := gone[at]
 		out = append(out, fmt.Sprintf("gone: transaction %d of block %d, by transaction %d of block %d", at.Index, at.Height, by.Index, by.Height))
 	}
 	changed, erased, err := v.KeptSince()

@@ -49,7 +49,7 @@ import (
 //	                                            accuses the gateway of report N, from 0, of a segment
 //	junk                                        bytes that are no report
 //
-// and the orders about vouchers and about what is kept: see vouching and forgetting; about contracts: see contracts; of triage: see triage.
+// and the orders about vouchers and about what is kept: see vouching and forgetting; about contracts: see contracts; of triage: see triage; of agents: see agents.
 //
 // Every transaction takes expires=TIME, by=MEMBER and net=ID; "NAME:" before it keeps it for again. A new key of a device or
 // gateway takes consent=KEY|junk [from=EPOCH] [from-id=ID] [from-net=ID] [from-suite=S] [toOther] [asReport].

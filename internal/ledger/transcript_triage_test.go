@@ -34,7 +34,7 @@ func (d *desk) triage(w words) (lamppost.TxType, any) {
 	case "watch":
 		return lamppost.TxWatch, d.watch(w)
 	}
-	panic("unknown verb " + w.verb)
+	return d.agents(w)
 }
 
 func (d *desk) verdict(spec string) lamppost.Verdict {
@@ -143,7 +143,7 @@ func (d *desk) showTriage(w words) (out []string) {
 			out = append(out, fmt.Sprintf("point %q size %q off %d on %d, device %q with %d images, budget given: %v", b.Point, size, b.Off, b.On, b.Device, len(b.Firmware), b.Budget != nil))
 		}
 	default:
-		panic("show what?")
+		return d.showAgents(w)
 	}
 	if len(out) == 0 {
 		out = []string{"nothing"}
