@@ -3,7 +3,7 @@
 // others is left out, with the number that says so.
 //
 // Start reading at [Merge]. It promises the same bits from the same updates on every machine, in any order; that where all are honest nothing is
-// changed or left out but what is listed in limits below; and that no update counts for more than [MaxShare]. It cannot tell whether
+// changed or left out but what is listed in limits below; and that no update counts for more than [MaxTimes] the middle one. It cannot tell whether
 // rows were really measured. docs/learning.md says what is measured of it, and what a sum still tells.
 package federate
 
@@ -26,11 +26,11 @@ const (
 	MaxUpdates = 256 // in a round
 
 	// MaxRise is by how much, in parts of what they miss, others may miss more (weighted squares) if half of all had learnt like one, before it
-	// is left out. A fifth of all at this bound moves weights by two fifths of that, and what is missed by a sixth.
-	MaxRise = 0.25
+	// is left out; or three times what is usual, where that is more. What a smaller share does falls with its square.
+	MaxRise = 0.1
 
-	// MaxShare is what one update may be of a merged model at most; where fewer than eight take part, two of as many.
-	MaxShare = 0.25
+	// MaxTimes is how often the middle update's weight one may have in a merged model: whoever claims more rows counts no more.
+	MaxTimes = 4
 
 	maxFeature = 20 // the magnitude of features and targets in package forecast
 )
@@ -38,6 +38,7 @@ const (
 // An Update is what one participant has learnt.
 type Update struct {
 	By      string
+	Round   int64 // see [RoundMS]
 	Devices int
 	Stats   *forecast.Stats
 }
@@ -59,7 +60,7 @@ type Part struct {
 	Rows   int     `json:"rows"`
 	Rise   float64 `json:"rise"`   // by what part others would miss more if half of all had learnt like this
 	Share  float64 `json:"share"`  // of the merged model
-	Factor float64 `json:"factor"` // what its samples count; below 1: it would have had too large a share
+	Factor float64 `json:"factor"` // what its samples count; below 1: it was too large
 	Left   Left    `json:"left_out,omitempty"`
 	Why    string  `json:"why,omitempty"`
 }
@@ -162,25 +163,15 @@ func zero(like *forecast.Stats) *forecast.Stats {
 	return s
 }
 
-// bound lets no share be too large: the largest are scaled down together until none is.
+// bound scales down what is too large.
 func bound(kept []*candidate) {
-	most, rest := max(MaxShare, min(1, 2/float64(len(kept)))), 0.0
-	order := slices.Clone(kept)
-	slices.SortStableFunc(order, func(a, b *candidate) int { return cmp.Compare(b.stats.Weight, a.stats.Weight) })
-	for _, c := range kept {
-		c.part.Factor = 1
-		rest += c.stats.Weight
+	weights := make([]float64, len(kept))
+	for i, c := range kept {
+		weights[i] = c.stats.Weight
 	}
-	for cut, c := range order { // as many are cut already
-		left := 1 - float64(most*float64(cut))
-		if left <= most || c.stats.Weight <= float64(most*rest)/left*(1+1e-12) {
-			break
-		}
-		rest -= c.stats.Weight
-		each := float64(most*rest) / (left - most)
-		for _, x := range order[:cut+1] {
-			x.part.Factor = each / x.stats.Weight
-		}
+	most := float64(MaxTimes * median(weights))
+	for _, c := range kept {
+		c.part.Factor = min(1, most/c.stats.Weight)
 	}
 }
 

@@ -106,21 +106,20 @@ func federateSplits(sets string) ([]federateSplit, error) {
 		f.Horizon = min(federateHorizon*f.perDay()/24, f.perDay())
 		by[f.set] = append(by[f.set], f)
 	}
-	random := rand.New(rand.NewPCG(31, 1))
-	deal := make([]int, 1<<16)
-	for i := range deal {
-		deal[i] = random.IntN(1 << 30)
-	}
-	const parts = 20
 	alike := func(n int) func(series, day, days int) int {
-		return func(series, day, _ int) int { return deal[(series*4001+day)%len(deal)] % n }
+		return func(series, day, days int) int { return rand.New(rand.NewPCG(31, uint64(series))).Perm(days)[day] % n }
 	}
 	seasons := func(n int) func(series, day, days int) int {
 		return func(series, day, days int) int { return series*n + day*n/days }
 	}
 	var all []federateSplit
+	const parts = 10
 	for _, set := range [...]string{"household", "taxi", "traffic"} {
-		all = append(all, federateSplit{set + ", days dealt out", by[set], parts, alike(parts)}, federateSplit{set + ", by season", by[set], parts, seasons(parts)})
+		n := parts
+		if set == "taxi" { // seven months: a tenth would be no season
+			n = 5
+		}
+		all = append(all, federateSplit{set + ", days dealt out", by[set], parts, alike(parts)}, federateSplit{set + ", by season", by[set], n, seasons(n)})
 	}
 	for _, set := range [...]string{"homes", "ett"} {
 		n := len(by[set])
@@ -269,11 +268,12 @@ func (s *federateSplit) gather(base []*forecast.Stats) (*learned, error) {
 			}
 		}
 		days := f.test / f.perDay()
+		known, n := f.daysKnown(days)
 		for day := range days {
 			if err := own.observe(day*f.perDay(), (day+1)*f.perDay()); err != nil {
 				return nil, err
 			}
-			if err := mergeAll(l.gateways[s.of(i, day, days)], own.model.Take()); err != nil {
+			if err := mergeAll(l.gateways[s.of(i, known[day], n)], own.model.Take()); err != nil {
 				return nil, err
 			}
 		}
@@ -291,6 +291,23 @@ func (s *federateSplit) gather(base []*forecast.Stats) (*learned, error) {
 		}
 	}
 	return l, nil
+}
+
+// daysKnown counts the days of which most was measured; the others go with the one before.
+func (f *forecastSeries) daysKnown(days int) (at []int, n int) {
+	for day := range days {
+		there := 0
+		for _, v := range f.values[day*f.perDay() : (day+1)*f.perDay()] {
+			if !math.IsNaN(v) {
+				there++
+			}
+		}
+		if 2*there > f.perDay() {
+			n++
+		}
+		at = append(at, max(0, n-1))
+	}
+	return at, n
 }
 
 // A heldSeries gathers with weights that stay.
