@@ -91,6 +91,8 @@ type Config struct {
 	Scrub func() ScrubState
 	// VerdictState returns what a verdict can be replayed from, or kv.ErrNotFound. Nil: none is kept.
 	VerdictState func(lamppost.Hash) ([]byte, error)
+	// Learned is what members learn together. Nil: nothing.
+	Learned func() ([]SharedModel, error)
 	// Notify sends a test message to each webhook of this node. Nil: there are none.
 	Notify func(context.Context) []notify.Result
 	// Seen lists devices that spoke without a key and are not enrolled. Nil: nobody can.
@@ -287,6 +289,7 @@ func (s *Server) routes() []route {
 		{"GET /api/statements/{party}", closed, s.getStatement},
 		{"GET /api/outlook/{party}", closed, s.getOutlook},
 		{"GET /api/budgets", closed, s.getBudgets},
+		{"GET /api/learn", closed, s.getLearn},
 		{"GET /api/receipts/{device}/{epoch}/{n}", closed, s.getReceipt},
 	}
 }

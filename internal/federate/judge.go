@@ -73,7 +73,7 @@ func keep(all, core []*candidate) []*candidate {
 }
 
 // usualRises is how often the rise that is usual among the core may be had: of few days all are unlike.
-const usualRises = 3
+const usualRises = 5
 
 // maxKnownRise is what is said of one that is worse: numbers stay writable.
 const maxKnownRise = 1e6

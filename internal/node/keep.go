@@ -31,6 +31,9 @@ func (n *Node) committed(ev *replica.Event) {
 	if err := n.answered(ev); err != nil {
 		n.cfg.Log.Error("what a block says of devices' behaviour cannot be heeded", "error", err)
 	}
+	if err := n.closeRounds(ev.Block.Time); err != nil {
+		n.cfg.Log.Error("a round of learning cannot be merged", "error", err)
+	}
 	n.judging.committed()
 	if n.notifier != nil && slices.ContainsFunc(ev.Txs, func(tx *lamppost.Transaction) bool {
 		return tx.Type == lamppost.TxVerdicts || tx.Type == lamppost.TxReview

@@ -84,6 +84,7 @@ type Node struct {
 	others    atomic.Pointer[[]api.MemberState]
 	accused   evidence
 	behaviour behaviour
+	learning  learning
 	clocks    clocks
 
 	judging  *judging         // nil: triage is off
@@ -147,7 +148,7 @@ func Open(cfg Config) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, registry: prometheus.NewRegistry(), erase: make(chan struct{}, 1), cosignatures: make(chan api.Cosigned, 2),
 		grown: make(chan struct{}, 1), introduced: make(chan struct{})}
-	for _, step := range []func() error{n.openStore, n.openKeys, n.openNetwork, n.openArchive, n.openFiles, n.openBehaviour, n.openReplica, n.openJudging, n.openEvidence, n.openLog, n.openSnapshots, n.openBackups, n.openScrub, n.openNotifier, n.openFrontDoors} {
+	for _, step := range []func() error{n.openStore, n.openKeys, n.openNetwork, n.openArchive, n.openFiles, n.openBehaviour, n.openReplica, n.openLearning, n.openJudging, n.openEvidence, n.openLog, n.openSnapshots, n.openBackups, n.openScrub, n.openNotifier, n.openFrontDoors} {
 		if err := step(); err != nil {
 			n.close()
 			return nil, err
@@ -374,6 +375,9 @@ func (n *Node) Run(ctx context.Context) error {
 		s.add("looking at gateways' reports", n.sampler.Run)
 	}
 	s.add("judging how devices behave", n.judgeBehaviour)
+	if len(n.cfg.Learn) > 0 {
+		s.add("learning together", n.learn)
+	}
 	s.add("ingest", func(ctx context.Context) error {
 		defer context.AfterFunc(ctx, n.halt.open)()
 		return n.in.Run(ctx)
