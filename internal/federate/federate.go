@@ -27,10 +27,10 @@ const (
 
 	// MaxRise is by how much, in parts of what they miss, others may miss more (weighted squares) if half of all had learnt like one, before it
 	// is left out; or five times what is usual, where that is more. What a smaller share does falls with its square.
-	MaxRise = 0.1
+	MaxRise = 0.2
 
 	// MaxTimes is how often the middle update's weight one may have in a merged model: whoever claims more rows counts no more.
-	MaxTimes = 5
+	MaxTimes = 3
 
 	maxFeature = 20 // the magnitude of features and targets in package forecast
 )

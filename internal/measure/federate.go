@@ -94,7 +94,7 @@ type federateSplit struct {
 }
 
 // federateSplits: a single series dealt out by days at random (alike) and by seasons (not alike); homes and channels each by themselves, by
-// season too; and everything hourly together, one gateway each, which are as unlike as can be.
+// season too; and everything hourly together, a gateway for each series and year, which are as unlike as can be.
 func federateSplits(sets string) ([]federateSplit, error) {
 	corpus, err := forecastCorpus(sets)
 	if err != nil {
@@ -130,7 +130,13 @@ func federateSplits(sets string) ([]federateSplit, error) {
 	for _, set := range [...]string{"household", "traffic", "homes", "ett"} {
 		mixed = append(mixed, by[set]...)
 	}
-	return append(all, federateSplit{"all hourly, each its own", mixed, len(mixed), seasons(1)}), nil
+	first := []int{0} // the first gateway of each series: as many as it has years
+	for _, f := range mixed {
+		_, days := f.daysKnown(f.test / f.perDay())
+		first = append(first, first[len(first)-1]+max(1, (days+182)/365))
+	}
+	years := func(series, day, days int) int { return first[series] + day*(first[series+1]-first[series])/days }
+	return append(all, federateSplit{"all hourly, each its own", mixed, first[len(mixed)], years}), nil
 }
 
 // A learned is what gateways have gathered, and what came later, by horizon.

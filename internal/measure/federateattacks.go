@@ -102,10 +102,10 @@ func (r *FederateResult) attacks(out *FederateSplit, l *learned) error {
 	return nil
 }
 
-// attacked lets a share of the gateways lie, rounded up, at all horizons.
+// attacked lets a share of the gateways lie, at least one, at all horizons.
 func (l *learned) attacked(p *poison, amount, share float64) (FederateAttack, error) {
 	a := FederateAttack{Attack: p.name}
-	n := int(math.Ceil(share*float64(len(l.gateways)) - 1e-9))
+	n := max(1, int(math.Round(share*float64(len(l.gateways)))))
 	a.Poisoned = float64(n) / float64(len(l.gateways))
 	liar := map[int]bool{}
 	for _, i := range rand.New(rand.NewPCG(31, 2)).Perm(len(l.gateways))[:n] {
