@@ -298,3 +298,27 @@ func FuzzUpdate(f *testing.F) {
 		merge(t, w.updates)
 	})
 }
+
+// BenchmarkMerge merges 26 updates of as many features as forecasts have.
+func BenchmarkMerge(b *testing.B) {
+	random := rand.New(rand.NewPCG(8, 1))
+	var updates []federate.Update
+	for i := range 26 {
+		s, err := forecast.NewStats(63)
+		must(b, err)
+		x := make([]float64, 63)
+		for range 2000 {
+			y := 0.0
+			for k := range x {
+				x[k] = random.NormFloat64()
+				y += x[k] / 63
+			}
+			x[0] = 1
+			s.Add(x, y+random.NormFloat64(), 1)
+		}
+		updates = append(updates, federate.Update{By: string(rune('a' + i)), Devices: federate.MinDevices, Stats: s})
+	}
+	for b.Loop() {
+		merge(b, updates)
+	}
+}

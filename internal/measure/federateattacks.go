@@ -38,14 +38,22 @@ var poisons = [...]poison{
 		heavier(s, 100)
 	}},
 	// As strong as it goes without being found out: the attacker tries.
-	{"subtle drift", []float64{0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1.2}, func(s *forecast.Stats, by float64, _ *rand.Rand) {
+	{"subtle drift", steps(0.1, 1.2), func(s *forecast.Stats, by float64, _ *rand.Rand) {
 		retarget(s, 1, []float64{by})
 		heavier(s, 100)
 	}},
-	{"subtle shrink", []float64{0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7}, func(s *forecast.Stats, by float64, _ *rand.Rand) {
+	{"subtle shrink", steps(0.1, 1), func(s *forecast.Stats, by float64, _ *rand.Rand) {
 		retarget(s, 1-by, nil)
 		heavier(s, 100)
 	}},
+}
+
+// steps are the amounts that an attacker tries.
+func steps(from, until float64) (all []float64) {
+	for x := from; x <= until+1e-9; x += 0.05 {
+		all = append(all, x)
+	}
+	return all
 }
 
 // retarget makes the targets scale·y + w·x.
