@@ -93,6 +93,8 @@ type Config struct {
 	VerdictState func(lamppost.Hash) ([]byte, error)
 	// Learned is what members learn together. Nil: nothing.
 	Learned func() ([]SharedModel, error)
+	// DecisionInputs returns what a decision was made from, and what its outcome was computed from, or kv.ErrNotFound. Nil: none is kept.
+	DecisionInputs func(*lamppost.Decision) (inputs, data []byte, err error)
 	// Notify sends a test message to each webhook of this node. Nil: there are none.
 	Notify func(context.Context) []notify.Result
 	// Seen lists devices that spoke without a key and are not enrolled. Nil: nobody can.
@@ -246,6 +248,14 @@ func (s *Server) routes() []route {
 		{"GET /api/verdicts", closed, s.getVerdicts},
 		{"GET /api/verdicts/{id}", closed, s.getVerdict},
 		{"POST /api/verdicts/{id}/review", closed, s.postReview},
+		{"GET /api/agents", closed, s.getAgents},
+		{"POST /api/agents", closed, s.postAgent},
+		{"GET /api/agents/{device}", closed, s.getAgent},
+		{"GET /api/decisions", closed, s.getDecisions},
+		{"GET /api/decisions/{id}", closed, s.getDecision},
+		{"GET /api/decisions/{id}/evidence", closed, s.getDecisionEvidence},
+		{"GET /api/updates", closed, s.getUpdates},
+		{"POST /api/updates", closed, s.postUpdate},
 		{"GET /api/watch", closed, s.getWatch},
 		{"POST /api/watch", closed, s.postWatch},
 		{"GET /api/contracts", closed, s.getContracts},

@@ -14,6 +14,7 @@ import (
 	"github.com/lamppost/lamppost/internal/export"
 	"github.com/lamppost/lamppost/internal/ledger"
 	"github.com/lamppost/lamppost/internal/outlook"
+	"github.com/lamppost/lamppost/internal/render"
 	"github.com/lamppost/lamppost/internal/shadow"
 	"github.com/lamppost/lamppost/tariff"
 )
@@ -66,6 +67,10 @@ var shapes = map[string]reflect.Type{
 	"Alarm":           reflect.TypeFor[api.Alarm](), "NotifyTest": reflect.TypeFor[api.NotifyTest](), "AlarmList": reflect.TypeFor[api.AlarmList](),
 	"VerdictEvidence": reflect.TypeFor[api.VerdictEvidence](), "VerdictEntry": reflect.TypeFor[ledger.Verdict](),
 	"VerdictList": reflect.TypeFor[api.VerdictList](), "Verdict": reflect.TypeFor[api.Verdict](), "NewReview": reflect.TypeFor[api.NewReview](), "Watch": reflect.TypeFor[lamppost.WatchBody](),
+	"AgentOrder": reflect.TypeFor[lamppost.AgentBody](), "Agent": reflect.TypeFor[api.Agent](), "AgentRecord": reflect.TypeFor[ledger.Record](), "Tally": reflect.TypeFor[ledger.Tally](),
+	"DecisionEntry": reflect.TypeFor[ledger.Decision](), "DecisionBody": reflect.TypeFor[lamppost.Decision](), "Action": reflect.TypeFor[lamppost.Action](),
+	"DecisionOutcome": reflect.TypeFor[lamppost.DecisionOutcome](), "DecisionWords": reflect.TypeFor[render.Decided](), "Decision": reflect.TypeFor[api.Decision](),
+	"DecisionEvidence": reflect.TypeFor[api.DecisionEvidence](), "Update": reflect.TypeFor[lamppost.LearnBody](), "UpdateList": reflect.TypeFor[api.UpdateList](),
 	"NewGateway": reflect.TypeFor[api.NewGateway](), "GatewayToken": reflect.TypeFor[api.GatewayToken](),
 }
 

@@ -281,6 +281,18 @@ func (l *Live) readings(id lamppost.DeviceID, now lamppost.TimeMS) (readings []R
 	return readings, t.received, t.online(now, l.slack)
 }
 
+// Latest returns a device's latest reading of a name.
+func (l *Live) Latest(id lamppost.DeviceID, name string) (lamppost.Reading, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if t := l.twins[id]; t != nil {
+		if s := t.find(name); s != nil {
+			return s.last, true
+		}
+	}
+	return lamppost.Reading{}, false
+}
+
 // history returns the points of a series, its latest reading always being the last.
 func (l *Live) history(id lamppost.DeviceID, name string) (Series, bool) {
 	l.mu.Lock()

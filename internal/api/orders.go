@@ -28,6 +28,8 @@ func orderSummary(tx *lamppost.Transaction, outcomes []lamppost.Outcome) string 
 		return words(tx, charterSummary)
 	case lamppost.TxRestrict:
 		return words(tx, restrictSummary)
+	case lamppost.TxAgent, lamppost.TxDecisions, lamppost.TxLearn:
+		return agentSummary(tx)
 	case lamppost.TxVerdicts, lamppost.TxReview, lamppost.TxWatch:
 		return triageSummary(tx)
 	case lamppost.TxSettle:
@@ -99,6 +101,34 @@ func triageSummary(tx *lamppost.Transaction) string {
 			return fmt.Sprintf("%s may run %s of firmware", b.Device, plural(len(b.Firmware), "image"))
 		}
 		return fmt.Sprintf("%d alarms a week for each 1,000 meters", *b.Budget)
+	})
+}
+
+// agentSummary says what agents decided, or what is wanted of one.
+func agentSummary(tx *lamppost.Transaction) string {
+	switch tx.Type {
+	case lamppost.TxAgent:
+		return words(tx, func(b lamppost.AgentBody) string {
+			return fmt.Sprintf("agent of %s: %s, %s, run by %s", b.Device, b.Kind, b.Mode, b.Member)
+		})
+	case lamppost.TxLearn:
+		return words(tx, func(b lamppost.LearnBody) string {
+			return fmt.Sprintf("update of model %s from %d rows: %s from %s to %s", b.Model, b.Rows, b.Metric, b.Before, b.After)
+		})
+	}
+	return words(tx, func(b lamppost.DecisionsBody) string {
+		if b.Check() != nil {
+			return "decisions that cannot be"
+		}
+		text := fmt.Sprintf("%s and %s of agents", plural(len(b.Decisions), "decision"), plural(len(b.Outcomes), "outcome"))
+		for i := range b.Decisions {
+			if i == 3 {
+				return fmt.Sprintf("%s and %d more", text, len(b.Decisions)-i)
+			}
+			d := &b.Decisions[i]
+			text += fmt.Sprintf("; %s: %s %s %s", d.Device, d.Action.Name, d.Action.Value, d.Action.Unit)
+		}
+		return text
 	})
 }
 

@@ -10,7 +10,6 @@ import (
 	"io"
 	"net/url"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -29,17 +28,21 @@ func explainCmd() *cobra.Command {
 	f, x := &nodeFlags{}, &explainer{replay: replayVerdict}
 	cmd := &cobra.Command{
 		Use:   "explain ID [--lang LANG] [--pin FILE]",
-		Short: "Say why triage raised an alarm, and replay it here",
+		Short: "Say why triage raised an alarm, or why an agent decided, and replay it here",
 		Long: `Say why triage found something, in words, and prove that it did. The node hands out what the verdict was made of: the state of the
 models before the reading, the signed report, and the proof that report and verdict stand in the network's log. This program checks
 the proof, judges the reading again, and compares what comes out with what stands in the log, byte for byte.
+
+Of an agent's decision, such as d1204.3.0, it says what else could have been done and what would have changed it, decides again from the inputs that the
+decision commits to, and computes again what it came to.
 
 Exit status: 0 the same bytes; 1 other bytes, or a proof that does not hold; 2 wrong usage; 3 it cannot be replayed, because its inputs were
 erased or are not kept any more.`,
 		Example: `  lamppost explain v1204.3.0 --data ./node
   lamppost explain v1204.3.0 --lang de --pin network.pin
+  lamppost explain d1204.3.0
   lamppost explain v1204.3.0 --json`,
-		Args: oneArg("the id of a verdict, such as v1204.3.0: the page Alarms has them"),
+		Args: oneArg("the id of a verdict, such as v1204.3.0, or of a decision, such as d1204.3.0: the pages Alarms and Agents have them"),
 		RunE: f.run(func(n *remote, args []string) error { return x.run(n, args[0]) }),
 	}
 	cmd.Flags().StringVar(&x.lang, "lang", "", "language of the reasons: "+strings.Join(render.Languages(), ", ")+" (default: English)")
@@ -78,8 +81,11 @@ type explanation struct {
 }
 
 func (x *explainer) run(n *remote, id string) error {
+	if _, err := lamppost.ParseDecisionID(id); err == nil {
+		return x.decision(n, id)
+	}
 	if _, err := lamppost.ParseVerdictID(id); err != nil {
-		return usage(err)
+		return usage(fmt.Errorf("%w; decisions of agents like d1204.3.0", err))
 	}
 	e, err := x.fetch(n, id)
 	if err != nil {
@@ -234,30 +240,6 @@ func (x *explainer) again(e *explanation, ev *api.VerdictEvidence, r *judgedRead
 		e.Text = "differs: " + strings.Join(e.Differs, ", ")
 	}
 	return nil
-}
-
-// differences names the fields in which two verdicts differ.
-func differences(a, b *lamppost.Verdict) (names []string) {
-	fields := func(v *lamppost.Verdict) (m map[string]json.RawMessage) {
-		raw, err := json.Marshal(v)
-		if err != nil || json.Unmarshal(raw, &m) != nil {
-			panic("cli: a verdict is not JSON") // it came from a decoder
-		}
-		return m
-	}
-	x, y := fields(a), fields(b)
-	for name := range x {
-		if !bytes.Equal(x[name], y[name]) {
-			names = append(names, name)
-		}
-	}
-	for name := range y {
-		if x[name] == nil {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
 }
 
 func (e *explanation) print(w io.Writer) {

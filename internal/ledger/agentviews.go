@@ -7,6 +7,7 @@ import (
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/kv"
+	"github.com/lamppost/lamppost/tariff"
 )
 
 // Agent returns how an owner wants a device's agent, or kv.ErrNotFound.
@@ -123,4 +124,9 @@ func (v View) decisionIn(id lamppost.DeviceID, slot uint32) (d Decision, err err
 		err = lamppost.Unmarshal(raw, &d)
 	}
 	return d, err
+}
+
+// TariffVersions returns the versions of a tariff; none where there is no such tariff.
+func (v View) TariffVersions(id string) ([]tariff.Tariff, error) {
+	return readRange[tariff.Tariff](v, append(key('T', id), 0))
 }

@@ -172,7 +172,7 @@ func (v View) energy(c *lamppost.CentreBody, from, to lamppost.TimeMS) ([]tariff
 	if err != nil {
 		return nil, err
 	}
-	versions, err := readRange[tariff.Tariff](v, append(key('T', c.Tariff), 0))
+	versions, err := v.TariffVersions(c.Tariff)
 	if err != nil {
 		return nil, err
 	}

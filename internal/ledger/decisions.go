@@ -121,10 +121,11 @@ func (s *State) decisions(b lamppost.DecisionsBody, by lamppost.MemberID) error 
 		done[i] = d
 	}
 	for i := range done {
-		if d := &done[i]; d.Period != 0 {
-			p := Planned{d.Body.Device, d.Period}
-			freed[p] = addCut(freed[p], d.Body.Spend-s.stays(d.Body.Device, d.Outcome.Spent))
+		p, back, err := v.frees(&done[i], s.time)
+		if err != nil {
+			return err
 		}
+		freed[p] = addCut(freed[p], back)
 	}
 	for i := range b.Decisions {
 		d := &b.Decisions[i]
@@ -146,12 +147,31 @@ func (s *State) decisions(b lamppost.DecisionsBody, by lamppost.MemberID) error 
 	return nil
 }
 
-// stays is what of a decision's real spending counts on: where the device's energy is bought, a bill says it again.
-func (s *State) stays(id lamppost.DeviceID, spent lamppost.Micro) lamppost.Micro {
-	if c := centreAt(s.centres[id], s.time); c != nil && c.Point != "" {
-		return spent
+// frees is what the outcome of a decision gives back of its device's limit in a period: what it was expected to spend, less what it spent where nobody
+// else counts that. Where the device's energy is bought, a bill does.
+func (v View) frees(d *Decision, now lamppost.TimeMS) (p Planned, back lamppost.Micro, err error) {
+	if d.Period == 0 {
+		return p, 0, nil
 	}
-	return 0
+	versions, err := v.Centre(d.Body.Device)
+	if err != nil {
+		return p, 0, err
+	}
+	back = d.Body.Spend
+	if c := centreAt(versions, now); c != nil && c.Point != "" {
+		back -= d.Outcome.Spent
+	}
+	return Planned{d.Body.Device, d.Period}, back, nil
+}
+
+// Frees is what an outcome, in the same order as a decision, gives back of the limit, as [View.MayDecide] takes it.
+func (v View) Frees(o *lamppost.DecisionOutcome, by lamppost.MemberID, now lamppost.TimeMS) (map[Planned]lamppost.Micro, error) {
+	d, err := v.mayEnd(o, by, now)
+	if err != nil {
+		return nil, err
+	}
+	p, back, err := v.frees(&d, now)
+	return map[Planned]lamppost.Micro{p: back}, err
 }
 
 // Planned is a device's limit in a period.
@@ -283,8 +303,12 @@ func (s *State) endDecision(d *Decision) error {
 		return err
 	}
 	id := d.Body.Device
-	if d.Period != 0 {
-		if err := s.plan(id, d.Period, s.stays(id, d.Outcome.Spent)-d.Body.Spend); err != nil {
+	p, back, err := s.view().frees(d, s.time)
+	if err != nil {
+		return err
+	}
+	if p.From != 0 {
+		if err := s.plan(id, p.From, -back); err != nil {
 			return err
 		}
 	}

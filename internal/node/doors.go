@@ -95,7 +95,7 @@ func (n *Node) openWeb() error {
 	}
 	guards := api.NewGuards(n.store, n.cfg.Network, n.now)
 	cfg := api.Config{
-		Store: n.store, Order: n.orderJudged, Triage: n.judging.state, VerdictState: n.verdictState, Notify: n.tryNotify, Checkpoint: n.Checkpoint, Status: n.engine.Status, Verify: n.verification, Files: n.publisher.Storage,
+		Store: n.store, Order: n.orderJudged, Triage: n.judging.state, VerdictState: n.verdictState, DecisionInputs: n.decisionInputs, Notify: n.tryNotify, Checkpoint: n.Checkpoint, Status: n.engine.Status, Verify: n.verification, Files: n.publisher.Storage,
 		LogArchive: n.cfg.LogArchive, Packs: n.packs, Witnesses: n.witnesses(), Conflict: n.conflict.Load,
 		Network: n.cfg.Network, Member: n.cfg.Member, Now: n.now, Speed: n.cfg.Speed, Version: Version(),
 		AdminToken: n.token, Live: n.live, Devices: n.devices, Gateways: n.gateways, Guards: guards, Seen: n.seen, Learned: n.SharedModels, Broker: n.brokerStatus,

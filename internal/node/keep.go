@@ -34,6 +34,11 @@ func (n *Node) committed(ev *replica.Event) {
 	if err := n.closeRounds(ev.Block.Time); err != nil {
 		n.cfg.Log.Error("a round of learning cannot be merged", "error", err)
 	}
+	if n.pilot != nil {
+		if err := n.agentsHear(ev); err != nil {
+			n.cfg.Log.Error("what a block says of agents cannot be heeded", "error", err)
+		}
+	}
 	n.judging.committed()
 	if n.notifier != nil && slices.ContainsFunc(ev.Txs, func(tx *lamppost.Transaction) bool {
 		return tx.Type == lamppost.TxVerdicts || tx.Type == lamppost.TxReview

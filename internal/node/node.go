@@ -38,6 +38,7 @@ import (
 	"github.com/lamppost/lamppost/internal/ledger"
 	"github.com/lamppost/lamppost/internal/network"
 	"github.com/lamppost/lamppost/internal/notify"
+	"github.com/lamppost/lamppost/internal/pilot"
 	"github.com/lamppost/lamppost/internal/replica"
 	"github.com/lamppost/lamppost/internal/scrub"
 	"github.com/lamppost/lamppost/internal/tilelog"
@@ -85,6 +86,7 @@ type Node struct {
 	accused   evidence
 	behaviour behaviour
 	learning  learning
+	pilot     *pilot.Pilot
 	clocks    clocks
 
 	judging  *judging         // nil: triage is off
@@ -148,7 +150,7 @@ func Open(cfg Config) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, registry: prometheus.NewRegistry(), erase: make(chan struct{}, 1), cosignatures: make(chan api.Cosigned, 2),
 		grown: make(chan struct{}, 1), introduced: make(chan struct{})}
-	for _, step := range []func() error{n.openStore, n.openKeys, n.openNetwork, n.openArchive, n.openFiles, n.openBehaviour, n.openReplica, n.openLearning, n.openJudging, n.openEvidence, n.openLog, n.openSnapshots, n.openBackups, n.openScrub, n.openNotifier, n.openFrontDoors} {
+	for _, step := range []func() error{n.openStore, n.openKeys, n.openNetwork, n.openArchive, n.openFiles, n.openBehaviour, n.openReplica, n.openLearning, n.openAgents, n.openJudging, n.openEvidence, n.openLog, n.openSnapshots, n.openBackups, n.openScrub, n.openNotifier, n.openFrontDoors} {
 		if err := step(); err != nil {
 			n.close()
 			return nil, err
@@ -378,6 +380,7 @@ func (n *Node) Run(ctx context.Context) error {
 	if len(n.cfg.Learn) > 0 {
 		s.add("learning together", n.learn)
 	}
+	s.add("running agents", n.runAgents)
 	s.add("ingest", func(ctx context.Context) error {
 		defer context.AfterFunc(ctx, n.halt.open)()
 		return n.in.Run(ctx)

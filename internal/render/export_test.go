@@ -68,3 +68,17 @@ func Shown(s string) string { return shown(s) }
 
 // CSVColumns are the columns of the CSV.
 var CSVColumns = csvColumns
+
+// AgentKeys are the keys of agents' decisions that are chosen at run time.
+func AgentKeys() (all []string) {
+	for code := range decisionReasons {
+		all = append(all, "agent.why."+code)
+	}
+	for _, what := range quantities {
+		all = append(all, "agent.of."+what)
+	}
+	for m := lamppost.AgentAdvises; m <= lamppost.AgentSafe; m++ {
+		all = append(all, "agent.mode."+m.String())
+	}
+	return append(all, "agent.do.level", "agent.do.power", "agent.do.valve", "agent.flip.above", "agent.flip.below")
+}

@@ -84,6 +84,9 @@ func askedFor(t *testing.T) map[string]bool {
 	for _, code := range strings.Fields("rate pace size largest readings repeated bad forbidden unheard connects") {
 		keys["does."+code] = true // likewise
 	}
+	for _, key := range render.AgentKeys() {
+		keys[key] = true
+	}
 	if len(keys) < 40 {
 		t.Fatalf("only %d keys are found in the code: is the search broken?", len(keys))
 	}
