@@ -29,6 +29,9 @@ type Agent struct {
 	Better     int              `json:"better"`  // thousandths of its outcomes, of acting or advising, that gained against the safe rule
 }
 
+// A Tally counts decisions, and what they came to.
+type Tally = ledger.Tally
+
 // AgentList answers GET /api/agents.
 type AgentList struct {
 	Agents []Agent `json:"agents"` // by device
@@ -226,10 +229,17 @@ func (s *Server) findDecision(r archive.View, text string) (d ledger.Decision, e
 	if d, err = v.Decision(id); !errors.Is(err, kv.ErrNotFound) {
 		return d, err
 	}
+	gone, err := v.Gone()
+	if err != nil {
+		return d, err
+	}
+	if _, erased := gone[ledger.Place{Height: id.Height, Index: id.Tx}]; erased {
+		return d, goneDecision(id)
+	}
 	none := notFound("no decision %s: GET /api/decisions lists those of a device", id)
 	rec, err := r.Tx(id.Height, id.Tx)
 	if errors.Is(err, archive.ErrForgotten) || errors.Is(err, archive.ErrAbsent) {
-		return d, &statusError{http.StatusGone, "gone", "decision " + id.String() + " was erased, or is not kept any more"}
+		return d, goneDecision(id)
 	}
 	if errors.Is(err, kv.ErrNotFound) {
 		return d, none
@@ -246,6 +256,10 @@ func (s *Server) findDecision(r archive.View, text string) (d ledger.Decision, e
 		return d, none
 	}
 	return ledger.Decision{ID: id, By: tx.Signed.Key, Model: b.Model, Body: b.Decisions[id.Index]}, nil
+}
+
+func goneDecision(id lamppost.DecisionID) error {
+	return &statusError{http.StatusGone, "gone", "decision " + id.String() + " was erased, or is not kept any more"}
 }
 
 func (s *Server) getDecisionEvidence(w http.ResponseWriter, req *http.Request) error {

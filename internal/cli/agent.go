@@ -10,7 +10,6 @@ import (
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/api"
-	"github.com/lamppost/lamppost/internal/ledger"
 	"github.com/lamppost/lamppost/internal/render"
 )
 
@@ -105,7 +104,7 @@ func agentListCmd(f *nodeFlags) *cobra.Command {
 				t := table{head: []string{"DEVICE", "KIND", "MODE", "DECISIONS", "EXPECTED", "REALISED", "BETTER", "LAST"}}
 				for i := range all.Agents {
 					a := &all.Agents[i]
-					sum := total(a.Records)
+					sum := total(a)
 					last := "–"
 					if a.Last != nil {
 						d := &a.Last.Decision.Body
@@ -121,21 +120,21 @@ func agentListCmd(f *nodeFlags) *cobra.Command {
 }
 
 // total is what was acted upon, or, where nothing was, what was advised.
-func total(all []ledger.Record) (sum ledger.Tally) {
-	add := func(t *ledger.Tally) {
+func total(a *api.Agent) (sum api.Tally) {
+	add := func(t *api.Tally) {
 		sum.Decisions += t.Decisions
 		sum.Outcomes += t.Outcomes
 		sum.Expected += t.Expected
 		sum.Realised += t.Realised
 	}
-	for i := range all {
-		add(&all[i].Acted)
+	for i := range a.Records {
+		add(&a.Records[i].Acted)
 	}
 	if sum.Decisions > 0 {
 		return sum
 	}
-	for i := range all {
-		add(&all[i].Advised)
+	for i := range a.Records {
+		add(&a.Records[i].Advised)
 	}
 	return sum
 }
@@ -181,9 +180,9 @@ func printAgent(w io.Writer, a *api.Agent, last []api.Decision) {
 	t := table{head: []string{"MONTH", "", "DECISIONS", "OVER", "BETTER", "WORSE", "EXPECTED", "REALISED"}}
 	for i := range a.Records {
 		r := &a.Records[i]
-		for name, x := range map[string]*ledger.Tally{"acted": &r.Acted, "advised": &r.Advised} {
+		for k, x := range [...]*api.Tally{&r.Acted, &r.Advised} {
 			if x.Decisions > 0 {
-				t.add(r.Month, name, fmt.Sprint(x.Decisions), fmt.Sprint(x.Outcomes), fmt.Sprint(x.Better), fmt.Sprint(x.Worse), fmt.Sprintf("%s %s", x.Expected, r.Currency), fmt.Sprintf("%s %s", x.Realised, r.Currency))
+				t.add(r.Month, [...]string{"acted", "advised"}[k], fmt.Sprint(x.Decisions), fmt.Sprint(x.Outcomes), fmt.Sprint(x.Better), fmt.Sprint(x.Worse), fmt.Sprintf("%s %s", x.Expected, r.Currency), fmt.Sprintf("%s %s", x.Realised, r.Currency))
 			}
 		}
 		if r.Safe > 0 {

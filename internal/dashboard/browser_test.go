@@ -30,6 +30,8 @@ var views = []struct{ name, hash, ready, heading string }{
 	{"flat", "#/device/flat-3", ".chart canvas", "Flat 3"},
 	{"alarms", "#/alarms", "#alarms > li:nth-child(4)", "Alarms"},
 	{"alarms-of", "#/alarms/flat-3", "#alarms > li canvas", "Alarms"},
+	{"agents", "#/agents", "#agents > li", "Agents"},
+	{"agent", "#/agents/charger-1", "#decisions > li:nth-child(2)", "Charger 1"},
 	{"log", "#/log", ".entries li:nth-child(14)", "The log"},
 	{"proof", "#/log/402/0", ".result", "The log"},
 	{"bills", "#/bills", ".bills tbody tr:nth-child(13)", "Bills"},
@@ -55,7 +57,7 @@ func TestInBrowser(t *testing.T) {
 		"proof": testProof, "bill": testBill, "login": testLogin, "hostile names": testHostileNames,
 		"statement": testStatement, "hand over": testHandOver, "chart": testChart, "find": testFind, "broker": testBroker, "adopt": testAdopt, "arithmetic": testArithmetic,
 		"lies": testLies, "witnesses": testWitnesses, "copies": testCopies, "keyboard": testKeyboard, "keys": testKeys, "guard": testGuard, "keeping": testKeeping, "network": testNetwork,
-		"bill to read": testBillToRead, "sessions": testSessions, "disputes": testDisputes, "profit": testProfit, "accessible": testAccessible, "alarms": testAlarms, "ahead": testAhead,
+		"bill to read": testBillToRead, "sessions": testSessions, "disputes": testDisputes, "profit": testProfit, "accessible": testAccessible, "alarms": testAlarms, "agents": testAgents, "ahead": testAhead,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, ctx) })
 	}

@@ -54,10 +54,11 @@ type district struct {
 	signer    note.Signer
 	pin       string
 
-	revoked  map[string]string // devices whose key was ended: why
-	disputed []map[string]any
-	reviewed map[string][]any  // by verdict
-	ended    map[string]string // sessions that were: why nothing is billed
+	revoked   map[string]string // devices whose key was ended: why
+	disputed  []map[string]any
+	reviewed  map[string][]any  // by verdict
+	agentMode string            // of charger-1's agent; empty: bounded
+	ended     map[string]string // sessions that were: why nothing is billed
 
 	// Set before the first request.
 	open     bool // no token is asked for
@@ -521,6 +522,7 @@ func (d *district) serve(t *testing.T) *httptest.Server {
 	answer("/keeping", func(*http.Request) any { return d.keeping() })
 	d.serveCases(mux, answer)
 	d.serveAlarms(mux, answer)
+	d.serveAgents(mux, answer)
 	answer("/log", d.log)
 	answer("/log/proof", func(r *http.Request) any { return d.proof(r.FormValue("height"), r.FormValue("index")) })
 	answer("/parties", func(*http.Request) any { return map[string]any{"parties": parties()} })

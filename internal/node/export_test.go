@@ -81,3 +81,6 @@ func (n *Node) Teach(ctx context.Context) error {
 	}
 	return nil
 }
+
+// TickAgents is a minute of this node's agents.
+func (n *Node) TickAgents(ctx context.Context) error { return n.pilot.Tick(ctx, n.now()) }

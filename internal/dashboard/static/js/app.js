@@ -3,6 +3,7 @@
 import { fill, h, say } from './dom.js';
 import { count, zoneName } from './format.js';
 import { Live } from './live.js';
+import { agentPage, agentsPage } from './agents.js';
 import { alarmsPage } from './alarms.js';
 import { fleetPage } from './fleet.js';
 import { devicePage } from './device.js';
@@ -21,6 +22,8 @@ const routes = [
   [/^\/device\/([^/]+)$/, 'fleet', devicePage],
   [/^\/alarms$/, 'alarms', alarmsPage],
   [/^\/alarms\/([^/]+)$/, 'alarms', alarmsPage],
+  [/^\/agents$/, 'agents', agentsPage],
+  [/^\/agents\/([^/]+)$/, 'agents', agentPage],
   [/^\/log$/, 'log', logPage],
   [/^\/log\/(\d+)\/(\d+)$/, 'log', logPage],
   [/^\/bills$/, 'bills', billsPage],
