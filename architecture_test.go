@@ -25,7 +25,7 @@ func TestLinks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, document := range append(documents, "README.md", "docs/architecture.md", "docs/export.md", "docs/statements.md", "docs/performance.md", "docs/intelligence.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md") {
+	for _, document := range append(documents, "README.md", "docs/architecture.md", "docs/export.md", "docs/statements.md", "docs/performance.md", "docs/intelligence.md", "docs/learning.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md") {
 		text := string(want(os.ReadFile(document))(t))
 		for _, m := range link.FindAllStringSubmatch(text, -1) {
 			if _, err := os.Stat(filepath.Join(filepath.Dir(document), m[1])); err != nil {

@@ -69,7 +69,7 @@ var uses = map[string]string{
 	"internal/ingest/mapping":            ". internal/ingest",
 	"internal/ingest/mqttd":              ". internal/ingest",
 	"internal/ingest/httpd":              ". guard sig internal/ingest",
-	"internal/api": ". audit contract guard ocmf sig tariff internal/archive internal/books internal/consensus internal/export internal/kv internal/ledger internal/notify internal/outlook internal/provider internal/render internal/replica " +
+	"internal/api": ". audit contract guard ocmf sig tariff internal/archive internal/books internal/consensus internal/export internal/federate internal/kv internal/ledger internal/notify internal/outlook internal/provider internal/render internal/replica " +
 		"internal/sepa internal/shadow internal/snapshot/dir internal/tilelog voucher",
 	"internal/outlook":               ". tariff internal/archive internal/ledger",
 	"internal/render":                ". audit tariff internal/outlook internal/sepa",
@@ -85,7 +85,7 @@ var uses = map[string]string{
 	"internal/checkpage":             "audit internal/dashboard",
 	"internal/checkpage/wasm":        "audit",
 	"internal/node": ". audit guard sig internal/api internal/archive internal/archive/dir internal/backup internal/challenge internal/consensus internal/consensus/comet internal/consensus/raft internal/consensus/solo internal/cosign " +
-		"internal/checkpage internal/compact internal/dashboard internal/folder internal/ingest internal/ingest/brokerd internal/ingest/httpd internal/ingest/mapping internal/ingest/mqttd internal/judge internal/kv " +
+		"internal/checkpage internal/compact internal/dashboard internal/federate internal/folder internal/forecast internal/ingest internal/ingest/brokerd internal/ingest/httpd internal/ingest/mapping internal/ingest/mqttd internal/judge internal/kv " +
 		"internal/kv/pebble internal/ledger internal/network internal/notify internal/pilot internal/provider internal/render internal/replica internal/scrub internal/snapshot internal/snapshot/dir internal/tilelog internal/triage/behave internal/triage",
 	"internal/gateway": ". guard sig internal/consensus internal/folder internal/ingest internal/ingest/httpd internal/ingest/mqttd internal/kv internal/kv/pebble",
 	"internal/cosign":  ". internal/tilelog internal/witness",
@@ -102,10 +102,11 @@ var uses = map[string]string{
 	"internal/judge":             ". internal/compact internal/kv internal/triage internal/triage/joint internal/triage/plausible",
 	"internal/agent":             ".",
 	"internal/forecast":          ". tariff internal/triage/saved",
+	"internal/federate":          ". internal/forecast",
 	"internal/pilot":             ". tariff internal/agent internal/forecast internal/kv internal/ledger",
 	"internal/demo":              ". audit guard device device/devicemqtt sig tariff internal/api internal/consensus internal/node",
 	"internal/demo/data/gen":     "",
-	"internal/measure":           ". audit device sig tariff internal/agent internal/archive internal/archive/dir internal/compact internal/export internal/folder internal/forecast internal/kv internal/kv/pebble internal/node internal/replica internal/tilelog internal/triage internal/triage/joint internal/triage/behave internal/triage/plausible",
+	"internal/measure":           ". audit device sig tariff internal/agent internal/archive internal/archive/dir internal/compact internal/export internal/federate internal/folder internal/forecast internal/kv internal/kv/pebble internal/node internal/replica internal/tilelog internal/triage internal/triage/joint internal/triage/behave internal/triage/plausible",
 	"internal/cli": ". audit contract device guard sig tariff internal/agent internal/api internal/pilot internal/archive internal/archive/dir internal/backup internal/books internal/checkpage internal/demo internal/export internal/folder internal/fsck internal/gateway " +
 		"internal/judge internal/kv/pebble internal/masterdata internal/measure internal/network internal/node internal/outlook internal/recheck internal/render internal/replica internal/restore internal/sepa internal/shadow internal/sim internal/tilelog internal/triage/behave internal/witness voucher",
 	"cmd/lamppost": "internal/cli",
@@ -178,6 +179,7 @@ var never = map[string]struct{ std, except string }{
 	"internal/triage/joint":     {std: "time net os math/rand crypto/rand"},
 	"internal/compact":          {std: "time net os math/rand crypto/rand"},
 	"internal/forecast":         {std: "time net os math/rand crypto/rand"},
+	"internal/federate":         {std: "time net os math/rand crypto/rand"},
 }
 
 // A source is a Go file with what it imports.

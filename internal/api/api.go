@@ -92,6 +92,8 @@ type Config struct {
 	Scrub func() ScrubState
 	// VerdictState returns what a verdict can be replayed from, or kv.ErrNotFound. Nil: none is kept.
 	VerdictState func(*lamppost.Verdict) ([]byte, error)
+	// Learned is what members learn together. Nil: nothing.
+	Learned func() ([]SharedModel, error)
 	// DecisionInputs returns what a decision was made from, and what its outcome was computed from, or kv.ErrNotFound. Nil: none is kept.
 	DecisionInputs func(*lamppost.Decision) (inputs, data []byte, err error)
 	// Notify sends a test message to each webhook of this node. Nil: there are none.
@@ -301,6 +303,7 @@ func (s *Server) routes() []route {
 		{"GET /api/statements/{party}", closed, s.getStatement},
 		{"GET /api/outlook/{party}", closed, s.getOutlook},
 		{"GET /api/budgets", closed, s.getBudgets},
+		{"GET /api/learn", closed, s.getLearn},
 		{"GET /api/receipts/{device}/{epoch}/{n}", closed, s.getReceipt},
 	}
 }

@@ -105,6 +105,25 @@ func (m *Model) Stats() []*Stats {
 	return all
 }
 
+// Take returns what a model that is held has gathered since it was last asked, and begins anew. Its weights stay.
+func (m *Model) Take() []*Stats {
+	all := m.Stats()
+	for g := range m.groups {
+		m.groups[g].stats = newStats(nFeatures)
+	}
+	return all
+}
+
+// Ahead is the last step of each group of horizons, up to a horizon.
+func Ahead(horizon int) []int {
+	var all []int
+	for g := range groupOf(horizon) + 1 {
+		_, last := groupBounds(g)
+		all = append(all, min(last, horizon))
+	}
+	return all
+}
+
 func (m *Model) fits(all []*Stats) error {
 	if len(all) != len(m.groups) {
 		return fmt.Errorf("statistics of %d groups of horizons, not %d", len(all), len(m.groups))
@@ -150,12 +169,9 @@ func (g *group) solve() {
 		_ = all.Merge(g.stats, 1) // of the same features
 		_ = all.Merge(g.kin, 1)
 	}
-	sound := all.Solve(penalty, g.w[:]) == nil
-	for _, w := range g.w {
-		sound = sound && w >= -maxWeight && w <= maxWeight
-	}
-	if !sound {
-		clear(g.w[:]) // then the mean of the last week is what is expected
+	clear(g.w[:]) // then the mean of the last week is what is expected
+	if w, err := all.Fit(); err == nil {
+		copy(g.w[:], w)
 	}
 	g.pending = 0
 }

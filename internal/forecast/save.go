@@ -149,7 +149,9 @@ func (m *Model) state(st *saved.State) {
 }
 
 func (s *Stats) state(st *saved.State) {
+	st.Count(&s.Rows, maxRows)
 	st.Within(&s.Weight, 0, saved.MaxNumber)
+	st.Within(&s.Square, 0, saved.MaxNumber)
 	st.Floats(s.Gram)
 	st.Floats(s.Cross)
 }

@@ -9,13 +9,17 @@ import (
 // MaxFeatures is how many features statistics may be of.
 const MaxFeatures = 512
 
-// Stats are what a linear regression needs of its samples: the sums of x·xᵀ, of x·y and of the weights. They add: those of two parties,
+const maxRows = 1 << 50
+
+// Stats are what a linear regression needs of its samples: the sums of x·xᵀ, of x·y, of y² and of the weights. They add: those of two parties,
 // merged, are those of all their samples, so that parties learn together in one round without showing any of them.
 type Stats struct {
 	d      int
+	Rows   int       // samples, whatever they weigh
 	Weight float64   // the sum of the samples' weights
 	Gram   []float64 // the sum of x·xᵀ, its lower triangle, row by row
 	Cross  []float64 // the sum of x·y
+	Square float64   // the sum of y²: what weights miss can be told from it, see [Stats.Loss]
 }
 
 // NewStats returns statistics of no samples with d features.
@@ -46,7 +50,9 @@ func (s *Stats) Add(x []float64, y, weight float64) {
 		s.Cross[i] += float64(by * y)
 		at += i + 1
 	}
+	s.Square += float64(float64(y*y) * weight)
 	s.Weight += weight
+	s.Rows = min(s.Rows+1, maxRows)
 }
 
 var errFeatures = errors.New("statistics are of other features")
@@ -62,7 +68,9 @@ func (s *Stats) Merge(o *Stats, factor float64) error {
 	for i, x := range o.Cross {
 		s.Cross[i] += float64(x * factor)
 	}
+	s.Square += float64(o.Square * factor)
 	s.Weight += float64(o.Weight * factor)
+	s.Rows = min(s.Rows+o.Rows, maxRows)
 	return nil
 }
 
@@ -76,7 +84,43 @@ func (s *Stats) fade() {
 	for i := range s.Cross {
 		s.Cross[i] = float64(s.Cross[i] * fading)
 	}
+	s.Square = float64(s.Square * fading)
 	s.Weight = float64(s.Weight * fading)
+}
+
+// Features is how many features a sample has.
+func (s *Stats) Features() int { return s.d }
+
+// Loss is the weighted mean of (y - w·x)².
+func (s *Stats) Loss(w []float64) (float64, error) {
+	if !(s.Weight > 0) || len(w) != s.d {
+		return 0, errors.New("nothing to compare with")
+	}
+	sum, at := s.Square, 0
+	for i, wi := range w {
+		row := 0.0 // of the matrix, its diagonal by half
+		for j, wj := range w[:i] {
+			row += float64(s.Gram[at+j] * wj)
+		}
+		row += float64(float64(0.5*s.Gram[at+i]) * wi)
+		sum += float64(2 * float64(wi*(row-s.Cross[i])))
+		at += i + 1
+	}
+	return sum / s.Weight, nil
+}
+
+// Fit returns the weights that a [Model] takes from these samples.
+func (s *Stats) Fit() ([]float64, error) {
+	w := make([]float64, s.d)
+	if err := s.Solve(penalty, w); err != nil {
+		return nil, err
+	}
+	for _, x := range w {
+		if !(x >= -maxWeight && x <= maxWeight) {
+			return nil, fmt.Errorf("a weight of %g", x)
+		}
+	}
+	return w, nil
 }
 
 // Solve puts into w the weights that minimise the weighted mean of (y - w·x)² + penalty·|w|², the first feature's weight being free, as it

@@ -97,6 +97,9 @@ type Config struct {
 	// Notify says where messages of alarms go.
 	Notify notify.Config `yaml:"notify"`
 
+	// Learn says which models this member learns with others, from whose readings. Left out: none.
+	Learn []Learn `yaml:"learn"`
+
 	// Pay opens some routes for reading to whoever pays by vouchers. Left out: none.
 	Pay Pay `yaml:"pay"`
 
@@ -197,6 +200,11 @@ func (c *Config) Check() error {
 	}
 	if err := c.Notify.Check(); err != nil {
 		return err
+	}
+	for i := range c.Learn {
+		if err := c.Learn[i].check(); err != nil {
+			return err
+		}
 	}
 	if _, err := c.Pay.offer(); err != nil {
 		return err

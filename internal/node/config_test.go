@@ -32,7 +32,8 @@ func TestExampleConfig(t *testing.T) {
 			{VKey: "w1.utility.example+ef1e2147+BMo65oSXVMRs1rNLdRn2HrZ89jSv+PW2xPI4V8qBpRNM", URL: "https://w1.utility.example"}},
 		Notify:        notify.Config{Webhooks: []notify.Webhook{{URL: "https://ops.example/lamppost", Secret: "/etc/lamppost/ops.secret"}}, Refractory: time.Hour, Lang: "de", Zone: "Europe/Berlin"},
 		WitnessQuorum: 1, WitnessEvery: 5 * time.Second, SnapshotEvery: node.Every(24 * time.Hour), Scrub: node.Every(168 * time.Hour), Triage: "on", TriageMemory: 512, LogArchive: "/mnt/archive/house-7",
-		Pay: node.Pay{Payee: "meter-door", Tariff: "readings", Prices: map[string]string{"GET /api/export/readings.parquet": "0.50", "GET /api/devices/{id}/series": "0.004"}}}
+		Learn: []node.Learn{{Model: "home-load", Owners: []lamppost.PartyID{"tenant-3", "tenant-4"}, Reading: "energy", Step: time.Hour, Horizon: 24}},
+		Pay:   node.Pay{Payee: "meter-door", Tariff: "readings", Prices: map[string]string{"GET /api/export/readings.parquet": "0.50", "GET /api/devices/{id}/series": "0.004"}}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("read %+v, want %+v", got, want)
 	}
@@ -103,6 +104,16 @@ func TestCheck(t *testing.T) {
 	}{
 		{func(*node.Config) {}, ""},
 		{func(c *node.Config) { c.Data = "" }, "--data"},
+		{func(c *node.Config) {
+			c.Learn = []node.Learn{{Model: "load", Owners: []lamppost.PartyID{"ada"}, Reading: "energy"}}
+		}, ""},
+		{func(c *node.Config) { c.Learn = []node.Learn{{Model: "load", Reading: "energy"}} }, "say owners"},
+		{func(c *node.Config) {
+			c.Learn = []node.Learn{{Model: "a load", Owners: []lamppost.PartyID{"ada"}, Reading: "energy"}}
+		}, "an id has only"},
+		{func(c *node.Config) {
+			c.Learn = []node.Learn{{Model: "load", Owners: []lamppost.PartyID{"ada"}, Reading: "energy", Step: time.Minute}}
+		}, "whole number of steps"},
 		{func(c *node.Config) { c.MQTT = "off" }, ""},
 		{func(c *node.Config) { c.HTTP = "off" }, "cannot be off"},
 		{func(c *node.Config) { c.HTTP = "[::1]:80" }, ""},

@@ -103,7 +103,7 @@ func (n *Node) openWeb() error {
 		Store: n.store, Order: n.orderJudged, Triage: n.judging.state, VerdictState: n.verdictState, DecisionInputs: n.decisionInputs, Notify: n.tryNotify, Checkpoint: n.Checkpoint, Status: n.engine.Status, Verify: n.verification, Files: n.publisher.Storage,
 		LogArchive: n.cfg.LogArchive, Packs: n.packs, Witnesses: n.witnesses(), Conflict: n.conflict.Load,
 		Network: n.cfg.Network, Member: n.cfg.Member, Now: n.now, Speed: n.cfg.Speed, Version: Version(),
-		AdminToken: n.token, Live: n.live, Devices: n.devices, Gateways: n.gateways, Guards: guards, Desires: desires, Seen: n.seen, Broker: n.brokerStatus,
+		AdminToken: n.token, Live: n.live, Devices: n.devices, Gateways: n.gateways, Guards: guards, Desires: desires, Seen: n.seen, Learned: n.SharedModels, Broker: n.brokerStatus,
 		Snapshots: &api.Snapshots{Dir: n.snaps.dir, State: n.SnapshotState, Take: n.TakeSnapshot},
 		Details:   n.details,
 		Scrub:     n.scrubState, Certificate: n.certificateEnds,

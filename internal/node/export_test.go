@@ -73,6 +73,16 @@ func (n *Node) Behaved(ctx context.Context) error { return n.behaved(ctx, n.now(
 // Store is the node's.
 func (n *Node) Store() kv.Store { return n.store }
 
+// Teach makes and orders this member's updates of its configured models.
+func (n *Node) Teach(ctx context.Context) error {
+	for i := range n.cfg.Learn {
+		if err := n.teach(ctx, &n.cfg.Learn[i], n.now()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // TickAgents is a minute of this node's agents.
 func (n *Node) TickAgents(ctx context.Context) error { return n.pilot.Tick(ctx, n.now()) }
 

@@ -34,6 +34,9 @@ func (n *Node) committed(ev *replica.Event) {
 	if err := n.answered(ev); err != nil {
 		n.cfg.Log.Error("what a block says of devices' behaviour cannot be heeded", "error", err)
 	}
+	if err := n.closeRounds(ev.Block.Time); err != nil {
+		n.cfg.Log.Error("a round of learning cannot be merged", "error", err)
+	}
 	if n.pilot != nil {
 		if err := n.agentsHear(ev); err != nil {
 			n.cfg.Log.Error("what a block says of agents cannot be heeded", "error", err)

@@ -87,6 +87,7 @@ type Node struct {
 	others    atomic.Pointer[[]api.MemberState]
 	accused   evidence
 	behaviour behaviour
+	learning  learning
 	pilot     *pilot.Pilot
 	clocks    clocks
 
@@ -151,7 +152,7 @@ func Open(cfg Config) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, registry: prometheus.NewRegistry(), erase: make(chan struct{}, 1), cosignatures: make(chan api.Cosigned, 2),
 		grown: make(chan struct{}, 1), introduced: make(chan struct{})}
-	for _, step := range []func() error{n.openStore, n.openKeys, n.openNetwork, n.openArchive, n.openFiles, n.openBehaviour, n.openReplica, n.openAgents, n.openJudging, n.openEvidence, n.openLog, n.openSnapshots, n.openBackups, n.openScrub, n.openNotifier, n.openFrontDoors} {
+	for _, step := range []func() error{n.openStore, n.openKeys, n.openNetwork, n.openArchive, n.openFiles, n.openBehaviour, n.openReplica, n.openLearning, n.openAgents, n.openJudging, n.openEvidence, n.openLog, n.openSnapshots, n.openBackups, n.openScrub, n.openNotifier, n.openFrontDoors} {
 		if err := step(); err != nil {
 			n.close()
 			return nil, err
@@ -383,6 +384,9 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	if n.sampler != nil {
 		s.add("looking at gateways' reports", n.sampler.Run)
+	}
+	if len(n.cfg.Learn) > 0 {
+		s.add("learning together", n.learn)
 	}
 	s.add("running agents", n.runAgents)
 	s.add("ingest", func(ctx context.Context) error {
