@@ -352,18 +352,17 @@ func (j *Judge) flush() {
 	if len(j.work) == 0 {
 		return
 	}
-	level := j.budget.level
 	for _, s := range j.touched {
 		j.touchSlot(s)
 		if s.series != nil {
 			j.touchUnit(s.series)
 			for i := s.readings.head; i >= 0; i = j.links[i].next {
-				j.observe(s, &j.work[i], level)
+				j.observe(s, &j.work[i], j.budget.level)
 			}
 		}
 	}
 	for _, d := range j.together {
-		j.judgeRows(d, level)
+		j.judgeRows(d)
 	}
 	j.judgeRegisters()
 	for i := range j.work {

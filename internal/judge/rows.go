@@ -74,10 +74,10 @@ func (j *Judge) rowAt(from int) (n int) {
 }
 
 // judgeRows judges what several quantities of a device say together.
-func (j *Judge) judgeRows(d *device, level int64) {
+func (j *Judge) judgeRows(d *device) {
 	for i := d.rows.head; i >= 0; i = j.rowLinks[i].next {
 		r := &j.rows[i]
-		j.judgeRow(d, j.work[r.first:r.first+r.n], level)
+		j.judgeRow(d, j.work[r.first:r.first+r.n], j.budget.level)
 	}
 	d.rows = list{}
 }

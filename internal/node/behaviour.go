@@ -58,14 +58,17 @@ type behaviour struct {
 	found, lost prometheus.Counter
 }
 
-// openBehaviour loads what was learnt. What is of another version, or damaged, is learnt anew; where triage is off it is forgotten.
+// watchesDoors reports whether it is judged how devices behave. Where the clock runs fast, as in a demo, the network's minutes are not the clock's.
+func (n *Node) watchesDoors() bool { return n.cfg.Triage != "off" && n.cfg.Speed <= 1 }
+
+// openBehaviour loads what was learnt. What is of another version, or damaged, is learnt anew; where it is not judged it is forgotten.
 func (n *Node) openBehaviour() error {
 	b := &n.behaviour
 	b.model = lamppost.Model{ID: "behaviour", Version: 1, Hash: sha256.Sum256([]byte(behave.Settings()))}
 	b.fleet, b.changed = behave.NewFleet(), map[lamppost.DeviceID]bool{}
 	b.found = prometheus.NewCounter(prometheus.CounterOpts{Name: "lamppost_behaviour_findings_total", Help: "Findings on how devices behave at this node's doors."})
 	b.lost = prometheus.NewCounter(prometheus.CounterOpts{Name: "lamppost_behaviour_lost_total", Help: "Minutes of devices that were not judged and findings that were not ordered, because there were too many or the ledger refused them."})
-	if n.cfg.Triage == "off" {
+	if !n.watchesDoors() {
 		var batch kv.Batch
 		batch.DeleteRange([]byte(behaviourPrefix), after([]byte(behaviourPrefix)))
 		return n.store.Apply(&batch)

@@ -380,6 +380,8 @@ func (n *Node) Run(ctx context.Context) error {
 	s.add("the engine", n.engine.Run)
 	if n.judging != nil {
 		s.add("ordering verdicts", n.judging.say)
+	}
+	if n.watchesDoors() {
 		s.add("judging how devices behave", n.judgeBehaviour)
 	}
 	if n.sampler != nil {

@@ -25,7 +25,7 @@ func (f *Finding) Verdict(id lamppost.DeviceID) lamppost.Verdict {
 
 func number(x uint64) lamppost.Decimal { return lamppost.Dec(int64(min(x, math.MaxInt64)), 0) }
 
-func thousandths(x float64) uint32 { return uint32(math.Round(1000 * x)) }
+func thousandths(x float64) uint32 { return uint32(math.Round(float64(1000 * x))) }
 
 // Codes are those that reasons have.
 func Codes() (all []string) {
