@@ -643,7 +643,7 @@ func testKeyboard(t *testing.T, ctx context.Context) {
 		return browsertest.Value[string](p, "document.activeElement.innerText || document.activeElement.id")
 	}
 	var order []string
-	for range 11 {
+	for range 12 {
 		p.Run(chromedp.KeyEvent("\t"))
 		order = append(order, strings.SplitN(focused(), "\n", 2)[0])
 	}

@@ -58,8 +58,8 @@ type behaviour struct {
 	found, lost prometheus.Counter
 }
 
-// watchesDoors reports whether it is judged how devices behave. Where the clock runs fast, as in a demo, the network's minutes are not the clock's.
-func (n *Node) watchesDoors() bool { return n.cfg.Triage != "off" && n.cfg.Speed <= 1 }
+// watchesDoors reports whether it is judged how devices behave.
+func (n *Node) watchesDoors() bool { return n.cfg.Triage != "off" && !n.cfg.Played }
 
 // openBehaviour loads what was learnt. What is of another version, or damaged, is learnt anew; where it is not judged it is forgotten.
 func (n *Node) openBehaviour() error {

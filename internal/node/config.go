@@ -107,6 +107,7 @@ type Config struct {
 
 	Now     func() time.Time `yaml:"-"` // the node's clock; default time.Now
 	Speed   float64          `yaml:"-"` // how fast Now runs, for people to see; default 1
+	Played  bool             `yaml:"-"` // devices are played on a fast clock, whose minutes at the doors say nothing of behaviour
 	Log     *slog.Logger     `yaml:"-"` // default: nothing is logged
 	NoFsync bool             `yaml:"-"` // for tests that do not cut the power
 	Keep    time.Duration    `yaml:"-"` // how often the archive looks for something to do; default 5s
