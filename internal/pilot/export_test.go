@@ -1,0 +1,4 @@
+package pilot
+
+// FeedBytes is the memory of a series that is forecast.
+func FeedBytes() int { return newFeed(nil, "").series.Bytes() }
