@@ -187,33 +187,48 @@ func (p *Pilot) Decide(now lamppost.TimeMS) (all []due, err error) {
 	}
 	p.observe(now)
 	sites := p.sites(now)
-	for _, m := range p.order {
+	inputs, made, news := make([]*agent.Inputs, len(p.order)), make([]lamppost.Decision, len(p.order)), make([]bool, len(p.order))
+	for i, m := range p.order {
 		m.sample(p, now)
 		if err := p.limit(v, m, now); err != nil {
 			return nil, err
 		}
-		in := p.inputs(v, m, sites, now)
-		d := agent.Decide(in)
-		if !m.changed(&d, now) {
+		inputs[i] = p.inputs(v, m, sites, now)
+	}
+	p.trade(inputs)
+	for i, m := range p.order {
+		made[i] = agent.Decide(inputs[i])
+		news[i] = m.changed(&made[i], now)
+	}
+	p.join(made, news, now)
+	for i, m := range p.order {
+		if !news[i] {
 			continue
 		}
-		d = agent.Record(in)
-		x := due{m: m, body: d, inputs: in.Encode()}
-		if m.run != nil {
-			x.end = m.run.over(now, &x)
-		}
-		err := p.may(v, &x, now)
-		var refusal *lamppost.Refusal
-		if errors.As(err, &refusal) {
-			p.refuse(&d, refusal)
-			continue
-		}
+		x, taken, err := p.due(v, m, inputs[i])
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, x)
+		if taken {
+			all = append(all, x)
+		}
 	}
 	return all, nil
+}
+
+// due makes a decision as it stands on the ledger; not taken: the ledger would refuse it.
+func (p *Pilot) due(v ledger.View, m *member, in *agent.Inputs) (x due, taken bool, err error) {
+	x = due{m: m, body: agent.Record(in), inputs: in.Encode()}
+	if m.run != nil {
+		x.end = m.run.over(in.At, &x)
+	}
+	err = p.may(v, &x, in.At)
+	var refusal *lamppost.Refusal
+	if errors.As(err, &refusal) {
+		p.refuse(&x.body, refusal)
+		return x, false, nil
+	}
+	return x, err == nil, err
 }
 
 // may refuses what the ledger would refuse.
