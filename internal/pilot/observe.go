@@ -40,6 +40,7 @@ type feed struct {
 	series *forecast.Series
 	since  lamppost.TimeMS // when it was first observed; 0: never
 	saved  lamppost.TimeMS
+	kin    lamppost.Hash // what others have learnt that it knows; zero: nothing
 
 	known bool
 	at    lamppost.TimeMS // of the last reading
@@ -105,7 +106,25 @@ func (p *Pilot) follow(v ledger.View) error {
 		return err
 	}
 	p.feeds, p.prices = feeds, prices
+	p.learn()
 	return nil
+}
+
+// learn tells forecasts what members learnt together. Where that fails a forecast goes on with what it knows.
+func (p *Pilot) learn() {
+	if p.cfg.Kin == nil {
+		return
+	}
+	for id, f := range p.feeds {
+		name, kin, err := p.cfg.Kin(id.device, id.name)
+		if err == nil && len(kin) > 0 && name != f.kin {
+			err = f.series.SetKin(kin)
+			f.kin, f.made = name, -1
+		}
+		if err != nil {
+			p.cfg.Log.Warn("a forecast cannot use what members learnt together", "device", id.device, "reading", id.name, "error", err)
+		}
+	}
 }
 
 func newFeed(key []byte, device lamppost.DeviceID) *feed {

@@ -23,6 +23,7 @@ import (
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/agent"
+	"github.com/lamppost/lamppost/internal/forecast"
 	"github.com/lamppost/lamppost/internal/kv"
 	"github.com/lamppost/lamppost/internal/ledger"
 )
@@ -34,7 +35,7 @@ const (
 	commandedFor lamppost.TimeMS = 90 * 60_000        // then a device that nobody tells anything goes by its safe rule
 	keptFor      lamppost.TimeMS = 32 * 24 * 3600_000 // inputs of decisions
 	MaxAgents                    = 10_000
-	maxFeeds                     = 3000 // series that are forecast: 237 kB each (TestFeedBytes), 0.7 GB of all
+	maxFeeds                     = 3000 // series that are forecast: 237 kB each, 371 kB with what others have learnt (TestFeedBytes); 1.1 GB of all
 	maxOrdered                   = 512  // decisions in an order
 	maxSamples                   = 1500 // of a decision: a minute each, a day
 	orderTimeout                 = 30 * time.Second
@@ -61,7 +62,10 @@ type Config struct {
 	Order func(context.Context, *lamppost.DecisionsBody) (lamppost.Height, uint32, error)
 	// Command tells devices, through the guard; nil: there is nothing to tell them by, and agents that should act advise nobody.
 	Command func(context.Context, []Command) error
-	Log     *slog.Logger
+	// Kin is what members learnt together of such readings in steps of [Step], by group of horizons, and its name; nothing where they learnt nothing. nil: never.
+	// After it is another, [Pilot.Changed] is called.
+	Kin func(lamppost.DeviceID, string) (lamppost.Hash, []*forecast.Stats, error)
+	Log *slog.Logger
 }
 
 // A Pilot runs agents. Its methods may be called from any goroutine, but Decide, which is a part of Tick.

@@ -12,9 +12,12 @@ import (
 
 // What an owner says of an agent is a list of named numbers; docs/agents.md has them by kind. What is not said has the value here.
 
+// Step is of a decision's horizon, and of what is forecast.
+const Step lamppost.TimeMS = 15 * 60_000
+
 const (
-	step  lamppost.TimeMS = 15 * 60_000 // of a decision's horizon
-	steps                 = 96
+	step  = Step
+	steps = 96
 )
 
 // terms are an agent's settings as its inputs have them.
