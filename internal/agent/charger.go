@@ -99,7 +99,7 @@ func (b *bidder) option(wh int64) option {
 	v := b.in.Bounds.hold(b.in.watts(wh))
 	wh = b.in.wh(v)
 	o := option{value: v, spend: b.prices[0].Mean * wh / 1000}
-	o.cost = o.spend
+	o.cost, o.now = o.spend, o.spend
 	rest := max(0, b.s.Need-wh)
 	for _, t := range b.p.order {
 		if t == 0 || t >= b.p.due[b.own] {

@@ -18,7 +18,7 @@ const (
 // An Offer is what one device of a site would buy or sell in an interval: a step curve. A site's connection offers too: to sell what the limit allows at the
 // grid's price, and to buy at what is paid for feeding in. So sharing a limit and trading are one thing.
 type Offer struct {
-	ID     string  `cbor:"1,keyasint" json:"id"` // of the device; one offer each
+	ID     string  `cbor:"1,keyasint" json:"id"` // of the device; one offer to buy and one to sell each
 	Sells  bool    `cbor:"2,keyasint,omitempty" json:"sells,omitempty"`
 	Levels []Level `cbor:"3,keyasint" json:"levels"` // buying: falling prices; selling: rising
 }
@@ -38,6 +38,8 @@ type Fill struct {
 	// came first by their ids) or idle (nobody trades).
 	Why  string          `cbor:"3,keyasint" json:"why"`
 	Next *lamppost.Micro `cbor:"4,keyasint,omitempty" json:"next,omitempty"` // the price of what it did not get
+
+	Sells bool `cbor:"5,keyasint,omitempty" json:"sells,omitempty"`
 }
 
 // A Clearing is the outcome of an interval, fills in the order of ids.
@@ -59,7 +61,7 @@ type step struct {
 // rounded down. Levels of one price come first by their ids.
 func Clear(offers []Offer) (*Clearing, error) {
 	sorted := slices.Clone(offers)
-	slices.SortFunc(sorted, func(a, b Offer) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(sorted, byID)
 	if err := checkOffers(sorted); err != nil {
 		return nil, err
 	}
@@ -126,7 +128,7 @@ func steps(offers []Offer, sells bool) (all []step) {
 
 // fill says why an offer got what it got.
 func (c *Clearing) fill(o Offer, got int64) Fill {
-	f := Fill{ID: o.ID, Quantity: got, Why: "filled"}
+	f := Fill{ID: o.ID, Sells: o.Sells, Quantity: got, Why: "filled"}
 	for _, l := range o.Levels {
 		if got >= l.Quantity {
 			got -= l.Quantity
@@ -159,7 +161,7 @@ func checkOffers(offers []Offer) error {
 		return fmt.Errorf("%d offers, at most %d", len(offers), MaxOffers)
 	}
 	for i, o := range offers {
-		if len(o.Levels) > MaxLevels || i > 0 && o.ID == offers[i-1].ID {
+		if len(o.Levels) > MaxLevels || i > 0 && byID(o, offers[i-1]) == 0 {
 			return fmt.Errorf("offer of %q: %w", o.ID, errOffers)
 		}
 		for n, l := range o.Levels {

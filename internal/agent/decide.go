@@ -11,6 +11,7 @@ type option struct {
 	value int64 // of the action, in units of the bounds
 	cost  int64 // over the horizon: this, and then what is best; Micro
 	spend int64 // in the first interval; Micro
+	now   int64 // of cost: the first interval's bill; Micro
 }
 
 // maxOptions is enough for a storage's grid and the points where its costs bend.
@@ -104,6 +105,9 @@ func (in *Inputs) decide(c *choice) (option, lamppost.AgentMode) {
 		c.because(reason{code: why, other: name})
 		return safe, lamppost.AgentSafe
 	}
+	if in.Site != nil {
+		in.trade(c)
+	}
 	best, held := c.pick(in)
 	if held {
 		c.limited(*in.Budget)
@@ -169,8 +173,13 @@ func (c *choice) pick(in *Inputs) (best int, held bool) {
 
 // limited puts the spending limit before other reasons.
 func (c *choice) limited(budget lamppost.Micro) {
+	c.first(reason{code: "spending_limit", value: int64(budget), set: 1, of: money})
+}
+
+// first puts a reason before all others.
+func (c *choice) first(r reason) {
 	copy(c.reasons[1:], c.reasons[:])
-	c.reasons[0] = reason{code: "spending_limit", value: int64(budget), set: 1, of: money}
+	c.reasons[0] = r
 	c.nr = min(c.nr+1, MaxReasons)
 }
 

@@ -44,6 +44,8 @@ type Inputs struct {
 	Charger *Charger `cbor:"13,keyasint,omitempty" json:"charger,omitempty"`
 	Storage *Storage `cbor:"14,keyasint,omitempty" json:"storage,omitempty"`
 	Valve   *Valve   `cbor:"15,keyasint,omitempty" json:"valve,omitempty"`
+
+	Site *Site `cbor:"16,keyasint,omitempty" json:"site,omitempty"` // of chargers and storages that trade
 }
 
 // Bounds are what no action leaves, in W, or in thousandths of a level or a valve. Least is the guard's minimum.
@@ -114,6 +116,9 @@ func (in *Inputs) valid() bool {
 		in.Bounds.Least <= in.Bounds.Most && within(in.Bounds.Least, most) && within(in.Bounds.Most, most) &&
 		in.Mode >= lamppost.AgentAdvises && in.Mode <= lamppost.AgentStopped
 	if share := in.Kind == lamppost.AgentLamp || in.Kind == lamppost.AgentValve; !ok || share && (in.Bounds.Least < 0 || in.Bounds.Most > 1000) {
+		return false
+	}
+	if powered := in.Kind == lamppost.AgentStorage || in.Kind == lamppost.AgentCharger; in.Site != nil && !powered || !in.Site.valid(in.Device) {
 		return false
 	}
 	switch in.Kind {

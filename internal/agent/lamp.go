@@ -133,7 +133,7 @@ func (w *night) weigh(c *choice) {
 		if w.l.Level > 0 && w.levels[a] != w.l.Level {
 			cost += int64(w.l.Change)
 		}
-		o := option{w.levels[a], cost, w.spend(0, w.levels[a])}
+		o := option{value: w.levels[a], cost: cost, spend: w.spend(0, w.levels[a])}
 		c.offer(o)
 		c.safe = o // the last is full light
 	}

@@ -261,7 +261,7 @@ func (k *stock) cost(t int, moved, stored int64) int64 {
 	if moved == 0 {
 		return 0
 	}
-	wear := int64(k.s.Wear) * abs(stored) / 1000
+	wear := k.wear(moved, stored)
 	if k.load == nil {
 		return k.billed(t, moved, 0) + wear
 	}
@@ -270,6 +270,13 @@ func (k *stock) cost(t int, moved, stored int64) int64 {
 		sum += weights[i] * k.billed(t, moved, k.in.wh(watts))
 	}
 	return sum/1000 + wear
+}
+
+func (k *stock) wear(moved, stored int64) int64 {
+	if moved == 0 {
+		return 0
+	}
+	return int64(k.s.Wear) * abs(stored) / 1000
 }
 
 func bill(wh, price, feed int64) int64 {
@@ -291,7 +298,7 @@ func (k *stock) try(c *choice, later *[mostCells + 1]int64) {
 		if moved < 0 {
 			stored = -((-moved*1000 + k.s.OutShare - 1) / k.s.OutShare)
 		}
-		o := option{value: v, cost: k.cost(0, moved, stored) + k.worth(later, k.s.Energy+stored)}
+		o := option{value: v, cost: k.cost(0, moved, stored) + k.worth(later, k.s.Energy+stored), now: k.pays(v, moved, stored)}
 		if k.follows() {
 			o.cost = k.told(0, v, k.s.Energy, later)
 		}
@@ -318,6 +325,18 @@ func (k *stock) try(c *choice, later *[mostCells + 1]int64) {
 			at(k.in.watts(k.moved(stored)))
 		}
 	}
+}
+
+// pays is what the first interval's bill changes by.
+func (k *stock) pays(watts, moved, stored int64) int64 {
+	if !k.follows() {
+		return k.cost(0, moved, stored) - k.wear(moved, stored)
+	}
+	sum := int64(0)
+	for i, load := range k.load[0].cases() {
+		sum += weights[i] * k.billed(0, k.moved(k.s.follow(k.in, watts, load, k.s.Energy)), k.in.wh(load))
+	}
+	return sum / 1000
 }
 
 // reach is the least and the most power that the store allows now.

@@ -102,7 +102,7 @@ func (in *Inputs) valve(c *choice) (name, why string) {
 	lost := v.Leak.Sure * (steps*in.hours(v.Leak.Flow)*int64(v.Price)/1_000_000 + steps*in.hours(int64(v.Damage))) / 1000
 	missed := wanted / 1000 * int64(v.Worth) / 1000
 	first := v.Leak.Sure * in.hours(v.Leak.Flow) / 1000 * int64(v.Price) / 1_000_000
-	for _, o := range [...]option{{open, lost, first}, {closed, missed, 0}} {
+	for _, o := range [...]option{{value: open, cost: lost, spend: first}, {value: closed, cost: missed}} {
 		o.value = in.Bounds.hold(o.value)
 		if o.value == in.Bounds.hold(safe) {
 			c.safe = o

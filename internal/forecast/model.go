@@ -1,6 +1,7 @@
 package forecast
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/lamppost/lamppost"
@@ -153,6 +154,18 @@ func (m *Model) SetKin(kin []*Stats) error {
 	}
 	m.settle()
 	return nil
+}
+
+// SetKin gives a series with a model of its own what others of its kind have learnt, by group of horizons; groups that are not given begin with nothing.
+func (s *Series) SetKin(kin []*Stats) error {
+	if !s.own {
+		return errors.New("the model is shared: give it what others have learnt")
+	}
+	all := append([]*Stats{}, kin[:min(len(kin), len(s.model.groups))]...)
+	for len(all) < len(s.model.groups) {
+		all = append(all, newStats(nFeatures))
+	}
+	return s.model.SetKin(all)
 }
 
 // settle brings all weights up to date.

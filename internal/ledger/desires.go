@@ -56,6 +56,9 @@ func (s *State) desire(b lamppost.DesireBody) (out lamppost.Outcome, err error) 
 	if s.devices[b.Device] == nil {
 		return out, lamppost.Refuse(lamppost.CodeUnknown, "no device %q that could be commanded", b.Device)
 	}
+	if err := s.mayAct(&b); err != nil {
+		return out, err
+	}
 	d, err := s.view().Desire(b.Device)
 	if err != nil && !errors.Is(err, kv.ErrNotFound) {
 		return out, err
@@ -73,6 +76,22 @@ func (s *State) desire(b lamppost.DesireBody) (out lamppost.Outcome, err error) 
 	recent := append(d.Recent, Command{b.ID, s.height})
 	s.putBody(desireKey(b.Device), Desire{Body: b, Revision: d.Revision + 1, Time: s.time, Recent: recent[max(0, len(recent)-recentCommands):]})
 	return out, nil
+}
+
+// mayAct refuses a command of an agent that says it may act where the device's owner has said otherwise meanwhile. Letting go is always allowed, and an agent
+// that nobody registered has its own word alone.
+func (s *State) mayAct(b *lamppost.DesireBody) error {
+	if b.Mode != lamppost.ModeBounded {
+		return nil
+	}
+	a, err := s.view().Agent(b.Device)
+	if errors.Is(err, kv.ErrNotFound) || err == nil && a.Mode == lamppost.AgentBounded {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return lamppost.Refuse(lamppost.CodeForbidden, "the agent of %q is in mode %q, and commands nothing: lamppost agent set says otherwise", b.Device, a.Mode)
 }
 
 // Desire returns the latest command to a device, also one that is over; kv.ErrNotFound if there was none.

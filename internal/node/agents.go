@@ -17,7 +17,7 @@ import (
 // The agents that this node runs: package pilot, fed with committed blocks, and ordering as this member.
 
 func (n *Node) openAgents() (err error) {
-	n.pilot, err = pilot.Open(pilot.Config{Member: n.cfg.Member, Records: n.store, Latest: n.live.Latest, Command: n.tellDevices, Log: n.cfg.Log,
+	n.pilot, err = pilot.Open(pilot.Config{Member: n.cfg.Member, Records: n.store, Latest: n.live.Latest, Command: n.tellDevices, Kin: n.kin, Log: n.cfg.Log,
 		Order: func(ctx context.Context, b *lamppost.DecisionsBody) (lamppost.Height, uint32, error) {
 			d, err := n.Order(ctx, lamppost.TxDecisions, b)
 			return d.Height, d.Index, err

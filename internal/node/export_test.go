@@ -6,6 +6,7 @@ import (
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/api"
+	"github.com/lamppost/lamppost/internal/forecast"
 	"github.com/lamppost/lamppost/internal/ingest"
 	"github.com/lamppost/lamppost/internal/kv"
 )
@@ -81,6 +82,11 @@ func (n *Node) Teach(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// Kin is what members learnt together of a device's reading.
+func (n *Node) Kin(id lamppost.DeviceID, reading string) (lamppost.Hash, []*forecast.Stats, error) {
+	return n.kin(id, reading)
 }
 
 // TickAgents is a minute of this node's agents.

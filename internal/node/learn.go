@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"github.com/lamppost/lamppost/internal/forecast"
 	"github.com/lamppost/lamppost/internal/kv"
 	"github.com/lamppost/lamppost/internal/ledger"
+	"github.com/lamppost/lamppost/internal/pilot"
 )
 
 // What members learn together, they merge each for itself: when the ledger's clock is past a round's week, what stands there for it. The
@@ -79,6 +81,9 @@ func (n *Node) closeRounds(at lamppost.TimeMS) error {
 		said = said[end:]
 	}
 	l.round = open
+	if n.pilot != nil {
+		n.pilot.Changed()
+	}
 	return nil
 }
 
@@ -254,6 +259,38 @@ func (n *Node) learn(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// kin is what members learnt together of a device's reading in the steps of agents' forecasts, and its name. The device's owner takes part in that, so
+// what others give it gives, too.
+func (n *Node) kin(id lamppost.DeviceID, reading string) (name lamppost.Hash, kin []*forecast.Stats, err error) {
+	d, err := ledger.View{Reader: n.store}.Device(id)
+	if errors.Is(err, kv.ErrNotFound) {
+		return name, nil, nil
+	}
+	if err != nil {
+		return name, nil, err
+	}
+	i := slices.IndexFunc(n.cfg.Learn, func(c Learn) bool {
+		return c.Reading == reading && lamppost.TimeMS(c.Step.Milliseconds()) == pilot.Step && slices.Contains(c.Owners, d.Owner)
+	})
+	if i < 0 {
+		return name, nil, nil
+	}
+	hash := sha256.New()
+	for _, h := range forecast.Ahead(n.cfg.Learn[i].Horizon) {
+		k, err := n.keptModel(n.cfg.Learn[i].part(h))
+		if err != nil || len(k.Stats) == 0 {
+			return name, nil, err // of all groups or of none
+		}
+		s := new(forecast.Stats)
+		if err := s.UnmarshalBinary(k.Stats); err != nil {
+			return name, nil, err
+		}
+		kin = append(kin, s)
+		hash.Write(k.Hash[:])
+	}
+	return lamppost.Hash(hash.Sum(nil)), kin, nil
 }
 
 // teach makes this member's updates of a model, one of each group of horizons, and orders those that do not stand yet.

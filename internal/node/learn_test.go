@@ -14,6 +14,7 @@ import (
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/api"
 	"github.com/lamppost/lamppost/internal/federate"
+	"github.com/lamppost/lamppost/internal/forecast"
 	"github.com/lamppost/lamppost/internal/ledger"
 	"github.com/lamppost/lamppost/internal/node"
 )
@@ -23,19 +24,23 @@ type school struct {
 	t     *testing.T
 	ahead *atomic.Int64 // ns that the clock is beyond the machine's
 	all   []*member
+	step  time.Duration
+	parts int // models, one of each group of horizons
 	sent  map[lamppost.DeviceID]*machine
 }
 
 const quarterDay = 6 * time.Hour
 
-func newSchool(t *testing.T, members int) *school {
-	s := &school{t: t, ahead: new(atomic.Int64), sent: map[lamppost.DeviceID]*machine{}}
+func newSchool(t *testing.T, members int) *school { return newSchoolOf(t, members, quarterDay, 4) }
+
+func newSchoolOf(t *testing.T, members int, step time.Duration, horizon int) *school {
+	s := &school{t: t, ahead: new(atomic.Int64), step: step, parts: len(forecast.Ahead(horizon)), sent: map[lamppost.DeviceID]*machine{}}
 	started := time.Now()
 	for i, seat := range founded(t, "raft", members)[:members] {
 		seat.now = func() time.Time { return begin.Add(time.Since(started) + time.Duration(s.ahead.Load())) }
 		s.all = append(s.all, seat.runWith(t, func(c *node.Config) {
 			c.MQTT, c.Triage = "off", "off"
-			c.Learn = []node.Learn{{Model: "load", Owners: []lamppost.PartyID{lamppost.PartyID(fmt.Sprint("owner", i))}, Reading: "power", Step: quarterDay, Horizon: 4}}
+			c.Learn = []node.Learn{{Model: "load", Owners: []lamppost.PartyID{lamppost.PartyID(fmt.Sprint("owner", i))}, Reading: "power", Step: step, Horizon: horizon}}
 		}))
 	}
 	for i := range members {
@@ -45,7 +50,9 @@ func newSchool(t *testing.T, members int) *school {
 }
 
 // meter enrols devices of a member's owner and sends what they measured in the weeks before.
-func (s *school) meter(member, devices int) {
+func (s *school) meter(member, devices int) { s.meterDays(member, devices, 55) }
+
+func (s *school) meterDays(member, devices, days int) {
 	s.t.Helper()
 	l := s.all[member].lamp()
 	for d := range devices {
@@ -57,7 +64,7 @@ func (s *school) meter(member, devices int) {
 		s.sent[id] = m
 		random := rand.New(rand.NewPCG(uint64(member), uint64(d)))
 		var readings []lamppost.Reading
-		for at := begin.Add(-55 * 24 * time.Hour); at.Before(begin); at = at.Add(quarterDay) {
+		for at := begin.Add(time.Duration(-days) * 24 * time.Hour); at.Before(begin); at = at.Add(s.step) {
 			v := 1000 + 100*float64(d) + 400*math.Sin(float64(at.Hour())/24*2*math.Pi) + 60*random.NormFloat64()
 			readings = append(readings, lamppost.Reading{Name: "power", Unit: "W", Time: lamppost.TimeMS(at.UnixMilli()), Value: lamppost.Dec(int64(v), 0)})
 		}
@@ -91,7 +98,7 @@ func (s *school) weekLater(rounds int) (all [][]api.SharedModel) {
 					return false
 				}
 			}
-			if all = append(all, models); len(models) != 4 {
+			if all = append(all, models); len(models) != s.parts {
 				return false
 			}
 		}
@@ -227,5 +234,38 @@ func TestFewAreNotToldOf(t *testing.T) {
 	}
 	if said, err := (ledger.View{Reader: s.all[0].lamp().Store()}).Updates(""); err != nil || len(said) > 0 {
 		t.Errorf("%d updates of four devices: %v", len(said), err)
+	}
+}
+
+// TestAgentsStartFromSharedModels: what members learnt together in the steps of agents' forecasts is given to those of owners who take part, and of
+// the reading that it is of, and of nobody else.
+func TestAgentsStartFromSharedModels(t *testing.T) {
+	t.Parallel()
+	s := newSchoolOf(t, 1, 15*time.Minute, 96)
+	s.meterDays(0, federate.MinDevices, 16)
+	l := s.all[0].lamp()
+	kin := func(id lamppost.DeviceID, reading string) (lamppost.Hash, int) {
+		t.Helper()
+		name, kin, err := l.Kin(id, reading)
+		must(t, err)
+		return name, len(kin)
+	}
+	if _, n := kin("d0-0", "power"); n != 0 {
+		t.Errorf("before a round: %d groups", n)
+	}
+	s.teach(0)
+	s.weekLater(1)
+	if name, n := kin("d0-0", "power"); n != s.parts || name == (lamppost.Hash{}) {
+		t.Errorf("%d groups of %d, %s", n, s.parts, name)
+	}
+	s.all[0].ordered(lamppost.TxParty, lamppost.PartyBody{ID: "stranger"})
+	l.order("/api/devices", api.NewDevice{ID: "other", Owner: "stranger", Safety: "ordinary"}, nil)
+	for _, x := range [...]struct {
+		id   lamppost.DeviceID
+		name string
+	}{{"d0-0", "water"}, {"other", "power"}, {"nobody", "power"}} {
+		if _, n := kin(x.id, x.name); n != 0 {
+			t.Errorf("%v: %d groups", x, n)
+		}
 	}
 }

@@ -37,7 +37,7 @@ func (p *Pilot) keep(part []due) error {
 	for i := range part {
 		x := &part[i]
 		id := x.body.Device
-		if p.erased[id] {
+		if _, gone := p.erased[id]; gone {
 			continue
 		}
 		p.put(&b, id, x.body.At, &Evidence{Inputs: x.inputs, Start: x.end})
@@ -77,14 +77,17 @@ func readEvidence(r kv.Reader, id lamppost.DeviceID, at lamppost.TimeMS) (e Evid
 	return e, err
 }
 
-// Erase forgets what decisions of devices were made from before a time. It holds for the device that is erased and for all whose agents observe it.
+// Erase forgets what decisions of devices were made from before a time, and what was observed of these devices. It holds for the device that is erased and for all whose agents observe it.
 func (p *Pilot) Erase(ids []lamppost.DeviceID, before lamppost.TimeMS) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var b kv.Batch
 	for _, x := range ids {
-		p.erased[x] = true
+		p.erased[x] = max(p.erased[x], before)
 		b.DeleteRange(evidenceKey(x, 0), evidenceKey(x, before+1))
+		if err := p.eraseFeeds(&b, x, before); err != nil {
+			return err
+		}
 	}
 	return p.cfg.Records.Apply(&b)
 }

@@ -35,10 +35,18 @@ func feedOf(in lamppost.AgentInput) feedID { return feedID{in.Device, in.Reading
 
 // A feed is a series that is forecast.
 type feed struct {
+	key    []byte            // of its record
+	device lamppost.DeviceID // none: a tariff's
 	series *forecast.Series
-	last   lamppost.Reading
-	known  bool
-	now    float64 // the latest value; of a register, what it counts in an hour
+	since  lamppost.TimeMS // when it was first observed; 0: never
+	saved  lamppost.TimeMS
+	kin    lamppost.Hash // what others have learnt that it knows; zero: nothing
+
+	known bool
+	at    lamppost.TimeMS // of the last reading
+	was   float64         // its value
+	unit  string
+	now   float64 // the latest value; of a register, what it counts in an hour
 
 	made   lamppost.TimeMS // step that the points are made in
 	points []agent.Point
@@ -78,14 +86,14 @@ func (p *Pilot) follow(v ledger.View) error {
 			in, ok := m.terms.inputs[name]
 			if id := feedOf(in); ok && feeds[id] == nil && len(feeds) < maxFeeds {
 				if feeds[id] = p.feeds[id]; feeds[id] == nil {
-					feeds[id] = newFeed()
+					feeds[id] = newFeed(feedKey(id), id.device)
 				}
 			}
 		}
 		if id := m.terms.tariff; id != "" && prices[id] == nil {
 			x := p.prices[id]
 			if x == nil {
-				x = &price{feed: newFeed()}
+				x = &price{feed: newFeed(priceKey(id), "")}
 			}
 			var err error
 			if x.versions, err = v.TariffVersions(id); err != nil {
@@ -94,16 +102,37 @@ func (p *Pilot) follow(v ledger.View) error {
 			prices[id] = x
 		}
 	}
+	if err := p.forget(feeds, prices); err != nil {
+		return err
+	}
 	p.feeds, p.prices = feeds, prices
+	p.learn()
 	return nil
 }
 
-func newFeed() *feed {
+// learn tells forecasts what members learnt together. Where that fails a forecast goes on with what it knows.
+func (p *Pilot) learn() {
+	if p.cfg.Kin == nil {
+		return
+	}
+	for id, f := range p.feeds {
+		name, kin, err := p.cfg.Kin(id.device, id.name)
+		if err == nil && len(kin) > 0 && name != f.kin {
+			err = f.series.SetKin(kin)
+			f.kin, f.made = name, -1
+		}
+		if err != nil {
+			p.cfg.Log.Warn("a forecast cannot use what members learnt together", "device", id.device, "reading", id.name, "error", err)
+		}
+	}
+}
+
+func newFeed(key []byte, device lamppost.DeviceID) *feed {
 	s, err := forecast.New(forecast.Settings{Step: step, Horizon: steps + spare})
 	if err != nil {
 		panic("pilot: settings of forecasts that are constant are refused: " + err.Error())
 	}
-	return &feed{series: s, made: -1}
+	return &feed{key: key, device: device, series: s, made: -1}
 }
 
 // observe takes in the latest readings and prices.
@@ -116,31 +145,32 @@ func (p *Pilot) observe(now lamppost.TimeMS) {
 	}
 	for _, x := range p.prices {
 		if micro, ok := tariff.At(x.versions, now); ok {
-			x.feed.take(now, float64(micro))
+			x.feed.take(now, float64(micro), now)
 		}
 	}
 }
 
 func (f *feed) observe(r *lamppost.Reading, now lamppost.TimeMS) {
-	if r.Quality == lamppost.Faulty || f.known && r.Time <= f.last.Time || r.Time > now+lamppost.MaxAheadMS || now-r.Time > lamppost.MaxAheadMS {
+	if r.Quality == lamppost.Faulty || f.known && r.Time <= f.at || r.Time > now+lamppost.MaxAheadMS || now-r.Time > lamppost.MaxAheadMS {
 		return
 	}
-	x := value(r)
+	x, before, was, had := value(r), f.at, f.was, f.known
+	f.known, f.at, f.was, f.unit = true, r.Time, x, r.Unit
 	if r.Kind == lamppost.Register {
-		before, had := f.last, f.known
-		f.last, f.known = *r, true
-		if !had || value(&before) > x {
+		if !had || was > x {
 			return
 		}
-		x = (x - value(&before)) * 3600_000 / float64(r.Time-before.Time)
+		x = (x - was) * 3600_000 / float64(r.Time-before)
 	}
-	f.last, f.known = *r, true
-	f.take(r.Time, x)
+	f.take(r.Time, x, now)
 }
 
-func (f *feed) take(at lamppost.TimeMS, x float64) {
-	if f.series.Observe(at, x) == nil {
-		f.now = x
+func (f *feed) take(at lamppost.TimeMS, x float64, now lamppost.TimeMS) {
+	if f.series.Observe(at, x) != nil {
+		return
+	}
+	if f.now = x; f.since == 0 {
+		f.since = now
 	}
 }
 
@@ -155,7 +185,7 @@ func (f *feed) forecast(name string, now lamppost.TimeMS) agent.Forecast {
 		f.series.Advance(now)
 		made := f.series.Forecast(begin)
 		f.usable, f.age, f.points = made.Usable(), begin-made.AgeMS, f.points[:0]
-		scale := scaleOf(f.last.Unit, name)
+		scale := scaleOf(f.unit, name)
 		for _, p := range made.Points[:min(len(made.Points), steps)] {
 			x, ok := agent.Round(0, max(p.Mean, least(name)), max(p.Low, least(name)), max(p.High, least(name)), scale)
 			if !ok {
@@ -241,19 +271,22 @@ func (p *Pilot) value(in lamppost.AgentInput, now lamppost.TimeMS, scale int64) 
 func (p *Pilot) drop() {
 	p.mu.Lock()
 	gone := p.erased
-	p.erased = map[lamppost.DeviceID]bool{}
+	p.erased = map[lamppost.DeviceID]lamppost.TimeMS{}
 	p.mu.Unlock()
 	if len(gone) == 0 {
 		return
 	}
-	for id := range p.feeds {
-		if gone[id.device] {
+	for id, f := range p.feeds {
+		if before, erased := gone[id.device]; erased && f.since <= before {
 			delete(p.feeds, id)
 		}
 	}
+	was := func(id lamppost.DeviceID) bool {
+		_, erased := gone[id]
+		return erased
+	}
 	for _, m := range p.order {
-		seen := slices.ContainsFunc(m.body.Inputs, func(in lamppost.AgentInput) bool { return gone[in.Device] })
-		if gone[m.body.Device] || seen {
+		if was(m.body.Device) || slices.ContainsFunc(m.body.Inputs, func(in lamppost.AgentInput) bool { return was(in.Device) }) {
 			m.run = nil
 		}
 	}

@@ -1,7 +1,8 @@
 // Package pilot runs the agents of a node: what each observes, what it decided and from which inputs, what that came to, and what its device is told.
 //
 // Start reading at [Pilot.Tick], which is a minute of all agents. settings.go makes an agent's inputs of what its owner said; observe.go has what is
-// observed and forecast; outcome.go computes what a decision came to, as [Realise], which needs nothing but what was kept; evidence.go keeps that.
+// observed and forecast; outcome.go computes what a decision came to, as [Realise], which needs nothing but what was kept; evidence.go keeps that, and
+// save.go what forecasts know.
 //
 // What it promises: one goroutine, bounded memory; a decision stands on the ledger with the commitment to inputs that are kept before it is
 // ordered; whatever is missing makes the safe rule. What it does not: it decides nothing itself (package agent) and forecasts nothing itself
@@ -22,6 +23,7 @@ import (
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/agent"
+	"github.com/lamppost/lamppost/internal/forecast"
 	"github.com/lamppost/lamppost/internal/kv"
 	"github.com/lamppost/lamppost/internal/ledger"
 )
@@ -33,7 +35,7 @@ const (
 	commandedFor lamppost.TimeMS = 90 * 60_000        // then a device that nobody tells anything goes by its safe rule
 	keptFor      lamppost.TimeMS = 32 * 24 * 3600_000 // inputs of decisions
 	MaxAgents                    = 10_000
-	maxFeeds                     = 3000 // series that are forecast: some 100 kB each
+	maxFeeds                     = 3000 // series that are forecast: 237 kB each, 371 kB with what others have learnt (TestFeedBytes); 1.1 GB of all
 	maxOrdered                   = 512  // decisions in an order
 	maxSamples                   = 1500 // of a decision: a minute each, a day
 	orderTimeout                 = 30 * time.Second
@@ -60,7 +62,10 @@ type Config struct {
 	Order func(context.Context, *lamppost.DecisionsBody) (lamppost.Height, uint32, error)
 	// Command tells devices, through the guard; nil: there is nothing to tell them by, and agents that should act advise nobody.
 	Command func(context.Context, []Command) error
-	Log     *slog.Logger
+	// Kin is what members learnt together of such readings in steps of [Step], by group of horizons, and its name; nothing where they learnt nothing. nil: never.
+	// After it is another, [Pilot.Changed] is called.
+	Kin func(lamppost.DeviceID, string) (lamppost.Hash, []*forecast.Stats, error)
+	Log *slog.Logger
 }
 
 // A Pilot runs agents. Its methods may be called from any goroutine, but Decide, which is a part of Tick.
@@ -79,7 +84,7 @@ type Pilot struct {
 	stale atomic.Bool // settings must be read again
 
 	mu     sync.Mutex
-	erased map[lamppost.DeviceID]bool // since the last tick
+	erased map[lamppost.DeviceID]lamppost.TimeMS // since the last tick, of what is older
 	counts Counts
 }
 
@@ -118,9 +123,9 @@ func Open(cfg Config) (*Pilot, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	p := &Pilot{cfg: cfg, enc: enc, crew: map[lamppost.DeviceID]*member{}, feeds: map[feedID]*feed{}, prices: map[string]*price{}, erased: map[lamppost.DeviceID]bool{}}
+	p := &Pilot{cfg: cfg, enc: enc, crew: map[lamppost.DeviceID]*member{}, feeds: map[feedID]*feed{}, prices: map[string]*price{}, erased: map[lamppost.DeviceID]lamppost.TimeMS{}}
 	p.stale.Store(true)
-	return p, nil
+	return p, p.load()
 }
 
 // Changed says that the ledger has other agents, tariffs, charters or centres.
@@ -144,7 +149,10 @@ func (p *Pilot) Tick(ctx context.Context, now lamppost.TimeMS) error {
 	p.turn.Lock()
 	defer p.turn.Unlock()
 	due, err := p.Decide(now)
-	if err != nil || len(due) == 0 && len(p.told) == 0 {
+	if err != nil {
+		return err
+	}
+	if err := p.save(now, false); err != nil || len(due) == 0 && len(p.told) == 0 {
 		return err
 	}
 	for part := range slices.Chunk(due, maxOrdered) {
@@ -183,33 +191,48 @@ func (p *Pilot) Decide(now lamppost.TimeMS) (all []due, err error) {
 	}
 	p.observe(now)
 	sites := p.sites(now)
-	for _, m := range p.order {
+	inputs, made, news := make([]*agent.Inputs, len(p.order)), make([]lamppost.Decision, len(p.order)), make([]bool, len(p.order))
+	for i, m := range p.order {
 		m.sample(p, now)
 		if err := p.limit(v, m, now); err != nil {
 			return nil, err
 		}
-		in := p.inputs(v, m, sites, now)
-		d := agent.Decide(in)
-		if !m.changed(&d, now) {
+		inputs[i] = p.inputs(v, m, sites, now)
+	}
+	p.trade(inputs)
+	for i, m := range p.order {
+		made[i] = agent.Decide(inputs[i])
+		news[i] = m.changed(&made[i], now)
+	}
+	p.join(made, news, now)
+	for i, m := range p.order {
+		if !news[i] {
 			continue
 		}
-		d = agent.Record(in)
-		x := due{m: m, body: d, inputs: in.Encode()}
-		if m.run != nil {
-			x.end = m.run.over(now, &x)
-		}
-		err := p.may(v, &x, now)
-		var refusal *lamppost.Refusal
-		if errors.As(err, &refusal) {
-			p.refuse(&d, refusal)
-			continue
-		}
+		x, taken, err := p.due(v, m, inputs[i])
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, x)
+		if taken {
+			all = append(all, x)
+		}
 	}
 	return all, nil
+}
+
+// due makes a decision as it stands on the ledger; not taken: the ledger would refuse it.
+func (p *Pilot) due(v ledger.View, m *member, in *agent.Inputs) (x due, taken bool, err error) {
+	x = due{m: m, body: agent.Record(in), inputs: in.Encode()}
+	if m.run != nil {
+		x.end = m.run.over(in.At, &x)
+	}
+	err = p.may(v, &x, in.At)
+	var refusal *lamppost.Refusal
+	if errors.As(err, &refusal) {
+		p.refuse(&x.body, refusal)
+		return x, false, nil
+	}
+	return x, err == nil, err
 }
 
 // may refuses what the ledger would refuse.
@@ -400,7 +423,14 @@ func (p *Pilot) resume(v ledger.View, id lamppost.DeviceID) (*run, error) {
 	return &run{id: last.ID, body: last.Body, inputs: in, data: Data{Start: e.Start}, sampled: max(last.Body.At, e.Saved)}, nil
 }
 
-// Run ticks whenever a minute of a clock is over.
+// Close keeps what forecasts know.
+func (p *Pilot) Close(now lamppost.TimeMS) error {
+	p.turn.Lock()
+	defer p.turn.Unlock()
+	return p.save(now, true)
+}
+
+// Run ticks whenever a minute of a clock is over, and keeps what forecasts know when it ends.
 func (p *Pilot) Run(ctx context.Context, now func() lamppost.TimeMS, wall time.Duration) error {
 	tick := time.NewTicker(wall)
 	defer tick.Stop()
@@ -408,7 +438,7 @@ func (p *Pilot) Run(ctx context.Context, now func() lamppost.TimeMS, wall time.D
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return p.Close(now())
 		case <-tick.C:
 		}
 		t := now()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/agent"
+	"github.com/lamppost/lamppost/internal/forecast"
 	"github.com/lamppost/lamppost/internal/kv"
 	"github.com/lamppost/lamppost/internal/ledger"
 	"github.com/lamppost/lamppost/internal/ledger/ledgertest"
@@ -30,6 +31,7 @@ type world struct {
 	latest map[string]lamppost.Reading
 	told   []pilot.Command
 	busy   bool // the engine takes nothing
+	kin    func(lamppost.DeviceID, string) (lamppost.Hash, []*forecast.Stats, error)
 	*pilot.Pilot
 }
 
@@ -47,7 +49,7 @@ func newWorld(t *testing.T) *world {
 
 func (w *world) open() {
 	var err error
-	w.Pilot, err = pilot.Open(pilot.Config{Member: "m1", Records: w.store, Order: w.orderDecisions,
+	w.Pilot, err = pilot.Open(pilot.Config{Member: "m1", Records: w.store, Order: w.orderDecisions, Kin: w.kin,
 		Latest: func(d lamppost.DeviceID, name string) (lamppost.Reading, bool) {
 			r, ok := w.latest[string(d)+"/"+name]
 			return r, ok

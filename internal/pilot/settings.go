@@ -12,9 +12,12 @@ import (
 
 // What an owner says of an agent is a list of named numbers; docs/agents.md has them by kind. What is not said has the value here.
 
+// Step is of a decision's horizon, and of what is forecast.
+const Step lamppost.TimeMS = 15 * 60_000
+
 const (
-	step  lamppost.TimeMS = 15 * 60_000 // of a decision's horizon
-	steps                 = 96
+	step  = Step
+	steps = 96
 )
 
 // terms are an agent's settings as its inputs have them.
@@ -23,6 +26,7 @@ type terms struct {
 	limited bool // it is a profit centre
 	inputs  map[string]lamppost.AgentInput
 	tariff  string
+	share   int64 // W that its site's devices may draw together; 0: it does not trade
 	lamp    agent.Lamp
 	sensor  bool
 	charger agent.Charger
@@ -60,7 +64,7 @@ func (all rules) money(name string, otherwise lamppost.Micro) lamppost.Micro {
 
 func termsOf(v ledger.View, b *lamppost.AgentBody) (t terms, err error) {
 	r := rules(b.Rules)
-	t.inputs, t.tariff = map[string]lamppost.AgentInput{}, b.Tariff
+	t.inputs, t.tariff, t.share = map[string]lamppost.AgentInput{}, b.Tariff, min(r.of("share", 0, 0), agent.MaxPower)
 	for _, in := range b.Inputs {
 		t.inputs[in.Name] = in
 	}

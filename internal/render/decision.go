@@ -24,7 +24,7 @@ var decisionReasons = map[string]string{
 	"nobody": "", "departure": "Wh", "departs_too_soon": "Wh", "fair_share": "Wh", "cheapest_now": "price", "cheaper_later": "price", "dearer_later": "price",
 	"bad_inputs": "", "stopped": "", "no_forecast": "", "stale_forecast": "", "unusable_forecast": "", "short_forecast": "", "bad_forecast": "", "spending_limit": "money",
 	"daylight": "lx", "required_now": "1/h", "traffic": "1/h", "price": "price", "surplus": "W", "load": "W", "stored": "Wh", "essential": "", "no_leak": "", "cleared": "",
-	"tried": "", "in_use": "", "vacant": "", "use": "L/h", "leak": "L/h",
+	"tried": "", "in_use": "", "vacant": "", "use": "L/h", "leak": "L/h", "site_share": "W", "site_price": "price",
 }
 
 // quantities are what forecasts and flips are about.
