@@ -57,7 +57,7 @@ func calledAs() string {
 // startDemoNode opens a node as serve does, on free ports and the demo's clock.
 func startDemoNode(s demo.Setting) (demo.Node, error) {
 	n, err := node.Open(node.Config{Data: s.Data, Network: s.Network, Member: s.Member, HTTP: "127.0.0.1:0", MQTT: "127.0.0.1:0",
-		Now: s.Now, Speed: s.Speed})
+		Now: s.Now, Speed: s.Speed, DevicesDecide: true})
 	if err != nil {
 		return nil, err // not n: a nil *node.Node is no nil demo.Node
 	}

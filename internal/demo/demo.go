@@ -26,6 +26,7 @@ import (
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/consensus"
+	"github.com/lamppost/lamppost/internal/pilot"
 )
 
 // A Node is what the demo needs of a running node: those of the methods of the one that `lamppost serve` runs.
@@ -36,6 +37,8 @@ type Node interface {
 	AdminToken() string
 	// Order makes a transaction of the node's member and waits until it is committed. A refusal is a *lamppost.Refusal.
 	Order(ctx context.Context, t lamppost.TxType, body any) (consensus.Decision, error)
+	// Take keeps and orders what agents in their devices' own controllers decided.
+	Take(ctx context.Context, made []pilot.Made) error
 }
 
 // A Setting is the world a node is started in.

@@ -21,7 +21,7 @@ import (
 // startNode opens the node that `lamppost serve` runs, on free ports.
 func startNode(s demo.Setting) (demo.Node, error) {
 	return node.Open(node.Config{Data: s.Data, Network: s.Network, Member: s.Member, HTTP: "127.0.0.1:0", MQTT: "127.0.0.1:0",
-		Now: s.Now, Speed: s.Speed, NoFsync: true})
+		Now: s.Now, Speed: s.Speed, DevicesDecide: true, NoFsync: true})
 }
 
 // A watchedOutput calls fn once, when what it has been given matches.

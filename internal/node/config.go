@@ -109,7 +109,10 @@ type Config struct {
 	Speed   float64          `yaml:"-"` // how fast Now runs, for people to see; default 1
 	Log     *slog.Logger     `yaml:"-"` // default: nothing is logged
 	NoFsync bool             `yaml:"-"` // for tests that do not cut the power
-	Keep    time.Duration    `yaml:"-"` // how often the archive looks for something to do; default 5s
+
+	DevicesDecide bool `yaml:"-"` // agents run in their devices' own controllers, which give their decisions to Take
+
+	Keep time.Duration `yaml:"-"` // how often the archive looks for something to do; default 5s
 
 	ForgetEvery time.Duration `yaml:"-"` // how often raft takes a snapshot and forgets its log, default 1h; how long comet keeps blocks, default 12h
 }
