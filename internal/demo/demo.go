@@ -1,5 +1,5 @@
 // Package demo lives a scenario through a node, from signed readings to bills that anyone can check. The district is a week
-// of a street of 40 lamps that buy their electricity and sell their light, and a house of 12 flats with meters for electricity and
+// of a street of 40 lamps that buy their electricity, sell their light and dim by agents in their controllers, and a house of 12 flats with meters for electricity and
 // water, of which one is exchanged.
 // Charging is two days of a car park with 12 chargers, at which things go wrong.
 //
@@ -12,8 +12,8 @@
 //
 // It does not measure how fast anything is; that is what `lamppost bench` is for.
 //
-// Start reading at [Run], then run.story, then districtRun or parkRun. The worlds, in week.go, lamp.go, flat.go, tap.go and
-// district.go, stays.go and carpark.go, know nothing of nodes. Limits are in limits.go.
+// Start reading at [Run], then run.story, then districtRun or parkRun. What agents decided goes to the ledger in decisions.go, and worth.go says what
+// that was worth. The worlds, in week.go, outlook.go, lamp.go, flat.go, tap.go and district.go, stays.go and carpark.go, know nothing of nodes. Limits are in limits.go.
 package demo
 
 import (

@@ -108,9 +108,9 @@ func (d *district) lamps() (all []*lamp) {
 func (x *worth) write(w io.Writer) {
 	fmt.Fprintf(w, "\nWhat the agents of the %d lamps were worth, on the same traffic, daylight and prices, before tax:\n", lamps)
 	row := func(name string, u used) {
-		fmt.Fprintf(w, "  %-38s %9s kWh %9s %s", name, lamppost.Dec(u.mWms/mwMSPerWh, -3), cents(u.cost), currency)
+		fmt.Fprintf(w, "  %-42s %8s kWh  %8s %s", name, lamppost.Dec(u.mWms/mwMSPerWh, -3), cents(u.cost), currency)
 		if u != x.decided {
-			fmt.Fprintf(w, "   agents: %s", percentLess(x.decided.cost, u.cost))
+			fmt.Fprintf(w, "  (agents: %s)", percentLess(x.decided.cost, u.cost))
 		}
 		fmt.Fprintln(w)
 	}
@@ -127,7 +127,7 @@ func (x *worth) write(w io.Writer) {
 		return
 	}
 	data := shellWord(x.data)
-	fmt.Fprintf(w, ". Decide one of them again, byte for byte, beside the demo's node:\n  %s serve --data %s\n  %s explain %s --data %s\n", x.command, data, x.command, x.example, data)
+	fmt.Fprintf(w, ". Why one of them? Serve the folder, and ask for it in another window:\n    %s serve --data %s\n    %s explain %s --data %s\n", x.command, data, x.command, x.example, data)
 }
 
 func cents(m lamppost.Micro) lamppost.Micro { return (m + 5_000) / 10_000 * 10_000 }
