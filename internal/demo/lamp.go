@@ -21,7 +21,6 @@ const (
 	ratedMW     = 40_000 // milliwatts at full
 	mwMSPerWh   = 3_600_000_000
 	lmPctMSPerH = 360_000_000 // lumen × percent × millisecond in a lumen hour
-	changeWorth = 200         // Micro that it is worth to a lamp not to change its level
 )
 
 // A lamp is a street lamp of 40 W with an agent in its controller, which decides every quarter hour. Its registers are integrals of what it did, in
@@ -69,7 +68,6 @@ func lampAgent(id lamppost.DeviceID, tariff string) lamppost.AgentBody {
 	return lamppost.AgentBody{Device: id, Kind: lamppost.AgentLamp, Mode: lamppost.AgentBounded, Member: member, Currency: currency, Tariff: tariff, Site: street, Function: "light",
 		Inputs: []lamppost.AgentInput{{Name: "daylight", Device: id, Reading: "daylight"}, {Name: "level", Device: id, Reading: "level"}, {Name: "traffic", Device: id, Reading: "traffic"}},
 		Rules: []lamppost.AgentRule{
-			{Name: "change", Value: lamppost.Dec(changeWorth, -6)},
 			{Name: "dark", Value: lamppost.Dec(lxPerW*darkWPerM2, 0), Unit: "lx"},
 			{Name: "full", Value: lamppost.Dec(ratedMW, -3), Unit: "W"},
 			percent("least", minLevel), percent("level_0", quietLevel), percent("level_1000", midLevel), percent("level_3000", 100),
@@ -100,7 +98,7 @@ func (l *lamp) inputs(t lamppost.TimeMS) *agent.Inputs {
 	seen := l.vehicles(t)
 	in := &agent.Inputs{Format: 1, Device: l.id, Kind: lamppost.AgentLamp, Mode: lamppost.AgentBounded, At: t, Step: quarterMS, Steps: horizon, Currency: currency,
 		Bounds: agent.Bounds{Most: 1000},
-		Lamp: &agent.Lamp{Full: ratedMW / 1000, Dark: lxPerW * darkWPerM2, Level: int64(10 * l.level), Change: changeWorth, Sensed: &seen,
+		Lamp: &agent.Lamp{Full: ratedMW / 1000, Dark: lxPerW * darkWPerM2, Level: int64(10 * l.level), Sensed: &seen,
 			Needs: []agent.Need{{From: 0, Level: 10 * quietLevel}, {From: midStreet, Level: 10 * midLevel}, {From: busyStreet, Level: 1000}}}}
 	if l.dark(t) { // by day the guard asks for no light
 		in.Bounds.Least = 10 * int64(l.guard.Least("light").Level)
