@@ -104,7 +104,7 @@ var uses = map[string]string{
 	"internal/forecast":          ". tariff internal/triage/saved",
 	"internal/federate":          ". internal/forecast",
 	"internal/pilot":             ". tariff internal/agent internal/forecast internal/kv internal/ledger",
-	"internal/demo":              ". audit guard device device/devicemqtt sig tariff internal/api internal/consensus internal/node",
+	"internal/demo":              ". audit guard device device/devicemqtt sig tariff internal/agent internal/api internal/consensus internal/forecast internal/node internal/pilot",
 	"internal/demo/data/gen":     "",
 	"internal/measure":           ". audit device sig tariff internal/agent internal/archive internal/archive/dir internal/compact internal/export internal/federate internal/folder internal/forecast internal/kv internal/kv/pebble internal/node internal/replica internal/tilelog internal/triage internal/triage/joint internal/triage/behave internal/triage/plausible",
 	"internal/cli": ". audit contract device guard sig tariff internal/agent internal/api internal/pilot internal/archive internal/archive/dir internal/backup internal/books internal/checkpage internal/demo internal/export internal/folder internal/fsck internal/gateway " +

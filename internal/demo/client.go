@@ -109,6 +109,28 @@ func (c *client) accounts(ctx context.Context) (map[lamppost.PartyID]account, er
 	return all, nil
 }
 
+// An agentRecord is what /api/agents says of one.
+type agentRecord struct {
+	Last *struct {
+		ID lamppost.DecisionID `json:"id"`
+	} `json:"last"`
+	Records []struct {
+		Acted struct {
+			Decisions uint32 `json:"decisions"`
+		} `json:"acted"`
+		Safe uint32 `json:"safe"` // decisions by the safe rule
+	} `json:"records"`
+}
+
+// agents returns what the ledger has of each, by device.
+func (c *client) agents(ctx context.Context) ([]agentRecord, error) {
+	var list struct {
+		Agents []agentRecord `json:"agents"`
+	}
+	err := c.get(ctx, "/api/agents", &list)
+	return list.Agents, err
+}
+
 // eventually calls do until its answer is ready.
 func eventually(ctx context.Context, fn func() error) error {
 	const limit = 500 * time.Millisecond

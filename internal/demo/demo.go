@@ -1,5 +1,5 @@
 // Package demo lives a scenario through a node, from signed readings to bills that anyone can check. The district is a week
-// of a street of 40 lamps that buy their electricity and sell their light, and a house of 12 flats with meters for electricity and
+// of a street of 40 lamps that buy their electricity, sell their light and dim by agents in their controllers, and a house of 12 flats with meters for electricity and
 // water, of which one is exchanged.
 // Charging is two days of a car park with 12 chargers, at which things go wrong.
 //
@@ -12,8 +12,8 @@
 //
 // It does not measure how fast anything is; that is what `lamppost bench` is for.
 //
-// Start reading at [Run], then run.story, then districtRun or parkRun. The worlds, in week.go, lamp.go, flat.go, tap.go and
-// district.go, stays.go and carpark.go, know nothing of nodes. Limits are in limits.go.
+// Start reading at [Run], then run.story, then districtRun or parkRun. What agents decided goes to the ledger in decisions.go, and worth.go says what
+// that was worth. The worlds, in week.go, outlook.go, lamp.go, flat.go, tap.go and district.go, stays.go and carpark.go, know nothing of nodes. Limits are in limits.go.
 package demo
 
 import (
@@ -26,6 +26,7 @@ import (
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/consensus"
+	"github.com/lamppost/lamppost/internal/pilot"
 )
 
 // A Node is what the demo needs of a running node: those of the methods of the one that `lamppost serve` runs.
@@ -36,6 +37,8 @@ type Node interface {
 	AdminToken() string
 	// Order makes a transaction of the node's member and waits until it is committed. A refusal is a *lamppost.Refusal.
 	Order(ctx context.Context, t lamppost.TxType, body any) (consensus.Decision, error)
+	// Take keeps and orders what agents in their devices' own controllers decided.
+	Take(ctx context.Context, made []pilot.Made) error
 }
 
 // A Setting is the world a node is started in.

@@ -58,7 +58,7 @@ func TestRun(t *testing.T) {
 	text := out.all.String()
 	t.Log(text)
 	for _, want := range []string{"Dashboard  http://127.0.0.1:", "The week is over", "Triage    all readings judged", "169 hours", ": equal, none lost",
-		"98 invoices for 7 days", "Energy    1918.435 kWh", "water, block 2", "7 % VAT", "water-03 went with 38", "on Thu 22 Oct 10:15, water-03b goes on from 0.012 m³", "lamp-40", "of 40 lamps made a loss", "The bill of Lucía Fernández", "hausverwaltung-000003"} {
+		"98 invoices for 7 days", "Energy    1921.522 kWh", "as the agents decided                        90.763 kWh     27.93 EUR", " 0 minutes under", "1,523 decisions stand on the ledger.", "water, block 2", "7 % VAT", "water-03 went with 38", "on Thu 22 Oct 10:15, water-03b goes on from 0.012 m³", "lamp-40", "of 40 lamps made a loss", "The bill of Lucía Fernández", "hausverwaltung-000003"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the output does not have %q", want)
 		}

@@ -83,8 +83,12 @@ func newDistrict(w *Week) *district {
 	return d
 }
 
+// lampID is the id of the n-th lamp, counted from 0.
+func lampID(n int) lamppost.DeviceID { return lamppost.DeviceID(fmt.Sprintf("lamp-%02d", n+1)) }
+
 func (d *district) addLamp(i int, power, light *tariff.Tariff) {
-	id := fmt.Sprintf("lamp-%02d", i+1)
+	id := string(lampID(i))
+	d.agents = append(d.agents, lampAgent(lampID(i), power.ID))
 	d.machines = append(d.machines, machineSpec{
 		id: lamppost.DeviceID(id), owner: lampOwner, name: fmt.Sprintf("Street lamp %d", i+1),
 		site: street, place: fmt.Sprintf("%s, pole %d", street, i+1), safety: lamppost.Public, model: newLamp(d.week, i),

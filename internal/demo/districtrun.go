@@ -16,11 +16,16 @@ type districtRun struct {
 	d        *district
 	machines []*machine
 	bills    *biller
+	said     decisions
 }
 
 func newDistrictRun(r *run, d *district) *districtRun {
 	p := &districtRun{run: r, d: d, machines: make([]*machine, len(d.machines))}
 	p.bills = &biller{run: r, d: d}
+	p.said.more = make(chan struct{}, 1)
+	for _, l := range d.lamps() {
+		l.say = p.said.add
+	}
 	return p
 }
 
@@ -36,9 +41,16 @@ func (r *districtRun) live(ctx, life context.Context) error {
 	defer progress.end()
 	r.clock.Begin()
 	billing := begin(life, func(ctx context.Context) error { return r.bills.followDays(ctx, life) })
+	deciding := begin(life, func(ctx context.Context) error { return r.followDecisions(ctx, life) })
 	err := r.passWeek(ctx, life)
 	if err == nil {
 		err = r.settle(life)
+	}
+	if decideErr := deciding.end(); err == nil {
+		err = decideErr
+	}
+	if err == nil {
+		err = r.orderDecisions(life)
 	}
 	if billErr := billing.end(); err == nil {
 		err = billErr
@@ -95,6 +107,9 @@ func (r *districtRun) conclude(ctx context.Context, s *summary) (err error) {
 		return err
 	}
 	s.lamps = r.bills.lampResults()
+	if s.worth, err = r.worth(ctx); err != nil {
+		return err
+	}
 	if err := r.bills.checkAccounts(ctx, s.lamps); err != nil {
 		return err
 	}

@@ -24,5 +24,6 @@ const (
 	redrawEvery   = 200 * time.Millisecond
 	maxReplyBytes = 64 << 20
 	maxSetBytes   = 64 << 20 // of a public data set, unpacked
+	takeTries     = 20       // of an order of decisions
 	staysSeed     = 12       // of the car park's stays where the public set is not here
 )

@@ -118,8 +118,8 @@ func TestLampKeepsEnergyAndLight(t *testing.T) {
 	}
 }
 
-// No lamp ever burns below the safe level in the dark, and the guard is what prevents it: on its own, the dimming rule
-// would.
+// No lamp ever burns below the safe level in the dark, and the guard is what prevents it: on its own, an empty
+// street would need less.
 func TestLampSafeLevel(t *testing.T) {
 	t.Parallel()
 	w := loadWeek(t)

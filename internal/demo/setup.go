@@ -43,6 +43,7 @@ func (r *run) setUp(ctx context.Context) error {
 		func() error { return registerAll(ctx, r, lamppost.TxPoint, d.points) },
 		func() error { return registerAll(ctx, r, lamppost.TxTariff, d.tariffs) },
 		func() error { return registerAll(ctx, r, lamppost.TxAgreement, d.agreements) },
+		func() error { return registerAll(ctx, r, lamppost.TxAgent, d.agents) },
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {

@@ -25,6 +25,7 @@ type summary struct {
 	billed   lamppost.Micro
 
 	lamps []lampResult
+	worth *worth
 	bill  *bill
 	home  takenHome
 }
@@ -39,6 +40,9 @@ func (s *summary) write(w io.Writer) {
 		s.bill.write(w)
 	}
 	s.home.write(w)
+	if s.worth != nil {
+		s.worth.write(w)
+	}
 }
 
 func (s *summary) writeCounts(w io.Writer) {

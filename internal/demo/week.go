@@ -25,6 +25,11 @@ const (
 	quarterMS                 = lamppost.EdgeMS
 )
 
+// beforeCSV is the week before it, from which forecasts learn.
+//
+//go:embed data/before.csv
+var beforeCSV []byte
+
 // An Hour is what the town's data say of one hour.
 type Hour struct {
 	Start      lamppost.TimeMS
@@ -36,26 +41,42 @@ type Hour struct {
 
 // A Week is the town's week.
 type Week struct {
-	Hours [weekHours]Hour
-	Zone  tariff.Zone
+	Hours   [weekHours]Hour
+	Zone    tariff.Zone
+	outlook outlook
 }
 
 // LoadWeek reads the embedded week.
 func LoadWeek() (*Week, error) {
 	w := &Week{Zone: townZone()}
-	rows, err := csv.NewReader(bytes.NewReader(weekCSV)).ReadAll()
-	if err == nil && len(rows) != 1+weekHours {
-		err = fmt.Errorf("%d rows", len(rows))
+	before, err := readHours(beforeCSV, 7*24)
+	if err != nil {
+		return nil, fmt.Errorf("reading the week before the demo's: %w", err)
 	}
+	hours, err := readHours(weekCSV, weekHours)
 	if err != nil {
 		return nil, fmt.Errorf("reading the demo's week: %w", err)
 	}
+	copy(w.Hours[:], hours)
+	w.outlook.hours = append(before, hours...)
+	return w, nil
+}
+
+func readHours(file []byte, n int) ([]Hour, error) {
+	rows, err := csv.NewReader(bytes.NewReader(file)).ReadAll()
+	if err == nil && len(rows) != 1+n {
+		err = fmt.Errorf("%d rows", len(rows))
+	}
+	if err != nil {
+		return nil, err
+	}
+	hours := make([]Hour, n)
 	for i, row := range rows[1:] {
-		if err := w.Hours[i].read(row); err != nil {
-			return nil, fmt.Errorf("reading hour %d of the demo's week: %w", i, err)
+		if err := hours[i].read(row); err != nil {
+			return nil, fmt.Errorf("hour %d: %w", i, err)
 		}
 	}
-	return w, nil
+	return hours, nil
 }
 
 // townZone is the clock of Europe/Berlin in 2026, as tariffs carry it.
@@ -76,7 +97,7 @@ func (h *Hour) read(row []string) error {
 		return err
 	}
 	numbers := []*int64{&h.Vehicles, &h.Irradiance}
-	for i := range h.FlatWh {
+	for i := range min(flats, len(row)-5) { // the week before has none
 		numbers = append(numbers, &h.FlatWh[i])
 	}
 	for i, n := range numbers {
@@ -99,18 +120,20 @@ func (w *Week) at(t lamppost.TimeMS) int {
 }
 
 // light returns the irradiance at a time, on the straight line between the middles of the hours around it.
-func (w *Week) light(t lamppost.TimeMS) int64 {
-	i := w.at(t)
-	middle := w.Hours[i].Start + hourMS/2
+func (w *Week) light(t lamppost.TimeMS) int64 { return lightOf(w.Hours[:], t) }
+
+func lightOf(hours []Hour, t lamppost.TimeMS) int64 {
+	i := int(min((t-hours[0].Start)/hourMS, lamppost.TimeMS(len(hours)-1)))
+	middle := hours[i].Start + hourMS/2
 	other := i + 1
 	if t < middle {
 		other = i - 1
 	}
-	if other < 0 || other >= weekHours {
-		return w.Hours[i].Irradiance
+	if other < 0 || other >= len(hours) {
+		return hours[i].Irradiance
 	}
 	away := int64(max(t-middle, middle-t))
-	return w.Hours[i].Irradiance + (w.Hours[other].Irradiance-w.Hours[i].Irradiance)*away/int64(hourMS)
+	return hours[i].Irradiance + (hours[other].Irradiance-hours[i].Irradiance)*away/int64(hourMS)
 }
 
 // A Day is a day on the town's clock.

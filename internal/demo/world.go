@@ -19,6 +19,7 @@ type world struct {
 	points     []lamppost.PointBody
 	tariffs    []*tariff.Tariff
 	agreements []lamppost.AgreementBody
+	agents     []lamppost.AgentBody
 }
 
 func (w *world) size() string {

@@ -49,7 +49,16 @@ func (n *Node) openAgents() (err error) {
 
 // runAgents lets agents decide whenever a minute of the node's clock is over.
 func (n *Node) runAgents(ctx context.Context) error {
+	if n.cfg.Played {
+		<-ctx.Done()
+		return nil
+	}
 	return n.pilot.Run(ctx, n.now, max(50*time.Millisecond, time.Duration(float64(time.Second)/max(1, n.cfg.Speed))))
+}
+
+// Take keeps and orders what agents in their devices' own controllers decided: see [pilot.Pilot.Take].
+func (n *Node) Take(ctx context.Context, made []pilot.Made) error {
+	return n.pilot.Take(ctx, n.now(), made)
 }
 
 // agentsHear hears what a block says of agents, or of what they go by.

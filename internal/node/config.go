@@ -105,12 +105,14 @@ type Config struct {
 
 	// What follows is for programs.
 
-	Now     func() time.Time `yaml:"-"` // the node's clock; default time.Now
-	Speed   float64          `yaml:"-"` // how fast Now runs, for people to see; default 1
-	Played  bool             `yaml:"-"` // devices are played on a fast clock, whose minutes at the doors say nothing of behaviour
-	Log     *slog.Logger     `yaml:"-"` // default: nothing is logged
-	NoFsync bool             `yaml:"-"` // for tests that do not cut the power
-	Keep    time.Duration    `yaml:"-"` // how often the archive looks for something to do; default 5s
+	Now   func() time.Time `yaml:"-"` // the node's clock; default time.Now
+	Speed float64          `yaml:"-"` // how fast Now runs, for people to see; default 1
+	// Played: a program plays the devices on a fast clock. Minutes at the doors say nothing of behaviour, and agents run in the devices' own
+	// controllers, which give their decisions to Take.
+	Played  bool          `yaml:"-"`
+	Log     *slog.Logger  `yaml:"-"` // default: nothing is logged
+	NoFsync bool          `yaml:"-"` // for tests that do not cut the power
+	Keep    time.Duration `yaml:"-"` // how often the archive looks for something to do; default 5s
 
 	ForgetEvery time.Duration `yaml:"-"` // how often raft takes a snapshot and forgets its log, default 1h; how long comet keeps blocks, default 12h
 }

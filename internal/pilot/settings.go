@@ -109,7 +109,7 @@ func needsOf(r rules) []agent.Need {
 	for _, from := range [...]struct {
 		name string
 		n    int64
-	}{{"level_10", 10}, {"level_30", 30}, {"level_100", 100}, {"level_300", 300}, {"level_1000", 1000}} {
+	}{{"level_10", 10}, {"level_30", 30}, {"level_100", 100}, {"level_300", 300}, {"level_1000", 1000}, {"level_3000", 3000}} {
 		if level := r.of(from.name, -1, -1); level > needs[len(needs)-1].Level {
 			needs = append(needs, agent.Need{From: from.n, Level: level})
 		}

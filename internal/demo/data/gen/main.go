@@ -1,9 +1,10 @@
 //go:build ignore
 
-// Gen cuts the demo's week out of public data sets. From the folder of the demo:
+// Gen cuts the demo's week, and the week before it, out of public data sets. From the folder of the demo:
 //
 //	go run data/gen/main.go -sets ../../../shared/data > data/week.csv
 //	go run data/gen/main.go -sets ../../../shared/data -check data/week.csv
+//	go run data/gen/main.go -before -sets ../../../shared/data > data/before.csv
 //
 // The README beside the sample says what is taken from where and what is changed on the way.
 package main
@@ -40,9 +41,10 @@ var (
 func main() {
 	log.SetFlags(0)
 	sets := flag.String("sets", "", "folder of the data sets")
+	before := flag.Bool("before", false, "the week before, without the flats")
 	check := flag.String("check", "", "compare with this file in place of writing")
 	flag.Parse()
-	sample, err := cut(*sets)
+	sample, err := cut(*sets, *before)
 	if err != nil {
 		log.Fatalf("cutting the sample: %v", err)
 	}
@@ -70,7 +72,7 @@ type sources struct {
 	vehiclesH map[string]int
 }
 
-func cut(sets string) ([]byte, error) {
+func cut(sets string, before bool) ([]byte, error) {
 	src, err := read(sets)
 	if err != nil {
 		return nil, err
@@ -85,24 +87,31 @@ func cut(sets string) ([]byte, error) {
 	for i := range flats {
 		head = append(head, fmt.Sprintf("flat%02d_wh", i+1))
 	}
-	w.Write(head)
-	start := time.Date(firstMonday[0], time.Month(firstMonday[1]), firstMonday[2], 0, 0, 0, 0, zone)
-	for h := range weekHours {
-		row, err := src.row(start.Add(time.Duration(h) * time.Hour))
+	start, hours, columns := time.Date(firstMonday[0], time.Month(firstMonday[1]), firstMonday[2], 0, 0, 0, 0, zone), weekHours, len(head)
+	if before {
+		start, hours, columns = start.AddDate(0, 0, -7), 7*24, columns-flats
+	}
+	w.Write(head[:columns])
+	for h := range hours {
+		row, err := src.row(start.Add(time.Duration(h)*time.Hour), before)
 		if err != nil {
 			return nil, err
 		}
-		w.Write(row)
+		w.Write(row[:columns])
 	}
 	w.Flush()
 	return out.Bytes(), w.Error()
 }
 
 // row takes an hour from the same weekday and hour of the sources' clocks. The hour that the clock shows twice is taken twice.
-func (s *sources) row(at time.Time) ([]string, error) {
+func (s *sources) row(at time.Time, before bool) ([]string, error) {
 	hour := (int(at.Weekday())+6)%7*24 + at.Hour()
+	weekday := hour/24 + 1
+	if before {
+		hour -= 7 * 24
+	}
 	i := int(loadMonday.Sub(firstRow).Hours()) + hour
-	if s.hours[i] != strconv.Itoa(at.Hour()+1) || s.dayTypes[i] != strconv.Itoa(hour/24+1) {
+	if s.hours[i] != strconv.Itoa(at.Hour()+1) || s.dayTypes[i] != strconv.Itoa(weekday) {
 		return nil, fmt.Errorf("row %d is hour %s of day %s, not of %v", i, s.hours[i], s.dayTypes[i], at)
 	}
 	stamp := trafficMonday.Add(time.Duration(hour) * time.Hour).Format("2006-01-02 15:04")
