@@ -17,13 +17,13 @@ import (
 //	nAf <device> 0 <reading>   keptFeed
 //	nAp <tariff>               keptFeed
 //
-// Each is eight bytes, since when it was observed, big-endian, and a zstd frame. Each is written once an hour and at a stop; one that no agent goes by
+// Each is eight bytes, since when it was observed, big-endian, and a zstd frame. Each is written every three hours and at a stop; one that no agent goes by
 // is deleted.
 const (
 	feedPrefix                  = "nAf"
 	pricePrefix                 = "nAp"
-	saveEvery   lamppost.TimeMS = 3600_000
-	maxSaves                    = 64 // in a minute: of maxFeeds each has its turn within the hour
+	saveEvery   lamppost.TimeMS = 3 * 3600_000
+	maxSaves                    = 20 // in a minute, some 4 ms each: of maxFeeds each has its turn within three hours
 	sinceBytes                  = 8
 )
 
@@ -43,7 +43,7 @@ func feedKey(id feedID) []byte {
 
 func priceKey(tariff string) []byte { return append([]byte(pricePrefix), tariff...) }
 
-// save keeps what forecasts know that was not kept within the hour; all: of each, whatever its turn.
+// save keeps what forecasts know that was not kept within three hours; all: of each, whatever its turn.
 func (p *Pilot) save(now lamppost.TimeMS, all bool) error {
 	var due []*feed
 	for _, f := range p.feeds {

@@ -188,3 +188,27 @@ func TestFeedBytes(t *testing.T) {
 		t.Errorf("a series takes %d bytes, and %d with what others have learnt, %v", alone, kin, err)
 	}
 }
+
+// BenchmarkSave is what keeping a series costs that knows five days.
+func BenchmarkSave(b *testing.B) {
+	w := newWorld(&testing.T{})
+	say := loaded(w)
+	for range 5 * 24 * 60 {
+		w.now += 60_000
+		say()
+		if err := w.Tick(b.Context(), w.now); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ResetTimer()
+	for range b.N {
+		if err := w.Close(w.now); err != nil { // the load's and the price's
+			b.Fatal(err)
+		}
+	}
+	size := 0
+	if err := w.store.Scan([]byte("nAf"), []byte("nAg"), func(_, val []byte) error { size += len(val); return nil }); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64(size), "B/series")
+}
