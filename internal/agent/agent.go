@@ -3,7 +3,7 @@
 //
 // Start reading at [Inputs] and [Decide]. Each kind has a file: it lists what could be done in the first interval and what each would cost over the
 // horizon, and decide.go picks. [Record] adds what goes on the ledger: the commitment to the inputs, and the smallest change of one input that would
-// have changed the action (flip.go). [Replay] makes the same bytes from the inputs again. [Clear] lets devices of one site trade (clear.go).
+// have changed the action (flip.go). [Replay] makes the same bytes from the inputs again. [Clear] lets devices of one site trade (clear.go); site.go makes their offers.
 //
 // What it promises: integers alone, so the same inputs decide the same on every machine; no clock, disk or network; no input makes it leave its
 // bounds; where a forecast is missing, stale or garbage it says so and follows the safe rule, which is what the device would do without an agent.
