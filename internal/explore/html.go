@@ -66,8 +66,8 @@ func (s *Set) HTML() (string, error) {
 	}
 	good := slices.DeleteFunc(slices.Clone(groups), func(g *Group) bool { return len(g.Rows) == 0 })
 	if len(good) > 0 {
-		r.Pareto = []figureOf{{"Down and to the left is better. The line joins what no other setting beats in both.", template.HTML(scatter(good, x, y))}}
-		for i, g := range front(good, x, y) {
+		r.Pareto = []figureOf{{"Down and to the left is better. A line joins what no other setting of the same engine beats in both.", template.HTML(scatter(good, x, y))}}
+		for i, g := range fronts(good, x, y) {
 			r.Front = append(r.Front, frontLine{i + 1, title(g, groups), cell(g, x), cell(g, y)})
 		}
 	}
@@ -85,13 +85,19 @@ func (s *Set) HTML() (string, error) {
 	return b.String(), err
 }
 
-// slicesOf shows one dimension where all else stands as in most of its slices.
+// slicesOf shows one dimension where all else stands as in most of its slices, and of those as most points have it.
 func slicesOf(d *dimension, groups []*Group) section {
 	var best []*slice
 	at := map[Point][]*slice{}
+	usual := common(groups)
 	score := func(all []*slice) (n int) {
 		for _, s := range all {
-			n += len(s.groups)
+			n += 100 * len(s.groups)
+		}
+		for i := range dimensions {
+			if k := &dimensions[i]; len(all) > 0 && k.key != d.key && k.text(&all[0].rest) == usual[k.key] {
+				n++
+			}
 		}
 		return n
 	}
@@ -104,7 +110,7 @@ func slicesOf(d *dimension, groups []*Group) section {
 	}
 	sec := section{Title: strings.ToUpper(d.name[:1]) + d.name[1:]}
 	rest := best[0].rest
-	rest.Nodes = 0
+	rest.Nodes = 0 // it goes with the engine
 	if text := words(rest, d.key, groups); text != "" {
 		sec.Words = "Here: " + text + "."
 	}

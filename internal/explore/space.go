@@ -1,6 +1,7 @@
 package explore
 
 import (
+	"bytes"
 	"cmp"
 	_ "embed"
 	"errors"
@@ -101,9 +102,14 @@ const (
 // fewest is how many members bear the loss of one.
 var fewest = map[string]int{"solo": 1, "raft": 3, "comet": 4}
 
+var errNoGrids = errors.New("there are no grids: lamppost explore --example shows some")
+
 // ParseSpace reads a space file and puts in what it leaves out.
 func ParseSpace(text []byte) (*Space, error) {
 	s := &Space{Repetitions: 3, Seconds: 5, Most: 40_000}
+	if len(bytes.TrimSpace(text)) == 0 {
+		return nil, errNoGrids
+	}
 	if err := yaml.UnmarshalWithOptions(text, s, yaml.Strict()); err != nil {
 		return nil, errors.New(yaml.FormatError(err, false, true))
 	}
@@ -115,7 +121,7 @@ func ParseSpace(text []byte) (*Space, error) {
 	case s.Most < 1 || s.Most > maxRate:
 		return nil, fmt.Errorf("most is from 1 to %d reports a second, not %d", maxRate, s.Most)
 	case len(s.Grids) == 0:
-		return nil, errors.New("there are no grids: lamppost explore --example shows some")
+		return nil, errNoGrids
 	case s.Energy == nil:
 		s.Energy = new(Energy)
 	}

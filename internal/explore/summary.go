@@ -159,7 +159,10 @@ func rate() dimension {
 	return d
 }
 
-var engines = []string{"solo", "raft", "comet"}
+var (
+	engines = []string{"solo", "raft", "comet"}
+	faults  = []string{"none", "pause", "kill"}
+)
 
 // compare orders points, by one setting after the other.
 func compare(a, b *Point) int {
@@ -180,6 +183,8 @@ func (d *dimension) compare(a, b *Point) int {
 		return cmp.Compare(d.number(a), d.number(b))
 	case d.key == "engine":
 		return cmp.Compare(slices.Index(engines, a.Engine), slices.Index(engines, b.Engine))
+	case d.key == "fault":
+		return cmp.Compare(slices.Index(faults, a.Fault), slices.Index(faults, b.Fault))
 	default:
 		return cmp.Compare(d.text(a), d.text(b))
 	}
@@ -309,6 +314,31 @@ func front(groups []*Group, x, y *Metric) (best []*Group) {
 		}
 	}
 	return best
+}
+
+// fronts are those of each engine: a node alone beats every network, and cannot take its place.
+func fronts(groups []*Group, x, y *Metric) (all []*Group) {
+	for _, e := range engines {
+		of := slices.DeleteFunc(slices.Clone(groups), func(g *Group) bool { return g.Engine != e })
+		all = append(all, front(of, x, y)...)
+	}
+	return all
+}
+
+// common is what most points have in each setting, the engine aside.
+func common(groups []*Group) map[string]string {
+	most := map[string]string{}
+	for i := range dimensions {
+		d := &dimensions[i]
+		count := map[string]int{}
+		for _, g := range groups {
+			text := d.text(&g.Point)
+			if count[text]++; count[text] > count[most[d.key]] {
+				most[d.key] = text
+			}
+		}
+	}
+	return most
 }
 
 // figure writes a number with three digits that count, as people read it.

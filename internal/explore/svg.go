@@ -146,7 +146,7 @@ func (p *plot) yAxis(s *scale, name string) {
 	p.text("start", 2, 10, name)
 }
 
-// scatter holds all groups against two metrics, with the front of those that none beats in both.
+// scatter holds all groups against two metrics, with the fronts of those that none of the same engine beats in both.
 func scatter(groups []*Group, x, y *Metric) string {
 	var xs, ys []float64
 	for _, g := range groups {
@@ -163,17 +163,20 @@ func scatter(groups []*Group, x, y *Metric) string {
 		p.text("middle", across.at(v), plotHeight-plotBottom+15, tick(v))
 	}
 	p.text("middle", (plotLeft+plotWidth)/2, plotHeight-12, x.Name+", "+x.Unit)
-	best := front(groups, x, y)
-	path := ""
-	for i, g := range best {
-		gx, gy := across.at(g.Spread(x).Mid), up.at(g.Spread(y).Mid)
-		if i == 0 {
-			path = fmt.Sprintf("M%.1f %.1f", gx, gy)
-			continue
+	best := fronts(groups, x, y)
+	for _, e := range engines {
+		path := ""
+		for _, g := range best {
+			if gx, gy := across.at(g.Spread(x).Mid), up.at(g.Spread(y).Mid); g.Engine == e && path == "" {
+				path = fmt.Sprintf("M%.1f %.1f", gx, gy)
+			} else if g.Engine == e {
+				path += fmt.Sprintf(" H%.1f V%.1f", gx, gy)
+			}
 		}
-		path += fmt.Sprintf(" H%.1f V%.1f", gx, gy)
+		if path != "" {
+			fmt.Fprintf(p, `<path class="front %s" d="%s"/>`, e, path)
+		}
 	}
-	fmt.Fprintf(p, `<path class="front" d="%s"/>`, path)
 	for _, g := range groups {
 		if len(g.Rows) > 0 {
 			a, b := g.Spread(x), g.Spread(y)

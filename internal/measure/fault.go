@@ -26,11 +26,6 @@ func (t *target) choose(ctx context.Context) error {
 	}
 	t.victim = t.members[i]
 	t.members = slices.Delete(slices.Clone(t.members), i, i+1)
-	if t.gateways != nil {
-		g := t.gateways[i]
-		t.gateways = slices.Delete(slices.Clone(t.gateways), i, i+1)
-		return endAll([]*member{g})
-	}
 	return nil
 }
 

@@ -127,6 +127,9 @@ func (t *target) ingest(ctx context.Context, o IngestOptions) (*IngestResult, er
 		return nil, err
 	}
 	clients, err := t.enrol(ctx, o)
+	if err == nil && o.Verify == "gateway" {
+		err = t.openGateways(ctx, &o)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -258,26 +261,26 @@ func (t *target) enrol(ctx context.Context, o IngestOptions) ([]*client, error) 
 		if c.key, err = sig.GenerateKey(suite, rand.Reader); err != nil {
 			return err
 		}
-		err = t.introduce(ctx, c, i)
+		err = t.introduce(ctx, c, i, o.Verify == "gateway")
 		o.Progress(done.Add(1), int64(o.Devices), "devices enrolled")
 		return err
 	})
 	return clients, err
 }
 
-// introduce enrols device i.
-func (t *target) introduce(ctx context.Context, c *client, i int) error {
-	home, door := t.members[i%len(t.members)], t.doors()[i%len(t.doors())]
+// introduce enrols device i, which logs in by its token where its gateway holds a secret of it or is on site.
+func (t *target) introduce(ctx context.Context, c *client, i int, byToken bool) error {
+	home := t.members[i%len(t.members)]
 	var announced struct{ Token string }
 	ask := map[string]string{"id": string(c.id), "owner": "owner", "safety": "ordinary"}
 	if err := patiently(ctx, func() error { return home.ask(ctx, "POST", "/api/devices", ask, &announced) }); err != nil {
 		return err
 	}
-	is, err := device.Enrol(ctx, device.Enrolment{URL: door.url, Device: c.id, Token: announced.Token, Key: c.key})
+	is, err := device.Enrol(ctx, device.Enrolment{URL: home.url, Device: c.id, Token: announced.Token, Key: c.key})
 	if err != nil {
 		return err
 	}
-	if c.token = announced.Token; c.key.Suite() != sig.HMAC256 { // whose secret its gateway has
+	if c.token = announced.Token; !byToken && c.key.Suite() != sig.HMAC256 {
 		c.token, err = lamppost.Login(is.Network, c.id, is.KeyEpoch, c.key)
 	}
 	return err

@@ -31,6 +31,7 @@ type target struct {
 	network string
 	engine  string
 	dir     string
+	program string       // that members are
 	members []*member    // that take devices
 	stop    func() error // waits until everything has ended
 
@@ -88,17 +89,14 @@ func openApart(ctx context.Context, dir string, o *IngestOptions) (*target, erro
 			return nil, err
 		}
 	}
-	t := &target{network: "bench", engine: o.Engine, dir: dir}
+	t := &target{network: "bench", engine: o.Engine, dir: dir, program: program}
 	t.stop = t.interrupt
 	if o.Costs {
 		t.link = newLink()
 	}
-	err := t.found(ctx, program, o)
+	err := t.found(ctx, o)
 	if err == nil {
-		err = t.start(program)
-	}
-	if err == nil && o.Verify == "gateway" {
-		err = t.openGateways(ctx, program, o)
+		err = t.start()
 	}
 	if err == nil {
 		return t, nil
@@ -107,7 +105,7 @@ func openApart(ctx context.Context, dir string, o *IngestOptions) (*target, erro
 }
 
 // found makes the members' folders and configurations.
-func (t *target) found(ctx context.Context, program string, o *IngestOptions) error {
+func (t *target) found(ctx context.Context, o *IngestOptions) error {
 	var cards []string
 	for i := range o.Members {
 		m := &member{id: fmt.Sprintf("m%d", i+1)}
@@ -138,13 +136,13 @@ func (t *target) found(ctx context.Context, program string, o *IngestOptions) er
 				return err
 			}
 		}
-		if err := run(ctx, program, "init", "member", m.id, "--org", "bench", "--address", address, "--url", seenAt, "--data", m.dir); err != nil {
+		if err := run(ctx, t.program, "init", "member", m.id, "--org", "bench", "--address", address, "--url", seenAt, "--data", m.dir); err != nil {
 			return err
 		}
 		cards = append(cards, filepath.Join(m.dir, folder.Card))
 	}
 	file := filepath.Join(t.dir, folder.Network)
-	if err := run(ctx, program, "init", "network", t.network, "--engine", o.Engine, "--verify", cmp.Or(o.Verify, "full"), "--members", strings.Join(cards, ","),
+	if err := run(ctx, t.program, "init", "network", t.network, "--engine", o.Engine, "--verify", cmp.Or(o.Verify, "full"), "--members", strings.Join(cards, ","),
 		"--data", t.members[0].dir, "--out", file); err != nil {
 		return err
 	}
@@ -180,8 +178,9 @@ func (t *target) configure(m *member, listen string, o *IngestOptions) error {
 
 func (m *member) config() string { return m.dir + ".yaml" }
 
-// openGateways starts a gateway on site beside every member, whose devices it takes. What it acknowledges is committed.
-func (t *target) openGateways(ctx context.Context, program string, o *IngestOptions) error {
+// openGateways starts a gateway on site beside every member, whose devices it takes: it learns of them when it starts. What it
+// acknowledges is committed.
+func (t *target) openGateways(ctx context.Context, o *IngestOptions) error {
 	for i, m := range t.members {
 		g := &member{id: fmt.Sprintf("g%d", i+1)}
 		g.dir = filepath.Join(t.dir, g.id)
@@ -197,11 +196,11 @@ func (t *target) openGateways(ctx context.Context, program string, o *IngestOpti
 		if err != nil {
 			return err
 		}
-		g.cmd = exec.Command(program, "gateway", "--upstream", m.url, "--data", g.dir, "--id", g.id, "--ack", "committed", "--http", at, "--mqtt", g.mqtt,
+		g.cmd = exec.Command(t.program, "gateway", "--upstream", m.url, "--data", g.dir, "--id", g.id, "--ack", "committed", "--http", at, "--mqtt", g.mqtt,
 			"--linger", cmp.Or(o.Linger, 25*time.Millisecond).String())
 		g.cmd.Env = append(os.Environ(), "LAMPPOST_GATEWAY_TOKEN="+announced.Token)
 		t.gateways = append(t.gateways, g)
-		if err := patiently(ctx, func() error { return g.start() }); err != nil {
+		if err := g.start(); err != nil {
 			return err
 		}
 	}
@@ -229,10 +228,10 @@ func freeAddress() (string, error) {
 }
 
 // start starts all members and waits until each has opened its doors.
-func (t *target) start(program string) error {
+func (t *target) start() error {
 	failed := make(chan error, len(t.members))
 	for _, m := range t.members {
-		m.cmd = exec.Command(program, "serve", "--config", m.config())
+		m.cmd = exec.Command(t.program, "serve", "--config", m.config())
 		go func() { failed <- m.start() }()
 	}
 	var err error
