@@ -51,7 +51,7 @@ has rows.csv, rows.json and report.html. Other work on the machine makes the fig
 			if out == "" {
 				return usage(errors.New("explore: give --out DIR for what comes of it, or --plan to see what would be run"))
 			}
-			if _, err := explore.ParseSpace(text); err != nil {
+			if err := exploreCheck(text); err != nil {
 				return usage(fmt.Errorf("%q: %w", space, err))
 			}
 			return sweep(cmd, explore.Options{Space: text, Dir: out, Retry: retry, Commit: node.Version()}, asJSON)
@@ -68,6 +68,14 @@ has rows.csv, rows.json and report.html. Other work on the machine makes the fig
 	f.StringVar(&refill, "refill", "", "with --report: put its tables into a document that has the marks for them")
 	f.BoolVar(&asJSON, "json", false, "print all rows as one JSON object")
 	return cmd
+}
+
+func exploreCheck(text []byte) error {
+	s, err := explore.ParseSpace(text)
+	if err == nil {
+		_, _, err = s.Points()
+	}
+	return err
 }
 
 func sweep(cmd *cobra.Command, o explore.Options, asJSON bool) error {
@@ -113,7 +121,7 @@ func explorePlan(cmd *cobra.Command, text []byte) error {
 	}
 	runs := len(points) * s.Repetitions
 	sending := time.Duration(float64(runs) * s.Seconds * float64(time.Second)).Round(time.Second)
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d points, %d runs. Sending alone takes %s; founding, enrolling and signing come on top, some 3 to 8 s a run.\n"+
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d points, %d runs. Sending alone takes %s; founding, enrolling and signing come on top, some 2 to 5 s a run.\n"+
 		"%d combinations cannot be and are left out.\n", len(points), runs, sending, left)
 	return err
 }

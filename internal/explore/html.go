@@ -37,6 +37,7 @@ type tableLine struct {
 
 type reportOf struct {
 	Where    string
+	Usual    string // how most points are
 	Failed   []string
 	Pareto   []figureOf
 	Front    []frontLine
@@ -58,17 +59,18 @@ var swung = []string{"node_cpu_us", "commit_p99_ms", "wire_bytes", "node_uj"}
 func (s *Set) HTML() (string, error) {
 	groups := Groups(s.Rows)
 	x, y := metric("node_cpu_us"), metric("commit_p99_ms")
-	r := reportOf{Where: s.where(), LinkKind: s.Space.Energy.Link, Params: s.Space.Energy.params()}
+	usual := common(groups)
+	r := reportOf{Usual: usually(usual), Where: s.where(), LinkKind: s.Space.Energy.Link, Params: s.Space.Energy.params()}
 	for _, row := range Latest(s.Rows) {
 		if row.Error != "" {
-			r.Failed = append(r.Failed, fmt.Sprintf("run %d, %s, repetition %d: %s", row.Order, title(&Group{Point: row.Point}, groups), row.Rep, row.Error))
+			r.Failed = append(r.Failed, fmt.Sprintf("run %d, %s, repetition %d: %s", row.Order, title(&Group{Point: row.Point}, usual), row.Rep, row.Error))
 		}
 	}
 	good := slices.DeleteFunc(slices.Clone(groups), func(g *Group) bool { return len(g.Rows) == 0 })
 	if len(good) > 0 {
 		r.Pareto = []figureOf{{"Down and to the left is better. A line joins what no other setting of the same engine beats in both.", template.HTML(scatter(good, x, y))}}
 		for i, g := range fronts(good, x, y) {
-			r.Front = append(r.Front, frontLine{i + 1, title(g, groups), cell(g, x), cell(g, y)})
+			r.Front = append(r.Front, frontLine{i + 1, title(g, usual), cell(g, x), cell(g, y)})
 		}
 	}
 	for _, d := range varied(good) {
@@ -83,6 +85,17 @@ func (s *Set) HTML() (string, error) {
 	var b strings.Builder
 	err := pageTemplate.Execute(&b, r)
 	return b.String(), err
+}
+
+// usually says how most points are.
+func usually(usual map[string]string) string {
+	var all []string
+	for i := range dimensions {
+		if d := &dimensions[i]; d.key != "engine" && d.key != "nodes" && usual[d.key] != "" {
+			all = append(all, d.name+" "+usual[d.key])
+		}
+	}
+	return strings.Join(all, ", ")
 }
 
 // slicesOf shows one dimension where all else stands as in most of its slices, and of those as most points have it.

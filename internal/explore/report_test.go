@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -144,6 +145,37 @@ func TestInBrowser(t *testing.T) {
 				tab.Size([2]int64{size[0], browsertest.Value[int64](tab, "document.documentElement.scrollHeight")})
 				tab.Shoot(filepath.Join(*screens, fmt.Sprintf("%s-%d.png", scheme, size[0])))
 			}
+		}
+	}
+}
+
+// Every field of a row stands in the documentation, which other programs are written by.
+func TestRowsDocumented(t *testing.T) {
+	t.Parallel()
+	doc := string(must(os.ReadFile("../../docs/consensus.md"))(t))
+	var check func(reflect.Type)
+	check = func(typ reflect.Type) {
+		for i := range typ.NumField() {
+			f := typ.Field(i)
+			if f.Anonymous {
+				check(f.Type)
+				continue
+			}
+			if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); !strings.Contains(doc, "`"+name+"`") {
+				t.Errorf("docs/consensus.md says nothing of the field %q", name)
+			}
+		}
+	}
+	check(reflect.TypeFor[explore.Row]())
+}
+
+// The spaces that are kept for the machine's owner can be run.
+func TestKeptSpaces(t *testing.T) {
+	t.Parallel()
+	for name, most := range map[string]int{"space.yaml": 270, "space-short.yaml": 60} {
+		s := must(explore.ParseSpace(must(os.ReadFile("../../bench/results/" + name))(t)))(t)
+		if plan := must(s.Plan())(t); len(plan) == 0 || len(plan) > most {
+			t.Errorf("%s: %d runs, at most %d are meant", name, len(plan), most)
 		}
 	}
 }

@@ -148,6 +148,7 @@ func (p *plot) yAxis(s *scale, name string) {
 
 // scatter holds all groups against two metrics, with the fronts of those that none of the same engine beats in both.
 func scatter(groups []*Group, x, y *Metric) string {
+	usual := common(groups)
 	var xs, ys []float64
 	for _, g := range groups {
 		if len(g.Rows) > 0 {
@@ -180,7 +181,7 @@ func scatter(groups []*Group, x, y *Metric) string {
 	for _, g := range groups {
 		if len(g.Rows) > 0 {
 			a, b := g.Spread(x), g.Spread(y)
-			p.mark(g.Engine, across.at(a.Mid), up.at(b.Mid), fmt.Sprintf("%s: %s %s, %s %s", title(g, groups), figure(a.Mid), x.Unit, figure(b.Mid), y.Unit))
+			p.mark(g.Engine, across.at(a.Mid), up.at(b.Mid), fmt.Sprintf("%s: %s %s, %s %s", title(g, usual), figure(a.Mid), x.Unit, figure(b.Mid), y.Unit))
 		}
 	}
 	for i, g := range best {
@@ -189,17 +190,17 @@ func scatter(groups []*Group, x, y *Metric) string {
 	return p.end()
 }
 
-func title(g *Group, groups []*Group) string {
-	text := fmt.Sprintf("%s, %d members", g.Engine, g.Nodes)
-	if g.Nodes == 1 {
-		text = g.Engine
+// title names a point by its engine and by what is not as most points have it.
+func title(g *Group, usual map[string]string) string {
+	text := g.Engine
+	if g.Nodes > 1 {
+		text += fmt.Sprintf(", %d members", g.Nodes)
 	}
-	p := g.Point
-	if p.Nodes == fewest[p.Engine] {
-		p.Nodes = 0
-	}
-	if more := words(p, "nodes", groups); more != "" {
-		text += ", " + more
+	for i := range dimensions {
+		d := &dimensions[i]
+		if d.key != "engine" && d.key != "nodes" && d.text(&g.Point) != usual[d.key] {
+			text += ", " + d.name + " " + d.text(&g.Point)
+		}
 	}
 	return text
 }
