@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,7 +16,7 @@ import (
 )
 
 func exploreCmd() *cobra.Command {
-	var space, out, report, refill string
+	var space, out, report, refill, commit string
 	var example, plan, retry, markdown, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "explore --space FILE --out DIR",
@@ -54,7 +56,7 @@ has rows.csv, rows.json and report.html. Other work on the machine makes the fig
 			if err := exploreCheck(text); err != nil {
 				return usage(fmt.Errorf("%q: %w", space, err))
 			}
-			return sweep(cmd, explore.Options{Space: text, Dir: out, Retry: retry, Commit: node.Version()}, asJSON)
+			return sweep(cmd, explore.Options{Space: text, Dir: out, Retry: retry, Commit: cmp.Or(commit, revision())}, asJSON)
 		},
 	}
 	f := cmd.Flags()
@@ -63,11 +65,26 @@ has rows.csv, rows.json and report.html. Other work on the machine makes the fig
 	f.BoolVar(&example, "example", false, "print a space file with everything that can stand in one")
 	f.BoolVar(&plan, "plan", false, "say what would be run, and how long it takes at least")
 	f.BoolVar(&retry, "retry", false, "measure again what failed")
+	f.StringVar(&commit, "commit", "", "which version is measured, for the rows (default: what the program knows)")
 	f.StringVar(&report, "report", "", "folder of a sweep: write its report anew, measure nothing")
 	f.BoolVar(&markdown, "markdown", false, "with --report: print its tables for a document")
 	f.StringVar(&refill, "refill", "", "with --report: put its tables into a document that has the marks for them")
 	f.BoolVar(&asJSON, "json", false, "print all rows as one JSON object")
 	return cmd
+}
+
+// revision is what this program was built of.
+func revision() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return node.Version()
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return s.Value[:min(len(s.Value), 12)]
+		}
+	}
+	return node.Version()
 }
 
 func exploreCheck(text []byte) error {

@@ -12,19 +12,27 @@ const (
 	End   = "<!-- lamppost explore: end -->"
 )
 
-// told are the metrics that tables of documents show.
-var told = []string{"readings_per_s", "commit_p50_ms", "commit_p99_ms", "node_cpu_us", "wire_bytes", "messages", "syncs", "disk_bytes", "node_uj"}
+// Metrics that tables of documents show: of engines side by side, and of one setting at a time.
+var (
+	compared = []string{"readings_per_s", "commit_p99_ms", "node_cpu_us", "wire_bytes", "messages", "syncs", "node_uj"}
+	told     = []string{"readings_per_s", "commit_p50_ms", "commit_p99_ms", "node_cpu_us", "wire_bytes", "node_uj"}
+)
 
-// Markdown is the tables of a document: where and how it was measured, the engines side by side, and each dimension with its middle values.
+// Markdown is the tables of a document: where and how it was measured, the engines side by side, and what comes of each setting where all
+// else is as in most points.
 func (s *Set) Markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n\n%s\n\n", Begin, s.where())
 	groups := Groups(s.Rows)
-	s.enginesTable(&b, groups)
-	for _, d := range varied(groups) {
-		s.sliceTables(&b, d, groups)
+	usual := common(groups)
+	fmt.Fprintf(&b, "%s\n\n%s\n\n", Begin, s.where())
+	if len(groups) > 0 {
+		fmt.Fprintf(&b, "Rows are named by what is not as in most points: %s.\n\n", usually(usual))
 	}
-	s.failures(&b)
+	s.enginesTable(&b, groups, usual)
+	for _, d := range varied(groups) {
+		s.sliceTables(&b, d, groups, usual)
+	}
+	s.failures(&b, usual)
 	b.WriteString(End + "\n")
 	return b.String()
 }
@@ -47,8 +55,8 @@ func (s *Set) where() string {
 			end = r.Start
 		}
 	}
-	return fmt.Sprintf("Version %s; %s; from %s to %s UTC; load at the start of a run %s to %s; seed %d, %s repetitions of %s s each. Figures are lowest / middle / highest of the repetitions.",
-		list(commits), list(machines), begin.Format("2006-01-02 15:04"), end.Format("15:04"), figure(low), figure(high), s.Space.Seed, figure(float64(s.Space.Repetitions)), figure(s.Space.Seconds))
+	return fmt.Sprintf("Version %s; %s; from %s to %s UTC; load at the start of a run %s to %s; seed %d, %d repetitions of %g s each. Figures are lowest / middle / highest of the repetitions.",
+		list(commits), list(machines), begin.Format("2006-01-02 15:04"), end.Format("15:04"), figure(low), figure(high), s.Space.Seed, s.Space.Repetitions, s.Space.Seconds)
 }
 
 func list(set map[string]bool) string {
@@ -61,14 +69,14 @@ func list(set map[string]bool) string {
 }
 
 // enginesTable holds the engines side by side, wherever all else is alike.
-func (s *Set) enginesTable(b *strings.Builder, groups []*Group) {
+func (s *Set) enginesTable(b *strings.Builder, groups []*Group, usual map[string]string) {
 	d := &dimensions[0]
 	pairs := d.slices(groups)
 	if len(pairs) == 0 {
 		return
 	}
 	b.WriteString("### The engines, all else alike\n\nThe last column is what raft saves of comet's, by the middles; less than nothing is more.\n\n")
-	for _, key := range told {
+	for _, key := range compared {
 		m := metric(key)
 		fmt.Fprintf(b, "| %s, %s | solo | raft | comet | raft saves |\n|---|---|---|---|---|\n", m.Name, m.Unit)
 		for _, pair := range pairs {
@@ -76,7 +84,7 @@ func (s *Set) enginesTable(b *strings.Builder, groups []*Group) {
 			for _, g := range pair.groups {
 				cells[g.Engine] = g
 			}
-			fmt.Fprintf(b, "| %s |", orAll(words(pair.rest, "engine", groups)))
+			fmt.Fprintf(b, "| %s |", orAsMost(unusual(&pair.rest, usual)))
 			for _, e := range engines {
 				b.WriteString(" " + cell(cells[e], m) + " |")
 			}
@@ -86,9 +94,9 @@ func (s *Set) enginesTable(b *strings.Builder, groups []*Group) {
 	}
 }
 
-func orAll(text string) string {
+func orAsMost(text string) string {
 	if text == "" {
-		return "everywhere"
+		return "as most points"
 	}
 	return text
 }
@@ -122,8 +130,8 @@ func saved(less, more *Group, m *Metric) string {
 	return fmt.Sprintf("%.0f %%", 100*(b-a)/b)
 }
 
-// sliceTables says what comes of one setting, for each engine.
-func (s *Set) sliceTables(b *strings.Builder, d *dimension, groups []*Group) {
+// sliceTables says what comes of one setting, for each engine; the load may be another than that of most points.
+func (s *Set) sliceTables(b *strings.Builder, d *dimension, groups []*Group, usual map[string]string) {
 	fmt.Fprintf(b, "### %s\n\n| %s | |", strings.ToUpper(d.name[:1])+d.name[1:], d.name)
 	for _, key := range told {
 		m := metric(key)
@@ -131,9 +139,16 @@ func (s *Set) sliceTables(b *strings.Builder, d *dimension, groups []*Group) {
 	}
 	b.WriteString("\n|---|---|" + strings.Repeat("---|", len(told)) + "\n")
 	for _, sl := range d.slices(groups) {
-		at := strings.TrimSuffix(sl.groups[0].Engine+", "+words(sl.rest, d.key, groups), ", ")
+		at := sl.groups[0].Point
+		if !d.asMost(at, usual) {
+			continue
+		}
+		where := at.Engine
+		if d.key != "rate" {
+			where += ", " + rateText(&at)
+		}
 		for _, g := range sl.groups {
-			fmt.Fprintf(b, "| %s | %s |", d.text(&g.Point), at)
+			fmt.Fprintf(b, "| %s | %s |", d.text(&g.Point), where)
 			for _, key := range told {
 				b.WriteString(" " + cell(g, metric(key)) + " |")
 			}
@@ -143,10 +158,10 @@ func (s *Set) sliceTables(b *strings.Builder, d *dimension, groups []*Group) {
 	b.WriteString("\n")
 }
 
-func (s *Set) failures(b *strings.Builder) {
+func (s *Set) failures(b *strings.Builder, usual map[string]string) {
 	for _, r := range Latest(s.Rows) {
 		if r.Error != "" {
-			fmt.Fprintf(b, "- Run %d (%s, %d members, repetition %d) failed: %s\n", r.Order, r.Engine, r.Nodes, r.Rep, strings.NewReplacer("|", "¦", "<", "‹", "\n", " ").Replace(r.Error))
+			fmt.Fprintf(b, "- Run %d (%s, repetition %d) failed: %s\n", r.Order, title(&Group{Point: r.Point}, usual), r.Rep, strings.NewReplacer("|", "¦", "<", "‹", "\n", " ").Replace(r.Error))
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // A Metric is one figure of rows, by which they are compared.
@@ -143,13 +144,7 @@ var dimensions = []dimension{
 // rate is of its own kind: 0 is the highest there is.
 func rate() dimension {
 	d := number("rate", "reports/s offered", "/s", func(p *Point) *int { return &p.Rate })
-	plain := d.text
-	d.text = func(p *Point) string {
-		if p.Rate == 0 {
-			return "full"
-		}
-		return plain(p)
-	}
+	d.text = rateText
 	d.number = func(p *Point) float64 {
 		if p.Rate == 0 {
 			return math.Inf(1)
@@ -157,6 +152,42 @@ func rate() dimension {
 		return float64(p.Rate)
 	}
 	return d
+}
+
+func rateText(p *Point) string {
+	if p.Rate == 0 {
+		return "full"
+	}
+	return strconv.Itoa(p.Rate) + "/s"
+}
+
+// asMost says whether a point is as most are, but for engine, load and the dimension.
+func (d *dimension) asMost(p Point, usual map[string]string) bool {
+	for i := range dimensions {
+		switch k := &dimensions[i]; k.key {
+		case d.key, "engine", "rate":
+		case "nodes":
+			if p.Nodes != fewest[p.Engine] {
+				return false
+			}
+		default:
+			if k.text(&p) != usual[k.key] {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// unusual names what of a point is not as most are, but for its engine.
+func unusual(p *Point, usual map[string]string) string {
+	var all []string
+	for i := range dimensions {
+		if d := &dimensions[i]; d.key != "engine" && d.key != "nodes" && d.text(p) != usual[d.key] {
+			all = append(all, d.name+" "+d.text(p))
+		}
+	}
+	return strings.Join(all, ", ")
 }
 
 var (

@@ -196,11 +196,8 @@ func title(g *Group, usual map[string]string) string {
 	if g.Nodes > 1 {
 		text += fmt.Sprintf(", %d members", g.Nodes)
 	}
-	for i := range dimensions {
-		d := &dimensions[i]
-		if d.key != "engine" && d.key != "nodes" && d.text(&g.Point) != usual[d.key] {
-			text += ", " + d.name + " " + d.text(&g.Point)
-		}
+	if more := unusual(&g.Point, usual); more != "" {
+		text += ", " + more
 	}
 	return text
 }
