@@ -123,65 +123,32 @@ func Ingest(ctx context.Context, o IngestOptions) (*IngestResult, error) {
 }
 
 func (t *target) ingest(ctx context.Context, o IngestOptions) (*IngestResult, error) {
-	if err := t.settle(ctx, o.Fault); err != nil {
-		return nil, err
-	}
-	clients, err := t.enrol(ctx, o)
-	if err == nil && o.Verify == "gateway" {
-		err = t.openGateways(ctx, &o)
-	}
+	clients, err := t.prepare(ctx, &o)
+	defer func() {
+		for _, c := range clients {
+			if c != nil && c.conn != nil {
+				c.conn.Close()
+			}
+		}
+	}()
 	if err != nil {
 		return nil, err
-	}
-	if err := signAll(ctx, t.network, clients, o); err != nil {
-		return nil, err
-	}
-	for i, c := range clients {
-		if err := c.connectWhenKnown(ctx, t.doors()[i%len(t.doors())].mqtt); err != nil {
-			return nil, err
-		}
-		defer c.conn.Close()
 	}
 	runtime.GC() // the load's memory is no part of the measurement
 	height, err := t.height(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var taken tally
-	if o.Costs {
-		t.link.set(o.RTT, o.Loss)
-		for _, m := range t.nodes() {
-			forgetPeak(m.cmd.Process.Pid)
-		}
-		if taken, err = t.tally(ctx); err != nil {
-			return nil, err
-		}
-	}
-	before, diskBefore := t.cpuSeconds(), diskBytes(t.dir)
-	stopProfile, err := profile(o.Profile)
+	taken, err := t.begin(ctx, &o)
 	if err != nil {
 		return nil, err
 	}
-	start := time.Now()
-	befell := t.befall(ctx, &o)
-	sendAll(ctx, clients, o, start)
-	sent := time.Now()
-	err = befell()
-	readings := int64(0)
-	for _, c := range clients {
-		readings += c.acked * int64(o.Readings)
-	}
-	judged, notJudged := t.judged(ctx, o, readings)
-	elapsed := time.Since(start).Seconds()
-	stopProfile()
-	if err = errors.Join(err, notJudged); err != nil {
+	before, diskBefore := t.cpuSeconds(), diskBytes(t.dir)
+	res, err := t.send(ctx, clients, &o)
+	if err != nil {
 		return nil, err
 	}
-	if judged != nil {
-		judged.Behind = time.Since(sent).Seconds()
-	}
-	res := &IngestResult{Transport: o.Transport, Engine: o.Engine, Members: len(t.nodes()), Suite: o.Suite.String(), Devices: o.Devices, ReadingsPerReport: o.Readings,
-		ReportBytes: clients[0].reportBytes(), OfferedPerS: o.Rate, Seconds: elapsed, Fsync: true, Cores: runtime.GOMAXPROCS(0), CPUSeconds: t.cpuSeconds() - before, Blocks: -height, Triage: judged}
+	res.CPUSeconds, res.Blocks = t.cpuSeconds()-before, -height
 	if height, err = t.height(ctx); err != nil {
 		return nil, err
 	}
@@ -203,6 +170,67 @@ func (t *target) ingest(ctx context.Context, o IngestOptions) (*IngestResult, er
 		return nil, fmt.Errorf("of %d readings of %d series %d of %d were judged", res.Reports*int64(o.Readings), o.Devices, j.Readings, j.Series)
 	}
 	return res, t.check(ctx, res.Reports)
+}
+
+// prepare makes the load and connects. Its clients are to be closed also where there is an error.
+func (t *target) prepare(ctx context.Context, o *IngestOptions) ([]*client, error) {
+	if err := t.settle(ctx, o.Fault); err != nil {
+		return nil, err
+	}
+	clients, err := t.enrol(ctx, *o)
+	if err == nil && o.Verify == "gateway" {
+		err = t.openGateways(ctx, o)
+	}
+	if err == nil {
+		err = signAll(ctx, t.network, clients, *o)
+	}
+	for i, c := range clients {
+		if err != nil {
+			break
+		}
+		err = c.connectWhenKnown(ctx, t.doors()[i%len(t.doors())].mqtt)
+	}
+	return clients, err
+}
+
+// begin puts members where they are to be, and notes what they have taken so far.
+func (t *target) begin(ctx context.Context, o *IngestOptions) (tally, error) {
+	if !o.Costs {
+		return tally{}, nil
+	}
+	t.link.set(o.RTT, o.Loss)
+	for _, m := range t.nodes() {
+		forgetPeak(m.cmd.Process.Pid)
+	}
+	return t.tally(ctx)
+}
+
+// send sends the load, until all of it is acknowledged, and judged where it is.
+func (t *target) send(ctx context.Context, clients []*client, o *IngestOptions) (*IngestResult, error) {
+	stopProfile, err := profile(o.Profile)
+	if err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	befell := t.befall(ctx, o)
+	sendAll(ctx, clients, *o, start)
+	sent := time.Now()
+	err = befell()
+	readings := int64(0)
+	for _, c := range clients {
+		readings += c.acked * int64(o.Readings)
+	}
+	judged, notJudged := t.judged(ctx, *o, readings)
+	elapsed := time.Since(start).Seconds()
+	stopProfile()
+	if err = errors.Join(err, notJudged); err != nil {
+		return nil, err
+	}
+	if judged != nil {
+		judged.Behind = time.Since(sent).Seconds()
+	}
+	return &IngestResult{Transport: o.Transport, Engine: o.Engine, Members: len(t.nodes()), Suite: o.Suite.String(), Devices: o.Devices, ReadingsPerReport: o.Readings,
+		ReportBytes: clients[0].reportBytes(), OfferedPerS: o.Rate, Seconds: elapsed, Fsync: true, Cores: runtime.GOMAXPROCS(0), Triage: judged}, nil
 }
 
 // add puts in what the clients saw.

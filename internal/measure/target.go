@@ -108,38 +108,14 @@ func openApart(ctx context.Context, dir string, o *IngestOptions) (*target, erro
 func (t *target) found(ctx context.Context, o *IngestOptions) error {
 	var cards []string
 	for i := range o.Members {
-		m := &member{id: fmt.Sprintf("m%d", i+1)}
-		m.dir = filepath.Join(t.dir, m.id)
-		t.members = append(t.members, m)
-		var addresses [3]string
-		for j := range addresses {
-			var err error
-			if addresses[j], err = freeAddress(); err != nil {
-				return err
-			}
-		}
-		m.url, m.mqtt = "http://"+addresses[0], addresses[1]
-		if err := t.configure(m, addresses[2], o); err != nil {
-			return err
-		}
-		if o.Engine == "solo" {
-			return nil
-		}
-		seenAt, address := m.url, addresses[2]
-		if t.link != nil {
-			at, err := t.link.relay(addresses[0])
-			if err == nil {
-				seenAt = "http://" + at
-				address, err = t.link.relay(addresses[2])
-			}
-			if err != nil {
-				return err
-			}
-		}
-		if err := run(ctx, t.program, "init", "member", m.id, "--org", "bench", "--address", address, "--url", seenAt, "--data", m.dir); err != nil {
+		m, err := t.seat(ctx, i, o)
+		if err != nil {
 			return err
 		}
 		cards = append(cards, filepath.Join(m.dir, folder.Card))
+	}
+	if o.Engine == "solo" {
+		return nil
 	}
 	file := filepath.Join(t.dir, folder.Network)
 	if err := run(ctx, t.program, "init", "network", t.network, "--engine", o.Engine, "--verify", cmp.Or(o.Verify, "full"), "--members", strings.Join(cards, ","),
@@ -156,6 +132,35 @@ func (t *target) found(ctx context.Context, o *IngestOptions) error {
 		}
 	}
 	return nil
+}
+
+// seat makes member i: its addresses, its configuration, and, in a network, its card, on which the relays stand where there are some.
+func (t *target) seat(ctx context.Context, i int, o *IngestOptions) (*member, error) {
+	m := &member{id: fmt.Sprintf("m%d", i+1)}
+	m.dir = filepath.Join(t.dir, m.id)
+	t.members = append(t.members, m)
+	var addresses [3]string
+	for j := range addresses {
+		var err error
+		if addresses[j], err = freeAddress(); err != nil {
+			return nil, err
+		}
+	}
+	m.url, m.mqtt = "http://"+addresses[0], addresses[1]
+	if err := t.configure(m, addresses[2], o); err != nil || o.Engine == "solo" {
+		return m, err
+	}
+	door, engine := addresses[0], addresses[2]
+	if t.link != nil {
+		var err error
+		if door, err = t.link.relay(door); err == nil {
+			engine, err = t.link.relay(engine)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return m, run(ctx, t.program, "init", "member", m.id, "--org", "bench", "--address", engine, "--url", "http://"+door, "--data", m.dir)
 }
 
 // configure writes what a member is started with.
