@@ -18,6 +18,7 @@ import (
 type Costs struct {
 	NodeCPUSeconds    float64 `json:"node_cpu_s"`    // of members, in user and kernel
 	GatewayCPUSeconds float64 `json:"gateway_cpu_s"` // of gateways on site
+	ClientCPUSeconds  float64 `json:"client_cpu_s"`  // of this process: devices and relay
 	WireBytes         int64   `json:"wire_bytes"`    // that members sent each other, TCP payload
 	Messages          int64   `json:"messages"`      // between members: TLS records with data, at most 16 KiB each
 	DeviceBytes       int64   `json:"device_bytes"`  // that devices sent, MQTT included
@@ -40,7 +41,7 @@ func (m *member) used(ctx context.Context) (u used, err error) {
 	if m.dead != nil {
 		return *m.dead, nil
 	}
-	u = used{cpu: cpuSecondsOf(m.cmd.Process.Pid), written: writtenBy(m.cmd.Process.Pid)}
+	u = used{cpu: cpuClock(m.cmd.Process.Pid), written: writtenBy(m.cmd.Process.Pid)}
 	if m.token != "" {
 		u.syncs, err = m.syncs(ctx)
 	}
@@ -79,7 +80,7 @@ func (m *member) syncs(ctx context.Context) (n int64, err error) {
 type tally struct {
 	nodes, gateways used
 	bytes, messages int64
-	rapl            float64
+	self, rapl      float64
 }
 
 func (t *target) tally(ctx context.Context) (a tally, err error) {
@@ -91,9 +92,9 @@ func (t *target) tally(ctx context.Context) (a tally, err error) {
 		a.nodes.cpu, a.nodes.written, a.nodes.syncs = a.nodes.cpu+u.cpu, a.nodes.written+u.written, a.nodes.syncs+u.syncs
 	}
 	for _, g := range t.gateways {
-		a.gateways.cpu += cpuSecondsOf(g.cmd.Process.Pid)
+		a.gateways.cpu += cpuClock(g.cmd.Process.Pid)
 	}
-	a.bytes, a.messages, a.rapl = t.link.bytes.Load(), t.link.messages.Load(), rapl()
+	a.bytes, a.messages, a.rapl, a.self = t.link.bytes.Load(), t.link.messages.Load(), rapl(), cpuSeconds()
 	return a, nil
 }
 
@@ -103,7 +104,7 @@ func (t *target) costs(ctx context.Context, before tally, blocks int64) (*Costs,
 	if err != nil {
 		return nil, err
 	}
-	c := &Costs{NodeCPUSeconds: now.nodes.cpu - before.nodes.cpu, GatewayCPUSeconds: now.gateways.cpu - before.gateways.cpu,
+	c := &Costs{NodeCPUSeconds: now.nodes.cpu - before.nodes.cpu, GatewayCPUSeconds: now.gateways.cpu - before.gateways.cpu, ClientCPUSeconds: now.self - before.self,
 		WireBytes: now.bytes - before.bytes, Messages: now.messages - before.messages,
 		WrittenBytes: now.nodes.written - before.nodes.written, Syncs: now.nodes.syncs - before.nodes.syncs}
 	if before.rapl > 0 && now.rapl > before.rapl { // not over the counter's end

@@ -157,6 +157,7 @@ func (t *target) ingest(ctx context.Context, o IngestOptions) (*IngestResult, er
 		if res.Costs, err = t.costs(ctx, taken, res.Blocks); err != nil {
 			return nil, err
 		}
+		res.CPUSeconds = res.Costs.NodeCPUSeconds + res.Costs.GatewayCPUSeconds + res.Costs.ClientCPUSeconds
 		t.link.set(0, 0)
 	}
 	res.add(clients, o.Rate == 0)

@@ -3,8 +3,10 @@ package measure
 import (
 	"bytes"
 	"crypto/rand"
+	"crypto/sha256"
 	"io"
 	"net"
+	"os"
 	"testing"
 	"time"
 )
@@ -109,5 +111,24 @@ func TestLoss(t *testing.T) {
 	}
 	if share, want := float64(late)/tries, 1-0.9*0.9*0.9; share < want-0.02 || share > want+0.02 {
 		t.Errorf("%.3f of the pieces of three packets are late, want %.3f", share, want)
+	}
+}
+
+// The clock of a process runs while it computes, and says what the process itself is told.
+func TestCPUClock(t *testing.T) {
+	t.Parallel()
+	before, own := cpuClock(os.Getpid()), cpuSeconds()
+	if before == 0 {
+		t.Skip("the system keeps no such clock")
+	}
+	sum := sha256.Sum256(nil)
+	for cpuSeconds() < own+0.05 {
+		sum = sha256.Sum256(sum[:])
+	}
+	if used := cpuClock(os.Getpid()) - before; used < 0.03 {
+		t.Errorf("%v s after 50 ms of computing", used)
+	}
+	if used := cpuClock(1 << 23); used != 0 {
+		t.Errorf("a process that cannot be used %v s", used)
 	}
 }

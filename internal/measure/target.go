@@ -17,7 +17,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -419,22 +418,10 @@ func (t *target) cpuSeconds() float64 {
 		case m.dead != nil:
 			sum += m.dead.cpu
 		case m.cmd != nil:
-			sum += cpuSecondsOf(m.cmd.Process.Pid)
+			sum += cpuClock(m.cmd.Process.Pid)
 		}
 	}
 	return sum
-}
-
-// cpuSecondsOf reads utime and stime in hundredths of a second (proc_pid_stat(5)); 0 where there is no such file.
-func cpuSecondsOf(pid int) float64 {
-	raw, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	fields := strings.Fields(string(raw[bytes.LastIndexByte(raw, ')')+1:]))
-	if len(fields) < 13 {
-		return 0
-	}
-	user, _ := strconv.ParseFloat(fields[11], 64)
-	system, _ := strconv.ParseFloat(fields[12], 64)
-	return (user + system) / 100
 }
 
 // each calls f for 0…n-1 from a few goroutines, until one fails.
