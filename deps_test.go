@@ -107,7 +107,8 @@ var uses = map[string]string{
 	"internal/demo":              ". audit guard device device/devicemqtt sig tariff internal/agent internal/api internal/consensus internal/forecast internal/node internal/pilot",
 	"internal/demo/data/gen":     "",
 	"internal/measure":           ". audit device sig tariff internal/agent internal/archive internal/archive/dir internal/compact internal/export internal/federate internal/folder internal/forecast internal/kv internal/kv/pebble internal/node internal/replica internal/tilelog internal/triage internal/triage/joint internal/triage/behave internal/triage/plausible",
-	"internal/cli": ". audit contract device guard sig tariff internal/agent internal/api internal/pilot internal/archive internal/archive/dir internal/backup internal/books internal/checkpage internal/demo internal/export internal/folder internal/fsck internal/gateway " +
+	"internal/explore":           ". sig internal/folder internal/measure",
+	"internal/cli": ". audit contract device guard sig tariff internal/agent internal/api internal/pilot internal/archive internal/archive/dir internal/backup internal/books internal/checkpage internal/demo internal/explore internal/export internal/folder internal/fsck internal/gateway " +
 		"internal/judge internal/kv/pebble internal/masterdata internal/measure internal/network internal/node internal/outlook internal/recheck internal/render internal/replica internal/restore internal/sepa internal/shadow internal/sim internal/tilelog internal/triage/behave internal/witness voucher",
 	"cmd/lamppost": "internal/cli",
 }
@@ -136,7 +137,7 @@ var library = map[string]struct{ code, tests string }{
 	"github.com/eclipse/paho.golang":          {code: "device/devicemqtt internal/ingest/brokerd", tests: "internal/ingest/mqttd internal/node cmd/lamppost"},
 	"github.com/eclipse/paho.mqtt.golang":     {tests: "device/devicemqtt internal/ingest/mqttd internal/node"},
 	"github.com/fxamacker/cbor/v2":            {code: "."},
-	"github.com/goccy/go-yaml":                {code: "internal/node internal/ingest/mapping internal/network"},
+	"github.com/goccy/go-yaml":                {code: "internal/explore internal/node internal/ingest/mapping internal/network"},
 	"github.com/klauspost/compress":           {code: "internal/archive internal/backup internal/judge internal/pilot internal/snapshot", tests: "internal/backup"},
 	"github.com/hashicorp/go-hclog":           {code: "internal/consensus/raft"},
 	"github.com/hashicorp/raft":               {code: "internal/consensus/raft"},

@@ -5,6 +5,7 @@ package measure
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -33,9 +34,21 @@ type IngestOptions struct {
 	Window    int           // unacknowledged reports per connection
 	Most      int           // reports a second to sign for, where Rate is 0
 	Suite     sig.Suite
-	Triage    bool   // judge every reading
-	Dir       string // where the folder of all is made; it is removed afterwards
-	Profile   string // file for a CPU profile of the sending; empty: none
+	Mix       []sig.Suite // by turns over the devices; empty: Suite
+	Triage    bool        // judge every reading
+	Dir       string      // where the folder of all is made; it is removed afterwards
+	Profile   string      // file for a CPU profile of the sending; empty: none
+
+	// What follows is for members in processes of their own.
+
+	Costs   bool          // measure what members take; a node alone is a process of its own then, too
+	Program string        // that members are; default: this one
+	Verify  string        // full or gateway, with a gateway on site beside each member; default full
+	Linger  time.Duration // longest wait of a report for others; default 25 ms
+	Segment int           // reports in a segment at most; default 1024
+	RTT     time.Duration // between members, while the clock runs
+	Loss    float64       // of packets between members, likewise
+	Fault   string        // "kill", "pause": what befalls a member in the middle, under raft the leader; its devices are elsewhere
 
 	Progress func(done, all int64, what string)
 }
@@ -56,13 +69,16 @@ type IngestResult struct {
 	ReadingsPerS        float64 `json:"readings_per_s"`
 	CommitP50MS         float64 `json:"commit_p50_ms"`
 	CommitP99MS         float64 `json:"commit_p99_ms"`
+	CommitMaxMS         float64 `json:"commit_max_ms"`
 	CPUSeconds          float64 `json:"cpu_s"`
 	DiskBytesPerReading float64 `json:"disk_bytes_per_reading"`
 	Blocks              int64   `json:"blocks"`
 	Errors              int64   `json:"errors"`
+	Exhausted           bool    `json:"exhausted,omitempty"` // all that was signed was sent before the time was over
 	Fsync               bool    `json:"fsync"`
 	Cores               int     `json:"cores"`
 
+	Costs  *Costs        `json:"costs,omitempty"`
 	Triage *TriageResult `json:"triage,omitempty"` // of a node in this process; nothing where it is off
 }
 
@@ -91,10 +107,10 @@ func Ingest(ctx context.Context, o IngestOptions) (*IngestResult, error) {
 	}
 	defer os.RemoveAll(dir)
 	var t *target
-	if o.Engine == "solo" {
+	if o.Engine == "solo" && !o.Costs {
 		t, err = openNode(ctx, dir, o.Triage)
 	} else {
-		t, err = openNetwork(ctx, dir, o.Engine, o.Members, o.Triage)
+		t, err = openApart(ctx, dir, &o)
 	}
 	if err != nil {
 		return nil, err
@@ -107,60 +123,44 @@ func Ingest(ctx context.Context, o IngestOptions) (*IngestResult, error) {
 }
 
 func (t *target) ingest(ctx context.Context, o IngestOptions) (*IngestResult, error) {
-	clients, err := t.enrol(ctx, o)
+	clients, err := t.prepare(ctx, &o)
+	defer func() {
+		for _, c := range clients {
+			if c != nil && c.conn != nil {
+				c.conn.Close()
+			}
+		}
+	}()
 	if err != nil {
 		return nil, err
-	}
-	if err := signAll(ctx, t.network, clients, o); err != nil {
-		return nil, err
-	}
-	for i, c := range clients {
-		if err := c.connectWhenKnown(ctx, t.members[i%len(t.members)].mqtt); err != nil {
-			return nil, err
-		}
-		defer c.conn.Close()
 	}
 	runtime.GC() // the load's memory is no part of the measurement
 	height, err := t.height(ctx)
 	if err != nil {
 		return nil, err
 	}
+	taken, err := t.begin(ctx, &o)
+	if err != nil {
+		return nil, err
+	}
 	before, diskBefore := t.cpuSeconds(), diskBytes(t.dir)
-	stopProfile, err := profile(o.Profile)
+	res, err := t.send(ctx, clients, &o)
 	if err != nil {
 		return nil, err
 	}
-	start := time.Now()
-	sendAll(ctx, clients, o, start)
-	sent := time.Now()
-	readings := int64(0)
-	for _, c := range clients {
-		readings += c.acked * int64(o.Readings)
-	}
-	judged, err := t.judged(ctx, o, readings)
-	elapsed := time.Since(start).Seconds()
-	stopProfile()
-	if err != nil {
-		return nil, err
-	}
-	if judged != nil {
-		judged.Behind = time.Since(sent).Seconds()
-	}
-	res := &IngestResult{Transport: o.Transport, Engine: o.Engine, Members: len(t.members), Suite: o.Suite.String(), Devices: o.Devices, ReadingsPerReport: o.Readings,
-		ReportBytes: clients[0].reportBytes(), OfferedPerS: o.Rate, Seconds: elapsed, Fsync: true, Cores: runtime.GOMAXPROCS(0), CPUSeconds: t.cpuSeconds() - before, Blocks: -height, Triage: judged}
+	res.CPUSeconds, res.Blocks = t.cpuSeconds()-before, -height
 	if height, err = t.height(ctx); err != nil {
 		return nil, err
 	}
 	res.Blocks += height
-	var all latencies
-	for _, c := range clients {
-		res.Reports += c.acked
-		res.Errors += c.failed
-		all.add(&c.times)
+	if o.Costs {
+		if res.Costs, err = t.costs(ctx, taken, res.Blocks); err != nil {
+			return nil, err
+		}
+		res.CPUSeconds = res.Costs.NodeCPUSeconds + res.Costs.GatewayCPUSeconds + res.Costs.ClientCPUSeconds
+		t.link.set(0, 0)
 	}
-	res.ReportsPerS = float64(res.Reports) / elapsed
-	res.ReadingsPerS = res.ReportsPerS * float64(o.Readings)
-	res.CommitP50MS, res.CommitP99MS = all.quantile(0.50), all.quantile(0.99)
+	res.add(clients, o.Rate == 0)
 	if res.Reports > 0 {
 		res.DiskBytesPerReading = float64(diskBytes(t.dir)-diskBefore) / float64(res.Reports*int64(o.Readings))
 	}
@@ -173,42 +173,146 @@ func (t *target) ingest(ctx context.Context, o IngestOptions) (*IngestResult, er
 	return res, t.check(ctx, res.Reports)
 }
 
-// enrol registers the devices as an operator would, with keys made here.
-func (t *target) enrol(ctx context.Context, o IngestOptions) ([]*client, error) {
-	type body = map[string]string
-	first := t.members[0]
-	for end := time.Now().Add(time.Minute); ; { // members must find each other first
-		err := first.ask(ctx, "POST", "/api/parties", body{"id": "owner", "name": "Owner"}, nil)
-		if err == nil {
+// prepare makes the load and connects. Its clients are to be closed also where there is an error.
+func (t *target) prepare(ctx context.Context, o *IngestOptions) ([]*client, error) {
+	if err := t.settle(ctx, o.Fault); err != nil {
+		return nil, err
+	}
+	clients, err := t.enrol(ctx, *o)
+	if err == nil && o.Verify == "gateway" {
+		err = t.openGateways(ctx, o)
+	}
+	if err == nil {
+		err = signAll(ctx, t.network, clients, *o)
+	}
+	for i, c := range clients {
+		if err != nil {
 			break
 		}
-		if time.Now().After(end) || ctx.Err() != nil {
-			return nil, err
+		err = c.connectWhenKnown(ctx, t.doors()[i%len(t.doors())].mqtt)
+	}
+	return clients, err
+}
+
+// begin puts members where they are to be, and notes what they have taken so far.
+func (t *target) begin(ctx context.Context, o *IngestOptions) (tally, error) {
+	if !o.Costs {
+		return tally{}, nil
+	}
+	t.link.set(o.RTT, o.Loss)
+	for _, m := range t.nodes() {
+		forgetPeak(m.cmd.Process.Pid)
+	}
+	return t.tally(ctx)
+}
+
+// send sends the load, until all of it is acknowledged, and judged where it is.
+func (t *target) send(ctx context.Context, clients []*client, o *IngestOptions) (*IngestResult, error) {
+	stopProfile, err := profile(o.Profile)
+	if err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	befell := t.befall(ctx, o)
+	sendAll(ctx, clients, *o, start)
+	sent := time.Now()
+	err = befell()
+	readings := int64(0)
+	for _, c := range clients {
+		readings += c.acked * int64(o.Readings)
+	}
+	judged, notJudged := t.judged(ctx, *o, readings)
+	elapsed := time.Since(start).Seconds()
+	stopProfile()
+	if err = errors.Join(err, notJudged); err != nil {
+		return nil, err
+	}
+	if judged != nil {
+		judged.Behind = time.Since(sent).Seconds()
+	}
+	return &IngestResult{Transport: o.Transport, Engine: o.Engine, Members: len(t.nodes()), Suite: o.Suite.String(), Devices: o.Devices, ReadingsPerReport: o.Readings,
+		ReportBytes: clients[0].reportBytes(), OfferedPerS: o.Rate, Seconds: elapsed, Fsync: true, Cores: runtime.GOMAXPROCS(0), Triage: judged}, nil
+}
+
+// add puts in what the clients saw.
+func (r *IngestResult) add(clients []*client, full bool) {
+	var all latencies
+	r.Exhausted = full
+	for _, c := range clients {
+		r.Reports += c.acked
+		r.Errors += c.failed
+		r.Exhausted = r.Exhausted && c.sent == len(c.ends)
+		all.add(&c.times)
+		if r.Costs != nil && c.sent > 0 {
+			r.Costs.DeviceBytes += int64(c.ends[c.sent-1])
+		}
+	}
+	r.ReportsPerS = float64(r.Reports) / r.Seconds
+	r.ReadingsPerS = r.ReportsPerS * float64(r.ReadingsPerReport)
+	r.CommitP50MS, r.CommitP99MS = all.quantile(0.50), all.quantile(0.99)
+	r.CommitMaxMS = all.quantile(1)
+}
+
+// settle waits until something can be ordered, and chooses the victim.
+func (t *target) settle(ctx context.Context, fault string) error {
+	err := patiently(ctx, func() error {
+		return t.members[0].ask(ctx, "POST", "/api/parties", map[string]string{"id": "owner", "name": "Owner"}, nil)
+	})
+	if err != nil || fault == "" {
+		return err
+	}
+	return t.choose(ctx)
+}
+
+// patiently tries for a minute: members must find each other, and hear of what another ordered.
+func patiently(ctx context.Context, do func() error) error {
+	for end := time.Now().Add(time.Minute); ; {
+		err := do()
+		if err == nil || time.Now().After(end) || ctx.Err() != nil {
+			return err
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
+}
+
+// enrol registers the devices as an operator would, each where it will connect, with keys made here.
+func (t *target) enrol(ctx context.Context, o IngestOptions) ([]*client, error) {
 	clients := make([]*client, o.Devices)
 	var done atomic.Int64
 	err := each(ctx, len(clients), func(i int) error {
 		c := &client{id: lamppost.DeviceID(fmt.Sprintf("device-%05d", i)), window: o.Window}
 		clients[i] = c
-		var announced struct{ Token string }
-		err := first.ask(ctx, "POST", "/api/devices", body{"id": string(c.id), "owner": "owner", "safety": "ordinary"}, &announced)
-		if err == nil {
-			c.key, err = sig.GenerateKey(o.Suite, rand.Reader)
+		suite := o.Suite
+		if len(o.Mix) > 0 {
+			suite = o.Mix[i%len(o.Mix)]
 		}
-		if err != nil {
+		var err error
+		if c.key, err = sig.GenerateKey(suite, rand.Reader); err != nil {
 			return err
 		}
-		is, err := device.Enrol(ctx, device.Enrolment{URL: first.url, Device: c.id, Token: announced.Token, Key: c.key})
-		if err != nil {
-			return err
-		}
-		c.token, err = lamppost.Login(is.Network, c.id, is.KeyEpoch, c.key)
+		err = t.introduce(ctx, c, i, o.Verify == "gateway")
 		o.Progress(done.Add(1), int64(o.Devices), "devices enrolled")
 		return err
 	})
 	return clients, err
+}
+
+// introduce enrols device i, which logs in by its token where its gateway holds a secret of it or is on site.
+func (t *target) introduce(ctx context.Context, c *client, i int, byToken bool) error {
+	home := t.members[i%len(t.members)]
+	var announced struct{ Token string }
+	ask := map[string]string{"id": string(c.id), "owner": "owner", "safety": "ordinary"}
+	if err := patiently(ctx, func() error { return home.ask(ctx, "POST", "/api/devices", ask, &announced) }); err != nil {
+		return err
+	}
+	is, err := device.Enrol(ctx, device.Enrolment{URL: home.url, Device: c.id, Token: announced.Token, Key: c.key})
+	if err != nil {
+		return err
+	}
+	if c.token = announced.Token; !byToken && c.key.Suite() != sig.HMAC256 {
+		c.token, err = lamppost.Login(is.Network, c.id, is.KeyEpoch, c.key)
+	}
+	return err
 }
 
 // signAll makes every device's reports, on all cores.

@@ -30,6 +30,7 @@ type client struct {
 
 	conn          net.Conn
 	in            *bufio.Reader
+	sent          int // packets
 	acked, failed int64
 	times         latencies
 }
@@ -159,6 +160,7 @@ func (c *client) send(ctx context.Context, p pace) {
 			break
 		}
 		i += n
+		c.sent = i
 	}
 	flight.close()
 	wg.Wait()

@@ -3,6 +3,7 @@ package measure
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,7 +16,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strconv"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -24,21 +25,45 @@ import (
 	"github.com/lamppost/lamppost/internal/node"
 )
 
-// A target is what a load is put on: a node in this process, or a network of members in processes of their own.
+// A target is what a load is put on: a node in this process, or members in processes of their own.
 type target struct {
 	network string
+	engine  string
 	dir     string
-	members []*member
+	program string       // that members are
+	members []*member    // that take devices
 	stop    func() error // waits until everything has ended
+
+	link     *link     // between members, where costs are measured
+	gateways []*member // one for each member, where they check signatures on site
+	victim   *member   // to which a fault is to come; it takes no devices
 }
 
-// A member is reached as its devices and operators reach it.
+// nodes are all members, the victim last.
+func (t *target) nodes() []*member {
+	if t.victim == nil {
+		return t.members
+	}
+	return append(slices.Clone(t.members), t.victim)
+}
+
+// doors are where devices connect.
+func (t *target) doors() []*member {
+	if t.gateways != nil {
+		return t.gateways
+	}
+	return t.members
+}
+
+// A member is reached as its devices and operators reach it. A gateway is started and reached likewise, but has no administrator here.
 type member struct {
+	id        string
 	dir       string
 	url, mqtt string // http://host:port, host:port
 	token     string // the administrator's
 	cmd       *exec.Cmd
 	said      bytes.Buffer // to the error output; read once it has ended
+	dead      *used        // what it had taken when it was killed
 }
 
 // openNode starts a node in this process.
@@ -51,19 +76,26 @@ func openNode(ctx context.Context, dir string, triage bool) (*target, error) {
 	ended := make(chan error, 1)
 	go func() { ended <- n.Run(ctx) }()
 	m := &member{dir: dir, url: n.URL(), mqtt: n.MQTTAddr(), token: n.AdminToken()}
-	return &target{n.Network(), dir, []*member{m}, func() error { cancel(); return <-ended }}, nil
+	return &target{network: n.Network(), engine: "solo", dir: dir, members: []*member{m}, stop: func() error { cancel(); return <-ended }}, nil
 }
 
-// openNetwork founds a network and starts its members with this very program, as its operators would.
-func openNetwork(ctx context.Context, dir, engine string, members int, triage bool) (*target, error) {
-	program, err := os.Executable()
-	if err != nil {
-		return nil, err
+// openApart founds a network and starts its members with this very program, as its operators would; or one node, of itself.
+func openApart(ctx context.Context, dir string, o *IngestOptions) (*target, error) {
+	program := o.Program
+	if program == "" {
+		var err error
+		if program, err = os.Executable(); err != nil {
+			return nil, err
+		}
 	}
-	t := &target{network: "bench", dir: dir}
+	t := &target{network: "bench", engine: o.Engine, dir: dir, program: program}
 	t.stop = t.interrupt
-	if err = t.found(ctx, program, engine, members); err == nil {
-		err = t.start(program, triage)
+	if o.Costs {
+		t.link = newLink()
+	}
+	err := t.found(ctx, o)
+	if err == nil {
+		err = t.start()
 	}
 	if err == nil {
 		return t, nil
@@ -71,27 +103,21 @@ func openNetwork(ctx context.Context, dir, engine string, members int, triage bo
 	return nil, errors.Join(err, t.stop())
 }
 
-func (t *target) found(ctx context.Context, program, engine string, members int) error {
+// found makes the members' folders and configurations.
+func (t *target) found(ctx context.Context, o *IngestOptions) error {
 	var cards []string
-	for i := range members {
-		id := fmt.Sprintf("m%d", i+1)
-		m := &member{dir: filepath.Join(t.dir, id)}
-		t.members = append(t.members, m)
-		var addresses [3]string
-		for j := range addresses {
-			var err error
-			if addresses[j], err = freeAddress(); err != nil {
-				return err
-			}
-		}
-		m.url, m.mqtt = "http://"+addresses[0], addresses[1]
-		if err := run(ctx, program, "init", "member", id, "--org", "bench", "--address", addresses[2], "--url", m.url, "--data", m.dir); err != nil {
+	for i := range o.Members {
+		m, err := t.seat(ctx, i, o)
+		if err != nil {
 			return err
 		}
 		cards = append(cards, filepath.Join(m.dir, folder.Card))
 	}
+	if o.Engine == "solo" {
+		return nil
+	}
 	file := filepath.Join(t.dir, folder.Network)
-	if err := run(ctx, program, "init", "network", t.network, "--engine", engine, "--members", strings.Join(cards, ","),
+	if err := run(ctx, t.program, "init", "network", t.network, "--engine", o.Engine, "--verify", cmp.Or(o.Verify, "full"), "--members", strings.Join(cards, ","),
 		"--data", t.members[0].dir, "--out", file); err != nil {
 		return err
 	}
@@ -101,6 +127,84 @@ func (t *target) found(ctx context.Context, program, engine string, members int)
 	}
 	for _, m := range t.members[1:] {
 		if err := os.WriteFile(filepath.Join(m.dir, folder.Network), text, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// seat makes member i: its addresses, its configuration, and, in a network, its card, on which the relays stand where there are some.
+func (t *target) seat(ctx context.Context, i int, o *IngestOptions) (*member, error) {
+	m := &member{id: fmt.Sprintf("m%d", i+1)}
+	m.dir = filepath.Join(t.dir, m.id)
+	t.members = append(t.members, m)
+	var addresses [3]string
+	for j := range addresses {
+		var err error
+		if addresses[j], err = freeAddress(); err != nil {
+			return nil, err
+		}
+	}
+	m.url, m.mqtt = "http://"+addresses[0], addresses[1]
+	if err := t.configure(m, addresses[2], o); err != nil || o.Engine == "solo" {
+		return m, err
+	}
+	door, engine := addresses[0], addresses[2]
+	if t.link != nil {
+		var err error
+		if door, err = t.link.relay(door); err == nil {
+			engine, err = t.link.relay(engine)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return m, run(ctx, t.program, "init", "member", m.id, "--org", "bench", "--address", engine, "--url", "http://"+door, "--data", m.dir)
+}
+
+// configure writes what a member is started with.
+func (t *target) configure(m *member, listen string, o *IngestOptions) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "data: %q\nhttp: %s\nmqtt: %s\ntriage: %s\n", m.dir, strings.TrimPrefix(m.url, "http://"), m.mqtt, onOff(o.Triage))
+	if o.Engine == "solo" {
+		fmt.Fprintf(&b, "network: %s\nverify: %s\n", t.network, cmp.Or(o.Verify, "full"))
+	} else {
+		fmt.Fprintf(&b, "member_listen: %s\n", listen)
+	}
+	if o.Linger > 0 {
+		fmt.Fprintf(&b, "linger: %s\n", o.Linger)
+	}
+	if o.Segment > 0 {
+		fmt.Fprintf(&b, "segment: %d\n", o.Segment)
+	}
+	return os.WriteFile(m.config(), []byte(b.String()), 0o600)
+}
+
+func (m *member) config() string { return m.dir + ".yaml" }
+
+// openGateways starts a gateway on site beside every member, whose devices it takes: it learns of them when it starts. What it
+// acknowledges is committed.
+func (t *target) openGateways(ctx context.Context, o *IngestOptions) error {
+	for i, m := range t.members {
+		g := &member{id: fmt.Sprintf("g%d", i+1)}
+		g.dir = filepath.Join(t.dir, g.id)
+		var announced struct{ Token string }
+		if err := m.ask(ctx, "POST", "/api/gateways", map[string]string{"id": g.id}, &announced); err != nil {
+			return err
+		}
+		at, err := freeAddress()
+		if err == nil {
+			g.url = "http://" + at
+			g.mqtt, err = freeAddress()
+		}
+		if err != nil {
+			return err
+		}
+		g.cmd = exec.Command(t.program, "gateway", "--upstream", m.url, "--data", g.dir, "--id", g.id, "--ack", "committed", "--http", at, "--mqtt", g.mqtt,
+			"--linger", cmp.Or(o.Linger, 25*time.Millisecond).String())
+		g.cmd.Env = append(os.Environ(), "LAMPPOST_GATEWAY_TOKEN="+announced.Token)
+		t.gateways = append(t.gateways, g)
+		if err := g.start(); err != nil {
 			return err
 		}
 	}
@@ -128,61 +232,77 @@ func freeAddress() (string, error) {
 }
 
 // start starts all members and waits until each has opened its doors.
-func (t *target) start(program string, triage bool) error {
+func (t *target) start() error {
 	failed := make(chan error, len(t.members))
 	for _, m := range t.members {
-		go func() { failed <- m.start(program, triage) }()
+		m.cmd = exec.Command(t.program, "serve", "--config", m.config())
+		go func() { failed <- m.start() }()
 	}
 	var err error
 	for range t.members {
 		err = errors.Join(err, <-failed)
 	}
+	for _, m := range t.members {
+		raw, unread := os.ReadFile(filepath.Join(m.dir, folder.Token))
+		m.token = strings.TrimSpace(string(raw))
+		err = errors.Join(err, unread)
+	}
 	return err
 }
 
-func (m *member) start(program string, triage bool) error {
-	cmd := exec.Command(program, "serve", "--triage", onOff(triage), "--data", m.dir, "--http", strings.TrimPrefix(m.url, "http://"), "--mqtt", m.mqtt)
-	cmd.Stderr = &m.said
-	out, err := cmd.StdoutPipe()
+func (m *member) start() error {
+	m.cmd.Stderr = &m.said
+	// Ctrl-C on a terminal goes to all processes of its group: members end when the measurement says so.
+	m.cmd.SysProcAttr = apart
+	out, err := m.cmd.StdoutPipe()
 	if err != nil {
 		return err
 	}
-	if err := cmd.Start(); err != nil {
+	if err := m.cmd.Start(); err != nil {
+		m.cmd = nil
 		return err
 	}
-	m.cmd = cmd
 	lines := bufio.NewScanner(out)
 	for ready := false; !ready; ready = strings.HasPrefix(lines.Text(), "Next:") {
 		if !lines.Scan() {
-			return fmt.Errorf("the member in %q did not start", m.dir)
+			return fmt.Errorf("%q did not start", m.dir)
 		}
 	}
 	go io.Copy(io.Discard, out) // ends with the process
-	raw, err := os.ReadFile(filepath.Join(m.dir, folder.Token))
-	m.token = strings.TrimSpace(string(raw))
+	return nil
+}
+
+// interrupt ends gateways and members as ctrl-C does.
+func (t *target) interrupt() error {
+	err := endAll(t.gateways)
+	err = errors.Join(err, endAll(t.nodes()))
+	if t.link != nil {
+		err = errors.Join(err, t.link.close())
+	}
 	return err
 }
 
-// interrupt ends the members as ctrl-C does.
-func (t *target) interrupt() (err error) {
-	for _, m := range t.members {
-		if m.cmd != nil {
+func endAll(all []*member) (err error) {
+	for _, m := range all {
+		if m.running() {
 			m.cmd.Process.Signal(os.Interrupt)
 		}
 	}
-	for _, m := range t.members {
-		if m.cmd == nil {
+	for _, m := range all {
+		if !m.running() {
 			continue
 		}
 		late := time.AfterFunc(stopTimeout, func() { m.cmd.Process.Kill() })
 		if ended := m.cmd.Wait(); ended != nil {
 			said := m.said.Bytes()
-			err = errors.Join(err, fmt.Errorf("the member in %q: %w: %s", m.dir, ended, said[max(0, len(said)-2000):]))
+			err = errors.Join(err, fmt.Errorf("%q: %w: %s", m.dir, ended, said[max(0, len(said)-2000):]))
 		}
 		late.Stop()
 	}
 	return err
 }
+
+func (m *member) running() bool { return m.cmd != nil && m.cmd.Process != nil && m.dead == nil }
 
 const (
 	stopTimeout = time.Minute
@@ -293,24 +413,15 @@ func (t *target) check(ctx context.Context, acked int64) error {
 // cpuSeconds is what this process and the members' have used, in user and kernel.
 func (t *target) cpuSeconds() float64 {
 	sum := cpuSeconds()
-	for _, m := range t.members {
-		if m.cmd != nil {
-			sum += cpuSecondsOf(m.cmd.Process.Pid)
+	for _, m := range append(t.nodes(), t.gateways...) {
+		switch {
+		case m.dead != nil:
+			sum += m.dead.cpu
+		case m.cmd != nil:
+			sum += cpuClock(m.cmd.Process.Pid)
 		}
 	}
 	return sum
-}
-
-// cpuSecondsOf reads utime and stime in hundredths of a second (proc_pid_stat(5)); 0 where there is no such file.
-func cpuSecondsOf(pid int) float64 {
-	raw, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	fields := strings.Fields(string(raw[bytes.LastIndexByte(raw, ')')+1:]))
-	if len(fields) < 13 {
-		return 0
-	}
-	user, _ := strconv.ParseFloat(fields[11], 64)
-	system, _ := strconv.ParseFloat(fields[12], 64)
-	return (user + system) / 100
 }
 
 // each calls f for 0…n-1 from a few goroutines, until one fails.

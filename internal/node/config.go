@@ -71,6 +71,8 @@ type Config struct {
 
 	// Linger is the longest time a report waits for others before its segment is signed; default 25ms.
 	Linger time.Duration `yaml:"linger"`
+	// Segment is how many reports share a segment at most; default 1024.
+	Segment int `yaml:"segment"`
 	// Publish is the time between checkpoints; default 500ms, at most 1s.
 	Publish time.Duration `yaml:"publish"`
 
@@ -188,6 +190,9 @@ func (c *Config) Check() error {
 	}
 	if c.Publish < 0 || c.Publish > time.Second || c.Linger < 0 || c.Linger > time.Minute {
 		return errors.New("publish is at most 1s and linger at most 1m, and neither is negative")
+	}
+	if c.Segment = or(c.Segment, 1024); c.Segment < 1 || c.Segment > lamppost.MaxSegmentReports {
+		return fmt.Errorf("segment is from 1 to %d reports, not %d", lamppost.MaxSegmentReports, c.Segment)
 	}
 	if c.LogArchive != "" && !strings.Contains(c.LogArchive, "://") {
 		var err error

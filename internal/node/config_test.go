@@ -26,7 +26,7 @@ func TestExampleConfig(t *testing.T) {
 		Providers: []node.Provider{{Name: "zahlfix", Kind: "standard", Seller: "works", Secrets: "/etc/lamppost/zahlfix.secrets"}},
 		Broker: node.Broker{URL: "mqtts://broker.example:8883", User: "lamppost", Password: "correct-horse", CA: "/etc/lamppost/broker-ca.pem",
 			Group: "house-7", ACL: true, Plain: true},
-		Linger: 25 * time.Millisecond, Publish: 500 * time.Millisecond,
+		Linger: 25 * time.Millisecond, Segment: 512, Publish: 500 * time.Millisecond,
 		Witnesses: []node.Witness{
 			{VKey: "witness.example+2f09c566+BHOKIHM3cDiDr2o0P2nO0p2XVfSprPj82ShbBRVgq2dP", URL: "https://witness.example"},
 			{VKey: "w1.utility.example+ef1e2147+BMo65oSXVMRs1rNLdRn2HrZ89jSv+PW2xPI4V8qBpRNM", URL: "https://w1.utility.example"}},
@@ -133,6 +133,7 @@ func TestCheck(t *testing.T) {
 		{func(c *node.Config) { c.Publish = -1 }, "publish"},
 		{func(c *node.Config) { c.Linger = time.Hour }, "linger"},
 		{func(c *node.Config) { c.Linger = -1 }, "linger"},
+		{func(c *node.Config) { c.Segment = 5000 }, "segment"},
 		{func(c *node.Config) { c.Scrub = node.Every(time.Second) }, "scrub"},
 		{func(c *node.Config) { c.SnapshotEvery = node.Every(time.Second) }, "snapshot_every"},
 		{func(c *node.Config) { c.Broker.URL = "mqtts://broker.example" }, ""},

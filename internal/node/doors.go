@@ -46,7 +46,7 @@ func (n *Node) openFrontDoors() (err error) {
 	n.in = ingest.New(ingest.Config{
 		Network: n.cfg.Network, Gateway: n.cfg.Member, Key: func() *sig.PrivateKey { return n.key }, Epoch: uint32(n.now() / 1000),
 		Propose: n.engine, KeyOf: n.keyOf, Now: n.now, Salts: func(b []byte) { rand.Read(b) }, // never fails
-		Linger: n.cfg.Linger, Metrics: ingest.NewMetrics(n.registry),
+		Linger: n.cfg.Linger, MaxBatch: n.cfg.Segment, Metrics: ingest.NewMetrics(n.registry),
 	})
 	var cert *tls.Config
 	if n.cfg.TLSCert != "" {

@@ -19,6 +19,7 @@ func (n *Node) registerMetrics() {
 	gauge("lamppost_erasures_overdue", "Erasures that should be out of every file and backup of this member, and are not.", func() float64 { return float64(n.overdue.Load()) })
 	gauge("lamppost_certificate_ends_seconds", "When the certificate of the doors ends, in seconds since 1970; 0: there is none.", func() float64 { return float64(n.certificateEnds()) / 1000 })
 	gauge("lamppost_snapshot_height", "Block of the latest snapshot of the state.", func() float64 { return float64(n.SnapshotState().Height) })
+	n.syncMetrics()
 	n.judgeMetrics(gauge)
 	gauge("lamppost_published_leaves", "Leaves of the log under the latest checkpoint.", func() float64 {
 		if p := n.published.Load(); p != nil {
@@ -38,6 +39,18 @@ func (n *Node) registerMetrics() {
 		}
 		return 0
 	})
+}
+
+// syncMetrics adds how often files were made durable, where that is counted: the library of comet does not say it of its log.
+func (n *Node) syncMetrics() {
+	counter := func(of string, value func() uint64) {
+		n.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "lamppost_syncs_total", Help: "Times that files were made durable, by whose they are.",
+			ConstLabels: prometheus.Labels{"of": of}}, func() float64 { return float64(value()) }))
+	}
+	counter("store", n.db.Syncs)
+	if e, ok := n.halt.Engine.(interface{ Syncs() uint64 }); ok {
+		counter("engine", e.Syncs)
+	}
 }
 
 // judgeMetrics adds how triage does.

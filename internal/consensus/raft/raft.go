@@ -272,6 +272,14 @@ func (e *Engine) leader() lamppost.MemberID {
 	return lamppost.MemberID(id)
 }
 
+// Syncs is how often the log was made durable since its start: once for every batch of entries.
+func (e *Engine) Syncs() uint64 {
+	if s := e.files.Load(); s != nil {
+		return s.counts.Summary().Counters["log_appends"]
+	}
+	return 0
+}
+
 // Status implements consensus.Engine.
 func (e *Engine) Status() consensus.Status {
 	e.mu.Lock()

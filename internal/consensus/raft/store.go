@@ -17,6 +17,7 @@ import (
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
 	"github.com/hashicorp/raft-wal/metadb"
+	"github.com/hashicorp/raft-wal/metrics"
 
 	"github.com/lamppost/lamppost"
 )
@@ -29,6 +30,7 @@ type store struct {
 	snaps  *raft.FileSnapshotStore
 	fail   func(error)
 	logger hclog.Logger
+	counts *metrics.AtomicCollector // of the log
 }
 
 func (e *Engine) openStore() (s *store, err error) {
@@ -36,9 +38,10 @@ func (e *Engine) openStore() (s *store, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	s = &store{dir: dir, meta: &metadb.BoltMetaDB{}, fail: e.fail, logger: hclog.New(&hclog.LoggerOptions{Name: "raft", Level: hclog.Info,
-		DisableTime: true, Output: &lines{log: e.cfg.Log}})}
-	if s.log, err = wal.Open(dir, wal.WithMetaStore(s.meta), wal.WithSegmentSize(e.cfg.LogFile), wal.WithLogger(s.logger)); err != nil {
+	s = &store{dir: dir, meta: &metadb.BoltMetaDB{}, fail: e.fail, counts: metrics.NewAtomicCollector(wal.MetricDefinitions),
+		logger: hclog.New(&hclog.LoggerOptions{Name: "raft", Level: hclog.Info,
+			DisableTime: true, Output: &lines{log: e.cfg.Log}})}
+	if s.log, err = wal.Open(dir, wal.WithMetaStore(s.meta), wal.WithSegmentSize(e.cfg.LogFile), wal.WithLogger(s.logger), wal.WithMetricsCollector(s.counts)); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the log in %q: %w", dir, err), s.meta.Close())
 	}
 	if err := removeHalf(filepath.Join(e.cfg.Dir, "snapshots")); err != nil {

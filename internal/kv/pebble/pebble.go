@@ -19,6 +19,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -59,6 +60,7 @@ type Store struct {
 	dir  string
 
 	readOnly bool
+	syncs    *atomic.Uint64
 
 	mu     sync.Mutex // held by Apply
 	failed error      // why the store takes no further batch
@@ -69,7 +71,17 @@ type Store struct {
 
 // Open opens the store in the folder dir and creates both if they are not there. A store that was not closed is
 // recovered first. Creating the folder is durable when Open returns. Where another process has it, the error is ErrInUse.
-func Open(dir string, o Options) (*Store, error) { return openFS(frugal{vfs.Default}, dir, o) }
+func Open(dir string, o Options) (*Store, error) {
+	disk := frugal{vfs.Default, new(atomic.Uint64)}
+	s, err := openFS(disk, dir, o)
+	if err == nil {
+		s.syncs = disk.syncs
+	}
+	return s, err
+}
+
+// Syncs is how often this store has asked the disk to make a file durable, since it was opened.
+func (s *Store) Syncs() uint64 { return s.syncs.Load() }
 
 func openFS(disk vfs.FS, dir string, o Options) (*Store, error) {
 	if !o.ReadOnly {
@@ -88,7 +100,7 @@ func openFS(disk vfs.FS, dir string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening data folder %q: %w", dir, err), lock.Close())
 	}
-	s := &Store{reader: reader{db}, db: db, lock: lock, sync: pebble.Sync, disk: disk, dir: dir, readOnly: o.ReadOnly}
+	s := &Store{syncs: new(atomic.Uint64), reader: reader{db}, db: db, lock: lock, sync: pebble.Sync, disk: disk, dir: dir, readOnly: o.ReadOnly}
 	if o.NoFsync {
 		s.sync = pebble.NoSync
 	}
@@ -385,21 +397,39 @@ func (r reader) Scan(from, to []byte, fn func(key, val []byte) error) (err error
 
 // A frugal file system reserves no space ahead: the library would take 70 MB for each of up to five write ahead logs,
 // in use or kept for reuse, however little is written.
-type frugal struct{ vfs.FS }
+type frugal struct {
+	vfs.FS
+	syncs *atomic.Uint64
+}
 
 // Create implements vfs.FS.
 func (f frugal) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
 	file, err := f.FS.Create(name, c)
-	return frugalFile{file}, err
+	return frugalFile{file, f.syncs}, err
 }
 
 // ReuseForWrite implements vfs.FS.
 func (f frugal) ReuseForWrite(old, new string, c vfs.DiskWriteCategory) (vfs.File, error) {
 	file, err := f.FS.ReuseForWrite(old, new, c)
-	return frugalFile{file}, err
+	return frugalFile{file, f.syncs}, err
 }
 
-type frugalFile struct{ vfs.File }
+type frugalFile struct {
+	vfs.File
+	syncs *atomic.Uint64
+}
+
+// Sync implements vfs.File.
+func (f frugalFile) Sync() error {
+	f.syncs.Add(1)
+	return f.File.Sync()
+}
+
+// SyncData implements vfs.File.
+func (f frugalFile) SyncData() error {
+	f.syncs.Add(1)
+	return f.File.SyncData()
+}
 
 // Preallocate implements vfs.File.
 func (frugalFile) Preallocate(int64, int64) error { return nil }
