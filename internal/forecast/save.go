@@ -80,9 +80,9 @@ func (s *Series) state(st *saved.State) {
 // slotState takes a slot's number.
 func slotState(st *saved.State, slot *int) {
 	const most = maxTimeMS
-	u := *slot + most
-	st.Count(&u, 2*most)
-	*slot = u - most
+	u := uint64(int64(*slot) + most)
+	st.Upto(&u, 2*most)
+	*slot = int(int64(u) - most)
 }
 
 func (s *Series) windowState(st *saved.State) {

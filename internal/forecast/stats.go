@@ -9,7 +9,7 @@ import (
 // MaxFeatures is how many features statistics may be of.
 const MaxFeatures = 512
 
-const maxRows = 1 << 50
+const maxRows = 1<<31 - 1
 
 // Stats are what a linear regression needs of its samples: the sums of x·xᵀ, of x·y, of y² and of the weights. They add: those of two parties,
 // merged, are those of all their samples, so that parties learn together in one round without showing any of them.

@@ -96,7 +96,7 @@ func (n *Node) mergeModel(model string, said []ledger.Update, open int64) error 
 	byRound := map[int64][]learnt{}
 	for i := range said {
 		x := learnt{said: &said[i]}
-		if x.Update.UnmarshalBinary(said[i].Statistics) != nil || x.Stats.Rows != int(min(said[i].Rows, 1<<50)) {
+		if x.Update.UnmarshalBinary(said[i].Statistics) != nil || x.Stats.Rows != int(min(said[i].Rows, 1<<31-1)) {
 			continue // of no round: nothing that could be merged
 		}
 		x.By = said[i].By
