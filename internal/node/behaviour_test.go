@@ -213,6 +213,7 @@ func TestNobodyIsFramed(t *testing.T) {
 	thief := machine{id: victim.id, key: mallory.key, epoch: victim.epoch, n: 1000, token: "guess"}
 	const begins = 40
 	for minute := range begins + 8 {
+		heard := victim.last // the minute before
 		f.minute(func(i int, d *fleetDevice) {
 			f.send(d, f.reading(d, 0, nil))
 			if i != 3 || minute < begins {
@@ -220,7 +221,7 @@ func TestNobodyIsFramed(t *testing.T) {
 			}
 			forged := f.reading(&fleetDevice{machine: &thief}, 0, func(r *lamppost.Report) { r.Readings[2] = lamppost.FirmwareReading(otherImage, r.Readings[0].Time) })
 			for range 10 {
-				for _, raw := range [][]byte{forged, victim.last} {
+				for _, raw := range [][]byte{forged, heard} {
 					if got := d.link.send(raw, false); got.Code != "forbidden" {
 						t.Errorf("over another's connection: %+v", got)
 					}
