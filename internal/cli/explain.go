@@ -92,32 +92,59 @@ func (x *explainer) run(n *remote, id string) error {
 	if err != nil {
 		return err
 	}
+	return tell(n, e, e.Result, e.print)
+}
+
+// tell shows an explanation, and ends as its replay did.
+func tell(n *remote, e any, result string, print func(io.Writer)) error {
 	raw, err := json.Marshal(e)
 	if err == nil {
-		err = n.show(raw, e.print)
+		err = n.show(raw, print)
 	}
 	switch {
 	case err != nil:
 		return err
-	case e.Result == "differs":
+	case result == "differs":
 		return &ExitError{ExitFailed, nil}
-	case e.Result != "same":
+	case result != "same":
 		return &ExitError{ExitNoReplay, nil}
 	}
 	return nil
 }
 
-// fetch gets the evidence, checks it, and replays.
-func (x *explainer) fetch(n *remote, id string) (*explanation, error) {
-	var ev api.VerdictEvidence
-	_, err := n.get("/api/verdicts/"+url.PathEscape(id)+"/evidence", &ev)
+// ask gets what a verdict or a decision was made of, and the pin to hold it against.
+func (x *explainer) ask(n *remote, path string, evidence any) (*audit.Pin, error) {
+	_, err := n.get(path, evidence)
 	if err != nil && strings.Contains(err.Error(), "(gone)") {
 		return nil, &ExitError{ExitNoReplay, err}
 	}
 	if err != nil {
 		return nil, err
 	}
-	pin, err := x.pinOf(n)
+	return x.pinOf(n)
+}
+
+// checkProof checks the proof that something stands in the log, as the node sends it.
+func checkProof(proof, what string, pin *audit.Pin) (*audit.Evidence, error) {
+	raw, err := base64.StdEncoding.DecodeString(proof)
+	if err != nil {
+		return nil, fmt.Errorf("the node's evidence cannot be read: %w", err)
+	}
+	p, err := lamppost.ParseProof(raw)
+	if err != nil {
+		return nil, fmt.Errorf("the node's evidence cannot be read: %w", err)
+	}
+	e, err := audit.CheckProof(p, pin)
+	if err != nil {
+		return nil, fmt.Errorf("the proof that the %s stands in the log does not hold: %w", what, err)
+	}
+	return e, nil
+}
+
+// fetch gets the evidence, checks it, and replays.
+func (x *explainer) fetch(n *remote, id string) (*explanation, error) {
+	var ev api.VerdictEvidence
+	pin, err := x.ask(n, "/api/verdicts/"+url.PathEscape(id)+"/evidence", &ev)
 	if err != nil {
 		return nil, err
 	}
@@ -163,18 +190,11 @@ type provenVerdict struct {
 
 // proveEvidence checks the proof and reads the verdict from the order in it, not from what the node says of it.
 func proveEvidence(ev *api.VerdictEvidence, pin *audit.Pin) (*provenVerdict, error) {
-	raw, err := base64.StdEncoding.DecodeString(ev.Proof)
+	evidence, err := checkProof(ev.Proof, "verdict", pin)
 	if err != nil {
-		return nil, fmt.Errorf("the node's evidence cannot be read: %w", err)
+		return nil, err
 	}
-	p, err := lamppost.ParseProof(raw)
-	if err != nil {
-		return nil, fmt.Errorf("the node's evidence cannot be read: %w", err)
-	}
-	out := new(provenVerdict)
-	if out.evidence, err = audit.CheckProof(p, pin); err != nil {
-		return nil, fmt.Errorf("the proof that the verdict stands in the log does not hold: %w", err)
-	}
+	out := &provenVerdict{evidence: evidence}
 	id := ev.Verdict.ID
 	for i := range out.evidence.Txs {
 		t := &out.evidence.Txs[i]

@@ -41,31 +41,12 @@ func (x *explainer) decision(n *remote, id string) error {
 	if err != nil {
 		return err
 	}
-	raw, err := json.Marshal(e)
-	if err == nil {
-		err = n.show(raw, e.print)
-	}
-	switch {
-	case err != nil:
-		return err
-	case e.Result == "differs":
-		return &ExitError{ExitFailed, nil}
-	case e.Result != "same":
-		return &ExitError{ExitNoReplay, nil}
-	}
-	return nil
+	return tell(n, e, e.Result, e.print)
 }
 
 func (x *explainer) fetchDecision(n *remote, id string) (*decisionExplained, error) {
 	var ev api.DecisionEvidence
-	_, err := n.get("/api/decisions/"+url.PathEscape(id)+"/evidence", &ev)
-	if err != nil && strings.Contains(err.Error(), "(gone)") {
-		return nil, &ExitError{ExitNoReplay, err}
-	}
-	if err != nil {
-		return nil, err
-	}
-	pin, err := x.pinOf(n)
+	pin, err := x.ask(n, "/api/decisions/"+url.PathEscape(id)+"/evidence", &ev)
 	if err != nil {
 		return nil, err
 	}
@@ -84,17 +65,9 @@ func (x *explainer) fetchDecision(n *remote, id string) (*decisionExplained, err
 
 // prove reads the decision from the order in the proof, not from what the node says of it.
 func (e *decisionExplained) prove(ev *api.DecisionEvidence, pin *audit.Pin) error {
-	raw, err := base64.StdEncoding.DecodeString(ev.Proof)
+	proven, err := checkProof(ev.Proof, "decision", pin)
 	if err != nil {
-		return fmt.Errorf("the node's evidence cannot be read: %w", err)
-	}
-	p, err := lamppost.ParseProof(raw)
-	if err != nil {
-		return fmt.Errorf("the node's evidence cannot be read: %w", err)
-	}
-	proven, err := audit.CheckProof(p, pin)
-	if err != nil {
-		return fmt.Errorf("the proof that the decision stands in the log does not hold: %w", err)
+		return err
 	}
 	for i := range proven.Txs {
 		t := &proven.Txs[i]
