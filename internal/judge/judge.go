@@ -357,7 +357,7 @@ func (j *Judge) flush() {
 		if s.series != nil {
 			j.touchUnit(s.series)
 			for i := s.readings.head; i >= 0; i = j.links[i].next {
-				j.observe(s, &j.work[i], j.budget.level)
+				j.observe(s, &j.work[i])
 			}
 		}
 	}
@@ -387,8 +387,8 @@ func (s *slot) pass(received, at lamppost.TimeMS) {
 }
 
 // observe lets a series judge a reading.
-func (j *Judge) observe(s *slot, w *work, level int64) {
-	m := s.series.model.(*seriesModel)
+func (j *Judge) observe(s *slot, w *work) {
+	m, level := s.series.model.(*seriesModel), j.budget.level
 	e := entry{at: w.Time, bits: math.Float64bits(w.value), extra: uint64(level), kind: uint8(w.Kind), unit: w.unit}
 	before := m.at
 	j.note(s.series, e)

@@ -352,6 +352,36 @@ func TestBudget(t *testing.T) {
 	}
 }
 
+// TestBudgetWithinBlock: devices that all jump in one block do not all alarm: each alarm raises the level for the next.
+func TestBudgetWithinBlock(t *testing.T) {
+	t.Parallel()
+	const devices = 40
+	jump := func(budget uint32) (alarms int) {
+		c, j := newChain(t), open(t, kv.NewMem())
+		random := rand.New(rand.NewPCG(4, 4))
+		c.order(lamppost.TxWatch, lamppost.WatchBody{Budget: &budget})
+		for i := range 401 {
+			for d := range devices {
+				x := wave(random, i)
+				if i == 400 {
+					x = 140 + float64(d)
+				}
+				c.report(lamppost.DeviceID(fmt.Sprint("d", d)), gauge(begin+lamppost.TimeMS(i)*hour, x))
+			}
+			found := j.Next(c.block())
+			if i == 400 {
+				alarms = len(found)
+			}
+		}
+		return alarms
+	}
+	free, kept := jump(lamppost.MaxAlarmBudget), jump(lamppost.DefaultAlarmBudget)
+	t.Logf("of %d that jump %d alarm free, %d kept", devices, free, kept)
+	if free < devices/2 || kept == 0 || kept > free/2 {
+		t.Errorf("of %d that jump %d alarm free, %d kept", devices, free, kept)
+	}
+}
+
 // TestMemory: what there is no memory for is counted, and not judged; registers are judged for plausibility all the same.
 func TestMemory(t *testing.T) {
 	t.Parallel()

@@ -77,17 +77,17 @@ func (j *Judge) rowAt(from int) (n int) {
 func (j *Judge) judgeRows(d *device) {
 	for i := d.rows.head; i >= 0; i = j.rowLinks[i].next {
 		r := &j.rows[i]
-		j.judgeRow(d, j.work[r.first:r.first+r.n], j.budget.level)
+		j.judgeRow(d, j.work[r.first:r.first+r.n])
 	}
 	d.rows = list{}
 }
 
-func (j *Judge) judgeRow(d *device, all []work, level int64) {
+func (j *Judge) judgeRow(d *device, all []work) {
 	known := j.known(d, all)
 	if known < 2 {
 		return
 	}
-	v, at := d.vector, all[0].Time
+	v, at, level := d.vector, all[0].Time, j.budget.level
 	m := v.unit.model.(*vectorModel)
 	if at <= m.at {
 		return // its readings were passed, each by its series
