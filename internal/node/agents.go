@@ -49,10 +49,6 @@ func (n *Node) openAgents() (err error) {
 
 // runAgents lets agents decide whenever a minute of the node's clock is over.
 func (n *Node) runAgents(ctx context.Context) error {
-	if n.cfg.Played {
-		<-ctx.Done()
-		return nil
-	}
 	return n.pilot.Run(ctx, n.now, max(50*time.Millisecond, time.Duration(float64(time.Second)/max(1, n.cfg.Speed))))
 }
 

@@ -390,7 +390,9 @@ func (n *Node) Run(ctx context.Context) error {
 	if len(n.cfg.Learn) > 0 {
 		s.add("learning together", n.learn)
 	}
-	s.add("running agents", n.runAgents)
+	if !n.cfg.Played {
+		s.add("running agents", n.runAgents)
+	}
 	s.add("ingest", func(ctx context.Context) error {
 		defer context.AfterFunc(ctx, n.halt.open)()
 		return n.in.Run(ctx)
