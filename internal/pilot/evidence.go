@@ -14,10 +14,9 @@ import (
 //
 //	nAe <device> 0 <at, 8>   Evidence: zstd
 type Evidence struct {
-	Inputs []byte          `cbor:"1,keyasint" json:"inputs"`         // agent.Inputs, as committed to
-	Data   []byte          `cbor:"2,keyasint,omitempty" json:"data"` // Data, as committed to; none while the decision holds
-	Start  Book            `cbor:"3,keyasint" json:"start"`
-	Saved  lamppost.TimeMS `cbor:"4,keyasint,omitempty" json:"-"`
+	Inputs []byte `cbor:"1,keyasint" json:"inputs"`         // agent.Inputs, as committed to
+	Data   []byte `cbor:"2,keyasint,omitempty" json:"data"` // Data, as committed to; none while the decision holds
+	Start  Book   `cbor:"3,keyasint" json:"start"`
 }
 
 const (

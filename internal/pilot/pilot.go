@@ -420,7 +420,7 @@ func (p *Pilot) resume(v ledger.View, id lamppost.DeviceID) (*run, error) {
 		p.cfg.Log.Warn("what a device's agent decided last cannot be read", "device", id, "error", err)
 		return nil, nil
 	}
-	return &run{id: last.ID, body: last.Body, inputs: in, data: Data{Start: e.Start}, sampled: max(last.Body.At, e.Saved)}, nil
+	return &run{id: last.ID, body: last.Body, inputs: in, data: Data{Start: e.Start}, sampled: last.Body.At}, nil
 }
 
 // Close keeps what forecasts know.
