@@ -7,7 +7,7 @@ SCREENS  ?= $(CURDIR)/bin/screens
 RACE     ?= -race# empty: without the race detector, which needs a C compiler
 
 # Packages with goroutines of their own or used by many.
-CONCURRENT = ./device/... ./guard ./voucher ./sig ./internal/api/... ./internal/consensus/... ./internal/cosign ./internal/ingest/... ./internal/kv \
+CONCURRENT = ./device/... ./guard ./voucher ./sig ./internal/api/... ./internal/consensus/... ./internal/cosign ./internal/ingest/... ./internal/kv ./internal/notify \
 	./internal/node/... ./internal/replica/... ./internal/witness
 
 .PHONY: build test check fmt vet lint race fuzz bench cover screenshots small wasm
