@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lamppost/lamppost/internal/explore"
+	"github.com/lamppost/lamppost/internal/measure"
 	"github.com/lamppost/lamppost/internal/node"
 )
 
@@ -56,7 +57,7 @@ has rows.csv, rows.json and report.html. Other work on the machine makes the fig
 			if err := exploreCheck(text); err != nil {
 				return usage(fmt.Errorf("%q: %w", space, err))
 			}
-			return sweep(cmd, explore.Options{Space: text, Dir: out, Retry: retry, Commit: cmp.Or(commit, revision())}, asJSON)
+			return sweep(cmd, explore.Options{Space: text, Dir: out, Retry: retry, Commit: cmp.Or(commit, revision()), Measure: measure.Point("")}, asJSON)
 		},
 	}
 	f := cmd.Flags()

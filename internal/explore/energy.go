@@ -89,7 +89,7 @@ func (e *Energy) nodes(f *Figures) float64 {
 
 // device is what a device of a class takes for a reading, in microjoules: its part of the signature, and sending.
 func (e *Energy) device(class string, p *Point, f *Figures) float64 {
-	mix, _ := p.mix() // was checked
+	mix, _ := p.Mix() // was checked
 	sign := 0.0
 	for _, suite := range mix {
 		sign += e.Sign[suite.String()].Value / float64(len(mix))

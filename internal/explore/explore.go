@@ -3,7 +3,7 @@
 //
 // It promises that a measured row is durable before the next begins, that a sweep that was broken off goes on where it stood, and that
 // nothing is said of a setting that was not run. It does not judge which setting is right. Start reading at [Space], [Sweep] and [Row];
-// package measure puts the load on and counts.
+// what puts the load on and counts is given to it.
 package explore
 
 import (
@@ -19,7 +19,6 @@ import (
 	"time"
 
 	"github.com/lamppost/lamppost/internal/folder"
-	"github.com/lamppost/lamppost/internal/measure"
 )
 
 // Options say how a sweep runs.
@@ -29,13 +28,9 @@ type Options struct {
 	Retry  bool   // measure again what failed
 	Commit string // of the program
 
+	Measure  func(context.Context, *Space, Point) (Figures, error) // all but the joules
 	Progress func(done, all int64, what string)
 	Failed   func(Row) // told of every row with an error
-
-	// For tests.
-
-	Program string // that members are; default: this one
-	Measure func(context.Context, measure.IngestOptions) (*measure.IngestResult, error)
 }
 
 // ErrOther is returned where the folder holds the sweep of another space.
@@ -54,9 +49,6 @@ func Sweep(ctx context.Context, o Options) (*Set, error) {
 	plan, err := space.Plan()
 	if err != nil {
 		return nil, err
-	}
-	if o.Measure == nil {
-		o.Measure = measure.Ingest
 	}
 	rows, out, err := open(o.Dir, o.Space)
 	if err != nil {
@@ -149,14 +141,14 @@ func (o *Options) row(ctx context.Context, space *Space, run Run) Row {
 		Machine: machine(), Cores: runtime.NumCPU(), Load: load(), Point: run.Point}
 	ctx, cancel := context.WithTimeout(ctx, pointTimeout+time.Duration(space.Seconds*float64(time.Second)))
 	defer cancel()
-	res, err := o.Measure(ctx, o.load(space, &run.Point))
+	f, err := o.Measure(ctx, space, run.Point)
 	switch {
 	case err != nil:
 		r.Error = short(err)
-	case res.Reports == 0:
+	case f.Committed == 0:
 		r.Error = "no report was acknowledged"
 	default:
-		r.Figures = figures(res)
+		r.Figures = f
 		r.NodeUJ, r.DeviceUJ = space.Energy.nodes(&r.Figures), map[string]float64{}
 		for _, class := range Classes {
 			r.DeviceUJ[class] = space.Energy.device(class, &r.Point, &r.Figures)
@@ -173,29 +165,6 @@ func short(err error) string {
 		text = strings.ToValidUTF8(text[:most], "") + "…"
 	}
 	return text
-}
-
-func (o *Options) load(space *Space, p *Point) measure.IngestOptions {
-	mix, _ := p.mix() // was checked
-	m := measure.IngestOptions{Engine: p.Engine, Members: p.Nodes, Transport: "mqtt", Readings: p.Readings, For: time.Duration(space.Seconds * float64(time.Second)),
-		Rate: p.Rate, Devices: p.Devices, Window: 64, Most: space.Most, Suite: mix[0], Mix: mix, Costs: true, Program: o.Program, Verify: p.Verify,
-		Linger: time.Duration(p.LingerMS * float64(time.Millisecond)), Segment: p.Segment, RTT: time.Duration(p.RTTMS * float64(time.Millisecond)), Loss: p.Loss,
-		Progress: func(int64, int64, string) {}}
-	if p.Fault != "none" {
-		m.Fault = p.Fault
-	}
-	return m
-}
-
-// figures divides what was measured by the readings.
-func figures(res *measure.IngestResult) Figures {
-	n := float64(res.Reports) * float64(res.ReadingsPerReport)
-	c := res.Costs
-	return Figures{Seconds: res.Seconds, Committed: int64(n), PerS: res.ReadingsPerS, P50: res.CommitP50MS, P99: res.CommitP99MS, Max: res.CommitMaxMS,
-		CPU: res.CPUSeconds * 1e6 / n, NodeCPU: c.NodeCPUSeconds * 1e6 / n, GatewayCPU: c.GatewayCPUSeconds * 1e6 / n,
-		DeviceBytes: float64(c.DeviceBytes) / n, WireBytes: float64(c.WireBytes) / n, Messages: float64(c.Messages) / n, DiskBytes: res.DiskBytesPerReading,
-		WrittenBytes: float64(c.WrittenBytes) / n, Syncs: float64(c.Syncs+c.SyncsComputed) / n, SyncsComp: float64(c.SyncsComputed) / n, PeakMB: c.PeakMB,
-		Blocks: res.Blocks, Lost: res.Errors, Exhausted: res.Exhausted, RAPLUJ: c.RAPLJoules * 1e6 / n}
 }
 
 // Latest are the rows, of those measured again the last.

@@ -191,7 +191,7 @@ func times[T any](points []Point, values Values[T], put func(*Point, T)) []Point
 }
 
 func (p *Point) check(seconds float64) error {
-	mix, err := p.mix()
+	mix, err := p.Mix()
 	switch {
 	case err != nil:
 		return err
@@ -227,8 +227,8 @@ func (p *Point) check(seconds float64) error {
 	return nil
 }
 
-// mix is which suite devices have, by turns.
-func (p *Point) mix() (mix []sig.Suite, err error) {
+// Mix is which suite devices have, by turns.
+func (p *Point) Mix() (mix []sig.Suite, err error) {
 	for _, part := range strings.Split(p.Suites, "+") {
 		name, share, found := strings.Cut(part, ":")
 		n := 1
