@@ -84,7 +84,7 @@ var uses = map[string]string{
 	"internal/dashboard/browsertest": "",
 	"internal/checkpage":             "audit internal/dashboard",
 	"internal/checkpage/wasm":        "audit",
-	"internal/node": ". audit guard sig internal/api internal/archive internal/archive/dir internal/backup internal/challenge internal/consensus internal/consensus/comet internal/consensus/raft internal/consensus/solo internal/cosign " +
+	"internal/node": ". audit guard sig internal/advise internal/api internal/archive internal/archive/dir internal/backup internal/challenge internal/consensus internal/consensus/comet internal/consensus/raft internal/consensus/solo internal/cosign " +
 		"internal/checkpage internal/compact internal/dashboard internal/federate internal/folder internal/forecast internal/ingest internal/ingest/brokerd internal/ingest/httpd internal/ingest/mapping internal/ingest/mqttd internal/judge internal/kv " +
 		"internal/kv/pebble internal/ledger internal/network internal/notify internal/pilot internal/provider internal/render internal/replica internal/scrub internal/snapshot internal/snapshot/dir internal/tilelog internal/triage/behave internal/triage",
 	"internal/gateway": ". guard sig internal/consensus internal/folder internal/ingest internal/ingest/httpd internal/ingest/mqttd internal/kv internal/kv/pebble",
@@ -108,7 +108,8 @@ var uses = map[string]string{
 	"internal/demo/data/gen":     "",
 	"internal/measure":           ". audit device sig tariff internal/agent internal/archive internal/archive/dir internal/compact internal/explore internal/export internal/federate internal/folder internal/forecast internal/kv internal/kv/pebble internal/node internal/replica internal/tilelog internal/triage internal/triage/joint internal/triage/behave internal/triage/plausible",
 	"internal/explore":           ". sig internal/folder",
-	"internal/cli": ". audit contract device guard sig tariff internal/agent internal/api internal/pilot internal/archive internal/archive/dir internal/backup internal/books internal/checkpage internal/demo internal/explore internal/export internal/folder internal/fsck internal/gateway " +
+	"internal/advise":            ". sig internal/explore",
+	"internal/cli": ". audit contract device guard sig tariff internal/agent internal/api internal/pilot internal/archive internal/archive/dir internal/backup internal/books internal/checkpage internal/advise internal/demo internal/explore internal/export internal/folder internal/fsck internal/gateway " +
 		"internal/judge internal/kv/pebble internal/masterdata internal/measure internal/network internal/node internal/outlook internal/recheck internal/render internal/replica internal/restore internal/sepa internal/shadow internal/sim internal/tilelog internal/triage/behave internal/witness voucher",
 	"cmd/lamppost": "internal/cli",
 }
@@ -137,7 +138,7 @@ var library = map[string]struct{ code, tests string }{
 	"github.com/eclipse/paho.golang":          {code: "device/devicemqtt internal/ingest/brokerd", tests: "internal/ingest/mqttd internal/node cmd/lamppost"},
 	"github.com/eclipse/paho.mqtt.golang":     {tests: "device/devicemqtt internal/ingest/mqttd internal/node"},
 	"github.com/fxamacker/cbor/v2":            {code: "."},
-	"github.com/goccy/go-yaml":                {code: "internal/explore internal/node internal/ingest/mapping internal/network"},
+	"github.com/goccy/go-yaml":                {code: "internal/advise internal/explore internal/node internal/ingest/mapping internal/network"},
 	"github.com/klauspost/compress":           {code: "internal/archive internal/backup internal/judge internal/pilot internal/snapshot", tests: "internal/backup"},
 	"github.com/hashicorp/go-hclog":           {code: "internal/consensus/raft"},
 	"github.com/hashicorp/raft":               {code: "internal/consensus/raft"},
