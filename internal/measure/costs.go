@@ -80,7 +80,8 @@ func (m *member) syncs(ctx context.Context) (n int64, err error) {
 type tally struct {
 	nodes, gateways used
 	bytes, messages int64
-	self, rapl      float64
+	self            float64
+	rapl            map[string]zone
 }
 
 func (t *target) tally(ctx context.Context) (a tally, err error) {
@@ -94,7 +95,7 @@ func (t *target) tally(ctx context.Context) (a tally, err error) {
 	for _, g := range t.gateways {
 		a.gateways.cpu += cpuClock(g.cmd.Process.Pid)
 	}
-	a.bytes, a.messages, a.rapl, a.self = t.link.bytes.Load(), t.link.messages.Load(), rapl(), cpuSeconds()
+	a.bytes, a.messages, a.rapl, a.self = t.link.bytes.Load(), t.link.messages.Load(), rapl(powercap), cpuSeconds()
 	return a, nil
 }
 
@@ -106,10 +107,8 @@ func (t *target) costs(ctx context.Context, before tally, blocks int64) (*Costs,
 	}
 	c := &Costs{NodeCPUSeconds: now.nodes.cpu - before.nodes.cpu, GatewayCPUSeconds: now.gateways.cpu - before.gateways.cpu, ClientCPUSeconds: now.self - before.self,
 		WireBytes: now.bytes - before.bytes, Messages: now.messages - before.messages,
-		WrittenBytes: now.nodes.written - before.nodes.written, Syncs: now.nodes.syncs - before.nodes.syncs}
-	if before.rapl > 0 && now.rapl > before.rapl { // not over the counter's end
-		c.RAPLJoules = now.rapl - before.rapl
-	}
+		WrittenBytes: now.nodes.written - before.nodes.written, Syncs: now.nodes.syncs - before.nodes.syncs,
+		RAPLJoules: joules(before.rapl, now.rapl)}
 	if t.engine == "comet" {
 		// Its log is not counted: it syncs a member's own prevote and precommit and the height's end, and its proposer's proposal and part.
 		c.SyncsComputed = blocks * int64(3*len(t.nodes())+2)
@@ -141,13 +140,55 @@ func fieldOf(pid int, file, name string) int64 {
 	return n
 }
 
-// rapl is what the processors have used, in joules since some moment, as Linux's powercap shows it; 0 where it does not.
-func rapl() (joules float64) {
-	zones, _ := filepath.Glob("/sys/class/powercap/intel-rapl:?/energy_uj") // AMD's too have this name
-	for _, z := range zones {
-		raw, _ := os.ReadFile(z)
-		micro, _ := strconv.ParseFloat(strings.TrimSpace(string(raw)), 64)
-		joules += micro / 1e6
+// powercap is where Linux shows what processors use. Since 2020 root alone may read it.
+const powercap = "/sys/class/powercap"
+
+// A zone is the counter of one processor, in µJ; behind the highest it shows it begins at 0 again.
+type zone struct{ now, most float64 }
+
+// rapl reads the counters of all processors under a folder; none where it does not show them. AMD's have Intel's name too. What is a part of a
+// processor has a second colon, and what is called psys counts processors once more.
+func rapl(dir string) map[string]zone {
+	all := map[string]zone{}
+	paths, _ := filepath.Glob(filepath.Join(dir, "intel-rapl:*"))
+	for _, path := range paths {
+		name := filepath.Base(path)
+		what, _ := os.ReadFile(filepath.Join(path, "name"))
+		now, known := numberIn(filepath.Join(path, "energy_uj"))
+		if strings.Count(name, ":") > 1 || strings.TrimSpace(string(what)) == "psys" || !known {
+			continue
+		}
+		most, _ := numberIn(filepath.Join(path, "max_energy_range_uj"))
+		all[name] = zone{now, most}
 	}
-	return joules
+	return all
+}
+
+func numberIn(path string) (float64, bool) {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return 0, false
+	}
+	n, err := strconv.ParseFloat(strings.TrimSpace(string(raw)), 64)
+	return n, err == nil
+}
+
+// joules is what was used between two readings, 0 where it is not known. A counter that stands lower than before has begun again once: that takes
+// minutes at least, and is longer than a measurement needs to be.
+func joules(before, now map[string]zone) (sum float64) {
+	for name, b := range before {
+		n, ok := now[name]
+		if !ok {
+			return 0
+		}
+		used := n.now - b.now
+		if used < 0 {
+			used += n.most
+		}
+		if used < 0 { // it does not say where it ends
+			return 0
+		}
+		sum += used / 1e6
+	}
+	return sum
 }
