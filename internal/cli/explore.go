@@ -17,7 +17,7 @@ import (
 )
 
 func exploreCmd() *cobra.Command {
-	var space, out, report, refill, commit string
+	var space, out, report, against, refill, commit string
 	var example, plan, retry, markdown, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "explore --space FILE --out DIR",
@@ -32,13 +32,18 @@ has rows.csv, rows.json and report.html. Other work on the machine makes the fig
   lamppost explore --space space.yaml --plan
   lamppost explore --space space.yaml --out ./sweep
   lamppost explore --report ./sweep --markdown
-  lamppost explore --report ./sweep --refill docs/consensus.md`,
+  lamppost explore --report ./sweep --refill docs/consensus.md
+  lamppost explore --report ./sweep --against ./sweep-again`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
 			case example:
 				_, err := fmt.Fprint(cmd.OutOrStdout(), explore.Example)
 				return err
+			case against != "" && report == "":
+				return usage(errors.New("explore: --against goes with --report: it names the sweep that is compared with that one"))
+			case against != "":
+				return exploreAgainst(cmd, report, against, asJSON)
 			case report != "":
 				return exploreReport(cmd, report, refill, markdown, asJSON)
 			case space == "":
@@ -68,6 +73,7 @@ has rows.csv, rows.json and report.html. Other work on the machine makes the fig
 	f.BoolVar(&retry, "retry", false, "measure again what failed")
 	f.StringVar(&commit, "commit", "", "which version is measured, for the rows (default: what the program knows)")
 	f.StringVar(&report, "report", "", "folder of a sweep: write its report anew, measure nothing")
+	f.StringVar(&against, "against", "", "with --report: folder of another sweep of the same space: say how far both rank alike, and write nothing")
 	f.BoolVar(&markdown, "markdown", false, "with --report: print its tables for a document")
 	f.StringVar(&refill, "refill", "", "with --report: put its tables into a document that has the marks for them")
 	f.BoolVar(&asJSON, "json", false, "print all rows as one JSON object")
@@ -113,7 +119,7 @@ func sweep(cmd *cobra.Command, o explore.Options, asJSON bool) error {
 	case err != nil:
 		return err
 	case asJSON:
-		return json.NewEncoder(cmd.OutOrStdout()).Encode(set)
+		return json.NewEncoder(cmd.OutOrStdout()).Encode(agreed(set))
 	}
 	failed := 0
 	for _, r := range explore.Latest(set.Rows) {
@@ -144,6 +150,34 @@ func explorePlan(cmd *cobra.Command, text []byte) error {
 	return err
 }
 
+// agreed is what --json prints: a set, and whether its repetitions agree.
+func agreed(set *explore.Set) any {
+	return struct {
+		*explore.Set
+		Agreement []explore.Agreement `json:"agreement,omitempty"`
+	}{set, set.Agreement()}
+}
+
+func exploreAgainst(cmd *cobra.Command, dir, other string, asJSON bool) error {
+	one, err := explore.Load(dir)
+	if err != nil {
+		return usage(err)
+	}
+	two, err := explore.Load(other)
+	if err != nil {
+		return usage(err)
+	}
+	all, err := one.Against(two)
+	if err != nil {
+		return usage(err)
+	}
+	if asJSON {
+		return json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]any{"v": explore.Version, "agreement": all})
+	}
+	_, err = fmt.Fprint(cmd.OutOrStdout(), explore.AgreementMarkdown(all))
+	return err
+}
+
 func exploreReport(cmd *cobra.Command, dir, refill string, markdown, asJSON bool) error {
 	set, err := explore.Load(dir)
 	if err != nil {
@@ -151,7 +185,7 @@ func exploreReport(cmd *cobra.Command, dir, refill string, markdown, asJSON bool
 	}
 	switch {
 	case asJSON:
-		return json.NewEncoder(cmd.OutOrStdout()).Encode(set)
+		return json.NewEncoder(cmd.OutOrStdout()).Encode(agreed(set))
 	case markdown:
 		_, err := fmt.Fprint(cmd.OutOrStdout(), set.Markdown())
 		return err

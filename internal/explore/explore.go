@@ -57,6 +57,7 @@ func Sweep(ctx context.Context, o Options) (*Set, error) {
 	defer out.Close()
 	rows, err = o.run(ctx, space, plan, rows, out)
 	set := &Set{V: Version, Space: space, Rows: rows}
+	set.reckon()
 	if len(rows) > 0 {
 		err = errors.Join(err, set.Write(o.Dir))
 	}
@@ -149,10 +150,7 @@ func (o *Options) row(ctx context.Context, space *Space, run Run) Row {
 		r.Error = "no report was acknowledged"
 	default:
 		r.Figures = f
-		r.NodeUJ, r.DeviceUJ = space.Energy.nodes(&r.Figures), map[string]float64{}
-		for _, class := range Classes {
-			r.DeviceUJ[class] = space.Energy.device(class, &r.Point, &r.Figures)
-		}
+		space.Energy.reckon(&r)
 	}
 	return r
 }

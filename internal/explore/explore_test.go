@@ -137,7 +137,7 @@ func TestEnergy(t *testing.T) {
 		if r.Engine != "raft" || r.Point.Readings != 10 {
 			continue
 		}
-		if want := 3*3.5 + 3*3.6 + 0.01*1000; r.NodeUJ < want-1e-9 || r.NodeUJ > want+1e-9 {
+		if want := 3*3.5 + 3*3.6 + 0.01*1200; r.NodeUJ < want-1e-9 || r.NodeUJ > want+1e-9 {
 			t.Errorf("members took %v µJ a reading, want %v", r.NodeUJ, want)
 		}
 		if want := 770 + 16*440.0; r.DeviceUJ["lora"] < want-1e-6 || r.DeviceUJ["lora"] > want+1e-6 {

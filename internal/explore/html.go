@@ -30,11 +30,6 @@ type frontLine struct {
 	X, Y string
 }
 
-type tableLine struct {
-	Engine string
-	Cells  []string
-}
-
 type reportOf struct {
 	Where    string
 	Usual    string // how most points are
@@ -43,22 +38,22 @@ type reportOf struct {
 	Front    []frontLine
 	Slices   []section
 	Swings   []figureOf
-	Head     []string
-	Lines    []tableLine
+	Tables   []table
+	All      table
 	Params   [][3]string
 	LinkKind string
 }
 
 // plotted are the metrics that slices show.
-var plotted = []string{"node_cpu_us", "commit_p99_ms", "readings_per_s"}
+var plotted = []string{"network_cpu_us", "commit_p99_ms", "readings_per_s"}
 
 // swung are the metrics of which sensitivities are shown.
-var swung = []string{"node_cpu_us", "commit_p99_ms", "wire_bytes", "node_uj"}
+var swung = []string{"network_cpu_us", "commit_p99_ms", "wire_bytes", "node_uj"}
 
 // HTML is the report as one page, which asks nobody for anything.
 func (s *Set) HTML() (string, error) {
 	groups := Groups(s.Rows)
-	x, y := metric("node_cpu_us"), metric("commit_p99_ms")
+	x, y := metric("network_cpu_us"), metric("commit_p99_ms")
 	usual := common(groups)
 	r := reportOf{Usual: usually(usual), Where: s.where(), LinkKind: s.Space.Energy.Link, Params: s.Space.Energy.params()}
 	for _, row := range Latest(s.Rows) {
@@ -81,7 +76,12 @@ func (s *Set) HTML() (string, error) {
 			r.Swings = append(r.Swings, figureOf{metric(key).Name, template.HTML(tornado(all, metric(key)))})
 		}
 	}
-	r.Head, r.Lines = table(groups)
+	for _, t := range []table{savingsTable(good), s.Space.Energy.partsTable(good, usual), kneeTable(good, usual), choiceTable(good, usual), agreementTable(s.Agreement())} {
+		if len(t.Lines) > 0 {
+			r.Tables = append(r.Tables, t)
+		}
+	}
+	r.All.Head, r.All.Lines = allSettings(groups)
 	var b strings.Builder
 	err := pageTemplate.Execute(&b, r)
 	return b.String(), err
@@ -133,8 +133,8 @@ func slicesOf(d *dimension, groups []*Group) section {
 	return sec
 }
 
-// table has a line for each point, with those settings that differ.
-func table(groups []*Group) (head []string, all []tableLine) {
+// allSettings has a line for each point, with those settings that differ.
+func allSettings(groups []*Group) (head []string, all [][]string) {
 	var settings []*dimension
 	for i := range dimensions {
 		d := &dimensions[i]
@@ -151,17 +151,17 @@ func table(groups []*Group) (head []string, all []tableLine) {
 		}
 	}
 	for _, g := range groups {
-		line := tableLine{Engine: g.Engine}
+		var line []string
 		for _, d := range settings {
-			line.Cells = append(line.Cells, d.text(&g.Point))
+			line = append(line, d.text(&g.Point))
 		}
 		runs := fmt.Sprint(len(g.Rows))
 		if g.Failed > 0 {
 			runs += fmt.Sprintf(", %d failed", g.Failed)
 		}
-		line.Cells = append(line.Cells, runs)
+		line = append(line, runs)
 		for _, m := range shown {
-			line.Cells = append(line.Cells, cell(g, m))
+			line = append(line, cell(g, m))
 		}
 		all = append(all, line)
 	}

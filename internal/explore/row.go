@@ -81,7 +81,8 @@ const (
 // maxRowsBytes is the largest file of rows that is read.
 const maxRowsBytes = 256 << 20
 
-// Load reads the folder of a sweep, or a file rows.json.
+// Load reads the folder of a sweep, or a file rows.json. Joules are computed anew from what was counted: of a folder by what its space says, and for what
+// that leaves out by this program's model; of a file by the model that stands in it.
 func Load(path string) (*Set, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -101,9 +102,17 @@ func Load(path string) (*Set, error) {
 	if err := json.Unmarshal(raw, s); err != nil {
 		return nil, fmt.Errorf("%q: %w", path, err)
 	}
-	if s.V != Version {
+	switch {
+	case s.V != Version:
 		return nil, fmt.Errorf("%q is of version %d; this program reads %d", path, s.V, Version)
+	case s.Space == nil || s.Space.Energy == nil:
+		return nil, fmt.Errorf("%q does not say what space, or what model of energy, its rows are of", path)
 	}
+	s.Space.Energy.complete()
+	if err := s.Space.Energy.check(); err != nil {
+		return nil, fmt.Errorf("%q: %w", path, err)
+	}
+	s.reckon()
 	return s, nil
 }
 
@@ -120,7 +129,9 @@ func loadDir(dir string) (*Set, error) {
 		return nil, fmt.Errorf("%q: %w", filepath.Join(dir, spaceFile), err)
 	}
 	rows, _, err := readLines(filepath.Join(dir, linesFile))
-	return &Set{V: Version, Space: space, Rows: rows}, err
+	set := &Set{V: Version, Space: space, Rows: rows}
+	set.reckon()
+	return set, err
 }
 
 // readLines reads the rows that are whole, and how many bytes they take: a crash can leave a piece of one at the end.

@@ -208,7 +208,7 @@ func (p *Point) check(seconds float64) error {
 	case p.Verify != "full" && p.Verify != "gateway":
 		return fmt.Errorf("verify %q: say full or gateway", p.Verify)
 	case p.Verify == "gateway" && slices.Contains(mix, sig.HMAC256):
-		return errors.New("a secret that a device shares with its node is of no use to a gateway on site: leave HMAC out where verify is gateway")
+		return errors.New("an HMAC key is shared with the member that the device enrolled with, and a gateway on site has none to check with: leave HMAC out where verify is gateway; nobody checks after that member where verify is full, either")
 	case !(p.LingerMS >= 1 && p.LingerMS <= 60_000):
 		return fmt.Errorf("linger_ms is from 1 to 60000, not %v", p.LingerMS)
 	case p.Segment < 1 || p.Segment > lamppost.MaxSegmentReports:

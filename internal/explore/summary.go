@@ -23,6 +23,7 @@ var Metrics = []Metric{
 	{"commit_max_ms", "longest wait", "ms", func(r *Row) float64 { return r.Max }},
 	{"node_cpu_us", "CPU of members", "µs/reading", func(r *Row) float64 { return r.NodeCPU }},
 	{"gateway_cpu_us", "CPU of gateways", "µs/reading", func(r *Row) float64 { return r.GatewayCPU }},
+	{"network_cpu_us", "CPU of members and gateways", "µs/reading", func(r *Row) float64 { return r.NodeCPU + r.GatewayCPU }},
 	{"cpu_us", "CPU of all", "µs/reading", func(r *Row) float64 { return r.CPU }},
 	{"device_bytes", "bytes from devices", "bytes/reading", func(r *Row) float64 { return r.DeviceBytes }},
 	{"wire_bytes", "bytes between members", "bytes/reading", func(r *Row) float64 { return r.WireBytes }},
@@ -179,11 +180,11 @@ func (d *dimension) asMost(p Point, usual map[string]string) bool {
 	return true
 }
 
-// unusual names what of a point is not as most are, but for its engine.
-func unusual(p *Point, usual map[string]string) string {
+// unusual names what of a point is not as most are, but for its engine and one setting, which may be none.
+func unusual(p *Point, usual map[string]string, but string) string {
 	var all []string
 	for i := range dimensions {
-		if d := &dimensions[i]; d.key != "engine" && d.key != "nodes" && d.text(p) != usual[d.key] {
+		if d := &dimensions[i]; d.key != "engine" && d.key != "nodes" && d.key != but && d.text(p) != usual[d.key] {
 			all = append(all, d.name+" "+d.text(p))
 		}
 	}

@@ -196,7 +196,7 @@ func title(g *Group, usual map[string]string) string {
 	if g.Nodes > 1 {
 		text += fmt.Sprintf(", %d members", g.Nodes)
 	}
-	if more := unusual(&g.Point, usual); more != "" {
+	if more := unusual(&g.Point, usual, ""); more != "" {
 		text += ", " + more
 	}
 	return text
