@@ -116,10 +116,7 @@ func Ingest(ctx context.Context, o IngestOptions) (*IngestResult, error) {
 		return nil, err
 	}
 	res, err := t.ingest(ctx, o)
-	if stopped := t.stop(); err == nil {
-		err = stopped
-	}
-	return res, err
+	return res, errors.Join(err, t.stop()) // what a member said that ended by itself is why nobody answered
 }
 
 func (t *target) ingest(ctx context.Context, o IngestOptions) (*IngestResult, error) {
