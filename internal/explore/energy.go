@@ -48,7 +48,7 @@ func DefaultEnergy() Energy {
 		},
 		Devices: map[string]Param{
 			"mains":   {24e-9, "computed: Ethernet of 100 Mbit/s, 0.3 W while it sends, source as of lan"},
-			"battery": {0.61e-6, "computed: 250 kbit/s (IEEE 802.15.4) at 6.40 mA and 3 V, the whole nRF52840 at 0 dBm with DC/DC: Nordic, nRF52840 Product Specification, I_RADIO_TX5, https://docs.nordicsemi.com/r/bundle/ps_nrf52840; sending alone"},
+			"battery": {0.61e-6, "computed: 250 kbit/s (IEEE 802.15.4) at 6.40 mA and 3 V, the whole nRF52840 at 0 dBm with DC/DC: Nordic, nRF52840 Product Specification, I_RADIO_TX5, https://docs.nordicsemi.com/r/bundle/ps_nrf52840/page/_tmp/nrf52840/autodita/current/parameters.i_radio.html; sending alone"},
 			"lora":    {0.44e-3, "computed: 1,758 bit/s (SF9, 125 kHz, 4/5; LoRaWAN says 1,760, https://docs.rakwireless.com/product-categories/software-apis-and-libraries/rui3/appendix/) at 29 mA (13 dBm) and 3.3 V: Semtech, SX1276/77/78/79 data sheet, table 6, as drivers cite it, http://www.semtech.com/images/datasheet/sx1276.pdf; sending alone, without preambles"},
 		},
 	}
