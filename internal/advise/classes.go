@@ -36,12 +36,8 @@ var (
 	usable = Range{0.6, 0.75, 0.9}
 )
 
-// Bytes of a report on its way from a device, by MQTT: a fit of device_bytes in the rows. A signature is in it; without it a report is shorter.
-const (
-	reportBytes    = 155.0
-	readingBytes   = 8.6
-	signatureBytes = 64.0
-)
+// signatureBytes are in what a report takes on its way (reportBytes).
+const signatureBytes = 64
 
 // Where radio by LoRa is free in Europe, a device may send a hundredth of the time (ETSI EN 300 220-2, 868 MHz).
 const (
