@@ -259,25 +259,29 @@ type load struct {
 // load advises every class. What it says is broken are must-haves of classes.
 func (w *weigher) load(f *Fleet, limits Limits) (l *load, broken []string) {
 	l = &load{gateways: true}
-	share, all := map[string]float64{}, 0.0
+	share, all, keys := map[string]float64{}, 0.0, 0
 	for i := range f.Classes {
 		c := &f.Classes[i]
 		a, err := c.advice(&w.energy, max(1, int(limits.Readings.High)))
 		if err != nil {
 			broken = append(broken, strings.Split(err.Error(), "\n")...)
 		}
-		if c.OnSite && a.Via == "direct" && c.connections(&a) > limits.Devices.High && signature(a.Suite) {
+		if c.OnSite && a.Via == "direct" && l.devices+c.connections(a.Via) > limits.Devices.High && signature(a.Suite) {
 			a.Via, a.Because = "gateway", a.Because+"; so many connections are more than was measured, and gateways on site take them together"
 		}
+		keys += c.Devices
 		readings := float64(c.Devices) * c.ReadingsADay * c.Peak / 86_400
 		l.classes = append(l.classes, a)
 		all += readings
 		l.reports += readings / float64(a.Readings)
-		l.devices += c.connections(&a)
+		l.devices += c.connections(a.Via)
 		l.gateways = l.gateways && a.Via == "gateway" && signature(a.Suite)
 		share[a.Suite] += readings / float64(a.Readings)
 	}
 	l.suites, l.readings = mix(share, l.reports), max(1, int(math.Round(all/l.reports)))
+	if n := float64(keys); n > limits.Devices.High {
+		l.notes = append(l.notes, fmt.Sprintf("%s devices have a key, and no more than %s were measured: what more of them take beside their reports is not counted", plain(n), plain(limits.Devices.High)))
+	}
 	l.notes = append(l.notes, l.clamp(limits)...)
 	return l, broken
 }

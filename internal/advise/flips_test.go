@@ -19,6 +19,9 @@ func everyFleet(t *testing.T, test func(t *testing.T, f *Fleet, a *Answer)) {
 	}
 	for _, path := range paths {
 		name := strings.TrimSuffix(filepath.Base(path), ".yaml")
+		if name == "expected" {
+			continue
+		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := readFleet(t, name)
