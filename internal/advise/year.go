@@ -28,8 +28,8 @@ const (
 // is rented has its electricity in the rent: its kWh are told, and not paid twice.
 func (c *Catalogue) Year(p explore.Point, pr Prediction, d Demand, n *Needs) *Year {
 	y, model := new(Year), explore.DefaultEnergy()
-	y.add(c.computing(load(p, d, pr.CPU).scale(1/microsecondsInS), "CPU-seconds: predicted"))
-	if wire := load(p, d, pr.Wire); wire.High > 0 {
+	y.add(c.computing(yearly(p, d, pr.CPU).scale(1/microsecondsInS), "CPU-seconds: predicted"))
+	if wire := yearly(p, d, pr.Wire); wire.High > 0 {
 		perByte := model.Wire[model.Link]
 		y.add(Part{What: fmt.Sprintf("between members, %.3g GB", wire.Mid/bytesInGB), EUR: c.usd(&c.Prices.Egress).times(wire).scale(1 / bytesInGB),
 			KWh: wire.scale(perByte.Value / joulesInKWh), Source: c.cite(&c.Prices.Egress) + "; energy: " + perByte.Source})
@@ -77,10 +77,10 @@ func (c *Catalogue) machines(n int) Part {
 		KWh: c.Prices.MachineIdle.Range().scale(float64(n) * hoursAYear / 1000), Source: c.cite(&c.Prices.Machine) + "; energy: " + c.cite(&c.Prices.MachineIdle)}
 }
 
-// load is what readings take in a year, of a figure per reading at the point's rate. That is the busiest hour's: in emptier hours what
+// yearly is what readings take in a year, of a figure per reading at the point's rate. That is the busiest hour's: in emptier hours what
 // members do anyhow falls on fewer readings. So a year takes at least the figure for each reading, at most what the point takes when it
 // runs the whole year; the middle is taken.
-func load(p explore.Point, d Demand, perReading Range) Range {
+func yearly(p explore.Point, d Demand, perReading Range) Range {
 	least := daysAYear * d.ReadingsADay
 	most := max(least, secondsAYear*float64(p.Rate)*float64(max(p.Readings, 1)))
 	return Range{perReading.Low * least, perReading.Mid * (least + most) / 2, perReading.High * most}
