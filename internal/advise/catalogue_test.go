@@ -204,7 +204,10 @@ func TestOutside(t *testing.T) {
 		{"anyone checks", 4, func(f *Fleet) { f.Needs.Check = "anyone" }, set("Hyperledger Fabric"), "needs.check"},
 		{"nobody alone, four", 4, func(f *Fleet) { f.Needs.NobodyAlone = true }, set("Arbitrum One (a layer 2 of Ethereum)"), "nobody_alone"},
 		{"nobody alone, three", 3, func(f *Fleet) { f.Needs.NobodyAlone = true }, set("Arbitrum One (a layer 2 of Ethereum)", "Hyperledger Fabric"), ""},
-		{"an organisation may go, two", 2, func(f *Fleet) { f.Needs.Survive = "organisation" }, set("Hyperledger Fabric"), "survive"},
+		{"an organisation may go, two", 2, func(f *Fleet) { f.Needs.Survive = "organisation" }, set("Hyperledger Fabric"), "4 organisations"},
+		{"the same, friends", 2, func(f *Fleet) {
+			f.Needs.Survive, f.Organisations[0].Trusts, f.Organisations[1].Trusts = "organisation", []string{"b"}, []string{"a"}
+		}, set("Hyperledger Fabric"), "needs.survive"},
 		{"five seconds", 4, func(f *Fleet) { f.Needs.LatencyMS = 5000 }, set("Arbitrum One (a layer 2 of Ethereum)", "peaq"), "latency_ms"},
 		{"a second", 4, func(f *Fleet) { f.Needs.LatencyMS = 1000 }, all, "latency_ms"},
 		{"no money", 4, func(f *Fleet) { f.Needs.BudgetAYear = 1 }, all, "budget_a_year"},

@@ -62,8 +62,8 @@ func (l *Ledger) trustOut(f *Fleet, g *gate) (out []string) {
 	switch {
 	case members && n.Strangers:
 		out = append(out, "needs.strangers: only its members' devices may write")
-	case members && (n.NobodyAlone || g.agree) && run < 4:
-		out = append(out, fmt.Sprintf("no single party shall decide, and that takes 4 organisations that run orderers: organisations has %d", run))
+	case members && (n.NobodyAlone || g.agree || n.Survive == "organisation" && !f.allMutual()) && run < 4:
+		out = append(out, fmt.Sprintf("those that run orderers do not trust each other, or none may decide alone: that takes 4 organisations that run some, organisations has %d", run))
 	case members && n.Survive == "organisation" && run < 3:
 		out = append(out, fmt.Sprintf("needs.survive is organisation, and that takes 3 organisations that run orderers: organisations has %d", run))
 	case members && run == 0:
@@ -97,6 +97,18 @@ func (f *Fleet) running() (n int) {
 		}
 	}
 	return n
+}
+
+// allMutual says that all that can run a machine take each other's books unchecked.
+func (f *Fleet) allMutual() bool {
+	for _, a := range f.Organisations {
+		for _, b := range f.Organisations {
+			if a.Runs && b.Runs && !f.mutual(a.Name, b.Name) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // figuresOut says which needs it breaks by what it can bear. Of what is not known exactly the middle counts for throughput, which others use
