@@ -210,7 +210,6 @@ func TestOutside(t *testing.T) {
 		}, set("Hyperledger Fabric"), "needs.survive"},
 		{"five seconds", 4, func(f *Fleet) { f.Needs.LatencyMS = 5000 }, set("Arbitrum One (a layer 2 of Ethereum)", "peaq"), "latency_ms"},
 		{"a second", 4, func(f *Fleet) { f.Needs.LatencyMS = 1000 }, all, "latency_ms"},
-		{"no money", 4, func(f *Fleet) { f.Needs.BudgetAYear = 1 }, all, "budget_a_year"},
 		{"a million devices", 4, func(f *Fleet) { f.Classes[0].Devices = 1_000_000 }, set("Arbitrum One (a layer 2 of Ethereum)", "IoTeX", "peaq"), "messages a second"},
 	} {
 		f := rivals(s.orgs, base)
@@ -291,7 +290,6 @@ func TestDatabase(t *testing.T) {
 		{"strangers", func(f *Fleet) { f.Needs.Strangers = true }, "strangers"},
 		{"an organisation may go", func(f *Fleet) { f.Organisations, f.Needs.Survive = f.Organisations[:1], "organisation" }, "survive"},
 		{"a millisecond", func(f *Fleet) { f.Organisations, f.Needs.LatencyMS = f.Organisations[:1], 1 }, "latency_ms"},
-		{"no money", func(f *Fleet) { f.Organisations, f.Needs.BudgetAYear = f.Organisations[:1], 1 }, "budget_a_year"},
 	} {
 		f := rivals(2, Needs{})
 		s.need(f)

@@ -18,9 +18,6 @@ func (c *Catalogue) Outside(f *Fleet, d Demand) []Option {
 		m := l.messages(f)
 		o := Option{Name: l.Name, Kind: "outside", Year: c.outsideYear(l, f, m)}
 		o.Out = append(l.trustOut(f, g), l.figuresOut(f, m)...)
-		if least := o.Year.EUR.Low; f.Needs.BudgetAYear > 0 && least > f.Needs.BudgetAYear {
-			o.Out = append(o.Out, fmt.Sprintf("it takes %.0f EUR a year at least, needs.budget_a_year is %.0f", least, f.Needs.BudgetAYear))
-		}
 		o.Notes = c.notes(l, m)
 		all = append(all, o)
 	}
@@ -200,9 +197,6 @@ func (c *Catalogue) Database(f *Fleet, d Demand) Option {
 		o.Out = append(o.Out, fmt.Sprintf("a commit may take %.0f ms, needs.latency_ms is %.0f", ms, n.LatencyMS))
 	}
 	o.Year = c.databaseYear(d, n, machines)
-	if least := o.Year.EUR.Low; n.BudgetAYear > 0 && least > n.BudgetAYear {
-		o.Out = append(o.Out, fmt.Sprintf("it takes %.0f EUR a year at least, needs.budget_a_year is %.0f", least, n.BudgetAYear))
-	}
 	for _, note := range c.Plain.Notes {
 		o.Notes = append(o.Notes, fmt.Sprintf("%s (%s)", note.Text, c.sources(note.Source)))
 	}
