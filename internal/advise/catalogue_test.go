@@ -160,6 +160,18 @@ func ordered(t *testing.T, what string, r Range) {
 	}
 }
 
+// A node alone pays for a backup, as a database does; two copies cost what two cost.
+func TestBackup(t *testing.T) {
+	t.Parallel()
+	c := shippedCatalogue(t)
+	kept := func(nodes int) float64 {
+		return c.stored(explore.Point{Nodes: nodes, Readings: 1}, Demand{ReadingsADay: 1}).Mid
+	}
+	if one, two, four := kept(1), kept(2), kept(4); one != two || !near(four, 2*two) || !near(two, 2*365.25*c.Kept.Report.Mid) {
+		t.Errorf("kept by 1, 2 and 4 members: %v, %v and %v bytes a year", one, two, four)
+	}
+}
+
 // At few readings members work for nobody: a year takes no less than its readings, and no more than the point when it runs all year.
 func TestYearOfFewReadings(t *testing.T) {
 	t.Parallel()

@@ -226,8 +226,7 @@ func (c *Catalogue) databaseYear(d Demand, n *Needs, machines int) *Year {
 	y := new(Year)
 	cpu := c.Plain.CPU.Range().scale(float64(machines) * daysAYear * d.ReadingsADay / microsecondsInS)
 	y.add(c.computing(cpu, c.cite(&c.Plain.CPU)))
-	copies := float64(machines + 1) // and a backup
-	y.add(c.keeping(c.Plain.Stored.Range().scale(copies*daysAYear*d.ReadingsADay), n.RetentionYears, &c.Plain.Stored))
+	y.add(c.keeping(c.Plain.Stored.Range().scale(copies(machines)*daysAYear*d.ReadingsADay), n.RetentionYears, &c.Plain.Stored))
 	y.add(c.machines(machines))
 	return y
 }
