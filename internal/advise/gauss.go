@@ -29,14 +29,14 @@ type scales struct {
 
 // startScales are those of which the likelihood's climb begins.
 func startScales(dimensions int) scales {
-	return scales{slope: 0.2, alone: 0.2, smooth: 0.2, length: slices.Repeat([]float64{2.5}, dimensions), noise: 0.1}
+	return scales{slope: 0.2, alone: 0.2, smooth: 0.2, length: slices.Repeat([]float64{4}, dimensions), noise: 0.1}
 }
 
 // steps are the values that a scale may take; few, so that rows are not fitted too well.
 var (
 	smoothSteps = []float64{0.02, 0.05, 0.1, 0.2, 0.4, 0.8}
 	slopeSteps  = []float64{0.05, 0.1, 0.2, 0.5}
-	lengthSteps = []float64{1.2, 2.5, 5, 10}
+	lengthSteps = []float64{2, 4, 8}
 	noiseSteps  = []float64{0.02, 0.03, 0.06, 0.1, 0.15, 0.25}
 )
 

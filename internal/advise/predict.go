@@ -174,11 +174,16 @@ func through(x [][]float64, points []*measuredPoint, f *figureOf, block []int) *
 	if math.IsInf(least, 1) {
 		return nil
 	}
+	shift := 0.0
+	if f.trend && points[0].Rate > 0 {
+		shift = jitterMS
+	}
+	log := func(f float64) float64 { return math.Log(max(f, least/2) + shift) }
 	y, noise := make([]float64, len(points)), make([][]float64, len(points))
 	for i, p := range points {
-		y[i] = math.Log(max(f.of(&p.Figures), least/2))
+		y[i] = log(f.of(&p.Figures))
 		for j := range p.repetitions {
-			noise[i] = append(noise[i], math.Log(max(f.of(&p.repetitions[j]), least/2))-y[i])
+			noise[i] = append(noise[i], log(f.of(&p.repetitions[j]))-y[i])
 		}
 		if p.Rate > 0 && f == &figures[0] {
 			y[i] -= math.Log(offered(&p.Point))
@@ -277,7 +282,7 @@ func (m *Measured) Predict(p explore.Point) (Prediction, error) {
 		case figures[i].waits:
 			r := s.interval(busy)
 			if s.trend != nil {
-				r = r.times(math.Exp(s.trend.log(&p)))
+				r = s.trend.times(r, &p)
 			}
 			*figures[i].in(&pr) = r
 		default:

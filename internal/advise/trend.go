@@ -10,8 +10,17 @@ import (
 // bends what is left.
 type trend struct{ linger, trips, always float64 }
 
+// jitterMS is added to times before their logarithm: what disks and schedulers add is as many milliseconds, however long the rest takes.
+const jitterMS = 20
+
 func (t *trend) log(p *explore.Point) float64 {
-	return math.Log(t.linger*p.LingerMS + t.trips*p.RTTMS + t.always)
+	return math.Log(t.linger*p.LingerMS + t.trips*p.RTTMS + t.always + jitterMS)
+}
+
+// times puts an interval of what is left back on the trend.
+func (t *trend) times(r Range, p *explore.Point) Range {
+	r = r.times(math.Exp(t.log(p)))
+	return Range{max(0, r.Low-jitterMS), max(0, r.Mid-jitterMS), max(0, r.High-jitterMS)}
 }
 
 // fitTrend finds the trend with the smallest squares, in logarithms, by ever smaller steps.
