@@ -289,7 +289,7 @@ func (m *Measured) Predict(p explore.Point) (Prediction, error) {
 			*figures[i].in(&pr) = s.interval(x)
 		}
 	}
-	pr.PerS = pr.PerS.times(offered(&p))
+	pr.PerS = pr.PerS.scale(offered(&p))
 	pr.P99 = pr.P99.atLeast(pr.P50.Mid)
 	pr.CPU = e.signed(pr.CPU, &p)
 	if e.room != nil {
@@ -338,7 +338,6 @@ func (e *engine) nearest(p *explore.Point, x []float64) (near []Near) {
 	return near[:min(maxNearest, len(near))]
 }
 
-func (r Range) times(f float64) Range   { return Range{r.Low * f, r.Mid * f, r.High * f} }
 func (r Range) atLeast(v float64) Range { return Range{max(r.Low, v), max(r.Mid, v), max(r.High, v)} }
 
 // middles are the points of rows without loss and fault, each figure the middle of the repetitions.
