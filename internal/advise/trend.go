@@ -19,7 +19,7 @@ func (t *trend) log(p *explore.Point) float64 {
 
 // times puts an interval of what is left back on the trend.
 func (t *trend) times(r Range, p *explore.Point) Range {
-	r = r.times(math.Exp(t.log(p)))
+	r = r.scale(math.Exp(t.log(p)))
 	return Range{max(0, r.Low-jitterMS), max(0, r.Mid-jitterMS), max(0, r.High-jitterMS)}
 }
 
