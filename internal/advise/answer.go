@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/explore"
 	"github.com/lamppost/lamppost/sig"
 )
@@ -24,7 +25,7 @@ func Advise(f *Fleet, m *Measured) (*Answer, error) {
 	w.bind(f, a)
 	a.Flips = w.flips(f, a)
 	a.found(f)
-	a.Assumed, a.Silent = assumed(f), silent(f)
+	a.Assumed, a.Silent = assumed(f, &a.Options[0], &w.energy), silent(f)
 	return a, nil
 }
 
@@ -50,8 +51,7 @@ func (w *weigher) weigh(f *Fleet) *Answer {
 	for _, kind := range kinds {
 		a.Options = append(a.Options, w.option(f, g, kind))
 	}
-	a.Options = append(a.Options, w.prices.Database(f, a.Demand))
-	a.Options = append(a.Options, w.prices.Outside(f, a.Demand)...)
+	a.Options = append(a.Options, w.others(f, a.Demand)...)
 	for i := range a.Options {
 		a.Options[i].spend(f)
 	}
@@ -69,6 +69,27 @@ func (f *Fleet) demand() Demand {
 		d.ReadingsPerS += day * c.Peak / 86_400
 	}
 	return d
+}
+
+// others are a database and the ledgers of others. Devices send and sign for a ledger as they do for Lamppost, and for a database they send.
+func (w *weigher) others(f *Fleet, d Demand) []Option {
+	bare := f.clone()
+	for i := range bare.Classes {
+		bare.Classes[i].Signs = []string{none}
+	}
+	base := w.prices.Database(f, d)
+	base.Out = append(base.Out, w.broken(bare)...)
+	all := w.prices.Outside(f, d)
+	for i := range all {
+		all[i].Out = append(all[i].Out, w.broken(f)...)
+	}
+	return append([]Option{base}, all...)
+}
+
+// broken are the must-haves of classes that cannot be met, whoever keeps the books.
+func (w *weigher) broken(f *Fleet) []string {
+	_, broken := w.load(f, Limits{Readings: Span{High: lamppost.MaxReadings}})
+	return broken
 }
 
 // option is one engine with the best settings for the fleet.
@@ -233,12 +254,12 @@ func (o *Option) aYear() string {
 	return fmt.Sprintf(", for %s EUR a year", plain(o.Year.EUR.Mid))
 }
 
-// who says whose members are.
+// who says whose members are, and who watches.
 func (o *Option) who() string {
-	if same := slices.Compact(slices.Clone(o.Members)); len(same) == 1 && len(o.Members) > 1 {
-		return fmt.Sprintf("%d machines of %s", len(o.Members), same[0])
-	}
 	who := "run by " + and(o.Members)
+	if same := slices.Compact(slices.Clone(o.Members)); len(same) == 1 && len(o.Members) > 1 {
+		who = fmt.Sprintf("%d machines of %s", len(o.Members), same[0])
+	}
 	if len(o.Witnesses) > 0 {
 		who += ", watched by " + and(o.Witnesses)
 	}
@@ -259,7 +280,7 @@ type load struct {
 // load advises every class. What it says is broken are must-haves of classes.
 func (w *weigher) load(f *Fleet, limits Limits) (l *load, broken []string) {
 	l = &load{gateways: true}
-	share, all, keys := map[string]float64{}, 0.0, 0
+	share, all, keys, gateways := map[string]float64{}, 0.0, 0, 0.0
 	for i := range f.Classes {
 		c := &f.Classes[i]
 		a, err := c.advice(&w.energy, max(1, int(limits.Readings.High)))
@@ -270,6 +291,9 @@ func (w *weigher) load(f *Fleet, limits Limits) (l *load, broken []string) {
 			a.Via, a.Because = "gateway", a.Because+"; so many connections are more than was measured, and gateways on site take them together"
 		}
 		keys += c.Devices
+		if a.Via == "gateway" {
+			gateways += c.connections(a.Via)
+		}
 		readings := float64(c.Devices) * c.ReadingsADay * c.Peak / 86_400
 		l.classes = append(l.classes, a)
 		all += readings
@@ -279,6 +303,9 @@ func (w *weigher) load(f *Fleet, limits Limits) (l *load, broken []string) {
 		share[a.Suite] += readings / float64(a.Readings)
 	}
 	l.suites, l.readings = mix(share, l.reports), max(1, int(math.Round(all/l.reports)))
+	if gateways > 0 {
+		l.notes = append(l.notes, fmt.Sprintf("some %s on site, for %d devices each, are not in the year: %s EUR and their electricity", count(int(gateways), "gateway"), behindGateway, span(w.prices.Prices.Gateway.Range(), gateways)))
+	}
 	if n := float64(keys); n > limits.Devices.High {
 		l.notes = append(l.notes, fmt.Sprintf("%s devices have a key, and no more than %s were measured: what more of them take beside their reports is not counted", plain(n), plain(limits.Devices.High)))
 	}
@@ -318,24 +345,37 @@ func mix(share map[string]float64, all float64) string {
 // lingers are the waits that were measured, in ms, of which one is chosen; segments likewise.
 var (
 	lingers  = []float64{5, 25, 200}
-	segments = []int{1024}
+	segments = []float64{1024}
 )
+
+// of are the values that were measured, or the least that was.
+func (s Span) of(values []float64) (measured []float64) {
+	for _, v := range values {
+		if v >= s.Low && v <= s.High {
+			measured = append(measured, v)
+		}
+	}
+	if len(measured) == 0 {
+		return []float64{s.Low}
+	}
+	return measured
+}
 
 // points are the settings to choose from.
 func (l *load) points(o *Option, f *Fleet, limits Limits) (points []explore.Point) {
 	p := explore.Point{Engine: o.Kind, Nodes: or(len(o.Members), fewest[o.Kind]), Devices: int(min(l.devices, 1e9)), Rate: int(math.Ceil(l.reports)),
 		Readings: l.readings, Suites: l.suites, RTTMS: f.Needs.RTTMS, Fault: "none"}
-	if len(slices.Compact(slices.Clone(o.Members))) < 2 {
-		p.RTTMS = 0 // members of one organisation stand together
+	if p.Nodes == 1 {
+		p.RTTMS = 0
 	}
 	verify := []string{"full"}
 	if l.gateways && len(o.Members) > 0 && f.trusted(o.Members) {
 		verify = append(verify, "gateway")
 	}
 	for _, v := range verify {
-		for _, linger := range lingers {
-			for _, segment := range segments {
-				p.Verify, p.LingerMS, p.Segment = v, linger, segment
+		for _, linger := range limits.LingerMS.of(lingers) {
+			for _, segment := range limits.Segment.of(segments) {
+				p.Verify, p.LingerMS, p.Segment = v, linger, int(segment)
 				points = append(points, p)
 			}
 		}

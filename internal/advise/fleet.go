@@ -54,7 +54,7 @@ type Needs struct {
 	NobodyAlone    bool     `yaml:"nobody_alone" json:"nobody_alone"`       // no single party may refuse, delay or reorder what others send
 	Check          string   `yaml:"check" json:"check"`                     // who may check the books: nobody, parties (default), anyone
 	Strangers      bool     `yaml:"strangers" json:"strangers"`             // people nobody knows beforehand may write
-	RTTMS          float64  `yaml:"rtt_ms" json:"rtt_ms"`                   // round trip between the organisations' machines; default 20
+	RTTMS          float64  `yaml:"rtt_ms" json:"rtt_ms"`                   // round trip between members' machines; default 20
 	RetentionYears float64  `yaml:"retention_years" json:"retention_years"` // default 10
 	PersonalData   bool     `yaml:"personal_data" json:"personal_data"`     // readings tell of persons
 	StayIn         []string `yaml:"stay_in" json:"stay_in"`                 // countries the data may be in; none: anywhere
@@ -100,14 +100,27 @@ func ParseFleet(text []byte) (*Fleet, error) {
 		return nil, errors.New("the fleet is empty: examples/fleets has some to begin with")
 	}
 	f, g := new(Fleet), given{}
-	if err := yaml.UnmarshalWithOptions(text, f, yaml.Strict()); err != nil {
-		return nil, errors.New(yaml.FormatError(err, false, true))
+	if err := unmarshal(text, f, yaml.Strict()); err != nil {
+		return nil, err
 	}
-	if err := yaml.Unmarshal(text, &g); err != nil {
-		return nil, errors.New(yaml.FormatError(err, false, true))
+	if err := unmarshal(text, &g); err != nil {
+		return nil, err
 	}
 	f.complete(g)
 	return f, f.Check()
+}
+
+// unmarshal reads YAML. The library panics at some texts that are none, such as a tag without a value.
+func unmarshal(text []byte, into any, options ...yaml.DecodeOption) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = errors.New("the fleet is no YAML that can be read")
+		}
+	}()
+	if err := yaml.UnmarshalWithOptions(text, into, options...); err != nil {
+		return errors.New(yaml.FormatError(err, false, true))
+	}
+	return nil
 }
 
 // ParseFleetJSON reads a fleet with the same names in JSON.
