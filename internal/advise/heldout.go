@@ -29,7 +29,8 @@ type HeldOut struct {
 	Baselines []Score        `json:"baselines"`
 	Others    []Score        `json:"others"`   // advise and the baselines in all other cells
 	Coverage  []CoveredShare `json:"coverage"` // of what cells measured, how much lies in the intervals predicted without them
-	Decisions []Decision     `json:"decisions"`
+	Missed    []Decision     `json:"missed"`   // what advise decided and was not the best, or nothing
+	Decisions []Decision     `json:"-"`
 }
 
 // A Score sums up decisions. A problem is a cell, a trust and a latency that some measured choice meets. Regret is what the chosen point costs beyond the
@@ -70,18 +71,20 @@ type Decision struct {
 	dearest   float64        // regret of the dearest choice that meets the need
 }
 
-// A question is a cell.
+// A question is a cell, of a number of devices.
 type question struct {
-	demand  int
-	rttMS   float64
+	cell
 	devices int
 }
 
-func questionOf(p *explore.Point) question { return question{p.Rate * p.Readings, p.RTTMS, p.Devices} }
+// same says that a point's rows answer the question, of whatever devices. Alone, a node is at every distance the same.
+func (c cell) same(p *explore.Point) bool {
+	return p.Rate > 0 && p.Rate*p.Readings == c.demand && (p.RTTMS == c.rttMS || p.Engine == "solo")
+}
 
-// same says that a point's rows answer the question. Alone, a node is at every distance the same.
-func (q question) same(p *explore.Point) bool {
-	return p.Rate > 0 && p.Rate*p.Readings == q.demand && (p.RTTMS == q.rttMS || p.Engine == "solo")
+// rest are the rows that do not answer the question.
+func (c cell) rest(set *explore.Set) *explore.Set {
+	return &explore.Set{V: set.V, Space: set.Space, Rows: slices.DeleteFunc(slices.Clone(set.Rows), func(r explore.Row) bool { return c.same(&r.Point) })}
 }
 
 // A heldCell is a question with what was measured of its choices, and what is predicted without all rows of it.
@@ -96,22 +99,19 @@ type heldCell struct {
 func Evaluate(ctx context.Context, set *explore.Set, objectives []Objective, progress func(done, all int64, what string)) ([]HeldOut, error) {
 	cells := heldCells(middles(set.Rows))
 	progress(0, int64(len(cells)), "cells held out")
-	var kept []*heldCell
 	for i, c := range cells {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		rest := &explore.Set{V: set.V, Space: set.Space, Rows: slices.DeleteFunc(slices.Clone(set.Rows), func(r explore.Row) bool { return c.same(&r.Point) })}
 		var err error
-		if c.without, err = Open(rest); err != nil {
+		if c.without, err = Open(c.rest(set)); err != nil {
 			return nil, err
 		}
-		kept = append(kept, c)
 		progress(int64(i+1), int64(len(cells)), "cells held out")
 	}
 	var all []HeldOut
 	for _, o := range objectives {
-		all = append(all, evaluate(kept, o))
+		all = append(all, evaluate(cells, o))
 	}
 	return all, nil
 }
@@ -126,7 +126,7 @@ func heldCells(points []*measuredPoint) (cells []*heldCell) {
 	}
 	at := map[question]*heldCell{}
 	for _, p := range points {
-		if q := questionOf(&p.Point); p.Rate > 0 && at[q] == nil {
+		if q := (question{cellOf(&p.Point), p.Devices}); p.Rate > 0 && at[q] == nil {
 			at[q] = &heldCell{question: q}
 			cells = append(cells, at[q])
 		}
@@ -154,6 +154,11 @@ func evaluate(cells []*heldCell, o Objective) HeldOut {
 			for _, latency := range Latencies {
 				h.Decisions = append(h.Decisions, c.decide(cells, &problem{trust, latency, o})...)
 			}
+		}
+	}
+	for _, d := range h.Decisions {
+		if d.By == "advise" && (d.Chosen == nil || d.Violates || d.Regret > 0) {
+			h.Missed = append(h.Missed, d)
 		}
 	}
 	for _, by := range []string{"advise", "highest throughput", "decision tree", "nearest neighbour"} {
