@@ -53,7 +53,8 @@ func TestChoosesWellWhereNothingWasMeasured(t *testing.T) {
 			t.Errorf("by %s: %+v", h.Objective, h.Score)
 		}
 		for _, b := range h.Baselines {
-			if h.AllMean >= b.AllMean || h.AllMedian > b.AllMedian {
+			// Of the cost nearly all is what is kept, and settings that differ in nothing else differ by a thousandth.
+			if h.AllMean >= b.AllMean+0.0005 || h.AllMedian > b.AllMedian || b.Violations == 0 {
 				t.Errorf("by %s: regret of %+v, of advise %+v", h.Objective, b, h.Score)
 			}
 		}
