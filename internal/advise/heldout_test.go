@@ -49,7 +49,7 @@ func shipped(t *testing.T) *explore.Set {
 func TestChoosesWellWhereNothingWasMeasured(t *testing.T) {
 	t.Parallel()
 	for _, h := range evaluate(t, shipped(t)) {
-		if h.Problems < 100 || h.Violations > 0 || h.RegretMedian > 0.05 || h.RegretMean > 0.1 || h.Abstained > h.Problems/10 {
+		if h.Problems < 100 || h.Violations > 0 || h.Hopeless > 0 || h.RegretMedian > 0.05 || h.RegretMean > 0.1 || h.Abstained > h.Problems/10 {
 			t.Errorf("by %s: %+v", h.Objective, h.Score)
 		}
 		for _, b := range h.Baselines {
