@@ -40,6 +40,7 @@ type Score struct {
 	Problems     int     `json:"problems"`
 	Abstained    int     `json:"abstained"`
 	Violations   int     `json:"violations"` // decisions that break the need, as measured
+	Hopeless     int     `json:"hopeless"`   // decisions where nothing measured meets the need: no problems, and never right
 	RegretMedian float64 `json:"regret_median"`
 	RegretMean   float64 `json:"regret_mean"`
 	AllMedian    float64 `json:"all_regret_median"` // where whoever abstains or breaks the need pays as the dearest choice that meets it
@@ -64,9 +65,10 @@ type Decision struct {
 	LatencyMS float64        `json:"latency_ms"`
 	Grid      bool           `json:"grid"`
 	Chosen    *explore.Point `json:"chosen,omitempty"` // nil: abstained
-	Best      explore.Point  `json:"best"`
-	P99       float64        `json:"commit_p99_ms"` // of the chosen, as measured
+	Best      *explore.Point `json:"best,omitempty"`   // nil: hopeless
+	P99       float64        `json:"commit_p99_ms"`    // of the chosen, as measured
 	Violates  bool           `json:"violates"`
+	Hopeless  bool           `json:"hopeless,omitempty"` // nothing measured meets the need
 	Regret    float64        `json:"regret"`
 	dearest   float64        // regret of the dearest choice that meets the need
 }
@@ -180,6 +182,10 @@ func score(by string, decisions []Decision, grid bool) Score {
 		if d.By != by || d.Grid != grid {
 			continue
 		}
+		if d.Hopeless {
+			s.Hopeless++
+			continue
+		}
 		s.Problems++
 		switch {
 		case d.Chosen == nil:
@@ -243,20 +249,26 @@ type problem struct {
 	Objective
 }
 
-// decide lets everybody decide, if something measured meets the need.
+// decide lets everybody decide. Where nothing measured meets the need, it is right to abstain, and only what is chosen is told.
 func (c *heldCell) decide(cells []*heldCell, pb *problem) (decisions []Decision) {
 	best, dearest := c.best(pb)
-	if best == nil {
-		return nil
-	}
 	for _, by := range []struct {
 		name   string
 		choose func(*problem, []*heldCell) *measuredPoint
 	}{{"advise", c.advised}, {"highest throughput", c.fastest}, {"decision tree", c.tree}, {"nearest neighbour", c.neighbour}} {
-		d := Decision{By: by.name, Demand: c.demand, RTTMS: c.rttMS, Devices: c.devices, Engines: pb.engines, LatencyMS: pb.latencyMS, Grid: c.grid, Best: best.Point,
-			dearest: pb.as(dearest)/pb.as(best) - 1}
-		if chosen := by.choose(pb, cells); chosen != nil {
-			d.Chosen, d.P99, d.Violates, d.Regret = &chosen.Point, chosen.P99, !chosen.meets(pb.latencyMS), pb.as(chosen)/pb.as(best)-1
+		d := Decision{By: by.name, Demand: c.demand, RTTMS: c.rttMS, Devices: c.devices, Engines: pb.engines, LatencyMS: pb.latencyMS, Grid: c.grid, Hopeless: best == nil}
+		chosen := by.choose(pb, cells)
+		if chosen != nil {
+			d.Chosen, d.P99, d.Violates = &chosen.Point, chosen.P99, !chosen.meets(pb.latencyMS)
+		}
+		switch {
+		case d.Hopeless && chosen == nil:
+			continue
+		case !d.Hopeless:
+			d.Best, d.dearest = &best.Point, pb.as(dearest)/pb.as(best)-1
+			if chosen != nil {
+				d.Regret = pb.as(chosen)/pb.as(best) - 1
+			}
 		}
 		decisions = append(decisions, d)
 	}

@@ -49,11 +49,12 @@ func shipped(t *testing.T) *explore.Set {
 func TestChoosesWellWhereNothingWasMeasured(t *testing.T) {
 	t.Parallel()
 	for _, h := range evaluate(t, shipped(t)) {
-		if h.Problems < 100 || h.Violations > 0 || h.RegretMedian > 0.05 || h.RegretMean > 0.1 || h.Abstained > h.Problems/10 {
+		if h.Problems < 100 || h.Violations > 0 || h.Hopeless > 0 || h.RegretMedian > 0.05 || h.RegretMean > 0.1 || h.Abstained > h.Problems/10 {
 			t.Errorf("by %s: %+v", h.Objective, h.Score)
 		}
 		for _, b := range h.Baselines {
-			if h.AllMean >= b.AllMean || h.AllMedian > b.AllMedian {
+			// Of the cost nearly all is what is kept, and settings that differ in nothing else differ by a thousandth.
+			if h.AllMean >= b.AllMean+0.0005 || h.AllMedian > b.AllMedian || b.Violations == 0 {
 				t.Errorf("by %s: regret of %+v, of advise %+v", h.Objective, b, h.Score)
 			}
 		}
