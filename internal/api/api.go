@@ -105,6 +105,8 @@ type Config struct {
 	MQTT   string // where devices connect, as told to the operator; empty: not offered
 	HTTP   string
 
+	// Advise says how a fleet, in JSON, should be kept; a [*FleetError] says what is wrong with it. Nil: this program cannot.
+	Advise func(fleet []byte) (answer any, err error)
 	// Pay opens routes to whoever pays. Nil: none.
 	Pay *Pay
 
@@ -304,6 +306,7 @@ func (s *Server) routes() []route {
 		{"GET /api/outlook/{party}", closed, s.getOutlook},
 		{"GET /api/budgets", closed, s.getBudgets},
 		{"GET /api/learn", closed, s.getLearn},
+		{"POST /api/advise", closed, s.postAdvice},
 		{"GET /api/receipts/{device}/{epoch}/{n}", closed, s.getReceipt},
 	}
 }
