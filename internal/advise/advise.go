@@ -104,10 +104,11 @@ type Year struct {
 
 // A Part is a share of a year's cost.
 type Part struct {
-	What   string  `json:"what"`
-	EUR    float64 `json:"eur"`
-	KWh    float64 `json:"kwh"`
-	Source string  `json:"source"` // of the price
+	What   string `json:"what"`
+	EUR    Range  `json:"eur"`
+	KWh    Range  `json:"kwh"`
+	Fixed  bool   `json:"fixed,omitempty"` // settings do not decide it: a machine costs the same idle
+	Source string `json:"source"`          // of the price, with its date
 }
 
 // A Flip is a change of the fleet that makes another answer.

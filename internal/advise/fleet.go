@@ -1,5 +1,20 @@
 package advise
 
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/lamppost/lamppost/sig"
+)
+
 // A Fleet is what is known of the machines, of those who live with their readings, and of what must hold. Its file is YAML, with the
 // names below; unknown keys are errors.
 type Fleet struct {
@@ -45,4 +60,252 @@ type Needs struct {
 	StayIn         []string `yaml:"stay_in" json:"stay_in"`                 // countries the data may be in; none: anywhere
 	ValueADay      float64  `yaml:"value_a_day" json:"value_a_day"`         // EUR that the readings of a day decide on
 	BudgetAYear    float64  `yaml:"budget_a_year" json:"budget_a_year"`     // EUR; 0: not said
+}
+
+// Limits of a fleet.
+const (
+	MaxFleetBytes    = 256 << 10 // of its file
+	maxClasses       = 50
+	maxOrganisations = 30
+	maxTextRunes     = 80 // of a name
+)
+
+// Words that fields may have.
+var (
+	powers   = []string{"mains", "battery"}
+	links    = []string{"ethernet", "wifi", "zigbee", "cellular", "lora"}
+	survives = []string{"nothing", "machine", "organisation"}
+	checks   = []string{"nobody", "parties", "anyone"}
+	suites   = []string{sig.EdDSA.String(), sig.ES256.String(), sig.HMAC256.String(), none}
+)
+
+const none = "none"
+
+// defaultRTTMS is for a file that does not say: two towns of a country. 0 is a value of its own.
+const defaultRTTMS = 20
+
+// given says which of the fields are there whose 0 means something else than that they are left out.
+type given struct {
+	Needs struct {
+		RTTMS *float64 `yaml:"rtt_ms" json:"rtt_ms"`
+	} `yaml:"needs" json:"needs"`
+}
+
+// ParseFleet reads a fleet's file and puts in what it leaves out. Its errors name the field and say what is allowed there.
+func ParseFleet(text []byte) (*Fleet, error) {
+	if len(text) > MaxFleetBytes {
+		return nil, fmt.Errorf("a fleet has at most %d bytes", MaxFleetBytes)
+	}
+	if len(bytes.TrimSpace(text)) == 0 {
+		return nil, errors.New("the fleet is empty: examples/fleets has some to begin with")
+	}
+	f, g := new(Fleet), given{}
+	if err := yaml.UnmarshalWithOptions(text, f, yaml.Strict()); err != nil {
+		return nil, errors.New(yaml.FormatError(err, false, true))
+	}
+	if err := yaml.Unmarshal(text, &g); err != nil {
+		return nil, errors.New(yaml.FormatError(err, false, true))
+	}
+	f.complete(g)
+	return f, f.Check()
+}
+
+// ParseFleetJSON reads a fleet with the same names in JSON.
+func ParseFleetJSON(text []byte) (*Fleet, error) {
+	if len(text) > MaxFleetBytes {
+		return nil, fmt.Errorf("a fleet has at most %d bytes", MaxFleetBytes)
+	}
+	f, g := new(Fleet), given{}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(f); err != nil {
+		return nil, fmt.Errorf("the fleet is not as it should be: %w", err)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, errors.New("the fleet is one JSON object, and nothing follows it")
+	}
+	if err := json.Unmarshal(text, &g); err != nil {
+		return nil, err
+	}
+	f.complete(g)
+	return f, f.Check()
+}
+
+// complete puts in what is left out.
+func (f *Fleet) complete(g given) {
+	for i := range f.Classes {
+		c := &f.Classes[i]
+		c.Power, c.Link, c.Peak = or(c.Power, "mains"), or(c.Link, "ethernet"), or(c.Peak, 3)
+	}
+	n := &f.Needs
+	n.LatencyMS, n.Survive, n.Check, n.RetentionYears = or(n.LatencyMS, 5000), or(n.Survive, "nothing"), or(n.Check, "parties"), or(n.RetentionYears, 10)
+	if g.Needs.RTTMS == nil {
+		n.RTTMS = defaultRTTMS
+	}
+}
+
+func or[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}
+
+// Check refuses what cannot be a fleet. It changes nothing.
+func (f *Fleet) Check() error {
+	switch {
+	case f.Name == "":
+		return errors.New("name: say what the fleet is called")
+	case len(f.Classes) == 0:
+		return errors.New("classes: there are no devices; say at least one class, with name, devices, signs and readings_a_day")
+	case len(f.Classes) > maxClasses:
+		return fmt.Errorf("classes: at most %d, not %d", maxClasses, len(f.Classes))
+	case len(f.Organisations) == 0:
+		return errors.New("organisations: say at least one, whose books they are")
+	case len(f.Organisations) > maxOrganisations:
+		return fmt.Errorf("organisations: at most %d, not %d", maxOrganisations, len(f.Organisations))
+	}
+	if err := checkText("name", f.Name); err != nil {
+		return err
+	}
+	seen := map[string]bool{}
+	for i := range f.Classes {
+		if err := f.Classes[i].check(i, seen); err != nil {
+			return err
+		}
+	}
+	clear(seen)
+	for i := range f.Organisations {
+		if err := f.checkOrganisation(i, seen); err != nil {
+			return err
+		}
+	}
+	return f.Needs.check()
+}
+
+func (c *Class) check(i int, seen map[string]bool) error {
+	if err := checkName("classes", i, c.Name, seen); err != nil {
+		return err
+	}
+	at := "classes." + c.Name + "."
+	battery := c.Power == "battery"
+	if len(c.Signs) == 0 {
+		return fmt.Errorf("%ssigns: say what its devices can sign with, of %s", at, list(suites))
+	}
+	for _, s := range c.Signs {
+		if err := oneOf(at+"signs", s, suites); err != nil {
+			return err
+		}
+		if s == none && len(c.Signs) > 1 {
+			return fmt.Errorf("%ssigns: none stands alone", at)
+		}
+	}
+	if (c.BatteryWh != 0 || c.BatteryYears != 0) && !battery {
+		return fmt.Errorf("%sbattery_wh and battery_years mean nothing unless power is battery", at)
+	}
+	return errors.Join(
+		oneOf(at+"power", c.Power, powers),
+		oneOf(at+"link", c.Link, links),
+		within(at+"devices", float64(c.Devices), 1, 10_000_000),
+		within(at+"readings_a_day", c.ReadingsADay, 0.01, 864_000),
+		within(at+"late_minutes", c.LateMinutes, 0, 10_080),
+		within(at+"peak", c.Peak, 1, 24),
+		when(battery, within(at+"battery_wh", c.BatteryWh, 0.01, 100_000)),
+		within(at+"battery_years", c.BatteryYears, 0, 50),
+	)
+}
+
+func (f *Fleet) checkOrganisation(i int, seen map[string]bool) error {
+	o := &f.Organisations[i]
+	if err := checkName("organisations", i, o.Name, seen); err != nil {
+		return err
+	}
+	at := "organisations." + o.Name + "."
+	for _, t := range o.Trusts {
+		switch {
+		case t == o.Name:
+			return fmt.Errorf("%strusts: %q is itself", at, t)
+		case !slices.ContainsFunc(f.Organisations, func(o Organisation) bool { return o.Name == t }):
+			return fmt.Errorf("%strusts: %q is none of the organisations", at, t)
+		}
+	}
+	return checkCountry(at+"place", o.Place)
+}
+
+func (n *Needs) check() error {
+	for _, country := range n.StayIn {
+		if err := checkCountry("needs.stay_in", or(country, "?")); err != nil {
+			return err
+		}
+	}
+	return errors.Join(
+		within("needs.latency_ms", n.LatencyMS, 1, 86_400_000),
+		oneOf("needs.survive", n.Survive, survives),
+		oneOf("needs.check", n.Check, checks),
+		within("needs.rtt_ms", n.RTTMS, 0, 2000),
+		within("needs.retention_years", n.RetentionYears, 0.01, 100),
+		within("needs.value_a_day", n.ValueADay, 0, 1e12),
+		within("needs.budget_a_year", n.BudgetAYear, 0, 1e12),
+	)
+}
+
+func checkName(list string, i int, name string, seen map[string]bool) error {
+	if name == "" {
+		return fmt.Errorf("%s[%d].name: say what it is called", list, i)
+	}
+	if err := checkText(fmt.Sprintf("%s[%d].name", list, i), name); err != nil {
+		return err
+	}
+	if seen[name] {
+		return fmt.Errorf("%s[%d].name: %q is there twice", list, i, name)
+	}
+	seen[name] = true
+	return nil
+}
+
+// checkText keeps names to what a terminal, a page and a path of fields can show. "*" is for all of them in paths.
+func checkText(field, text string) error {
+	odd := func(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar || strings.ContainsRune("*#\"`", r) }
+	if n := len([]rune(text)); n > maxTextRunes || strings.ContainsFunc(text, odd) || strings.TrimSpace(text) != text {
+		return fmt.Errorf("%s: 1 to %d printable characters, without blanks around it and without * # \" and `", field, maxTextRunes)
+	}
+	return nil
+}
+
+func checkCountry(field, c string) error {
+	if c != "" && (len(c) != 2 || c[0] < 'A' || c[0] > 'Z' || c[1] < 'A' || c[1] > 'Z') {
+		return fmt.Errorf("%s: a country in two capital letters (ISO 3166), such as DE, not %q", field, c)
+	}
+	return nil
+}
+
+func within(field string, v, low, high float64) error {
+	if v >= low && v <= high {
+		return nil
+	}
+	return fmt.Errorf("%s: from %s to %s, not %s", field, plain(low), plain(high), plain(v))
+}
+
+func when(condition bool, err error) error {
+	if !condition {
+		return nil
+	}
+	return err
+}
+
+func oneOf(field, v string, words []string) error {
+	if slices.Contains(words, v) {
+		return nil
+	}
+	return fmt.Errorf("%s: %s, not %q", field, list(words), v)
+}
+
+// list is "a, b or c".
+func list(words []string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " or " + words[last]
 }
