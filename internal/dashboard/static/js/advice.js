@@ -66,7 +66,7 @@ const settings = (p) => p && h('span', { class: 'b-note quiet' }, `${plural(p.no
 
 function partsOf(year) {
   if (!year?.parts?.length) return null;
-  return h('details', null, h('summary', null, 'What a year is made of'), h('ul', null, year.parts.map((p) => h('li', null, `${p.what}: ${euro(p.eur)}${p.kwh ? `, ${kwh(p.kwh)}` : ''}`, p.source && h('span', { class: 'b-note quiet' }, p.source)))));
+  return h('details', null, h('summary', null, 'What a year is made of'), h('ul', null, year.parts.map((p) => h('li', null, `${p.what}: ${spread(p.eur, euro)}${p.kwh.high > 0 ? `, ${spread(p.kwh, kwh)}` : ''}${p.fixed ? ', whatever the settings' : ''}`, p.source && h('span', { class: 'b-note quiet' }, p.source)))));
 }
 
 function classesCard(first) {
@@ -103,7 +103,7 @@ const sharp = (n, digits = 3) => new Intl.NumberFormat(undefined, { maximumSigni
 const ms = (n) => (n >= 10_000 ? `${sharp(n / 1000, 2)} s` : `${sharp(n, 2)} ms`);
 const euro = (n) => `€${sharp(n)}`;
 const kwh = (n) => `${sharp(n)} kWh`;
-const perSecond = (n) => `${sharp(n, 2)}/s`;
+const perSecond = (n) => `${sharp(n, 2)} a second`;
 const days = (n) => (n > 730 ? `${sharp(n / 365, 2)} years` : `${sharp(n, 2)} days`);
 const joules = (uj) => (uj >= 1e6 ? `${sharp(uj / 1e6, 2)} J` : `${sharp(uj / 1000, 2)} mJ`);
 const time = (s) => (s < 90 ? `${sharp(s, 2)} s` : s < 5400 ? `${sharp(s / 60, 2)} min` : s < 129_600 ? `${sharp(s / 3600, 2)} h` : `${sharp(s / 86_400, 2)} days`);
@@ -111,5 +111,6 @@ const time = (s) => (s < 90 ? `${sharp(s, 2)} s` : s < 5400 ? `${sharp(s / 60, 2
 // spread writes a range, and a figure that is certain alone.
 function spread(r, unit) {
   const [low, high] = [unit(r.low), unit(r.high)];
-  return low === high ? low : `${low} to ${high}`;
+  const of = / .*/.exec(high)?.[0] ?? '';
+  return low === high ? low : `${of && low.endsWith(of) ? low.slice(0, -of.length) : low} to ${high}`;
 }

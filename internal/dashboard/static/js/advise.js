@@ -61,9 +61,9 @@ export function advisePage(app) {
   return { title: 'Advise', el, stop() { last.fleet = form.read(); } };
 }
 
-// fleetForm is the fields of a fleet: write(fleet) fills them, read() returns what stands in them, find(words) the field that a refusal names.
+// fleetForm is the fields of a fleet: write(fleet) fills them, read() returns what stands in them, find(words) the field that words name.
 function fleetForm() {
-  const name = h('input', { id: 'fleet-name', maxlength: 100, required: true });
+  const name = h('input', { id: 'fleet-name', maxlength: 80, required: true });
   const classes = rows('class', 'Another kind of machine', classRow);
   const orgs = rows('org', 'Another organisation', orgRow);
   const needs = needsFields();
@@ -78,11 +78,7 @@ function fleetForm() {
       needs.write(fleet.needs);
     },
     read: () => ({ name: name.value.trim(), classes: classes.read(), organisations: orgs.read(), needs: needs.read() }),
-    find(words) {
-      const [, list, at, key] = /\b(classes|organisations)\[(\d+)\]\.(\w+)/.exec(words) ?? [];
-      if (list) return (list === 'classes' ? classes : orgs).input(Number(at), key);
-      return needs.input(/\bneeds\.(\w+)/.exec(words)?.[1]);
-    },
+    find: (words) => classes.named('classes', words) ?? orgs.named('organisations', words) ?? needs.input(/\bneeds\.(\w+)/.exec(words)?.[1]),
   };
 }
 
@@ -121,7 +117,16 @@ function rows(kind, label, make) {
       changed();
     },
     read: () => all.map((row) => row.read()),
-    input: (i, key) => all[i]?.inputs[key],
+    // named is the field that words name as classes.lamps.link or classes[0].name.
+    named(kind, words) {
+      for (const [i, row] of all.entries()) {
+        for (const at of [`${kind}[${i}].`, `${kind}.${row.inputs.name.value.trim()}.`]) {
+          const key = words.includes(at) && /^\w+/.exec(words.slice(words.indexOf(at) + at.length));
+          if (key) return row.inputs[key[0]];
+        }
+      }
+      return undefined;
+    },
   };
 }
 
@@ -193,12 +198,13 @@ function orgRow(id, all, changed) {
       trusts.setAttribute('aria-label', `Whose books ${row.name(n)} takes unchecked`);
       trusts.hidden = !several;
       fill(trusts, h('span', { class: 'quiet', 'aria-hidden': 'true' }, 'Takes unchecked the books of'), all.map((o, i) => o !== row && trust(o, i)));
+      inputs.trusts = trusts.querySelector('input'); // where a refusal of it leads
     },
     write(o = { name: '', place: '', runs: false, trusts: [] }) {
-      fillIn(inputs, o);
+      fillIn(inputs, o, ['trusts']);
       named = o.trusts;
     },
-    read: () => ({ ...takeOut(inputs), place: inputs.place.value.trim().toUpperCase(), trusts: all.filter((o) => trusted.has(o)).map((o) => o.inputs.name.value.trim()) }),
+    read: () => ({ ...takeOut(inputs, ['trusts']), place: inputs.place.value.trim().toUpperCase(), trusts: all.filter((o) => trusted.has(o)).map((o) => o.inputs.name.value.trim()) }),
   };
   const trust = (other, i) => {
     const el = tick(`${id}-trusts-${i + 1}`);
@@ -231,7 +237,7 @@ function needsFields() {
   };
 }
 
-const text = (id, more) => h('input', { id, maxlength: 100, autocomplete: 'off', ...more });
+const text = (id, more) => h('input', { id, maxlength: 80, autocomplete: 'off', ...more });
 const number = (id, more) => h('input', { id, type: 'number', min: 0, step: 'any', inputmode: 'decimal', ...more });
 const tick = (id) => h('input', { id, type: 'checkbox' });
 const choice = (id, options) => h('select', { id }, Object.entries(options).map(([value, words]) => h('option', { value }, words)));
