@@ -22,3 +22,24 @@ func TestExample(t *testing.T) {
 		}
 	}
 }
+
+// What is wrong with a field is told with its line, or with that of what it is missing in.
+func TestErrorsSayTheLine(t *testing.T) {
+	t.Parallel()
+	for change, want := range map[string]string{
+		"link: cellular|link: pigeon":           "line 14: classes.lamps.link: ",
+		"readings_a_day: 24|readings_a_day: 0":  "line 20: classes.heat meters.readings_a_day: ",
+		"    signs: [hmac-sha256]\n|":           "line 17: classes.heat meters.signs: ",
+		"  - name: tenants|  - name: city":      "line 38: organisations[2].name: ",
+		"trusts: [city]|trusts: [nobody]":       "line 36: organisations.utility.trusts: ",
+		"survive: machine|survive: everything":  "line 43: needs.survive: ",
+		"name: riverside|name: \"\"":            "line 4: name: ",
+		"    devices: 400\n|    devcies: 400\n": "devcies",
+	} {
+		old, with, _ := strings.Cut(change, "|")
+		text := strings.Replace(advise.Example, old, with, 1)
+		if _, err := advise.ParseFleet([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("with %q: %v, want %q in it", with, err, want)
+		}
+	}
+}

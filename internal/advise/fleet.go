@@ -107,7 +107,10 @@ func ParseFleet(text []byte) (*Fleet, error) {
 		return nil, errors.New(yaml.FormatError(err, false, true))
 	}
 	f.complete(g)
-	return f, f.Check()
+	if err := f.Check(); err != nil {
+		return nil, atLine(text, f, err)
+	}
+	return f, nil
 }
 
 // ParseFleetJSON reads a fleet with the same names in JSON.

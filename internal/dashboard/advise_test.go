@@ -108,9 +108,7 @@ func testAdvise(t *testing.T, ctx context.Context) {
 				t.Errorf("at %d, %s: %s", size[0], scheme, broken)
 			}
 			p.Clean()
-			if *screens != "" {
-				p.Shoot(filepath.Join(*screens, fmt.Sprintf("advice-%d-%s.png", size[0], scheme)))
-			}
+			shootWhole(p, fmt.Sprintf("advice-%d-%s", size[0], scheme))
 		}
 	}
 
@@ -176,6 +174,14 @@ func testAdvise(t *testing.T, ctx context.Context) {
 	p.Clean()
 }
 
+// shootWhole writes a picture of a whole page, where pictures are wanted.
+func shootWhole(p *browsertest.Tab, name string) {
+	if *screens != "" {
+		p.Size([2]int64{browsertest.Value[int64](p, "innerWidth"), browsertest.Value[int64](p, "document.documentElement.scrollHeight")})
+		p.Shoot(filepath.Join(*screens, name+".png"))
+	}
+}
+
 func pick(p *browsertest.Tab, title string) {
 	browsertest.Value[bool](p, fmt.Sprintf("[...document.querySelectorAll('.picks button')].filter((b) => b.innerText === %q).map((b) => b.click()).length === 1 || Promise.reject('no such button')", title))
 }
@@ -213,9 +219,8 @@ func testAdviseForReal(t *testing.T, ctx context.Context) {
 		if over := browsertest.Value[[]string](p, browsertest.Overflow); len(over) > 0 {
 			t.Errorf("%s: wider than the screen: %q", title, over)
 		}
-		if *screens != "" {
-			p.Shoot(filepath.Join(*screens, fmt.Sprintf("advice-%s.png", strings.ReplaceAll(title, " ", "-"))))
-		}
+		shootWhole(p, "advice-"+f[1])
+		p.Size([2]int64{390, 844})
 	}
 	if broken := p.Violations(); len(broken) > 0 {
 		t.Errorf("axe: %q", slices.Compact(broken))
