@@ -45,14 +45,15 @@ type Answer struct {
 	Verdict string `json:"verdict"` // lamppost, database, outside, abstain
 	Summary string `json:"summary"` // a sentence or two for people
 
-	Gate    []Step   `json:"gate"`             // is a ledger needed at all
-	Demand  Demand   `json:"demand"`           // what the fleet asks of members
-	Options []Option `json:"options"`          // all that was weighed, the recommended first, what is out last
-	Flips   []Flip   `json:"flips"`            // the smallest changes that would make another answer
-	Config  string   `json:"config,omitempty"` // for lamppost serve --config
-	Next    []string `json:"next,omitempty"`   // commands that found it
-	Silent  []string `json:"silent,omitempty"` // of what nothing is said, and why
-	Rows    Source   `json:"rows"`             // the measurements
+	Gate    []Step   `json:"gate"`              // is a ledger needed at all
+	Demand  Demand   `json:"demand"`            // what the fleet asks of members
+	Options []Option `json:"options"`           // all that was weighed, the recommended first, what is out last
+	Flips   []Flip   `json:"flips"`             // the smallest changes that would make another answer
+	Config  string   `json:"config,omitempty"`  // for lamppost serve --config
+	Next    []string `json:"next,omitempty"`    // commands that found it, or that measure what is missing
+	Assumed []string `json:"assumed,omitempty"` // what figures rest on beside measurements
+	Silent  []string `json:"silent,omitempty"`  // of what nothing is said, and why
+	Rows    Source   `json:"rows"`              // the measurements
 }
 
 // A Step is a question of the gate.
@@ -77,10 +78,15 @@ type Option struct {
 	Out     []string       `json:"out,omitempty"`     // the must-haves it breaks
 	Binding []string       `json:"binding,omitempty"` // the needs that hold it where it is: what could be had cheaper without them
 	Point   *explore.Point `json:"point,omitempty"`   // the settings, as in rows
-	Classes []ClassAdvice  `json:"classes,omitempty"`
-	Figures *Prediction    `json:"figures,omitempty"`
-	Year    *Year          `json:"year,omitempty"`
-	Notes   []string       `json:"notes,omitempty"` // conditions, with their sources
+
+	Members    []string `json:"members,omitempty"`    // the organisation of each member
+	Witnesses  []string `json:"witnesses,omitempty"`  // organisations that cosign its log
+	Unmeasured bool     `json:"unmeasured,omitempty"` // it is out for nothing else than that nobody measured it
+
+	Classes []ClassAdvice `json:"classes,omitempty"`
+	Figures *Prediction   `json:"figures,omitempty"`
+	Year    *Year         `json:"year,omitempty"`
+	Notes   []string      `json:"notes,omitempty"` // conditions, with their sources
 }
 
 // ClassAdvice is what devices of one class should do.

@@ -28,7 +28,7 @@ type Fleet struct {
 type Class struct {
 	Name         string   `yaml:"name" json:"name"`
 	Devices      int      `yaml:"devices" json:"devices"`
-	Signs        []string `yaml:"signs" json:"signs"`                 // suites that the device can sign with: ed25519, es256, hmac-sha256; none: it cannot
+	Signs        []string `yaml:"signs" json:"signs"`                 // suites that the device can sign with: ed25519, es256, hmac-sha256; [] or none: it cannot
 	Power        string   `yaml:"power" json:"power"`                 // mains (default), battery
 	BatteryWh    float64  `yaml:"battery_wh" json:"battery_wh"`       // of a device on battery
 	BatteryYears float64  `yaml:"battery_years" json:"battery_years"` // how long it must last
@@ -193,8 +193,8 @@ func (c *Class) check(i int, seen map[string]bool) error {
 	}
 	at := "classes." + c.Name + "."
 	battery := c.Power == "battery"
-	if len(c.Signs) == 0 {
-		return fmt.Errorf("%ssigns: say what its devices can sign with, of %s", at, list(suites))
+	if c.Signs == nil {
+		return fmt.Errorf("%ssigns: say what its devices can sign with, of %s; or [] if they cannot", at, list(suites[:3]))
 	}
 	for _, s := range c.Signs {
 		if err := oneOf(at+"signs", s, suites); err != nil {
@@ -269,7 +269,9 @@ func checkName(list string, i int, name string, seen map[string]bool) error {
 
 // checkText keeps names to what a terminal, a page and a path of fields can show. "*" is for all of them in paths.
 func checkText(field, text string) error {
-	odd := func(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar || strings.ContainsRune("*#\"`", r) }
+	odd := func(r rune) bool {
+		return !unicode.IsPrint(r) || r == unicode.ReplacementChar || strings.ContainsRune("*#\"`", r)
+	}
 	if n := len([]rune(text)); n > maxTextRunes || strings.ContainsFunc(text, odd) || strings.TrimSpace(text) != text {
 		return fmt.Errorf("%s: 1 to %d printable characters, without blanks around it and without * # \" and `", field, maxTextRunes)
 	}

@@ -1,0 +1,182 @@
+package advise
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/lamppost/lamppost"
+)
+
+// found writes how the recommended option is set up: a configuration that lamppost serve takes as it is, and what has to be done
+// beside it. Where there is no advice it says how to measure what is missing.
+func (a *Answer) found(f *Fleet) {
+	first := &a.Options[0]
+	switch {
+	case a.Verdict == "lamppost" && len(first.Members) == 1:
+		a.Config, a.Next = first.soloConfig(f), first.soloNext(f)
+	case a.Verdict == "lamppost":
+		a.Config, a.Next = first.membersConfig(f), first.membersNext(f)
+	case a.Verdict == "abstain":
+		a.Next = a.measureNext()
+	}
+}
+
+// id makes an id of a name.
+func id(name string) string {
+	text := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
+			return r
+		case r >= 'A' && r <= 'Z':
+			return r + 'a' - 'A'
+		case strings.ContainsRune("äöüß", r), r > 127:
+			return 'x'
+		}
+		return '-'
+	}, name)
+	text = strings.Trim(text, "-")
+	for strings.Contains(text, "--") {
+		text = strings.ReplaceAll(text, "--", "-")
+	}
+	return or(strings.TrimRight(text[:min(len(text), lamppost.MaxNameBytes-3)], "-"), "fleet") // three are for a number
+}
+
+// ids makes ids of the organisations of members, each its own: north, or north-1, north-2, north-3.
+func (o *Option) ids() (all []string) {
+	seats := map[string]int{}
+	for _, org := range o.Members {
+		seats[id(org)]++
+	}
+	at := map[string]int{}
+	for _, org := range o.Members {
+		name := id(org)
+		if at[name]++; seats[name] > 1 {
+			name = fmt.Sprintf("%s-%d", name, at[name])
+		}
+		all = append(all, name)
+	}
+	return all
+}
+
+const doors = `
+# Where devices and people connect: only from this machine, until there is a certificate. Then:
+#   http: 0.0.0.0:8443
+#   mqtt: 0.0.0.0:8883
+#   tls_cert: /etc/lamppost/cert.pem
+#   tls_key: /etc/lamppost/key.pem
+http: 127.0.0.1:8080
+mqtt: 127.0.0.1:1883
+`
+
+func (o *Option) waits() string {
+	return fmt.Sprintf("\n# How long a report waits for others, and how many share a segment.\nlinger: %sms\nsegment: %d\n", plain(o.Point.LingerMS), o.Point.Segment)
+}
+
+// unsigned says whether some class cannot sign.
+func (o *Option) unsigned() bool {
+	return slices.ContainsFunc(o.Classes, func(c ClassAdvice) bool { return c.Suite == none })
+}
+
+func (o *Option) soloConfig(f *Fleet) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# %s: %s.\n# lamppost serve --config node.yaml --check says that it is good; without --check it starts.\n\n", f.Name, o.Name)
+	fmt.Fprintf(&b, "# Made if it is not there. Keep it private, and back it up as a whole.\ndata: ./node\n\n# Written into the chain by the first start.\nnetwork: %s\nmember: %s\nverify: %s\n", id(f.Name), o.ids()[0], o.Point.Verify)
+	if o.unsigned() {
+		b.WriteString("admit_unsigned: true # some devices cannot sign: nobody can check who sent their readings\n")
+	}
+	b.WriteString(doors + o.waits())
+	if len(o.Witnesses) > 0 {
+		fmt.Fprintf(&b, "\n# Witnesses: %s. Each prints its vkey when it is made (lamppost witness); until they stand here nobody keeps the operator from showing two\n# histories.\n# witnesses:\n#   - vkey: …\n#     url: https://witness.%s.example\nwitness_every: 5s\n", strings.Join(o.Witnesses, ", "), id(o.Witnesses[0]))
+	}
+	return b.String()
+}
+
+func (o *Option) soloNext(f *Fleet) []string {
+	next := []string{"lamppost serve --config node.yaml --check", "lamppost serve --config node.yaml"}
+	next = append(next, o.after(f)...)
+	for _, w := range o.Witnesses {
+		name := "witness." + id(w) + ".example"
+		next = append(next, fmt.Sprintf("lamppost witness --data ./witness --name %s      # at %s: prints its vkey", name, w),
+			fmt.Sprintf("lamppost witness add network.pin --data ./witness      # at %s; network.pin is in ./node", w))
+	}
+	if len(o.Witnesses) > 0 {
+		next = append(next, "# then put the vkeys into node.yaml under witnesses, start again, and hand out the new network.pin")
+	}
+	return next
+}
+
+// membersConfig is one for all members: what is a member's own stands in its folder.
+func (o *Option) membersConfig(f *Fleet) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# %s: %s. The same file serves every member: whose it is stands in its folder.\n# Found the network first: without network.yaml in the folder a node would begin a network of its own.\n\n", f.Name, o.Name)
+	fmt.Fprintf(&b, "# Keep it private, and back it up as a whole.\ndata: ./node\nnetwork: %s\n", id(f.Name))
+	b.WriteString(doors + o.waits())
+	if len(o.Witnesses) > 0 {
+		fmt.Fprintf(&b, "\n# Witnesses: %s. Each prints its vkey when it is made (lamppost witness).\n# witnesses:\n#   - vkey: …\n#     url: https://witness.%s.example\nwitness_every: 5s\n", strings.Join(o.Witnesses, ", "), id(o.Witnesses[0]))
+	}
+	return b.String()
+}
+
+func (o *Option) membersNext(f *Fleet) (next []string) {
+	network := id(f.Name)
+	var cards, groups []string
+	for i, name := range o.ids() {
+		next = append(next, fmt.Sprintf("lamppost init member %s --org %s --address %s.example:7650 --url https://%s.example:8443 --data ./node > %s.yaml      # at %s, with its own addresses", name, id(o.Members[i]), name, name, name, o.Members[i]))
+		cards = append(cards, name+".yaml")
+		if org := id(o.Members[i]); !slices.Contains(groups, org) {
+			groups = append(groups, org)
+		}
+	}
+	found := fmt.Sprintf("lamppost init network %s --engine %s --members %s --verify %s --data ./node", network, o.Kind, strings.Join(cards, ","), o.Point.Verify)
+	if o.Kind == "raft" && len(groups) > 1 {
+		found += " --trust " + strings.Join(groups, ",")
+	}
+	if o.unsigned() {
+		found += " --admit-unsigned"
+	}
+	next = append(next, found+"      # at one of them", "cp network.yaml ./node/      # at the others", "lamppost serve --config node.yaml      # at each")
+	return append(next, o.after(f)...)
+}
+
+// after is what is ordered once the network runs.
+func (o *Option) after(f *Fleet) []string {
+	return []string{fmt.Sprintf("lamppost retention set --raw %s --data ./node      # needs.retention_years", keep(f.Needs.RetentionYears))}
+}
+
+func keep(years float64) string {
+	if whole := float64(int(years)); whole == years {
+		return fmt.Sprintf("%dy", int(years))
+	}
+	return fmt.Sprintf("%dd", max(1, int(years*365.25+0.5)))
+}
+
+// measureNext says how to measure what nobody measured.
+func (a *Answer) measureNext() []string {
+	i := slices.IndexFunc(a.Options, func(o Option) bool { return o.Unmeasured && o.asked != nil })
+	if i < 0 {
+		return nil
+	}
+	p := a.Options[i].asked
+	return []string{
+		fmt.Sprintf("echo 'grids: [{engine: [solo, raft, comet], devices: %d, rate: [%d, 0], readings: %d, suites: \"%s\", verify: %s, linger_ms: [5, 25, 200], rtt_ms: [0, %s]}]' > space.yaml", p.Devices, p.Rate, p.Readings, p.Suites, p.Verify, digits(p.RTTMS)),
+		"lamppost explore --space space.yaml --out ./sweep      # on a machine on which nothing else runs",
+		"lamppost advise --fleet FILE --rows ./sweep",
+	}
+}
+
+// silent is of what nothing is said, whatever the fleet is.
+func silent(f *Fleet) []string {
+	said := []string{
+		"members of the measurements shared two cores: on machines of their own they bear more than is predicted, and answer sooner",
+		"readings were not judged while it was measured (triage: off): judging, which is on by default, costs CPU that is not in the figures",
+		"devices were connected before the clock started: what it takes to connect, by TLS above all, is not in it",
+		"lost packets, and members that stop or lie, were measured at other settings (docs/consensus.md) and are not in these figures",
+	}
+	for _, c := range f.Classes {
+		if slices.Contains(c.Signs, none) || len(c.Signs) == 0 {
+			return append(said, "reports without signatures were not measured: they are counted as those with the cheapest one")
+		}
+	}
+	return said
+}
