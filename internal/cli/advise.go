@@ -28,7 +28,7 @@ what was measured nothing is said. docs/advise.md says how it decides, examples/
 A fleet whose answer is "a database" or "a ledger of others" is answered as well: that is advice too. Nothing is changed anywhere.`,
 		Example: `  lamppost advise --example > fleet.yaml
   lamppost advise --fleet fleet.yaml
-  lamppost advise --fleet fleet.yaml --config lamppost.yaml && lamppost serve --config lamppost.yaml --check
+  lamppost advise --fleet fleet.yaml --config node.yaml && lamppost serve --config node.yaml --check
   lamppost advise --fleet - --json < fleet.yaml
   lamppost advise --fleet fleet.yaml --rows ./sweep      measured on a machine of your own`,
 		Args: cobra.NoArgs,

@@ -64,6 +64,7 @@ func advice(fleet string) *advise.Answer {
 	}
 	first := option("raft, 3 members", 1, at("raft", 3), 110, 9000, 540)
 	first.Binding = []string{"needs.survive is organisation: without it solo with witnesses costs €210 less"}
+	first.Members = []string{"city", "utility", "maintainer"}
 	first.Classes = []advise.ClassAdvice{
 		{Class: "lamps", Suite: "ed25519", EverySec: 900, Readings: 3, Via: "direct", UJADay: around(740_000), Because: "The strongest that they can, and on mains nothing speaks against it."},
 		{Class: "heat meters", Suite: "hmac-sha256", EverySec: 3600, Readings: 1, Via: "gateway", UJADay: around(30_000), BatteryDays: around(4100), Because: "They share a secret with a gateway, which signs for them."},
@@ -71,17 +72,19 @@ func advice(fleet string) *advise.Answer {
 	comet := option("comet, 4 members", 2, at("comet", 4), 320, 4000, 760)
 	solo := option("solo, 2 witnesses", 0, at("solo", 1), 48, 12000, 330)
 	solo.Out = []string{"needs.survive is organisation, and there is one member"}
+	dark := advise.Option{Name: "comet, 7 members", Kind: "comet", Unmeasured: true, Out: []string{"unmeasured: comet: nodes 7 is outside what was measured, 4 to 4"}}
 	return &advise.Answer{V: 1, Fleet: fleet, Verdict: "lamppost", Summary: "Keep it with raft on three machines, one of each organisation: they believe each other, and one of them may be lost. It takes some €540 a year, nearly all of it for the machines.",
 		Gate: []advise.Step{{Question: "Do several parties live with the books?", Answer: "yes", Because: "organisations: city, utility, maintainer"},
 			{Question: "Is it enough that a lie is detected?", Answer: "yes", Because: "needs.check is parties: whoever checks finds a lie, and needs.nobody_alone is false"}},
 		Demand: advise.Demand{ReadingsPerS: 40, ReadingsADay: 1_152_000, LatencyMS: 5000},
 		Options: []advise.Option{first, comet, {Name: "Hedera Consensus Service", Kind: "outside", Place: 3, Year: &advise.Year{EUR: around(9200), Parts: []advise.Part{{What: "fees", EUR: around(9200), Source: "https://docs.hedera.com/fees, 2026-11-20"}}},
-			Notes: []string{"Fee of a message as listed on 2026-11-20, converted at that day’s rate."}}, solo,
+			Notes: []string{"Fee of a message as listed on 2026-11-20, converted at that day’s rate."}}, solo, dark,
 			{Name: "PostgreSQL with backups", Kind: "database", Out: []string{"others do not take its operator’s word"}, Year: year(260, 110)}},
 		Flips:  []advise.Flip{{Field: "needs.survive", From: "organisation", To: "nothing", Then: "solo, 2 witnesses"}, {Field: "organisations.utility.trusts", From: "city, maintainer", To: "nobody", Then: "comet, 4 members"}},
 		Config: "# for lamppost serve --config\nnetwork: street\nlinger: 25ms\nsegment: 1024\n", Next: []string{"lamppost init network street --engine raft --members city.yaml,utility.yaml,maintainer.yaml --trust city,utility,maintainer --data ./node"},
-		Silent: []string{"members that a satellite connects: no round trip over 100 ms was measured"},
-		Rows:   advise.Source{Commit: "6daa11d4c2b1", Machine: "2 CPUs, Intel Xeon", From: "2026-11-26T06:51:00Z", Points: 228, Rows: 684}}
+		Assumed: []string{"machines of 45 EUR a month each, price list of 2026-11-01"},
+		Silent:  []string{"members that a satellite connects: no round trip over 100 ms was measured"},
+		Rows:    advise.Source{Commit: "6daa11d4c2b1", Machine: "2 CPUs, Intel Xeon", From: "2026-11-26T06:51:00Z", Points: 228, Rows: 684}}
 }
 
 // What is filled in is what the node is asked, and its answer is told in words, a table and a picture, at the sizes and in the schemes that
@@ -131,13 +134,13 @@ func testAdvise(t *testing.T, ctx context.Context) {
 		t.Errorf("the node is asked\n%+v, want\n%+v", d.fleet, want)
 	}
 	for selector, want := range map[string][]string{
-		"#verdict": {"The advice for street", "raft, 3 members", "88 to 140 ms", "€432 to €702", "7,200 to 12,000 a second", "40 a second are asked for", "144 to 234 kWh", "without it solo with witnesses costs"},
+		"#verdict": {"The advice for street", "raft, 3 members", "88 to 140 ms", "€432 to €702", "7,200 to 12,000 a second", "40 a second are asked for", "run by city, utility and maintainer", "144 to 234 kWh", "without it solo with witnesses costs"},
 		"#why":     {"Is it enough that a lie is detected? yes", "needs.check is parties"},
-		"#options": {"3 members, segments of up to 1,024 after 25 ms", "Hedera Consensus Service", "needs.survive is organisation, and there is one member", "€7,360 to €12,000"},
+		"#options": {"3 members, segments of up to 1,024 after 25 ms", "Hedera Consensus Service", "Not measured", "needs.survive is organisation, and there is one member", "€7,360 to €12,000"},
 		"#classes": {"Signs with Ed25519, reports every 15 min with 3 readings, directly.", "through a gateway", "Its battery lasts 9 to 15 years.", "24 to 39 mJ a day"},
 		"#flips":   {"needs.survive nothing instead of organisation: solo, 2 witnesses"},
 		"#config":  {"segment: 1024", "lamppost init network street"},
-		"#rests":   {"684 measurements of 228 settings", "6daa11d4c2b1", "no round trip over 100 ms was measured"},
+		"#rests":   {"machines of 45 EUR a month", "684 measurements of 228 settings", "6daa11d4c2b1", "no round trip over 100 ms was measured"},
 	} {
 		for _, w := range want {
 			if got := p.Text(selector); !strings.Contains(got, w) {
@@ -149,8 +152,8 @@ func testAdvise(t *testing.T, ctx context.Context) {
 		t.Errorf("the focus is on %q, want the answer", got)
 	}
 	p.Run(chromedp.Click(chromedp.CSS("#config .main")))
-	p.WaitText("#config", "Saved as lamppost.yaml.")
-	path := filepath.Join(dir, "lamppost.yaml")
+	p.WaitText("#config", "Saved as node.yaml.")
+	path := filepath.Join(dir, "node.yaml")
 	saved := func() bool { raw, err := os.ReadFile(path); return err == nil && string(raw) == advice("").Config }
 	for range 200 {
 		if saved() {
@@ -208,7 +211,7 @@ func testAdviseForReal(t *testing.T, ctx context.Context) {
 	d.advised = func(f *advise.Fleet) (*advise.Answer, error) { return advise.Advise(f, rows) }
 	p := browsertest.Open(t, ctx, d.serve(t).URL, [2]int64{390, 844})
 	p.Visit("#/advise", "#class-1-name")
-	for _, f := range [][3]string{{"A house and its landlord", "house", "solo"}, {"Street lamps of a city", "street", "raft"}, {"Chargers of rivals", "chargers", "comet"}, {"Sensors of one company", "plant", "PostgreSQL"}} {
+	for _, f := range [][3]string{{"A house and its landlord", "house", "Lamppost, solo"}, {"Street lamps of a city", "street", "Lamppost, raft"}, {"Chargers of rivals", "chargers", "Lamppost, comet"}, {"Sensors of one company", "plant", "PostgreSQL"}} {
 		title, want := f[0], f[2]
 		pick(p, title)
 		p.Run(chromedp.Click(chromedp.CSS("#fleet button[type=submit]")))

@@ -11,8 +11,8 @@ const verdicts = { lamppost: ['A ledger of your own', 'ok'], database: ['A datab
 // adviceOf makes the cards of an answer.
 export function adviceOf(a) {
   const options = (a.options ?? []).map((o, i) => ({ ...o, tag: tagOf(o, i, a.options) }));
-  const first = options.find((o) => o.place === 1);
-  return [verdictCard(a, first), classesCard(first), optionsCard(a, options), h('div', { class: 'split even' }, whyCard(a), flipsCard(a)), configCard(a), restCard(a, first)].filter(Boolean);
+  const first = options[0] ?? {};
+  return [verdictCard(a, first), a.verdict === 'lamppost' && classesCard(first), optionsCard(a, options), h('div', { class: 'split even' }, whyCard(a), flipsCard(a)), configCard(a), restCard(a, first)].filter(Boolean);
 }
 
 // tagOf is what an option is called in the picture: its place, or a letter where it is out.
@@ -27,13 +27,14 @@ const list = (all, line) => h('ul', { class: 'offers' }, all.map((x) => h('li', 
 function verdictCard(a, first) {
   const [words, kind] = verdicts[a.verdict] ?? [a.verdict, ''];
   const facts = [
-    ['What', first?.name], ['Final within', first?.figures && spread(first.figures.commit_p99_ms, ms), '99 of 100'],
-    ['Bears at most', first?.figures && spread(first.figures.capacity_per_s, perSecond), `${perSecond(a.demand.readings_per_s)} are asked for`],
-    ['In a year', first?.year && spread(first.year.eur, euro), first?.year?.kwh?.high > 0 && spread(first.year.kwh, kwh)],
-  ].filter(([, words]) => words);
+    ['What', first.name, first.members?.length && `run by ${listed(first.members)}${first.witnesses?.length ? `, watched by ${listed(first.witnesses)}` : ''}`],
+    ['Final within', first.figures && spread(first.figures.commit_p99_ms, ms), `99 of 100; ${ms(a.demand.latency_ms)} at most`],
+    ['Bears, in readings', first.figures && spread(first.figures.capacity_per_s, perSecond), `${perSecond(a.demand.readings_per_s)} are asked for`],
+    ['In a year', first.year && spread(first.year.eur, euro), first.year?.kwh.high > 0 && spread(first.year.kwh, kwh)],
+  ].filter(([, words]) => first.place && words);
   const el = card('verdict', `The advice for ${a.fleet}`, h('p', { class: `pill ${kind}` }, words), h('p', { class: 'summary' }, a.summary),
     facts.length > 0 && h('dl', { class: 'facts four' }, facts.map(([name, words, more]) => h('div', null, h('dt', null, name), h('dd', null, words, more && h('span', { class: 'quiet' }, more))))),
-    first?.binding?.length > 0 && [h('h3', null, 'What holds it there'), list(first.binding, (b) => b)]);
+    first.binding?.length > 0 && [h('h3', null, 'What holds it there'), list(first.binding, (b) => b)]);
   el.firstChild.tabIndex = -1;
   return el;
 }
@@ -57,7 +58,7 @@ function optionLine(o) {
   const out = o.out ?? [];
   const cell = (name, r, unit) => h('td', { class: 'num', 'data-name': name }, r && r.high > 0 ? spread(r, unit) : '–');
   return h('tr', { class: out.length ? 'out' : null }, h('td', null, h('span', { class: `tag ${out.length ? 'out' : ''}` }, o.tag)),
-    h('th', { scope: 'row' }, h('span', { class: 'strong' }, o.name), settings(o.point), out.length > 0 && [h('span', { class: 'pill bad' }, 'Out'), h('ul', null, out.map((w) => h('li', null, w)))],
+    h('th', { scope: 'row' }, h('span', { class: 'strong' }, o.name), settings(o.point), out.length > 0 && [h('span', { class: `pill ${o.unmeasured ? 'warn' : 'bad'}` }, o.unmeasured ? 'Not measured' : 'Out'), h('ul', null, out.map((w) => h('li', null, w)))],
       o.notes?.length > 0 && h('details', null, h('summary', null, 'Conditions and sources'), h('ul', null, o.notes.map((n) => h('li', null, n)))), partsOf(o.year)),
     cell('Final within', o.figures?.commit_p99_ms, ms), cell('Bears at most', o.figures?.capacity_per_s, perSecond), cell('A year', o.year?.eur, euro), cell('Electricity', o.year?.kwh, kwh));
 }
@@ -70,7 +71,7 @@ function partsOf(year) {
 }
 
 function classesCard(first) {
-  if (!first?.classes?.length) return null;
+  if (!first.classes?.length) return null;
   return card('classes', 'What the machines do', h('ul', { class: 'cases' }, first.classes.map((c) => h('li', null, h('h3', null, c.class),
     h('p', null, `${c.suite === 'none' ? 'Signs nothing: nobody can check who sent it' : `Signs with ${suiteName(c.suite)}`}, reports every ${time(c.every_s)} with ${plural(c.readings, 'reading')}, ${c.via === 'gateway' ? 'through a gateway' : 'directly'}.`),
     h('p', { class: 'quiet' }, [energyWords(c), c.because].filter(Boolean).join(' '))))));
@@ -82,25 +83,29 @@ function energyWords(c) {
 }
 
 function configCard(a) {
-  if (!a.config) return null;
+  if (!a.config) return a.next?.length > 0 && card('config', 'To measure what is missing', commands(a.next));
   const told = h('p', { class: 'quiet', role: 'status' });
-  const save = () => { told.textContent = `Saved as ${saveAs(new Blob([a.config], { type: 'application/yaml' }), 'lamppost.yaml')}.`; };
-  return card('config', 'To set it up', h('pre', { tabindex: '0', 'aria-label': 'Configuration' }, a.config),
-    h('p', { class: 'buttons' }, h('button', { type: 'button', class: 'main', onclick: save }, 'Download lamppost.yaml'), copyButton('Copy', () => a.config)), told,
-    a.next?.length > 0 && [h('h3', null, 'Then'), h('pre', { tabindex: '0', 'aria-label': 'Commands' }, a.next.join('\n'))]);
+  const save = () => { told.textContent = `Saved as ${saveAs(new Blob([a.config], { type: 'application/yaml' }), 'node.yaml')}.`; };
+  return card('config', 'To set it up', h('pre', { tabindex: '0', role: 'region', 'aria-label': 'Configuration' }, a.config),
+    h('p', { class: 'buttons' }, h('button', { type: 'button', class: 'main', onclick: save }, 'Download node.yaml'), copyButton('Copy', () => a.config)), told,
+    a.next?.length > 0 && [h('h3', null, 'And then'), commands(a.next)]);
 }
+
+const commands = (all) => h('pre', { tabindex: '0', role: 'region', 'aria-label': 'Commands' }, all.join('\n'));
 
 function restCard(a, first) {
   const r = a.rows;
-  const near = first?.figures?.nearest ?? [];
+  const near = first.figures?.nearest ?? [];
   return card('rests', 'What it rests on',
     r.rows > 0 && h('p', null, `${plural(r.rows, 'measurement')} of ${plural(r.points, 'setting')}${r.from ? `, from ${when(Date.parse(r.from))}` : ''}${r.commit ? `, of version ${r.commit}` : ''}${r.machine ? `, on ${r.machine}` : ''}. A range holds nine of ten.`),
     near.length > 0 && h('details', null, h('summary', null, 'The nearest that were measured'), list(near, (n) => `${n.engine}, ${plural(n.nodes, 'member')}, ${n.rate ? `${count(n.rate)} reports a second` : 'as fast as it goes'} with ${plural(n.readings, 'reading')}, ${n.suites}, round trip ${ms(n.rtt_ms)}, linger ${ms(n.linger_ms)}: ${n.distance ? `at distance ${sharp(n.distance, 2)}` : 'this very setting'}, measured ${plural(n.rows, 'time')}`)),
+    a.assumed?.length > 0 && [h('h3', null, 'Assumed beside what was measured'), list(a.assumed, (s) => s)],
     a.silent?.length > 0 && [h('h3', null, 'Nothing is said of'), list(a.silent, (s) => s)]);
 }
 
+const listed = (names) => { const all = [...new Set(names)]; return all.length < 2 ? all.join('') : `${all.slice(0, -1).join(', ')} and ${all.at(-1)}`; };
 const sharp = (n, digits = 3) => new Intl.NumberFormat(undefined, { maximumSignificantDigits: digits }).format(n);
-const ms = (n) => (n >= 10_000 ? `${sharp(n / 1000, 2)} s` : `${sharp(n, 2)} ms`);
+const ms = (n) => (n >= 1000 ? `${sharp(n / 1000, 2)} s` : `${sharp(n, 2)} ms`);
 const euro = (n) => `€${sharp(n)}`;
 const kwh = (n) => `${sharp(n)} kWh`;
 const perSecond = (n) => `${sharp(n, 2)} a second`;
