@@ -50,7 +50,7 @@ func (w *weigher) weigh(f *Fleet) *Answer {
 	for _, kind := range kinds {
 		a.Options = append(a.Options, w.option(f, g, kind))
 	}
-	a.Options = append(a.Options, w.database(f, g, a.Demand))
+	a.Options = append(a.Options, w.prices.Database(f, a.Demand))
 	a.Options = append(a.Options, w.prices.Outside(f, a.Demand)...)
 	for i := range a.Options {
 		a.Options[i].spend(f)
@@ -69,20 +69,6 @@ func (f *Fleet) demand() Demand {
 		d.ReadingsPerS += day * c.Peak / 86_400
 	}
 	return d
-}
-
-func (w *weigher) database(f *Fleet, g *gate, d Demand) Option {
-	o := w.prices.Database(f, d)
-	switch {
-	case g.database || len(o.Out) > 0:
-	case g.public:
-		o.Out = append(o.Out, "needs.strangers: people nobody knows beforehand would write into one organisation's database")
-	case g.agree:
-		o.Out = append(o.Out, "needs: the one that has it decides alone, and nobody else would notice")
-	default:
-		o.Out = append(o.Out, fmt.Sprintf("needs.check: %s: whoever has the database can change what is in it, and nobody would notice", f.Needs.Check))
-	}
-	return o
 }
 
 // option is one engine with the best settings for the fleet.
@@ -151,6 +137,7 @@ func (o *Option) spend(f *Fleet) {
 	}
 	n := &f.Needs
 	switch {
+	case slices.ContainsFunc(o.Out, func(out string) bool { return strings.Contains(out, "needs.budget_a_year") }):
 	case n.BudgetAYear > 0 && o.Year.EUR.Mid > n.BudgetAYear:
 		o.Out = append(o.Out, fmt.Sprintf("needs.budget_a_year: it takes %s EUR a year, the budget is %s", plain(o.Year.EUR.Mid), plain(n.BudgetAYear)))
 	case n.BudgetAYear > 0 && o.Year.EUR.High > n.BudgetAYear:
@@ -272,25 +259,29 @@ type load struct {
 // load advises every class. What it says is broken are must-haves of classes.
 func (w *weigher) load(f *Fleet, limits Limits) (l *load, broken []string) {
 	l = &load{gateways: true}
-	share, all := map[string]float64{}, 0.0
+	share, all, keys := map[string]float64{}, 0.0, 0
 	for i := range f.Classes {
 		c := &f.Classes[i]
 		a, err := c.advice(&w.energy, max(1, int(limits.Readings.High)))
 		if err != nil {
 			broken = append(broken, strings.Split(err.Error(), "\n")...)
 		}
-		if c.OnSite && a.Via == "direct" && c.connections(&a) > limits.Devices.High && signature(a.Suite) {
+		if c.OnSite && a.Via == "direct" && l.devices+c.connections(a.Via) > limits.Devices.High && signature(a.Suite) {
 			a.Via, a.Because = "gateway", a.Because+"; so many connections are more than was measured, and gateways on site take them together"
 		}
+		keys += c.Devices
 		readings := float64(c.Devices) * c.ReadingsADay * c.Peak / 86_400
 		l.classes = append(l.classes, a)
 		all += readings
 		l.reports += readings / float64(a.Readings)
-		l.devices += c.connections(&a)
+		l.devices += c.connections(a.Via)
 		l.gateways = l.gateways && a.Via == "gateway" && signature(a.Suite)
 		share[a.Suite] += readings / float64(a.Readings)
 	}
 	l.suites, l.readings = mix(share, l.reports), max(1, int(math.Round(all/l.reports)))
+	if n := float64(keys); n > limits.Devices.High {
+		l.notes = append(l.notes, fmt.Sprintf("%s devices have a key, and no more than %s were measured: what more of them take beside their reports is not counted", plain(n), plain(limits.Devices.High)))
+	}
 	l.notes = append(l.notes, l.clamp(limits)...)
 	return l, broken
 }

@@ -26,22 +26,17 @@ var radios = map[string]radio{
 	"ethernet": {"mains", everyFrame, Range{0.5, 1, 2}, "assumed: 2 s of a link that comes up, at 0.5 W; nothing on mains, where it stays up"},
 	"wifi":     {"battery", everyFrame, Range{0.15, 0.3, 0.6}, "assumed: 1 s of joining and waiting at 0.3 W"},
 	"zigbee":   {"battery", 90, Range{0.25e-3, 0.5e-3, 1e-3}, "assumed: 30 ms of listening at 16 mW (nRF52840, 3 V) for each frame of at most 90 bytes"},
-	"cellular": {"battery", everyFrame, Range{1.5, 3, 6}, "assumed: NB-IoT or LTE-M, 10 s connected at 0.3 W, then asleep"},
+	"cellular": {"battery", everyFrame, Range{0.4, 0.75, 1.5}, "assumed: NB-IoT or LTE-M in good reach, 3 s connected at 0.25 W and released early; deep in a cellar it is many times that"},
 	"lora":     {"lora", 115, Range{6e-3, 12e-3, 24e-3}, "computed: SX1276, SF9: a preamble of 50 ms at 96 mW and 200 ms of listening at 36 mW for each frame of at most 115 bytes"},
 }
 
-// What else a device on battery takes, in watts, and which share of what its battery is said to hold it can use in the end.
-var (
-	asleep = Range{5e-6, 10e-6, 20e-6}
-	usable = Range{0.6, 0.75, 0.9}
-)
+// What else counts for a device on battery: what it takes while it sleeps, in watts, and the share of its battery's energy that it can use.
+var asleep = Range{5e-6, 10e-6, 20e-6}
 
-// Bytes of a report on its way from a device, by MQTT: a fit of device_bytes in the rows. A signature is in it; without it a report is shorter.
-const (
-	reportBytes    = 155.0
-	readingBytes   = 8.6
-	signatureBytes = 64.0
-)
+const usable = 0.75
+
+// signatureBytes are in what a report takes on its way (reportBytes).
+const signatureBytes = 64
 
 // Where radio by LoRa is free in Europe, a device may send a hundredth of the time (ETSI EN 300 220-2, 868 MHz).
 const (
@@ -49,12 +44,8 @@ const (
 	loraBytesPerS = 1758.0 / 8 // SF9, 125 kHz
 )
 
-// Counting connections: devices that report at least this often stay connected; others come for a while each time.
-const (
-	staysConnected = 300.0 // s
-	comesFor       = 10.0  // s
-	behindGateway  = 100   // devices
-)
+// behindGateway is how many devices share a gateway, and so a connection to a member.
+const behindGateway = 100
 
 // assumed says what the figures for devices rest on beside measurements.
 func assumed(f *Fleet) []string {
@@ -70,9 +61,9 @@ func assumed(f *Fleet) []string {
 		}
 	}
 	if battery {
-		said = append(said, fmt.Sprintf("asleep: %s µW assumed; of a battery %s %% are usable, assumed; what a device measures with is not in it", span(asleep, 1e6), span(usable, 100)))
+		said = append(said, fmt.Sprintf("asleep: %s µW; %s %% of a battery's energy can be used; what a device measures with is not in it", span(asleep, 1e6), plain(100*usable)))
 	}
-	return append(said, fmt.Sprintf("connections: devices that report every %s or more often stay connected, others come for %s each time; a gateway serves %d devices", duration(staysConnected), duration(comesFor), behindGateway))
+	return append(said, fmt.Sprintf("every device has a connection of its own, or shares that of a gateway with %d", behindGateway))
 }
 
 // frames and bytes of a report.
@@ -111,13 +102,13 @@ func (c *Class) days(j Range) Range {
 	if c.Power != "battery" {
 		return Range{}
 	}
-	full := c.BatteryWh * 3600
-	return Range{full * usable.Low / j.High, full * usable.Mid / j.Mid, full * usable.High / j.Low}
+	full := usable * c.BatteryWh * 3600
+	return Range{full / j.High, full / j.Mid, full / j.Low}
 }
 
-// gather is how many readings a report may hold, so that the oldest is not later than it may be.
+// gather is how many readings a report may hold, so that reports are not further apart than a reading may be late.
 func (c *Class) gather(most int) int {
-	return max(1, min(most, 1+int(math.Floor(c.LateMinutes*c.ReadingsADay/1440+1e-9))))
+	return max(1, min(most, int(math.Floor(c.LateMinutes*c.ReadingsADay/1440+1e-9))))
 }
 
 // onAir is the share of the time that a device sends by LoRa.
@@ -159,7 +150,7 @@ func (c *Class) advice(e *explore.Energy, most int) (ClassAdvice, error) {
 	if c.Link == "zigbee" && !c.OnSite {
 		broken = errors.Join(broken, fmt.Errorf("classes.%s.on_site: devices by zigbee need a gateway near them", c.Name))
 	}
-	if last.Suite != sig.HMAC256.String() && (c.Link == "zigbee" || c.Link == "lora") {
+	if c.Link == "zigbee" || c.Link == "lora" {
 		last.Via = "gateway"
 	}
 	last.Because = c.because(e, first, last)
@@ -199,22 +190,20 @@ func (c *Class) because(e *explore.Energy, first, a *ClassAdvice) string {
 		words = append(words, fmt.Sprintf("late_minutes lets %d readings share a report and its signature", a.Readings))
 	}
 	switch {
-	case a.Via == "gateway":
+	case a.Via != "gateway":
+	case signature(a.Suite):
 		words = append(words, fmt.Sprintf("by %s it needs a gateway, which checks and passes on", c.Link))
-	case c.Link == "zigbee" || c.Link == "lora":
-		words = append(words, fmt.Sprintf("by %s something on site passes its reports on unread", c.Link))
+	default:
+		words = append(words, fmt.Sprintf("by %s it needs a gateway, which can only pass on what it says", c.Link))
 	}
 	return strings.Join(words, "; ")
 }
 
-// connections is how many are open at once in the busiest hour.
-func (c *Class) connections(a *ClassAdvice) float64 {
+// connections is how many its devices have to members.
+func (c *Class) connections(via string) float64 {
 	n := float64(c.Devices)
-	if a.Via == "gateway" {
+	if via == "gateway" {
 		return math.Ceil(n / behindGateway)
-	}
-	if every := a.EverySec / c.Peak; every > staysConnected {
-		return math.Ceil(n * comesFor / every)
 	}
 	return n
 }

@@ -107,7 +107,7 @@ func (a *Answer) ranking(t *text) {
 
 func (a *Answer) rests(t *text, o *Option) {
 	t.head("What it rests on")
-	t.wrap("  ", fmt.Sprintf("%s of %s, since %s, version %s, on %s", count(a.Rows.Rows, "measurement", "measurements"), count(a.Rows.Points, "setting", "settings"), a.Rows.From, a.Rows.Commit, a.Rows.Machine))
+	t.wrap("  ", fmt.Sprintf("%s of %s, since %s, version %s, on %s", count(a.Rows.Rows, "measurement"), count(a.Rows.Points, "setting"), a.Rows.From, a.Rows.Commit, a.Rows.Machine))
 	if o.Point != nil {
 		t.wrap("  ", "predicted: "+setting(o.Point))
 	}
@@ -115,13 +115,13 @@ func (a *Answer) rests(t *text, o *Option) {
 		return
 	}
 	for _, n := range o.Figures.Nearest {
-		t.wrap("  ", fmt.Sprintf("measured %s, at distance %s: %s", count(n.Rows, "time", "times"), plain(n.Distance), setting(&n.Point)))
+		t.wrap("  ", fmt.Sprintf("measured %s, at distance %s: %s", count(n.Rows, "time"), plain(n.Distance), setting(&n.Point)))
 	}
 }
 
 func setting(p *explore.Point) string {
-	return fmt.Sprintf("%s, %s, %s, %s reports/s of %s, %s, verify %s, linger %s ms, segment %d, round trip %s ms", p.Engine, count(p.Nodes, "member", "members"), count(p.Devices, "device", "devices"),
-		plain(float64(p.Rate)), count(p.Readings, "reading", "readings"), p.Suites, p.Verify, plain(p.LingerMS), p.Segment, plain(p.RTTMS))
+	return fmt.Sprintf("%s, %s, %s, %s reports/s of %s, %s, verify %s, linger %s ms, segment %d, round trip %s ms", p.Engine, count(p.Nodes, "member"), count(p.Devices, "device"),
+		plain(float64(p.Rate)), count(p.Readings, "reading"), p.Suites, p.Verify, plain(p.LingerMS), p.Segment, plain(p.RTTMS))
 }
 
 // A text grows by lines.
