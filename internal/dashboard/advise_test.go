@@ -107,6 +107,7 @@ func testAdvise(t *testing.T, ctx context.Context) {
 			if pale := browsertest.Value[[]string](p, browsertest.PaleText); len(pale) > 0 {
 				t.Errorf("at %d, %s: contrast under 4.5:1: %q", size[0], scheme, pale)
 			}
+			browsertest.Value[bool](p, "scrollTo(0, 0) === undefined") // nothing is under the header
 			for _, broken := range p.Violations() {
 				t.Errorf("at %d, %s: %s", size[0], scheme, broken)
 			}
@@ -136,7 +137,7 @@ func testAdvise(t *testing.T, ctx context.Context) {
 	for selector, want := range map[string][]string{
 		"#verdict": {"The advice for street", "raft, 3 members", "88 to 140 ms", "€432 to €702", "7,200 to 12,000 a second", "40 a second are asked for", "run by city, utility and maintainer", "144 to 234 kWh", "without it solo with witnesses costs"},
 		"#why":     {"Is it enough that a lie is detected? yes", "needs.check is parties"},
-		"#options": {"3 members, segments of up to 1,024 after 25 ms", "Hedera Consensus Service", "Not measured", "needs.survive is organisation, and there is one member", "€7,360 to €12,000"},
+		"#options": {"3 members, segments of up to 1,024 after 25 ms", "Hedera Consensus Service", "Not measured", "needs.survive is organisation, and there is one member", "7,360 to 12,000"},
 		"#classes": {"Signs with Ed25519, reports every 15 min with 3 readings, directly.", "through a gateway", "Its battery lasts 9 to 15 years.", "24 to 39 mJ a day"},
 		"#flips":   {"needs.survive nothing instead of organisation: solo, 2 witnesses"},
 		"#config":  {"segment: 1024", "lamppost init network street"},

@@ -51,16 +51,17 @@ function flipsCard(a) {
 function optionsCard(a, options) {
   const head = (words, kind) => h('th', { scope: 'col', class: kind }, words);
   return card('options', 'All that was weighed', tradeOff(options, a.demand.latency_ms),
-    h('table', { class: 'ranking' }, h('thead', null, h('tr', null, head(''), head('Option'), head('Final within', 'num'), head('Bears at most', 'num'), head('EUR a year', 'num'), head('kWh a year', 'num'))), h('tbody', null, options.map(optionLine))));
+    h('table', { class: 'ranking' }, h('thead', null, h('tr', null, head(''), head('Option'), head('Final within', 'num'), head('Readings a second', 'num'), head('EUR a year', 'num'), head('kWh a year', 'num'))), h('tbody', null, options.map(optionLine))));
 }
 
 function optionLine(o) {
   const out = o.out ?? [];
-  const cell = (name, r, unit) => h('td', { class: 'num', 'data-name': name }, r && r.high > 0 ? spread(r, unit) : '–');
+  const cell = (name, r, unit = sharp) => (r?.high > 0 ? h('td', { class: 'num', 'data-name': name }, spread(r, unit)) : h('td', { class: 'num none' }, '–'));
   return h('tr', { class: out.length ? 'out' : null }, h('td', null, h('span', { class: `tag ${out.length ? 'out' : ''}` }, o.tag)),
-    h('th', { scope: 'row' }, h('span', { class: 'strong' }, o.name), settings(o.point), out.length > 0 && [h('span', { class: `pill ${o.unmeasured ? 'warn' : 'bad'}` }, o.unmeasured ? 'Not measured' : 'Out'), h('ul', null, out.map((w) => h('li', null, w)))],
+    h('th', { scope: 'row' }, h('span', { class: 'm-name' }, h('span', { class: 'strong' }, o.name), out.length > 0 && h('span', { class: `pill ${o.unmeasured ? 'warn' : 'bad'}` }, o.unmeasured ? 'Not measured' : 'Out')),
+      settings(o.point), out.length > 0 && h('ul', null, out.map((w) => h('li', null, w))),
       o.notes?.length > 0 && h('details', null, h('summary', null, 'Conditions and sources'), h('ul', null, o.notes.map((n) => h('li', null, n)))), partsOf(o.year)),
-    cell('Final within', o.figures?.commit_p99_ms, ms), cell('Bears at most', o.figures?.capacity_per_s, perSecond), cell('A year', o.year?.eur, euro), cell('Electricity', o.year?.kwh, kwh));
+    cell('Final within', o.figures?.commit_p99_ms, ms), cell('Readings a second', o.figures?.capacity_per_s, two), cell('EUR a year', o.year?.eur), cell('kWh a year', o.year?.kwh));
 }
 
 const settings = (p) => p && h('span', { class: 'b-note quiet' }, `${plural(p.nodes, 'member')}, segments of up to ${count(p.segment)} after ${ms(p.linger_ms)}, signatures checked by ${p.verify === 'gateway' ? 'gateways and by sample' : 'all'}`);
@@ -105,6 +106,7 @@ function restCard(a, first) {
 
 const listed = (names) => { const all = [...new Set(names)]; return all.length < 2 ? all.join('') : `${all.slice(0, -1).join(', ')} and ${all.at(-1)}`; };
 const sharp = (n, digits = 3) => new Intl.NumberFormat(undefined, { maximumSignificantDigits: digits }).format(n);
+const two = (n) => sharp(n, 2);
 const ms = (n) => (n >= 1000 ? `${sharp(n / 1000, 2)} s` : `${sharp(n, 2)} ms`);
 const euro = (n) => `€${sharp(n)}`;
 const kwh = (n) => `${sharp(n)} kWh`;

@@ -156,8 +156,7 @@ function classRow(id, all, changed) {
         field('May be late by, minutes', inputs.late_minutes, 'What a report may gather. 0: sent at once'), field('Busiest hour, times the mean', inputs.peak),
         field('Connected by', inputs.link), field('Power', inputs.power), battery),
       h('div', { class: 'ticks', role: 'group', 'aria-label': 'They can sign with' }, h('span', { class: 'quiet', 'aria-hidden': 'true' }, 'They can sign with'), suites.map(([s, el]) => ticked(signing[s], el))),
-      h('div', { class: 'ticks' }, ticked('A gateway can stand near them', inputs.on_site)),
-      h('p', { class: 'buttons' }, remove)),
+      h('div', { class: 'head' }, ticked('A gateway can stand near them', inputs.on_site), remove)),
     place(n, several) {
       say(legend, inputs.name.value.trim() || `Machines ${n}`);
       remove.setAttribute('aria-label', `Remove ${legend.textContent}`);
@@ -187,7 +186,7 @@ function orgRow(id, all, changed) {
   const row = {
     inputs, remove,
     el: h('fieldset', { class: 'part' }, legend, h('div', { class: 'inputs' }, field('Name', inputs.name), field('Its machine stands in', inputs.place, 'Country, such as DE')),
-      h('div', { class: 'ticks' }, ticked('Can run a machine of its own for this', inputs.runs)), trusts, h('p', { class: 'buttons' }, remove)),
+      trusts, h('div', { class: 'head' }, ticked('Can run a machine of its own for this', inputs.runs), remove)),
     name: (n) => inputs.name.value.trim() || `Organisation ${n}`,
     place(n, several) {
       say(legend, row.name(n));
@@ -218,14 +217,14 @@ function orgRow(id, all, changed) {
 function needsFields() {
   const inputs = {
     latency_ms: number('need-latency', { min: 1, required: true }), rtt_ms: number('need-rtt'), retention_years: number('need-retention'),
-    survive: choice('need-survive', { nothing: 'nothing: it may stand still', machine: 'a machine', organisation: 'a whole organisation' }),
+    survive: choice('need-survive', { nothing: 'nobody', machine: 'a machine', organisation: 'an organisation' }),
     check: choice('need-check', { nobody: 'nobody', parties: 'the parties', anyone: 'anyone' }),
     stay_in: text('need-stay', { placeholder: 'DE, NL' }), value_a_day: number('need-value'), budget_a_year: number('need-budget'),
     nobody_alone: tick('need-alone'), strangers: tick('need-strangers'), personal_data: tick('need-personal'),
   };
   return {
     el: [h('div', { class: 'inputs' }, field('A reading is final within, ms', inputs.latency_ms, '99 of 100, from its sending'), field('It goes on without', inputs.survive), field('The books are checked by', inputs.check),
-      field('Between the organisations, ms', inputs.rtt_ms, 'Round trip between their machines'), field('Kept for, years', inputs.retention_years), field('May only be in', inputs.stay_in, 'Countries. Empty: anywhere'),
+      field('Round trip, ms', inputs.rtt_ms, 'Between the organisations'), field('Kept for, years', inputs.retention_years), field('May only be in', inputs.stay_in, 'Countries. Empty: anywhere'),
       field('A day’s readings decide on, EUR', inputs.value_a_day), field('Budget a year, EUR', inputs.budget_a_year, '0: not said')),
     h('div', { class: 'ticks' }, ticked('Nobody alone may refuse, delay or reorder what others send', inputs.nobody_alone), ticked('Strangers may write', inputs.strangers), ticked('Readings tell of persons', inputs.personal_data))],
     write(n) {
