@@ -87,6 +87,8 @@ type Option struct {
 	Figures *Prediction   `json:"figures,omitempty"`
 	Year    *Year         `json:"year,omitempty"`
 	Notes   []string      `json:"notes,omitempty"` // conditions, with their sources
+
+	asked *explore.Point // what would have been predicted, had it been measured
 }
 
 // ClassAdvice is what devices of one class should do.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/explore"
 	"github.com/lamppost/lamppost/sig"
 )
@@ -50,8 +51,7 @@ func (w *weigher) weigh(f *Fleet) *Answer {
 	for _, kind := range kinds {
 		a.Options = append(a.Options, w.option(f, g, kind))
 	}
-	a.Options = append(a.Options, w.prices.Database(f, a.Demand))
-	a.Options = append(a.Options, w.prices.Outside(f, a.Demand)...)
+	a.Options = append(a.Options, w.others(f, a.Demand)...)
 	for i := range a.Options {
 		a.Options[i].spend(f)
 	}
@@ -69,6 +69,27 @@ func (f *Fleet) demand() Demand {
 		d.ReadingsPerS += day * c.Peak / 86_400
 	}
 	return d
+}
+
+// others are a database and the ledgers of others. Devices send and sign for a ledger as they do for Lamppost, and for a database they send.
+func (w *weigher) others(f *Fleet, d Demand) []Option {
+	bare := f.clone()
+	for i := range bare.Classes {
+		bare.Classes[i].Signs = []string{none}
+	}
+	base := w.prices.Database(f, d)
+	base.Out = append(base.Out, w.broken(bare)...)
+	all := w.prices.Outside(f, d)
+	for i := range all {
+		all[i].Out = append(all[i].Out, w.broken(f)...)
+	}
+	return append([]Option{base}, all...)
+}
+
+// broken are the must-haves of classes that cannot be met, whoever keeps the books.
+func (w *weigher) broken(f *Fleet) []string {
+	_, broken := w.load(f, Limits{Readings: Span{High: lamppost.MaxReadings}})
+	return broken
 }
 
 // option is one engine with the best settings for the fleet.

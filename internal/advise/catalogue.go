@@ -109,6 +109,7 @@ type Ledger struct {
 
 	Peers    *Figure `yaml:"peers"`    // that each organisation runs
 	Orderers *Figure `yaml:"orderers"` // that they run together
+	Stored   *Figure `yaml:"stored"`   // by each peer, for as long as a message is kept
 	Message  Figure  `yaml:"message_bytes"`
 	Fee      *Figure `yaml:"fee"` // of a message of so many bytes
 	PerS     Figure  `yaml:"throughput"`
@@ -190,7 +191,8 @@ func (c *Catalogue) figures() []placed {
 		l := &c.Ledgers[i]
 		all = append(all, placed{l.Name + ": message_bytes", &l.Message, "bytes"}, placed{l.Name + ": throughput", &l.PerS, "messages/s"},
 			placed{l.Name + ": finality", &l.Finality, "s"})
-		for _, f := range []placed{{": peers", l.Peers, "servers/organisation"}, {": orderers", l.Orderers, "machines"}, {": fee", l.Fee, "USD/message"},
+		for _, f := range []placed{{": peers", l.Peers, "servers/organisation"}, {": orderers", l.Orderers, "machines"}, {": stored", l.Stored, "bytes/message"},
+			{": fee", l.Fee, "USD/message"},
 			{": energy", l.Energy, "J/message"}} {
 			if f.Figure != nil {
 				all = append(all, placed{l.Name + f.where, f.Figure, f.unit})
@@ -243,8 +245,8 @@ func (c *Catalogue) checkLedgers() error {
 			return fmt.Errorf("ledger %q: writers is members or anyone, not %q", l.Name, l.Writers)
 		case l.Final != "bft" && l.Final != "sequencer":
 			return fmt.Errorf("ledger %q: final is bft or sequencer, not %q", l.Name, l.Final)
-		case (l.Fee == nil) != (l.Token == "") || (l.Fee == nil) == (l.Peers == nil) || (l.Peers == nil) != (l.Orderers == nil):
-			return fmt.Errorf("ledger %q has a fee and a token, or peers and orderers", l.Name)
+		case (l.Fee == nil) != (l.Token == "") || (l.Fee == nil) == (l.Peers == nil) || (l.Peers == nil) != (l.Orderers == nil) || (l.Peers == nil) != (l.Stored == nil):
+			return fmt.Errorf("ledger %q has a fee and a token, or peers, orderers and stored", l.Name)
 		}
 	}
 	return nil

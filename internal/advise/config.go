@@ -151,6 +151,12 @@ func keep(years float64) string {
 	return fmt.Sprintf("%dd", max(1, int(years*365.25+0.5)))
 }
 
+// What lamppost explore runs at most, on one machine.
+const (
+	mostDevices = 10_000
+	mostRate    = 1_000_000
+)
+
 // measureNext says how to measure what nobody measured.
 func (a *Answer) measureNext() []string {
 	i := slices.IndexFunc(a.Options, func(o Option) bool { return o.Unmeasured && o.asked != nil })
@@ -158,11 +164,22 @@ func (a *Answer) measureNext() []string {
 		return nil
 	}
 	p := a.Options[i].asked
+	if p.Devices > mostDevices || p.Rate > mostRate {
+		return []string{fmt.Sprintf("# %s devices with a connection each, and %s reports/s, are more than lamppost explore puts on one machine (%s, %s): gateways on site, or a ledger for each part of the fleet, bring it nearer",
+			plain(float64(p.Devices)), plain(float64(p.Rate)), plain(mostDevices), plain(mostRate))}
+	}
 	return []string{
-		fmt.Sprintf("echo 'grids: [{engine: [solo, raft, comet], devices: %d, rate: [%d, 0], readings: %d, suites: \"%s\", verify: %s, linger_ms: [5, 25, 200], rtt_ms: [0, %s]}]' > space.yaml", p.Devices, p.Rate, p.Readings, p.Suites, p.Verify, digits(p.RTTMS)),
+		fmt.Sprintf(`echo 'grids: [{engine: [solo, raft, comet], devices: [100, %d], rate: [%s, 0], readings: [1, %d], suites: [ed25519, "%s"], linger_ms: [5, 25, 200], rtt_ms: [0, %s]}]' > space.yaml`,
+			p.Devices, rates(p.Rate), p.Readings, p.Suites, digits(p.RTTMS)),
 		"lamppost explore --space space.yaml --out ./sweep      # on a machine on which nothing else runs",
 		"lamppost advise --fleet FILE --rows ./sweep",
 	}
+}
+
+// rates are some up to the one that is asked for, so that predictions have something to go by.
+func rates(asked int) string {
+	all := []string{fmt.Sprint(max(1, asked/10)), fmt.Sprint(max(1, asked/3)), fmt.Sprint(asked)}
+	return strings.Join(slices.Compact(all), ", ")
 }
 
 // silent is of what nothing is said, whatever the fleet is.

@@ -170,8 +170,7 @@ func (f *Fleet) tries() (all []try) {
 	if len(n.StayIn) > 0 {
 		all = append(all, try{"needs.stay_in", strings.Join(n.StayIn, ","), [][]string{{"anywhere"}}, false})
 	}
-	for i := range f.Classes {
-		c := &f.Classes[i]
+	for _, c := range f.busiest() {
 		at := "classes." + c.Name + "."
 		all = append(all, ladder(at+"devices", float64(c.Devices)))
 		for _, field := range []string{"readings_a_day", "late_minutes", "battery_years"} {
@@ -184,6 +183,18 @@ func (f *Fleet) tries() (all []try) {
 	all = append(all, f.organisationTries()...)
 	slices.SortFunc(all, func(a, b try) int { return cmp.Compare(a.field, b.field) })
 	return all
+}
+
+// mostClasses is how many classes are tried to be changed.
+const mostClasses = 8
+
+// busiest are the classes that send most.
+func (f *Fleet) busiest() []Class {
+	all := slices.Clone(f.Classes)
+	slices.SortStableFunc(all, func(a, b Class) int {
+		return cmp.Compare(float64(b.Devices)*b.ReadingsADay, float64(a.Devices)*a.ReadingsADay)
+	})
+	return all[:min(len(all), mostClasses)]
 }
 
 func (f *Fleet) organisationTries() (all []try) {

@@ -1,10 +1,13 @@
 package advise
 
 import (
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/lamppost/lamppost/internal/explore"
 )
 
 // everyFleet runs a test on each fleet of examples/fleets.
@@ -41,6 +44,10 @@ func TestFlipsFlip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	w, err := newWeigher(m)
+	if err != nil {
+		t.Fatal(err)
+	}
 	everyFleet(t, func(t *testing.T, f *Fleet, a *Answer) {
 		before := f.clone()
 		if len(a.Flips) == 0 || len(a.Flips) > mostFlips {
@@ -52,10 +59,7 @@ func TestFlipsFlip(t *testing.T) {
 				t.Errorf("%+v: %v", flip, err)
 				continue
 			}
-			b, err := Advise(n, m)
-			if err != nil {
-				t.Fatal(err)
-			}
+			b := w.weigh(n)
 			if b.outcome() != flip.Then || flip.Then == a.outcome() {
 				t.Errorf("%+v: it is %q then, and was %q", flip, b.outcome(), a.outcome())
 			}
@@ -130,6 +134,52 @@ needs: {stay_in: [DE], budget_a_year: 100}`)
 	for _, c := range []change{{"needs.latency_ms", "0"}, {"needs.x", "1"}, {"classes.z.devices", "2"}, {"classes.a.b.devices", "1.5"}, {"x.y", "1"}, {"needs.survive", "all"}} {
 		if _, err := c.apply(f); err == nil {
 			t.Errorf("%+v can be made", c)
+		}
+	}
+}
+
+// TestAbstainsAndSaysHow: beyond what was measured there is no advice, and the commands that are given measure it.
+func TestAbstainsAndSaysHow(t *testing.T) {
+	t.Parallel()
+	m, err := Shipped()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const text = `
+name: x
+classes: [{name: m, devices: %d, signs: [es256], readings_a_day: %d}]
+organisations: [{name: a, runs: true}, {name: b, runs: true}, {name: c, runs: true}, {name: d, runs: true}]
+needs: {nobody_alone: true, check: anyone, personal_data: true, rtt_ms: %d}`
+	for _, c := range []struct {
+		devices, readings, rtt int
+		why                    string
+		measurable             bool
+	}{
+		{9_000, 24, 20, "devices 9000", true},
+		{200_000, 24, 20, "devices 200000", false},
+		{100, 24, 800, "rtt_ms 800", true},
+		{4_000, 864_000, 20, "rate", true},
+	} {
+		a, err := Advise(parse(t, fmt.Sprintf(text, c.devices, c.readings, c.rtt)), m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a.Verdict != "abstain" || !strings.Contains(a.Summary, c.why) || len(a.Next) == 0 || a.Config != "" {
+			t.Errorf("%+v: %s: %s, next %q", c, a.Verdict, a.Summary, a.Next)
+			continue
+		}
+		if !c.measurable {
+			continue
+		}
+		_, space, _ := strings.Cut(a.Next[0], "'")
+		space, _, _ = strings.Cut(space, "'")
+		s, err := explore.ParseSpace([]byte(space))
+		if err != nil {
+			t.Fatalf("%q: %v", space, err)
+		}
+		points, _, err := s.Points()
+		if err != nil || len(points) < 8 {
+			t.Errorf("%q: %d points, %v", space, len(points), err)
 		}
 	}
 }

@@ -91,7 +91,7 @@ func (f *Fleet) seatRaft(s *seats, able []string) {
 	}
 	three := f.friends(able, fewest["raft"])
 	if three == nil {
-		s.out = append(s.out, fmt.Sprintf("needs.survive: organisation: it takes %d organisations that run members and trust each other, for a member by raft believes the leader; there are no such three among %s", fewest["raft"], list(able)))
+		s.out = append(s.out, fmt.Sprintf("needs.survive: organisation: it takes %d organisations that run members and trust each other, for a member by raft believes the leader; there are no such three among %s", fewest["raft"], strings.Join(able, ", ")))
 		return
 	}
 	s.members = three

@@ -16,7 +16,7 @@ func (c *Catalogue) Outside(f *Fleet, d Demand) []Option {
 	for i := range c.Ledgers {
 		l := &c.Ledgers[i]
 		m := l.messages(f)
-		o := Option{Name: l.Name, Kind: "outside", Year: c.outsideYear(l, f, m, d)}
+		o := Option{Name: l.Name, Kind: "outside", Year: c.outsideYear(l, f, m)}
 		o.Out = append(l.trustOut(f, g), l.figuresOut(f, m)...)
 		if least := o.Year.EUR.Low; f.Needs.BudgetAYear > 0 && least > f.Needs.BudgetAYear {
 			o.Out = append(o.Out, fmt.Sprintf("it takes %.0f EUR a year at least, needs.budget_a_year is %.0f", least, f.Needs.BudgetAYear))
@@ -62,8 +62,8 @@ func (l *Ledger) trustOut(f *Fleet, g *gate) (out []string) {
 	switch {
 	case members && n.Strangers:
 		out = append(out, "needs.strangers: only its members' devices may write")
-	case members && (n.NobodyAlone || g.agree) && run < 4:
-		out = append(out, fmt.Sprintf("no single party shall decide, and that takes 4 organisations that run orderers: organisations has %d", run))
+	case members && (n.NobodyAlone || g.agree || n.Survive == "organisation" && !f.allMutual()) && run < 4:
+		out = append(out, fmt.Sprintf("those that run orderers do not trust each other, or none may decide alone: that takes 4 organisations that run some, organisations has %d", run))
 	case members && n.Survive == "organisation" && run < 3:
 		out = append(out, fmt.Sprintf("needs.survive is organisation, and that takes 3 organisations that run orderers: organisations has %d", run))
 	case members && run == 0:
@@ -99,6 +99,18 @@ func (f *Fleet) running() (n int) {
 	return n
 }
 
+// allMutual says that all that can run a machine take each other's books unchecked.
+func (f *Fleet) allMutual() bool {
+	for _, a := range f.Organisations {
+		for _, b := range f.Organisations {
+			if a.Runs && b.Runs && !f.mutual(a.Name, b.Name) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // figuresOut says which needs it breaks by what it can bear. Of what is not known exactly the middle counts for throughput, which others use
 // too, and the bad end for finality.
 func (l *Ledger) figuresOut(f *Fleet, s stream) (out []string) {
@@ -112,29 +124,14 @@ func (l *Ledger) figuresOut(f *Fleet, s stream) (out []string) {
 }
 
 // outsideYear is fees, or machines of one's own, and a machine that sends, reads back and bills.
-func (c *Catalogue) outsideYear(l *Ledger, f *Fleet, s stream, d Demand) *Year {
+func (c *Catalogue) outsideYear(l *Ledger, f *Fleet, s stream) *Year {
 	y := new(Year)
 	if l.Fee != nil {
 		part := Part{What: fmt.Sprintf("fees of %.3g messages", s.perYear), EUR: c.usd(l.Fee).scale(s.perYear), Source: c.cite(l.Fee) + "; " + c.cite(&c.Prices.EURPerUSD)}
-		if l.Energy != nil {
-			part.KWh = l.Energy.Range().scale(s.perYear / joulesPerKWh)
-			part.Source += "; energy: " + c.cite(l.Energy)
-		}
+		c.addEnergy(&part, l, s, Range{1, 1, 1})
 		y.add(part)
 	} else {
-		peers := l.Peers.Range().scale(float64(max(f.running(), 1)))
-		part := Part{What: fmt.Sprintf("%.0f peers, rented", peers.Mid), EUR: c.Prices.Server.Range().times(peers), Fixed: true,
-			KWh: c.Prices.MachineIdle.Range().times(peers).scale(2 * hoursAYear / 1000), Source: c.cite(&c.Prices.Server) + "; " + c.cite(l.Peers)}
-		if l.Energy != nil {
-			part.KWh = part.KWh.plus(l.Energy.Range().times(peers).scale(s.perYear / joulesPerKWh))
-			part.Source += "; energy: " + c.cite(l.Energy)
-		}
-		y.add(part)
-		orderers := c.machines(1)
-		orderers.What, orderers.Source = fmt.Sprintf("%.0f orderers, rented", l.Orderers.Mid), orderers.Source+"; "+c.cite(l.Orderers)
-		orderers.EUR, orderers.KWh = orderers.EUR.times(l.Orderers.Range()), orderers.KWh.times(l.Orderers.Range())
-		y.add(orderers)
-		y.add(c.storing(Range{1, 1, 1}, d, f.Needs.RetentionYears, peers))
+		c.addPeers(y, l, f, s)
 	}
 	relay := c.machines(1)
 	relay.What = "a rented machine that sends, reads back and bills"
@@ -142,11 +139,25 @@ func (c *Catalogue) outsideYear(l *Ledger, f *Fleet, s stream, d Demand) *Year {
 	return y
 }
 
-// storing is what rows of readings cost on several copies, at the database's size: nobody here measured the ledgers'.
-func (c *Catalogue) storing(more Range, d Demand, years float64, copies Range) Part {
-	gb := c.Plain.Stored.Range().times(more).times(copies).scale(daysAYear * d.ReadingsADay / bytesPerGB)
-	return Part{What: fmt.Sprintf("keeping %.3g GB for %.3g years", gb.Mid, years), EUR: c.Prices.Storage.Range().times(gb).scale(12 * years),
-		Source: c.cite(&c.Prices.Storage) + "; bytes: " + c.cite(&c.Plain.Stored)}
+// addEnergy adds what messages take on so many machines, where somebody measured it.
+func (c *Catalogue) addEnergy(p *Part, l *Ledger, s stream, machines Range) {
+	if l.Energy != nil {
+		p.KWh = p.KWh.plus(l.Energy.Range().times(machines).scale(s.perYear / joulesInKWh))
+		p.Source += "; energy: " + c.cite(l.Energy)
+	}
+}
+
+// addPeers adds the machines that organisations run themselves, and what peers keep.
+func (c *Catalogue) addPeers(y *Year, l *Ledger, f *Fleet, s stream) {
+	peers := l.Peers.Range().scale(float64(max(f.running(), 1)))
+	part := Part{What: fmt.Sprintf("%.0f peers, rented", peers.Mid), EUR: c.Prices.Server.Range().times(peers), Fixed: true,
+		KWh: c.Prices.MachineIdle.Range().times(peers).scale(2 * hoursAYear / 1000), Source: c.cite(&c.Prices.Server) + "; " + c.cite(l.Peers)}
+	c.addEnergy(&part, l, s, peers)
+	y.add(part)
+	one := c.machines(1)
+	y.add(Part{What: fmt.Sprintf("%.0f orderers, rented", l.Orderers.Mid), EUR: one.EUR.times(l.Orderers.Range()), KWh: one.KWh.times(l.Orderers.Range()), Fixed: true,
+		Source: one.Source + "; " + c.cite(l.Orderers)})
+	y.add(c.keeping(l.Stored.Range().times(peers).scale(s.perYear), f.Needs.RetentionYears, l.Stored))
 }
 
 // notes are what one should know of it, with sources.
@@ -219,10 +230,10 @@ func databaseOut(f *Fleet) (out []string) {
 
 func (c *Catalogue) databaseYear(d Demand, n *Needs, machines int) *Year {
 	y := new(Year)
-	cpu := c.Plain.CPU.Range().scale(float64(machines) * daysAYear * d.ReadingsADay / microsecondsS)
-	y.add(Part{What: fmt.Sprintf("computing, %.0f hours of a CPU", cpu.Mid/3600), EUR: c.usd(&c.Prices.CPU).times(cpu).scale(1. / 3600), Source: c.cite(&c.Plain.CPU) + "; " + c.cite(&c.Prices.CPU)})
-	copies := float64(machines + 1) // a backup
-	y.add(c.storing(Range{1, 1, 1}, d, n.RetentionYears, Range{copies, copies, copies}))
+	cpu := c.Plain.CPU.Range().scale(float64(machines) * daysAYear * d.ReadingsADay / microsecondsInS)
+	y.add(c.computing(cpu, c.cite(&c.Plain.CPU)))
+	copies := float64(machines + 1) // and a backup
+	y.add(c.keeping(c.Plain.Stored.Range().scale(copies*daysAYear*d.ReadingsADay), n.RetentionYears, &c.Plain.Stored))
 	y.add(c.machines(machines))
 	return y
 }

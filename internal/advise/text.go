@@ -114,7 +114,7 @@ func (a *Answer) rests(t *text, o *Option) {
 	if o.Figures == nil {
 		return
 	}
-	for _, n := range o.Figures.Nearest {
+	for _, n := range o.Figures.Nearest[:min(len(o.Figures.Nearest), 3)] {
 		t.wrap("  ", fmt.Sprintf("measured %s, at distance %s: %s", count(n.Rows, "time"), plain(n.Distance), setting(&n.Point)))
 	}
 }
@@ -141,16 +141,19 @@ func (t *text) list(title string, all []string) {
 	}
 }
 
-// wrap breaks running text; what follows the first line stands two further in.
+// wrap breaks running text. In lists what follows the first line stands two further in.
 func (t *text) wrap(indent, s string) {
-	line := indent
+	line, after := indent, "  "
+	if indent == "" {
+		after = ""
+	}
 	for i, word := range strings.Fields(s) {
 		switch {
 		case i == 0:
 			line += word
 		case utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width:
 			t.line("%s", line)
-			line = indent + "  " + word
+			line = indent + after + word
 		default:
 			line += " " + word
 		}
@@ -176,9 +179,10 @@ func (t *text) table(rows [][]string) {
 }
 
 func (t *text) year(y *Year) {
-	rows := [][]string{{"what", "EUR", "kWh", "source"}}
+	rows := [][]string{{"", "EUR", "kWh"}}
 	for _, p := range y.Parts {
-		rows = append(rows, []string{p.What, figure(p.EUR), figure(p.KWh), p.Source})
+		rows = append(rows, []string{p.What, figure(p.EUR), figure(p.KWh)})
 	}
-	t.table(append(rows, []string{"together", figure(y.EUR), figure(y.KWh), ""}))
+	t.table(append(rows, []string{"together", figure(y.EUR), figure(y.KWh)}))
+	t.line("  Where prices are from stands in --json, beside each part.")
 }

@@ -15,36 +15,47 @@ func (r Range) times(o Range) Range { return Range{r.Low * o.Low, r.Mid * o.Mid,
 func (r Range) plus(o Range) Range { return Range{r.Low + o.Low, r.Mid + o.Mid, r.High + o.High} }
 
 const (
-	daysAYear     = 365.25
-	hoursAYear    = 24 * daysAYear
-	secondsAYear  = 3600 * hoursAYear
-	joulesPerKWh  = 3.6e6
-	bytesPerGB    = 1e9
-	microsecondsS = 1e6
+	daysAYear    = 365.25
+	hoursAYear   = 24 * daysAYear
+	secondsAYear = 3600 * hoursAYear
+
+	joulesInKWh     = 3.6e6
+	bytesInGB       = 1e9
+	microsecondsInS = 1e6
 )
 
 // Year is what a point takes in a year of d's readings. Each figure's range is of the prediction's interval and the price's range. What
 // is rented has its electricity in the rent: its kWh are told, and not paid twice.
 func (c *Catalogue) Year(p explore.Point, pr Prediction, d Demand, n *Needs) *Year {
-	y, model, prices := new(Year), explore.DefaultEnergy(), &c.Prices
-	if cpu := c.load(p, d, pr.CPU).scale(1 / microsecondsS); cpu.High > 0 {
-		y.add(Part{What: fmt.Sprintf("computing, %.0f hours of a CPU", cpu.Mid/3600), EUR: c.usd(&prices.CPU).times(cpu).scale(1. / 3600),
-			KWh: cpu.scale(model.CPU.Value / joulesPerKWh), Source: c.cite(&prices.CPU) + "; energy: " + model.CPU.Source})
-	}
-	if wire := c.load(p, d, pr.Wire).scale(1 / bytesPerGB); wire.High > 0 {
+	y, model := new(Year), explore.DefaultEnergy()
+	y.add(c.computing(yearly(p, d, pr.CPU).scale(1/microsecondsInS), "CPU-seconds: predicted"))
+	if wire := yearly(p, d, pr.Wire); wire.High > 0 {
 		perByte := model.Wire[model.Link]
-		y.add(Part{What: fmt.Sprintf("between members, %.3g GB", wire.Mid), EUR: c.usd(&prices.Egress).times(wire),
-			KWh: wire.scale(bytesPerGB * perByte.Value / joulesPerKWh), Source: c.cite(&prices.Egress) + "; energy: " + perByte.Source})
-	}
-	if kept := c.stored(p, d).scale(1 / bytesPerGB); n != nil && n.RetentionYears > 0 {
-		y.add(Part{What: fmt.Sprintf("keeping %.3g GB for %.3g years", kept.Mid, n.RetentionYears), EUR: prices.Storage.Range().times(kept).scale(12 * n.RetentionYears),
-			Source: c.cite(&prices.Storage) + "; bytes: " + c.cite(&c.Kept.Report)})
+		y.add(Part{What: fmt.Sprintf("between members, %.3g GB", wire.Mid/bytesInGB), EUR: c.usd(&c.Prices.Egress).times(wire).scale(1 / bytesInGB),
+			KWh: wire.scale(perByte.Value / joulesInKWh), Source: c.cite(&c.Prices.Egress) + "; energy: " + perByte.Source})
 	}
 	if syncs := pr.Syncs.scale(daysAYear * d.ReadingsADay); syncs.High > 0 {
-		y.add(Part{What: "making files durable", KWh: syncs.scale(model.Sync.Value / joulesPerKWh), Source: model.Sync.Source})
+		y.add(Part{What: "making files durable", KWh: syncs.scale(model.Sync.Value / joulesInKWh), Source: "energy: " + model.Sync.Source})
+	}
+	if n != nil && n.RetentionYears > 0 {
+		y.add(c.keeping(c.stored(p, d), n.RetentionYears, &c.Kept.Report))
 	}
 	c.fixed(y, p)
 	return y
+}
+
+// computing is CPU-seconds, rented by the second.
+func (c *Catalogue) computing(cpu Range, source string) Part {
+	joules := explore.DefaultEnergy().CPU
+	return Part{What: fmt.Sprintf("computing, %.3g hours of a CPU", cpu.Mid/3600), EUR: c.usd(&c.Prices.CPU).times(cpu).scale(1. / 3600),
+		KWh: cpu.scale(joules.Value / joulesInKWh), Source: source + "; " + c.cite(&c.Prices.CPU) + "; energy: " + joules.Source}
+}
+
+// keeping is what a year's bytes cost until they are forgotten; of is where their number is from.
+func (c *Catalogue) keeping(bytes Range, years float64, of *Figure) Part {
+	gb := bytes.scale(1 / bytesInGB)
+	return Part{What: fmt.Sprintf("keeping %.3g GB for %.3g years", gb.Mid, years), EUR: c.Prices.Storage.Range().times(gb).scale(12 * years),
+		Source: c.cite(&c.Prices.Storage) + "; bytes: " + c.cite(of)}
 }
 
 // fixed adds what costs the same whatever is sent.
@@ -66,10 +77,10 @@ func (c *Catalogue) machines(n int) Part {
 		KWh: c.Prices.MachineIdle.Range().scale(float64(n) * hoursAYear / 1000), Source: c.cite(&c.Prices.Machine) + "; energy: " + c.cite(&c.Prices.MachineIdle)}
 }
 
-// load is what readings take in a year, of a figure per reading at the point's rate. That is the busiest hour's: in emptier hours what
+// yearly is what readings take in a year, of a figure per reading at the point's rate. That is the busiest hour's: in emptier hours what
 // members do anyhow falls on fewer readings. So a year takes at least the figure for each reading, at most what the point takes when it
 // runs the whole year; the middle is taken.
-func (c *Catalogue) load(p explore.Point, d Demand, perReading Range) Range {
+func yearly(p explore.Point, d Demand, perReading Range) Range {
 	least := daysAYear * d.ReadingsADay
 	most := max(least, secondsAYear*float64(p.Rate)*float64(max(p.Readings, 1)))
 	return Range{perReading.Low * least, perReading.Mid * (least + most) / 2, perReading.High * most}

@@ -86,7 +86,7 @@ func founds(t *testing.T, next []string) {
 	members := 0
 	for _, line := range next {
 		line, _, _ = strings.Cut(line, "  #")
-		line, card, _ := strings.Cut(line, " > ")
+		line, card, _ := strings.Cut(strings.TrimSpace(line), " > ")
 		args := strings.Fields(line)[1:]
 		if args[0] != "init" {
 			return
@@ -94,7 +94,7 @@ func founds(t *testing.T, next []string) {
 		folder := "m1"
 		if args[1] == "member" {
 			members++
-			folder = strings.TrimSpace(strings.TrimSuffix(card, ".yaml"))
+			folder = strings.TrimSuffix(card, ".yaml")
 			if members == 1 {
 				folder = "m1"
 			}
@@ -114,7 +114,7 @@ func founds(t *testing.T, next []string) {
 			continue
 		}
 		out := says(t, args, "key:")
-		if err := os.WriteFile(filepath.Join(dir, strings.TrimSpace(card)), []byte(out), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, card), []byte(out), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -21,7 +21,7 @@ func benchCmd() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(benchIngestCmd(), benchVerifyCmd(), benchGrowthCmd(), benchMoneyCmd(), benchNABCmd(), benchNSLKDDCmd(), benchCompressCmd(), benchFraudCmd(), benchBATADALCmd(), benchSKABCmd(), benchForecastCmd(), benchControlCmd(), benchFederateCmd())
+	cmd.AddCommand(benchIngestCmd(), benchVerifyCmd(), benchGrowthCmd(), benchMoneyCmd(), benchNABCmd(), benchNSLKDDCmd(), benchCompressCmd(), benchFraudCmd(), benchBATADALCmd(), benchSKABCmd(), benchForecastCmd(), benchControlCmd(), benchFederateCmd(), benchAdviseCmd())
 	return cmd
 }
 
