@@ -56,12 +56,12 @@ function optionsCard(a, options) {
 
 function optionLine(o) {
   const out = o.out ?? [];
-  const cell = (name, r, unit = sharp) => (r?.high > 0 ? h('td', { class: 'num', 'data-name': name }, spread(r, unit)) : h('td', { class: 'num none' }, '–'));
+  const cell = (name, r, unit = (n) => sharp(n)) => (r?.high > 0 ? h('td', { class: 'num', 'data-name': name }, spread(r, unit)) : h('td', { class: 'num none' }, '–'));
   return h('tr', { class: out.length ? 'out' : null }, h('td', null, h('span', { class: `tag ${out.length ? 'out' : ''}` }, o.tag)),
     h('th', { scope: 'row' }, h('span', { class: 'm-name' }, h('span', { class: 'strong' }, o.name), out.length > 0 && h('span', { class: `pill ${o.unmeasured ? 'warn' : 'bad'}` }, o.unmeasured ? 'Not measured' : 'Out')),
       settings(o.point), out.length > 0 && h('ul', null, out.map((w) => h('li', null, w))),
       o.notes?.length > 0 && h('details', null, h('summary', null, 'Conditions and sources'), h('ul', null, o.notes.map((n) => h('li', null, n)))), partsOf(o.year)),
-    cell('Final within', o.figures?.commit_p99_ms, ms), cell('Readings a second', o.figures?.capacity_per_s, two), cell('EUR a year', o.year?.eur), cell('kWh a year', o.year?.kwh));
+    cell('Final within', o.figures?.commit_p99_ms, ms), cell('Readings a second', o.figures?.capacity_per_s), cell('EUR a year', o.year?.eur), cell('kWh a year', o.year?.kwh));
 }
 
 const settings = (p) => p && h('span', { class: 'b-note quiet' }, `${plural(p.nodes, 'member')}, segments of up to ${count(p.segment)} after ${ms(p.linger_ms)}, signatures checked by ${p.verify === 'gateway' ? 'gateways and by sample' : 'all'}`);
@@ -75,12 +75,12 @@ function classesCard(first) {
   if (!first.classes?.length) return null;
   return card('classes', 'What the machines do', h('ul', { class: 'cases' }, first.classes.map((c) => h('li', null, h('h3', null, c.class),
     h('p', null, `${c.suite === 'none' ? 'Signs nothing: nobody can check who sent it' : `Signs with ${suiteName(c.suite)}`}, reports every ${time(c.every_s)} with ${plural(c.readings, 'reading')}, ${c.via === 'gateway' ? 'through a gateway' : 'directly'}.`),
-    h('p', { class: 'quiet' }, [energyWords(c), c.because].filter(Boolean).join(' '))))));
+    h('p', { class: 'quiet' }, `${energyWords(c)}${sentence(c.because)}`)))));
 }
 
 function energyWords(c) {
   const battery = c.battery_days?.high > 0 ? `Its battery lasts ${spread(c.battery_days, days)}. ` : '';
-  return c.uj_a_day?.high > 0 ? `${battery}Signing and sending take ${spread(c.uj_a_day, joules)} a day.` : battery;
+  return c.uj_a_day?.high > 0 ? `${battery}Signing and sending take ${spread(c.uj_a_day, joules)} a day. ` : battery;
 }
 
 function configCard(a) {
@@ -106,14 +106,15 @@ function restCard(a, first) {
 
 const listed = (names) => { const all = [...new Set(names)]; return all.length < 2 ? all.join('') : `${all.slice(0, -1).join(', ')} and ${all.at(-1)}`; };
 const sharp = (n, digits = 3) => new Intl.NumberFormat(undefined, { maximumSignificantDigits: digits }).format(n);
-const two = (n) => sharp(n, 2);
-const ms = (n) => (n >= 1000 ? `${sharp(n / 1000, 2)} s` : `${sharp(n, 2)} ms`);
+const ms = (n) => (n >= 1000 ? `${sharp(n / 1000)} s` : `${sharp(n)} ms`);
 const euro = (n) => `€${sharp(n)}`;
 const kwh = (n) => `${sharp(n)} kWh`;
-const perSecond = (n) => `${sharp(n, 2)} a second`;
+const perSecond = (n) => `${sharp(n)} a second`;
 const days = (n) => (n > 730 ? `${sharp(n / 365, 2)} years` : `${sharp(n, 2)} days`);
 const joules = (uj) => (uj >= 1e6 ? `${sharp(uj / 1e6, 2)} J` : `${sharp(uj / 1000, 2)} mJ`);
 const time = (s) => (s < 90 ? `${sharp(s, 2)} s` : s < 5400 ? `${sharp(s / 60, 2)} min` : s < 129_600 ? `${sharp(s / 3600, 2)} h` : `${sharp(s / 86_400, 2)} days`);
+
+const sentence = (text) => (text ? `${text[0].toUpperCase()}${text.slice(1).replace(/\.$/, '')}.` : '');
 
 // spread writes a range, and a figure that is certain alone.
 function spread(r, unit) {
