@@ -254,12 +254,12 @@ func (o *Option) aYear() string {
 	return fmt.Sprintf(", for %s EUR a year", plain(o.Year.EUR.Mid))
 }
 
-// who says whose members are.
+// who says whose members are, and who watches.
 func (o *Option) who() string {
-	if same := slices.Compact(slices.Clone(o.Members)); len(same) == 1 && len(o.Members) > 1 {
-		return fmt.Sprintf("%d machines of %s", len(o.Members), same[0])
-	}
 	who := "run by " + and(o.Members)
+	if same := slices.Compact(slices.Clone(o.Members)); len(same) == 1 && len(o.Members) > 1 {
+		who = fmt.Sprintf("%d machines of %s", len(o.Members), same[0])
+	}
 	if len(o.Witnesses) > 0 {
 		who += ", watched by " + and(o.Witnesses)
 	}
@@ -280,7 +280,7 @@ type load struct {
 // load advises every class. What it says is broken are must-haves of classes.
 func (w *weigher) load(f *Fleet, limits Limits) (l *load, broken []string) {
 	l = &load{gateways: true}
-	share, all, keys := map[string]float64{}, 0.0, 0
+	share, all, keys, gateways := map[string]float64{}, 0.0, 0, 0.0
 	for i := range f.Classes {
 		c := &f.Classes[i]
 		a, err := c.advice(&w.energy, max(1, int(limits.Readings.High)))
@@ -291,6 +291,9 @@ func (w *weigher) load(f *Fleet, limits Limits) (l *load, broken []string) {
 			a.Via, a.Because = "gateway", a.Because+"; so many connections are more than was measured, and gateways on site take them together"
 		}
 		keys += c.Devices
+		if a.Via == "gateway" {
+			gateways += c.connections(a.Via)
+		}
 		readings := float64(c.Devices) * c.ReadingsADay * c.Peak / 86_400
 		l.classes = append(l.classes, a)
 		all += readings
@@ -300,6 +303,9 @@ func (w *weigher) load(f *Fleet, limits Limits) (l *load, broken []string) {
 		share[a.Suite] += readings / float64(a.Readings)
 	}
 	l.suites, l.readings = mix(share, l.reports), max(1, int(math.Round(all/l.reports)))
+	if gateways > 0 {
+		l.notes = append(l.notes, fmt.Sprintf("some %s on site, for %d devices each, are not in the year: %s EUR and their electricity", count(int(gateways), "gateway"), behindGateway, span(w.prices.Prices.Gateway.Range(), gateways)))
+	}
 	if n := float64(keys); n > limits.Devices.High {
 		l.notes = append(l.notes, fmt.Sprintf("%s devices have a key, and no more than %s were measured: what more of them take beside their reports is not counted", plain(n), plain(limits.Devices.High)))
 	}

@@ -160,6 +160,18 @@ func ordered(t *testing.T, what string, r Range) {
 	}
 }
 
+// A node alone pays for a backup, as a database does; two copies cost what two cost.
+func TestBackup(t *testing.T) {
+	t.Parallel()
+	c := shippedCatalogue(t)
+	kept := func(nodes int) float64 {
+		return c.stored(explore.Point{Nodes: nodes, Readings: 1}, Demand{ReadingsADay: 1}).Mid
+	}
+	if one, two, four := kept(1), kept(2), kept(4); one != two || !near(four, 2*two) || !near(two, 2*365.25*c.Kept.Report.Mid) {
+		t.Errorf("kept by 1, 2 and 4 members: %v, %v and %v bytes a year", one, two, four)
+	}
+}
+
 // At few readings members work for nobody: a year takes no less than its readings, and no more than the point when it runs all year.
 func TestYearOfFewReadings(t *testing.T) {
 	t.Parallel()
@@ -210,7 +222,6 @@ func TestOutside(t *testing.T) {
 		}, set("Hyperledger Fabric"), "needs.survive"},
 		{"five seconds", 4, func(f *Fleet) { f.Needs.LatencyMS = 5000 }, set("Arbitrum One (a layer 2 of Ethereum)", "peaq"), "latency_ms"},
 		{"a second", 4, func(f *Fleet) { f.Needs.LatencyMS = 1000 }, all, "latency_ms"},
-		{"no money", 4, func(f *Fleet) { f.Needs.BudgetAYear = 1 }, all, "budget_a_year"},
 		{"a million devices", 4, func(f *Fleet) { f.Classes[0].Devices = 1_000_000 }, set("Arbitrum One (a layer 2 of Ethereum)", "IoTeX", "peaq"), "messages a second"},
 	} {
 		f := rivals(s.orgs, base)
@@ -291,7 +302,6 @@ func TestDatabase(t *testing.T) {
 		{"strangers", func(f *Fleet) { f.Needs.Strangers = true }, "strangers"},
 		{"an organisation may go", func(f *Fleet) { f.Organisations, f.Needs.Survive = f.Organisations[:1], "organisation" }, "survive"},
 		{"a millisecond", func(f *Fleet) { f.Organisations, f.Needs.LatencyMS = f.Organisations[:1], 1 }, "latency_ms"},
-		{"no money", func(f *Fleet) { f.Organisations, f.Needs.BudgetAYear = f.Organisations[:1], 1 }, "budget_a_year"},
 	} {
 		f := rivals(2, Needs{})
 		s.need(f)

@@ -247,10 +247,15 @@ func digits(v float64) string {
 	return strconv.FormatFloat(rounded, 'f', -1, 64)
 }
 
+const noAdvice = "no advice"
+
+// noAdviceAway is how much farther away a change counts that leads to no advice: people ask what else there is.
+const noAdviceAway = 2
+
 // outcome is what two answers have in common that recommend the same.
 func (a *Answer) outcome() string {
 	if a.Verdict == "abstain" {
-		return "no advice"
+		return noAdvice
 	}
 	return a.Options[0].Name
 }
@@ -290,6 +295,9 @@ func (w *weigher) nearest(f *Fleet, was string, t try, way []string) (*Flip, flo
 		if t.number {
 			to, then = w.bisect(f, t.field, was, same, to, then)
 			far = distance(t.from, to)
+		}
+		if then == noAdvice {
+			far += noAdviceAway
 		}
 		return &Flip{Field: t.field, From: t.from, To: to, Then: then}, far
 	}

@@ -6,10 +6,11 @@ import (
 	"slices"
 )
 
-// A surface is a figure over the settings, in logarithms: a Gaussian process (Rasmussen and Williams 2006, chapter 2) of a plane, of
-// what is smooth beside it, and of noise. The plane carries it where few rows lie off the base; what is smooth bends it where many lie.
+// A surface is a figure over the settings, in logarithms: a Gaussian process (Rasmussen and Williams 2006, chapter 2) of a plane, of what
+// each setting bends by itself, of what they bend together, and of noise. The first two carry it to where no row lies near.
 type surface struct {
 	scale scales
+	trend *trend // that was taken off; nil: none
 	x     [][]float64
 	mean  float64
 	low   [][]float64 // Cholesky's factor of the rows' covariance, lower triangle
@@ -20,31 +21,38 @@ type surface struct {
 // scales are in natural logarithms, of settings and of figures.
 type scales struct {
 	slope  float64   // of the plane, along each setting
-	smooth float64   // of what is beside it
+	alone  float64   // of what one setting bends
+	smooth float64   // of what all bend together
 	length []float64 // along each setting, over which that is alike
 	noise  float64
 }
 
 // startScales are those of which the likelihood's climb begins.
 func startScales(dimensions int) scales {
-	return scales{slope: 0.5, smooth: 0.4, length: slices.Repeat([]float64{2.5}, dimensions), noise: 0.1}
+	return scales{slope: 0.2, alone: 0.2, smooth: 0.2, length: slices.Repeat([]float64{4}, dimensions), noise: 0.1}
 }
 
 // steps are the values that a scale may take; few, so that rows are not fitted too well.
 var (
-	smoothSteps = []float64{0.1, 0.2, 0.4, 0.8}
-	lengthSteps = []float64{1.2, 2.5, 5, 10}
-	noiseSteps  = []float64{0.03, 0.06, 0.1, 0.15, 0.25}
+	smoothSteps = []float64{0.02, 0.05, 0.1, 0.2, 0.4, 0.8}
+	slopeSteps  = []float64{0.05, 0.1, 0.2, 0.5}
+	lengthSteps = []float64{2, 4, 8}
+	noiseSteps  = []float64{0.02, 0.03, 0.06, 0.1, 0.15, 0.25}
 )
 
 func (s *scales) covariance(a, b []float64) float64 {
-	plane, far := 4.0, 0.0
+	plane, far, alone := 4.0, 0.0, 0.0
 	for i := range a {
 		plane += s.slope * s.slope * a[i] * b[i]
+		if a[i] == b[i] {
+			alone++
+			continue
+		}
 		d := (a[i] - b[i]) / s.length[i]
-		far += d * d
+		d *= d
+		far, alone = far+d, alone+math.Exp(-d/2)
 	}
-	return plane + s.smooth*s.smooth*math.Exp(-far/2)
+	return plane + s.alone*s.alone*alone + s.smooth*s.smooth*math.Exp(-far/2)
 }
 
 // fit lays a surface through points. Noise is by how much each repetition of a point lies off y, its middle; points of the same block stand and fall
@@ -65,6 +73,8 @@ func fit(x [][]float64, y []float64, noise [][]float64, block []int) *surface {
 	}
 	for range 2 {
 		try(noiseSteps, func(s *scales, v float64) { s.noise = v })
+		try(slopeSteps, func(s *scales, v float64) { s.slope = v })
+		try(smoothSteps, func(s *scales, v float64) { s.alone = v })
 		try(smoothSteps, func(s *scales, v float64) { s.smooth = v })
 		for i := range x[0] {
 			try(lengthSteps, func(s *scales, v float64) { s.length[i] = v })

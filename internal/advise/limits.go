@@ -91,6 +91,9 @@ func (e *engine) unsupported(p *explore.Point) string {
 	if len(off) > 1 {
 		return fmt.Sprintf("%s together: no row is near", strings.Join(off, " and "))
 	}
+	if load := e.load(p); load > full {
+		return fmt.Sprintf("%.0f readings/s are %.0f %% of what members bear at most: waiting is not predicted above %.0f %%", offered(p), 100*load, 100*full)
+	}
 	if busy := e.busy(p); busy > e.limits.Rate.High {
 		return fmt.Sprintf("%s: %d reports a second are as much work as %.0f of %s, and %g were measured", p.Suites, p.Rate, busy, e.base.Suites, e.limits.Rate.High)
 	}

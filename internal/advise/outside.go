@@ -18,9 +18,6 @@ func (c *Catalogue) Outside(f *Fleet, d Demand) []Option {
 		m := l.messages(f)
 		o := Option{Name: l.Name, Kind: "outside", Year: c.outsideYear(l, f, m)}
 		o.Out = append(l.trustOut(f, g), l.figuresOut(f, m)...)
-		if least := o.Year.EUR.Low; f.Needs.BudgetAYear > 0 && least > f.Needs.BudgetAYear {
-			o.Out = append(o.Out, fmt.Sprintf("it takes %.0f EUR a year at least, needs.budget_a_year is %.0f", least, f.Needs.BudgetAYear))
-		}
 		o.Notes = c.notes(l, m)
 		all = append(all, o)
 	}
@@ -200,9 +197,6 @@ func (c *Catalogue) Database(f *Fleet, d Demand) Option {
 		o.Out = append(o.Out, fmt.Sprintf("a commit may take %.0f ms, needs.latency_ms is %.0f", ms, n.LatencyMS))
 	}
 	o.Year = c.databaseYear(d, n, machines)
-	if least := o.Year.EUR.Low; n.BudgetAYear > 0 && least > n.BudgetAYear {
-		o.Out = append(o.Out, fmt.Sprintf("it takes %.0f EUR a year at least, needs.budget_a_year is %.0f", least, n.BudgetAYear))
-	}
 	for _, note := range c.Plain.Notes {
 		o.Notes = append(o.Notes, fmt.Sprintf("%s (%s)", note.Text, c.sources(note.Source)))
 	}
@@ -232,8 +226,7 @@ func (c *Catalogue) databaseYear(d Demand, n *Needs, machines int) *Year {
 	y := new(Year)
 	cpu := c.Plain.CPU.Range().scale(float64(machines) * daysAYear * d.ReadingsADay / microsecondsInS)
 	y.add(c.computing(cpu, c.cite(&c.Plain.CPU)))
-	copies := float64(machines + 1) // and a backup
-	y.add(c.keeping(c.Plain.Stored.Range().scale(copies*daysAYear*d.ReadingsADay), n.RetentionYears, &c.Plain.Stored))
+	y.add(c.keeping(c.Plain.Stored.Range().scale(copies(machines)*daysAYear*d.ReadingsADay), n.RetentionYears, &c.Plain.Stored))
 	y.add(c.machines(machines))
 	return y
 }

@@ -69,18 +69,19 @@ type measuredPoint struct {
 type figureOf struct {
 	name  string
 	waits bool // is of waiting: grows with how busy members are
+	trend bool // is a time
 	of    func(*explore.Figures) float64
 	in    func(*Prediction) *Range
 }
 
 var figures = [...]figureOf{
-	{"readings_per_s", true, func(f *explore.Figures) float64 { return f.PerS }, func(p *Prediction) *Range { return &p.PerS }},
-	{"commit_p50_ms", true, func(f *explore.Figures) float64 { return f.P50 }, func(p *Prediction) *Range { return &p.P50 }},
-	{"commit_p99_ms", true, func(f *explore.Figures) float64 { return f.P99 }, func(p *Prediction) *Range { return &p.P99 }},
-	{"cpu_us", false, func(f *explore.Figures) float64 { return f.NodeCPU + f.GatewayCPU }, func(p *Prediction) *Range { return &p.CPU }},
-	{"wire_bytes", false, func(f *explore.Figures) float64 { return f.WireBytes }, func(p *Prediction) *Range { return &p.Wire }},
-	{"disk_bytes", false, func(f *explore.Figures) float64 { return f.DiskBytes }, func(p *Prediction) *Range { return &p.Disk }},
-	{"syncs", false, func(f *explore.Figures) float64 { return f.Syncs }, func(p *Prediction) *Range { return &p.Syncs }},
+	{"readings_per_s", true, false, func(f *explore.Figures) float64 { return f.PerS }, func(p *Prediction) *Range { return &p.PerS }},
+	{"commit_p50_ms", true, true, func(f *explore.Figures) float64 { return f.P50 }, func(p *Prediction) *Range { return &p.P50 }},
+	{"commit_p99_ms", true, true, func(f *explore.Figures) float64 { return f.P99 }, func(p *Prediction) *Range { return &p.P99 }},
+	{"cpu_us", false, false, func(f *explore.Figures) float64 { return f.NodeCPU + f.GatewayCPU }, func(p *Prediction) *Range { return &p.CPU }},
+	{"wire_bytes", false, false, func(f *explore.Figures) float64 { return f.WireBytes }, func(p *Prediction) *Range { return &p.Wire }},
+	{"disk_bytes", false, false, func(f *explore.Figures) float64 { return f.DiskBytes }, func(p *Prediction) *Range { return &p.Disk }},
+	{"syncs", false, false, func(f *explore.Figures) float64 { return f.Syncs }, func(p *Prediction) *Range { return &p.Syncs }},
 }
 
 // offered is the readings a second that devices send.
@@ -129,20 +130,37 @@ func open(points []*measuredPoint) *engine {
 func (e *engine) fit() {
 	var x [][]float64
 	var block []int
-	for _, p := range e.rated {
-		x, block = append(x, e.place(&p.Point)), append(block, cell(&p.Point))
-	}
-	for i := range figures {
-		e.figures[i] = through(x, e.rated, &figures[i], block)
-	}
-	if len(e.full) < fewestPoints {
-		return
+	if len(e.full) >= fewestPoints {
+		for i, p := range e.full {
+			x, block = append(x, e.fullPlace(&p.Point)), append(block, i)
+		}
+		e.room = through(x, e.full, &figures[0], block)
 	}
 	x, block = nil, nil
-	for i, p := range e.full {
-		x, block = append(x, e.fullPlace(&p.Point)), append(block, i)
+	var points []*measuredPoint
+	for _, p := range e.rated {
+		if e.load(&p.Point) <= full {
+			points, x, block = append(points, p), append(x, e.place(&p.Point)), append(block, cell(&p.Point))
+		}
 	}
-	e.room = through(x, e.full, &figures[0], block)
+	if len(points) == 0 {
+		return
+	}
+	for i := range figures {
+		e.figures[i] = through(x, points, &figures[i], block)
+	}
+}
+
+// full is the share of what members bear at most above which waiting has no law: rows there are not looked at, and nothing is said.
+const full = 0.8
+
+// load is the share of what members bear that a point offers; 0 where that was not measured.
+func (e *engine) load(p *explore.Point) float64 {
+	if e.room == nil {
+		return 0
+	}
+	mid, _ := e.room.at(e.fullPlace(p))
+	return offered(p) / math.Exp(mid)
 }
 
 // through lays a surface through one figure of points. The rate that is kept up is taken as a share of what devices send.
@@ -156,17 +174,31 @@ func through(x [][]float64, points []*measuredPoint, f *figureOf, block []int) *
 	if math.IsInf(least, 1) {
 		return nil
 	}
+	shift := 0.0
+	if f.trend && points[0].Rate > 0 {
+		shift = jitterMS
+	}
+	log := func(f float64) float64 { return math.Log(max(f, least/2) + shift) }
 	y, noise := make([]float64, len(points)), make([][]float64, len(points))
 	for i, p := range points {
-		y[i] = math.Log(max(f.of(&p.Figures), least/2))
+		y[i] = log(f.of(&p.Figures))
 		for j := range p.repetitions {
-			noise[i] = append(noise[i], math.Log(max(f.of(&p.repetitions[j]), least/2))-y[i])
+			noise[i] = append(noise[i], log(f.of(&p.repetitions[j]))-y[i])
 		}
 		if p.Rate > 0 && f == &figures[0] {
 			y[i] -= math.Log(offered(&p.Point))
 		}
 	}
-	return fit(x, y, noise, block)
+	if points[0].Rate == 0 || !f.trend {
+		return fit(x, y, noise, block)
+	}
+	t := fitTrend(points, y)
+	for i, p := range points {
+		y[i] -= t.log(&p.Point)
+	}
+	s := fit(x, y, noise, block)
+	s.trend = t
+	return s
 }
 
 // cell numbers the points that answer the same question: so many readings a second at such a distance.
@@ -248,7 +280,11 @@ func (m *Measured) Predict(p explore.Point) (Prediction, error) {
 		switch {
 		case s == nil:
 		case figures[i].waits:
-			*figures[i].in(&pr) = s.interval(busy)
+			r := s.interval(busy)
+			if s.trend != nil {
+				r = s.trend.times(r, &p)
+			}
+			*figures[i].in(&pr) = r
 		default:
 			*figures[i].in(&pr) = s.interval(x)
 		}

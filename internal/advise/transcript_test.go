@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,7 +14,7 @@ import (
 // TestTranscripts: who may decide what, and what fleets are told. A question is a verb with what it is asked about:
 //
 //	gate a b c?; b>a; check: nobody     organisations (with ? they run nothing), who trusts whom, needs: what the gate says, and who sits where
-//	advise FILE                         a fleet of examples/fleets: the verdict, what is first, what its machines do, and what would change it
+//	advise FILE                         a fleet of examples/fleets: the verdict, what is first, which engines are in, what its machines do
 func TestTranscripts(t *testing.T) {
 	transcript.Run(t, func(t *testing.T) func(string) string {
 		return func(question string) string {
@@ -116,18 +117,14 @@ func adviseSaid(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n", a.Verdict)
-	for _, o := range a.Options {
-		switch {
-		case o.Place > 0:
-			fmt.Fprintf(&b, "%d: %s\n", o.Place, o.Name)
-		default:
-			fmt.Fprintf(&b, "out: %s\n", o.Name)
-		}
+	fmt.Fprintf(&b, "%s: %s\n", a.Verdict, a.outcome())
+	for _, kind := range kinds {
+		i := slices.IndexFunc(a.Options, func(o Option) bool { return o.Kind == kind })
+		fmt.Fprintf(&b, "%s is in: %v\n", kind, a.Options[i].Place > 0)
 	}
 	if a.Verdict == "lamppost" {
 		for _, c := range a.Options[0].Classes {
-			fmt.Fprintf(&b, "%s: %s, %d readings every %s, %s\n", c.Class, c.Suite, c.Readings, duration(c.EverySec), c.Via)
+			fmt.Fprintf(&b, "%s: %s, %s every %s, %s\n", c.Class, c.Suite, count(c.Readings, "reading"), duration(c.EverySec), c.Via)
 		}
 	}
 	return b.String()

@@ -89,12 +89,15 @@ func yearly(p explore.Point, d Demand, perReading Range) Range {
 // unmetered is how many readings are in Kept.Report already.
 const unmetered = 3
 
+// copies is how many there are of what members keep: one alone has a backup, several have each other.
+func copies(members int) float64 { return float64(max(members, 2)) }
+
 // stored is what stays of a year's reports with all members. It is not the rows' disk_bytes: these are of seconds, and files of engines
 // and stores that are let go again fill most of them.
 func (c *Catalogue) stored(p explore.Point, d Demand) Range {
 	k := float64(max(p.Readings, 1))
 	report := c.Kept.Report.Range().plus(c.Kept.Reading.Range().scale(max(k-unmetered, 0)))
-	return report.scale(float64(p.Nodes) * daysAYear * d.ReadingsADay / k)
+	return report.scale(copies(p.Nodes) * daysAYear * d.ReadingsADay / k)
 }
 
 // usd is a figure in EUR.
