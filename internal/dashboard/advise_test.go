@@ -2,13 +2,13 @@ package dashboard_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"reflect"
-	"slices"
 	"strings"
 	"testing"
 
@@ -122,12 +122,12 @@ func testAdvise(t *testing.T, ctx context.Context) {
 	p.Visit("#/advise", "#class-2-name")
 	pick(p, "Street lamps of a city")
 	p.Set("#class-3-devices", "4100")
-	p.Run(chromedp.Click(chromedp.CSS("#class-3-es256")), chromedp.Click(chromedp.CSS("#class-more")))
+	p.Run(chromedp.Click(chromedp.CSS("#class-3-ed25519")), chromedp.Click(chromedp.CSS("#class-more")))
 	for field, text := range map[string]string{"name": "signs", "devices": "20", "readings": "24", "power": "battery", "wh": "12.5", "years": "3", "link": "lora"} {
 		p.Set("#class-4-"+field, text)
 	}
-	p.Run(chromedp.Click(chromedp.CSS("#class-4-ed25519")), chromedp.Click(chromedp.CSS("#class-4-site")))
-	p.Set("#org-3-name", "city of Riverside") // those who trust it still do
+	p.Run(chromedp.Click(chromedp.CSS("#class-4-ed25519")), chromedp.Click(chromedp.CSS("#class-4-site")), chromedp.Click(chromedp.CSS("#org-4-trusts-1")))
+	p.Set("#org-3-name", "city of Riverside") // who trusts it still does
 	p.Set("#need-stay", "de, nl")
 	p.Run(chromedp.Click(chromedp.CSS("#need-personal")), chromedp.Click(chromedp.CSS("#fleet button[type=submit]")))
 	p.WaitText("#verdict", "Keep it with raft on three machines")
@@ -135,7 +135,7 @@ func testAdvise(t *testing.T, ctx context.Context) {
 		t.Errorf("the node is asked\n%+v, want\n%+v", d.fleet, want)
 	}
 	for selector, want := range map[string][]string{
-		"#verdict": {"The advice for street", "raft, 3 members", "88 to 143 ms", "€432 to €702", "7,200 to 11,700 a second", "40 a second are asked for", "run by city, utility and maintainer", "144 to 234 kWh", "without it solo with witnesses costs"},
+		"#verdict": {"The advice for City's street lamps", "raft, 3 members", "88 to 143 ms", "€432 to €702", "7,200 to 11,700 a second", "40 a second are asked for", "run by city, utility and maintainer", "144 to 234 kWh", "without it solo with witnesses costs"},
 		"#why":     {"Is it enough that a lie is detected? yes", "needs.check is parties"},
 		"#options": {"3 members, segments of up to 1,024 after 25 ms", "Hedera Consensus Service", "Not measured", "needs.survive is organisation, and there is one member", "7,360 to 12,000"},
 		"#classes": {"Signs with Ed25519, reports every 15 min with 3 readings, directly.", "A signature of its own, which everybody can check.", "through a gateway", "Its battery lasts 9 to 15 years.", "24 to 39 mJ a day"},
@@ -171,7 +171,7 @@ func testAdvise(t *testing.T, ctx context.Context) {
 	p.Denied = true // the console says that the node refuses
 	p.Set("#class-1-readings", "900000")
 	p.Run(chromedp.Click(chromedp.CSS("#fleet button[type=submit]")))
-	p.WaitText("#fleet [role=alert]", "classes.lamps.readings_a_day")
+	p.WaitText("#fleet [role=alert]", "classes.lamp.readings_a_day")
 	if got := browsertest.Value[string](p, "document.activeElement.id + !!document.querySelector('#verdict')"); got != "class-1-readingsfalse" {
 		t.Errorf("focus and an old answer are %q, want the field that is wrong", got)
 	}
@@ -192,17 +192,15 @@ func pick(p *browsertest.Tab, title string) {
 
 // streetFleet is the street lamps as the test changes them.
 func streetFleet() *advise.Fleet {
-	org := func(name string, trusts ...string) advise.Organisation {
-		return advise.Organisation{Name: name, Runs: true, Trusts: trusts, Place: "DE"}
-	}
-	return &advise.Fleet{Name: "street",
-		Classes: []advise.Class{{Name: "lamps", Devices: 4100, Signs: []string{"ed25519", "es256"}, Power: "mains", Link: "cellular", ReadingsADay: 288, LateMinutes: 5, Peak: 3},
+	return &advise.Fleet{Name: "City's street lamps",
+		Classes: []advise.Class{{Name: "lamp", Devices: 4100, Signs: []string{"ed25519", "es256", "hmac-sha256"}, Power: "mains", Link: "zigbee", ReadingsADay: 96, LateMinutes: 60, Peak: 3, OnSite: true},
 			{Name: "signs", Devices: 20, Signs: []string{"none"}, Power: "battery", BatteryWh: 12.5, BatteryYears: 3, Link: "lora", ReadingsADay: 24, LateMinutes: 15, Peak: 3, OnSite: true}},
-		Organisations: []advise.Organisation{org("city of Riverside", "utility", "maintainer"), org("utility", "city of Riverside", "maintainer"), org("maintainer", "city of Riverside", "utility")},
-		Needs:         advise.Needs{LatencyMS: 5000, Survive: "organisation", Check: "parties", RTTMS: 20, RetentionYears: 10, PersonalData: true, StayIn: []string{"DE", "NL"}, ValueADay: 900}}
+		Organisations: []advise.Organisation{{Name: "city of Riverside", Runs: true, Trusts: []string{}, Place: "NL"}, {Name: "energy supplier", Runs: true, Trusts: []string{"city of Riverside"}, Place: "NL"}},
+		Needs: advise.Needs{LatencyMS: 5000, Survive: "machine", Check: "parties", RTTMS: 5, RetentionYears: 7, PersonalData: true, StayIn: []string{"DE", "NL"}, ValueADay: 9000, BudgetAYear: 40_000}}
 }
 
-// Each fleet that one may begin with gets the answer that its kind gets, from the measurements that the program brings along.
+// Each fleet that one may begin with is that of its file in examples/fleets, and gets the answer that its kind gets, from the measurements that the
+// program brings along.
 func testAdviseForReal(t *testing.T, ctx context.Context) {
 	rows, err := advise.Shipped()
 	if err != nil {
@@ -212,11 +210,23 @@ func testAdviseForReal(t *testing.T, ctx context.Context) {
 	d.advised = func(f *advise.Fleet) (*advise.Answer, error) { return advise.Advise(f, rows) }
 	p := browsertest.Open(t, ctx, d.serve(t).URL, [2]int64{390, 844})
 	p.Visit("#/advise", "#class-1-name")
-	for _, f := range [][3]string{{"A house and its landlord", "house", "Lamppost, solo"}, {"Street lamps of a city", "street", "Lamppost, raft"}, {"Chargers of rivals", "chargers", "Lamppost, comet"}, {"Sensors of one company", "plant", "PostgreSQL"}} {
+	for _, f := range [][3]string{{"A house with sub-meters", "house", "Lamppost, solo"}, {"Street lamps of a city", "lamps", "Lamppost, raft"},
+		{"Chargers of rivals", "charging", "Lamppost, comet"}, {"Sensors of one factory", "factory", "PostgreSQL"}} {
 		title, want := f[0], f[2]
+		text, err := os.ReadFile("../../examples/fleets/" + f[1] + ".yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		fleet, err := advise.ParseFleet(text)
+		if err != nil {
+			t.Fatal(err)
+		}
 		pick(p, title)
 		p.Run(chromedp.Click(chromedp.CSS("#fleet button[type=submit]")))
-		p.WaitText("#verdict", "The advice for "+f[1])
+		p.WaitText("#verdict", "The advice for "+fleet.Name)
+		if got, want := written(t, d.fleet), written(t, fleet); got != want {
+			t.Errorf("%s is not the fleet of its file:\n%s, want\n%s", title, got, want)
+		}
 		if got := p.Text("#options tbody tr:first-child"); !strings.HasPrefix(got, "1") || !strings.Contains(got, want) {
 			t.Errorf("%s is answered %q, want %q first", title, got, want)
 		}
@@ -226,8 +236,19 @@ func testAdviseForReal(t *testing.T, ctx context.Context) {
 		shootWhole(p, "advice-"+f[1])
 		p.Size([2]int64{390, 844})
 	}
+	browsertest.Value[bool](p, "scrollTo(0, 0) === undefined")
 	if broken := p.Violations(); len(broken) > 0 {
-		t.Errorf("axe: %q", slices.Compact(broken))
+		t.Errorf("axe: %q", broken)
 	}
 	p.Clean()
+}
+
+// written is a fleet as JSON, in which nothing is an empty list.
+func written(t *testing.T, f *advise.Fleet) string {
+	t.Helper()
+	raw, err := json.Marshal(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.ReplaceAll(string(raw), "null", "[]")
 }
