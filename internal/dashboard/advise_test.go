@@ -196,7 +196,7 @@ func streetFleet() *advise.Fleet {
 		Classes: []advise.Class{{Name: "lamp", Devices: 4100, Signs: []string{"ed25519", "es256", "hmac-sha256"}, Power: "mains", Link: "zigbee", ReadingsADay: 96, LateMinutes: 60, Peak: 3, OnSite: true},
 			{Name: "signs", Devices: 20, Signs: []string{"none"}, Power: "battery", BatteryWh: 12.5, BatteryYears: 3, Link: "lora", ReadingsADay: 24, LateMinutes: 15, Peak: 3, OnSite: true}},
 		Organisations: []advise.Organisation{{Name: "city of Riverside", Runs: true, Trusts: []string{}, Place: "NL"}, {Name: "energy supplier", Runs: true, Trusts: []string{"city of Riverside"}, Place: "NL"}},
-		Needs: advise.Needs{LatencyMS: 5000, Survive: "machine", Check: "parties", RTTMS: 5, RetentionYears: 7, PersonalData: true, StayIn: []string{"DE", "NL"}, ValueADay: 9000, BudgetAYear: 40_000}}
+		Needs:         advise.Needs{LatencyMS: 5000, Survive: "machine", Check: "parties", RTTMS: 5, RetentionYears: 7, PersonalData: true, StayIn: []string{"DE", "NL"}, ValueADay: 9000, BudgetAYear: 40_000}}
 }
 
 // Each fleet that one may begin with is that of its file in examples/fleets, and gets the answer that its kind gets, from the measurements that the
