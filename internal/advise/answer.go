@@ -25,7 +25,7 @@ func Advise(f *Fleet, m *Measured) (*Answer, error) {
 	w.bind(f, a)
 	a.Flips = w.flips(f, a)
 	a.found(f)
-	a.Assumed, a.Silent = assumed(f), silent(f)
+	a.Assumed, a.Silent = assumed(f, &a.Options[0], &w.energy), silent(f)
 	return a, nil
 }
 
@@ -345,24 +345,37 @@ func mix(share map[string]float64, all float64) string {
 // lingers are the waits that were measured, in ms, of which one is chosen; segments likewise.
 var (
 	lingers  = []float64{5, 25, 200}
-	segments = []int{1024}
+	segments = []float64{1024}
 )
+
+// of are the values that were measured, or the least that was.
+func (s Span) of(values []float64) (measured []float64) {
+	for _, v := range values {
+		if v >= s.Low && v <= s.High {
+			measured = append(measured, v)
+		}
+	}
+	if len(measured) == 0 {
+		return []float64{s.Low}
+	}
+	return measured
+}
 
 // points are the settings to choose from.
 func (l *load) points(o *Option, f *Fleet, limits Limits) (points []explore.Point) {
 	p := explore.Point{Engine: o.Kind, Nodes: or(len(o.Members), fewest[o.Kind]), Devices: int(min(l.devices, 1e9)), Rate: int(math.Ceil(l.reports)),
 		Readings: l.readings, Suites: l.suites, RTTMS: f.Needs.RTTMS, Fault: "none"}
-	if len(slices.Compact(slices.Clone(o.Members))) < 2 {
-		p.RTTMS = 0 // members of one organisation stand together
+	if p.Nodes == 1 {
+		p.RTTMS = 0
 	}
 	verify := []string{"full"}
 	if l.gateways && len(o.Members) > 0 && f.trusted(o.Members) {
 		verify = append(verify, "gateway")
 	}
 	for _, v := range verify {
-		for _, linger := range lingers {
-			for _, segment := range segments {
-				p.Verify, p.LingerMS, p.Segment = v, linger, segment
+		for _, linger := range limits.LingerMS.of(lingers) {
+			for _, segment := range limits.Segment.of(segments) {
+				p.Verify, p.LingerMS, p.Segment = v, linger, int(segment)
 				points = append(points, p)
 			}
 		}

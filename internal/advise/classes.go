@@ -48,8 +48,12 @@ const (
 const behindGateway = 100
 
 // assumed says what the figures for devices rest on beside measurements.
-func assumed(f *Fleet) []string {
-	var said []string
+func assumed(f *Fleet, o *Option, e *explore.Energy) (said []string) {
+	for _, c := range o.Classes {
+		if line := fmt.Sprintf("signing by %s: %s mJ (%s)", c.Suite, plain(1000*e.Sign[c.Suite].Value), e.Sign[c.Suite].Source); c.Suite != none && !slices.Contains(said, line) {
+			said = append(said, line)
+		}
+	}
 	battery := false
 	for _, c := range f.Classes {
 		if c.Power != "battery" {

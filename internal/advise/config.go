@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/explore"
+	"github.com/lamppost/lamppost/sig"
 )
 
 // found writes how the recommended option is set up: a configuration that lamppost serve takes as it is, and what has to be done
@@ -22,6 +24,8 @@ func (a *Answer) found(f *Fleet) {
 	}
 }
 
+var spelt = strings.NewReplacer("ä", "ae", "ö", "oe", "ü", "ue", "ß", "ss", "é", "e", "è", "e", "ç", "c", "ø", "oe", "å", "aa", "'", "")
+
 // id makes an id of a name.
 func id(name string) string {
 	text := strings.Map(func(r rune) rune {
@@ -30,11 +34,11 @@ func id(name string) string {
 			return r
 		case r >= 'A' && r <= 'Z':
 			return r + 'a' - 'A'
-		case strings.ContainsRune("äöüß", r), r > 127:
+		case r > 127:
 			return 'x'
 		}
 		return '-'
-	}, name)
+	}, spelt.Replace(name))
 	text = strings.Trim(text, "-")
 	for strings.Contains(text, "--") {
 		text = strings.ReplaceAll(text, "--", "-")
@@ -42,17 +46,30 @@ func id(name string) string {
 	return or(strings.TrimRight(text[:min(len(text), lamppost.MaxNameBytes-3)], "-"), "fleet") // three are for a number
 }
 
-// ids makes ids of the organisations of members, each its own: north, or north-1, north-2, north-3.
-func (o *Option) ids() (all []string) {
-	seats := map[string]int{}
+// orgs makes ids of organisations, each its own.
+func (f *Fleet) orgs() map[string]string {
+	ids, taken := map[string]string{}, map[string]bool{}
+	for i, o := range f.Organisations {
+		name := id(o.Name)
+		if taken[name] {
+			name = fmt.Sprintf("%s%d", name, i+1)
+		}
+		ids[o.Name], taken[name] = name, true
+	}
+	return ids
+}
+
+// ids are those of members: north, or north-1, north-2, north-3.
+func (o *Option) ids(f *Fleet) (all []string) {
+	orgs, seats := f.orgs(), map[string]int{}
 	for _, org := range o.Members {
-		seats[id(org)]++
+		seats[org]++
 	}
 	at := map[string]int{}
 	for _, org := range o.Members {
-		name := id(org)
-		if at[name]++; seats[name] > 1 {
-			name = fmt.Sprintf("%s-%d", name, at[name])
+		name := orgs[org]
+		if at[org]++; seats[org] > 1 {
+			name = fmt.Sprintf("%s-%d", name, at[org])
 		}
 		all = append(all, name)
 	}
@@ -81,7 +98,7 @@ func (o *Option) unsigned() bool {
 func (o *Option) soloConfig(f *Fleet) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s: %s.\n# lamppost serve --config node.yaml --check says that it is good; without --check it starts.\n\n", f.Name, o.Name)
-	fmt.Fprintf(&b, "# Made if it is not there. Keep it private, and back it up as a whole.\ndata: ./node\n\n# Written into the chain by the first start.\nnetwork: %s\nmember: %s\nverify: %s\n", id(f.Name), o.ids()[0], o.Point.Verify)
+	fmt.Fprintf(&b, "# Made if it is not there. Keep it private, and back it up as a whole.\ndata: ./node\n\n# Written into the chain by the first start.\nnetwork: %s\nmember: %s\nverify: %s\n", id(f.Name), o.ids(f)[0], o.Point.Verify)
 	if o.unsigned() {
 		b.WriteString("admit_unsigned: true # some devices cannot sign: nobody can check who sent their readings\n")
 	}
@@ -119,12 +136,12 @@ func (o *Option) membersConfig(f *Fleet) string {
 }
 
 func (o *Option) membersNext(f *Fleet) (next []string) {
-	network := id(f.Name)
+	network, orgs := id(f.Name), f.orgs()
 	var cards, groups []string
-	for i, name := range o.ids() {
-		next = append(next, fmt.Sprintf("lamppost init member %s --org %s --address %s.example:7650 --url https://%s.example:8443 --data ./node > %s.yaml      # at %s, with its own addresses", name, id(o.Members[i]), name, name, name, o.Members[i]))
+	for i, name := range o.ids(f) {
+		next = append(next, fmt.Sprintf("lamppost init member %s --org %s --address %s.example:7650 --url https://%s.example:8443 --data ./node > %s.yaml      # at %s, with its own addresses", name, orgs[o.Members[i]], name, name, name, o.Members[i]))
 		cards = append(cards, name+".yaml")
-		if org := id(o.Members[i]); !slices.Contains(groups, org) {
+		if org := orgs[o.Members[i]]; !slices.Contains(groups, org) {
 			groups = append(groups, org)
 		}
 	}
@@ -169,11 +186,28 @@ func (a *Answer) measureNext() []string {
 			plain(float64(p.Devices)), plain(float64(p.Rate)), plain(mostDevices), plain(mostRate))}
 	}
 	return []string{
-		fmt.Sprintf(`echo 'grids: [{engine: [solo, raft, comet], devices: [100, %d], rate: [%s, 0], readings: [1, %d], suites: [ed25519, "%s"], linger_ms: [5, 25, 200], rtt_ms: [0, %s]}]' > space.yaml`,
-			p.Devices, rates(p.Rate), p.Readings, p.Suites, digits(p.RTTMS)),
+		fmt.Sprintf("echo '%s' > space.yaml", space(p)),
+		"lamppost explore --space space.yaml --plan",
 		"lamppost explore --space space.yaml --out ./sweep      # on a machine on which nothing else runs",
 		"lamppost advise --fleet FILE --rows ./sweep",
 	}
+}
+
+// space is what predictions for a point rest on: loads up to its own, and how much members bear at most.
+func space(p *explore.Point) string {
+	readings, suites, rtt := p.Readings, p.Suites, digits(p.RTTMS)
+	if readings == 1 {
+		readings = 10
+	}
+	if suites == sig.EdDSA.String() {
+		suites = sig.ES256.String()
+	}
+	if p.RTTMS == 0 {
+		rtt = "20"
+	}
+	const engines = "engine: [solo, raft, comet]"
+	return fmt.Sprintf(`grids: [{%s, devices: [100, %d], rate: [%s], readings: [1, %d], linger_ms: [5, 25, 200], rtt_ms: [0, %s]}, {%s, devices: %d, segment: [256, 1024], readings: [1, %d], suites: [ed25519, "%s"], rtt_ms: [0, %s]}]`,
+		engines, p.Devices, rates(p.Rate), readings, rtt, engines, min(p.Devices, 100), readings, suites, rtt)
 }
 
 // rates are some up to the one that is asked for, so that predictions have something to go by.

@@ -54,7 +54,7 @@ type Needs struct {
 	NobodyAlone    bool     `yaml:"nobody_alone" json:"nobody_alone"`       // no single party may refuse, delay or reorder what others send
 	Check          string   `yaml:"check" json:"check"`                     // who may check the books: nobody, parties (default), anyone
 	Strangers      bool     `yaml:"strangers" json:"strangers"`             // people nobody knows beforehand may write
-	RTTMS          float64  `yaml:"rtt_ms" json:"rtt_ms"`                   // round trip between the organisations' machines; default 20
+	RTTMS          float64  `yaml:"rtt_ms" json:"rtt_ms"`                   // round trip between members' machines; default 20
 	RetentionYears float64  `yaml:"retention_years" json:"retention_years"` // default 10
 	PersonalData   bool     `yaml:"personal_data" json:"personal_data"`     // readings tell of persons
 	StayIn         []string `yaml:"stay_in" json:"stay_in"`                 // countries the data may be in; none: anywhere

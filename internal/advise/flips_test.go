@@ -178,8 +178,21 @@ needs: {nobody_alone: true, check: anyone, personal_data: true, rtt_ms: %d}`
 			t.Fatalf("%q: %v", space, err)
 		}
 		points, _, err := s.Points()
-		if err != nil || len(points) < 8 {
-			t.Errorf("%q: %d points, %v", space, len(points), err)
+		if err != nil {
+			t.Fatalf("%q: %v", space, err)
+		}
+		rated, full := map[string]int{}, map[string]int{}
+		for _, p := range points {
+			if p.Rate > 0 {
+				rated[p.Engine]++
+				continue
+			}
+			full[p.Engine]++
+		}
+		for _, kind := range kinds {
+			if rated[kind] < fewestPoints || full[kind] < fewestPoints {
+				t.Errorf("%q: %d points with a rate and %d without of %s, predictions need %d", space, rated[kind], full[kind], kind, fewestPoints)
+			}
 		}
 	}
 }

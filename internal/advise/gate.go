@@ -14,7 +14,6 @@ type gate struct {
 	database bool // nobody but its owner needs to believe the books
 	public   bool // writers are not known beforehand
 	agree    bool // no single organisation's word orders: members must agree
-	detected bool // some do not take the operator's word; that a lie is detected is enough
 }
 
 func (g *gate) step(question, answer, because string) {
@@ -74,7 +73,6 @@ func (f *Fleet) agreeStep(g *gate, believed string) {
 		g.agree = true
 	default:
 		g.step(question, "yes", fmt.Sprintf("needs.check is %s: whoever checks finds a lie, and needs.nobody_alone is false", f.Needs.Check))
-		g.detected = believed == "" || len(f.Organisations) == 1
 	}
 }
 

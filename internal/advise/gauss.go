@@ -10,7 +10,7 @@ import (
 // each setting bends by itself, of what they bend together, and of noise. The first two carry it to where no row lies near.
 type surface struct {
 	scale scales
-	trend *trend // that was taken off; nil: none
+	trend *trend // that was taken off
 	x     [][]float64
 	mean  float64
 	low   [][]float64 // Cholesky's factor of the rows' covariance, lower triangle
@@ -36,7 +36,7 @@ func startScales(dimensions int) scales {
 var (
 	smoothSteps = []float64{0.02, 0.05, 0.1, 0.2, 0.4, 0.8}
 	slopeSteps  = []float64{0.05, 0.1, 0.2, 0.5}
-	lengthSteps = []float64{2, 4, 8}
+	lengthSteps = []float64{1.2, 2.5, 5, 10}
 	noiseSteps  = []float64{0.02, 0.03, 0.06, 0.1, 0.15, 0.25}
 )
 

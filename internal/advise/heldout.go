@@ -398,6 +398,15 @@ func (c *heldCell) neighbour(pb *problem, cells []*heldCell) *measuredPoint {
 	return nil
 }
 
+// ByCost is the objective of what settings decide of a year's cost, in EUR, of a fleet whose busiest hour is as busy as a point.
+func ByCost(c *Catalogue) Objective {
+	const peak, years = 3, 10 // the defaults of a fleet
+	return Objective{"cost", func(p explore.Point, pr Prediction) Range {
+		d := Demand{ReadingsPerS: offered(&p), ReadingsADay: offered(&p) * 86_400 / peak}
+		return c.Year(p, pr, d, &Needs{RetentionYears: years}).Variable()
+	}}
+}
+
 // ByEnergy is the objective of the energy that members take for a reading, in µJ, by a model.
 func ByEnergy(e *explore.Energy) Objective {
 	return Objective{"energy", func(_ explore.Point, pr Prediction) Range {

@@ -68,20 +68,20 @@ type measuredPoint struct {
 // A figureOf is one that a surface is laid through: positive, or 0 in every row.
 type figureOf struct {
 	name  string
-	waits bool // is of waiting: grows with how busy members are
-	trend bool // is a time
+	waits bool // it grows with how busy members are
+	law   *law // nil: none
 	of    func(*explore.Figures) float64
 	in    func(*Prediction) *Range
 }
 
 var figures = [...]figureOf{
-	{"readings_per_s", true, false, func(f *explore.Figures) float64 { return f.PerS }, func(p *Prediction) *Range { return &p.PerS }},
-	{"commit_p50_ms", true, true, func(f *explore.Figures) float64 { return f.P50 }, func(p *Prediction) *Range { return &p.P50 }},
-	{"commit_p99_ms", true, true, func(f *explore.Figures) float64 { return f.P99 }, func(p *Prediction) *Range { return &p.P99 }},
-	{"cpu_us", false, false, func(f *explore.Figures) float64 { return f.NodeCPU + f.GatewayCPU }, func(p *Prediction) *Range { return &p.CPU }},
-	{"wire_bytes", false, false, func(f *explore.Figures) float64 { return f.WireBytes }, func(p *Prediction) *Range { return &p.Wire }},
-	{"disk_bytes", false, false, func(f *explore.Figures) float64 { return f.DiskBytes }, func(p *Prediction) *Range { return &p.Disk }},
-	{"syncs", false, false, func(f *explore.Figures) float64 { return f.Syncs }, func(p *Prediction) *Range { return &p.Syncs }},
+	{"readings_per_s", true, nil, func(f *explore.Figures) float64 { return f.PerS }, func(p *Prediction) *Range { return &p.PerS }},
+	{"commit_p50_ms", true, &waiting, func(f *explore.Figures) float64 { return f.P50 }, func(p *Prediction) *Range { return &p.P50 }},
+	{"commit_p99_ms", true, &waiting, func(f *explore.Figures) float64 { return f.P99 }, func(p *Prediction) *Range { return &p.P99 }},
+	{"cpu_us", false, &working, func(f *explore.Figures) float64 { return f.NodeCPU + f.GatewayCPU }, func(p *Prediction) *Range { return &p.CPU }},
+	{"wire_bytes", false, &working, func(f *explore.Figures) float64 { return f.WireBytes }, func(p *Prediction) *Range { return &p.Wire }},
+	{"disk_bytes", false, &working, func(f *explore.Figures) float64 { return f.DiskBytes }, func(p *Prediction) *Range { return &p.Disk }},
+	{"syncs", false, &working, func(f *explore.Figures) float64 { return f.Syncs }, func(p *Prediction) *Range { return &p.Syncs }},
 }
 
 // offered is the readings a second that devices send.
@@ -163,8 +163,13 @@ func (e *engine) load(p *explore.Point) float64 {
 	return offered(p) / math.Exp(mid)
 }
 
-// through lays a surface through one figure of points. The rate that is kept up is taken as a share of what devices send.
+// through lays a surface through one figure of points, beside its law where devices set the rate. The rate that is kept up is taken as a share
+// of what they send.
 func through(x [][]float64, points []*measuredPoint, f *figureOf, block []int) *surface {
+	law, rated := f.law, points[0].Rate > 0
+	if law == nil || !rated {
+		law = &noLaw
+	}
 	least := math.Inf(1)
 	for _, p := range points {
 		if v := f.of(&p.Figures); v > 0 {
@@ -174,25 +179,18 @@ func through(x [][]float64, points []*measuredPoint, f *figureOf, block []int) *
 	if math.IsInf(least, 1) {
 		return nil
 	}
-	shift := 0.0
-	if f.trend && points[0].Rate > 0 {
-		shift = jitterMS
-	}
-	log := func(f float64) float64 { return math.Log(max(f, least/2) + shift) }
+	log := func(f float64) float64 { return math.Log(max(f, least/2) + law.shift) }
 	y, noise := make([]float64, len(points)), make([][]float64, len(points))
 	for i, p := range points {
 		y[i] = log(f.of(&p.Figures))
 		for j := range p.repetitions {
 			noise[i] = append(noise[i], log(f.of(&p.repetitions[j]))-y[i])
 		}
-		if p.Rate > 0 && f == &figures[0] {
+		if rated && f == &figures[0] {
 			y[i] -= math.Log(offered(&p.Point))
 		}
 	}
-	if points[0].Rate == 0 || !f.trend {
-		return fit(x, y, noise, block)
-	}
-	t := fitTrend(points, y)
+	t := law.fit(points, y)
 	for i, p := range points {
 		y[i] -= t.log(&p.Point)
 	}
@@ -280,17 +278,13 @@ func (m *Measured) Predict(p explore.Point) (Prediction, error) {
 		switch {
 		case s == nil:
 		case figures[i].waits:
-			r := s.interval(busy)
-			if s.trend != nil {
-				r = s.trend.times(r, &p)
-			}
-			*figures[i].in(&pr) = r
+			*figures[i].in(&pr) = s.trend.back(s.interval(busy), &p)
 		default:
-			*figures[i].in(&pr) = s.interval(x)
+			*figures[i].in(&pr) = s.trend.back(s.interval(x), &p)
 		}
 	}
 	pr.PerS = pr.PerS.scale(offered(&p))
-	pr.P99 = pr.P99.atLeast(pr.P50.Mid)
+	pr.P50 = pr.P50.within(pr.P99) // half of the reports wait no longer than 99 of 100 do
 	pr.CPU = e.signed(pr.CPU, &p)
 	if e.room != nil {
 		pr.Capacity = e.room.interval(e.fullPlace(&p))
@@ -338,7 +332,9 @@ func (e *engine) nearest(p *explore.Point, x []float64) (near []Near) {
 	return near[:min(maxNearest, len(near))]
 }
 
-func (r Range) atLeast(v float64) Range { return Range{max(r.Low, v), max(r.Mid, v), max(r.High, v)} }
+func (r Range) within(o Range) Range {
+	return Range{min(r.Low, o.Low), min(r.Mid, o.Mid), min(r.High, o.High)}
+}
 
 // middles are the points of rows without loss and fault, each figure the middle of the repetitions.
 func middles(rows []explore.Row) (points []*measuredPoint) {

@@ -77,8 +77,12 @@ docs/advise.md tells what the figures mean.`,
 func benchAdvise(cmd *cobra.Command, set *explore.Set, o advise.TryOptions) (*adviseResult, error) {
 	bar := newProgress(cmd.ErrOrStderr())
 	defer bar.end()
-	cost := advise.ByEnergy(set.Space.Energy)
-	held, err := advise.Evaluate(cmd.Context(), set, []advise.Objective{cost}, bar.set)
+	prices, err := advise.ShippedCatalogue()
+	if err != nil {
+		return nil, err
+	}
+	cost := advise.ByCost(prices)
+	held, err := advise.Evaluate(cmd.Context(), set, []advise.Objective{cost, advise.ByEnergy(set.Space.Energy)}, bar.set)
 	if err != nil {
 		return nil, err
 	}
