@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -23,6 +24,12 @@ func (s *Server) postAdvice(w http.ResponseWriter, req *http.Request) error {
 	fleet, err := io.ReadAll(req.Body)
 	if err != nil {
 		return badBody(err)
+	}
+	select {
+	case s.advising <- struct{}{}:
+		defer func() { <-s.advising }()
+	case <-req.Context().Done():
+		return context.Cause(req.Context())
 	}
 	answer, err := s.cfg.Advise(fleet)
 	var wrong *FleetError

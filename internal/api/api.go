@@ -128,6 +128,7 @@ type Server struct {
 	closed   chan struct{}
 	exports  chan struct{} // one for each that runs
 	searches chan struct{} // likewise
+	advising chan struct{} // likewise
 
 	alarms openAlarms
 
@@ -157,7 +158,7 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Verify == nil {
 		cfg.Verify = func() Verification { return Verification{Policy: lamppost.VerifyFull.String()} }
 	}
-	s := &Server{cfg: cfg, log: cfg.Log, gate: newGate(cfg.AdminToken), closed: make(chan struct{}), exports: make(chan struct{}, maxExports), searches: make(chan struct{}, maxSearches)}
+	s := &Server{cfg: cfg, log: cfg.Log, gate: newGate(cfg.AdminToken), closed: make(chan struct{}), exports: make(chan struct{}, maxExports), searches: make(chan struct{}, maxSearches), advising: make(chan struct{}, maxAdvising)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

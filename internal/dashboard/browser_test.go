@@ -644,7 +644,7 @@ func testKeyboard(t *testing.T, ctx context.Context) {
 		return browsertest.Value[string](p, "document.activeElement.innerText || document.activeElement.id")
 	}
 	var order []string
-	for range 12 {
+	for range 13 {
 		p.Run(chromedp.KeyEvent("\t"))
 		order = append(order, strings.SplitN(focused(), "\n", 2)[0])
 	}
