@@ -98,14 +98,14 @@ type Plain struct {
 
 // A Ledger is one that others wrote, or run.
 type Ledger struct {
-	Name      string   `yaml:"name"`
-	Writers   string   `yaml:"writers"`   // members, anyone
-	Erase     bool     `yaml:"erase"`     // personal data can be kept out of what all have, and erased
-	Outsiders bool     `yaml:"outsiders"` // can check it
-	Final     string   `yaml:"final"`     // by whom: bft; sequencer: a single party orders
-	Token     string   `yaml:"token"`     // that fees are paid in; none: no fees
-	Runs      string   `yaml:"runs"`      // who runs it
-	Keys      []string `yaml:"keys"`      // suites of accounts, of those that devices here have
+	Name      string `yaml:"name"`
+	Writers   string `yaml:"writers"`   // members, anyone
+	Erase     bool   `yaml:"erase"`     // personal data can be kept out of what all have, and erased
+	Outsiders bool   `yaml:"outsiders"` // can check it
+	Final     string `yaml:"final"`     // by whom: bft; sequencer: a single party orders
+	Token     string `yaml:"token"`     // that fees are paid in; none: no fees
+	Runs      string `yaml:"runs"`      // who runs it
+	Keys      Keys   `yaml:"keys"`
 
 	Peers    *Figure `yaml:"peers"`    // that each organisation runs
 	Orderers *Figure `yaml:"orderers"` // that they run together
@@ -116,6 +116,14 @@ type Ledger struct {
 	Finality Figure  `yaml:"finality"`
 	Energy   *Figure `yaml:"energy"` // nil: nobody measured it
 	Notes    []Fact  `yaml:"notes"`
+}
+
+// Keys are what accounts of a ledger sign with.
+type Keys struct {
+	Suites    []string `yaml:"suites"` // of those that devices here have
+	Others    string   `yaml:"others"`
+	Source    []string `yaml:"source"`
+	Confirmed bool     `yaml:"confirmed"`
 }
 
 // ShippedCatalogue is the one that this program carries.
@@ -238,6 +246,14 @@ func (c *Catalogue) facts() []Fact {
 
 func (c *Catalogue) checkLedgers() error {
 	for _, l := range c.Ledgers {
+		if err := c.known(l.Keys.Source); err != nil {
+			return fmt.Errorf("ledger %q: keys: %w", l.Name, err)
+		}
+		for _, suite := range l.Keys.Suites {
+			if err := oneOf("keys.suites", suite, suites); err != nil {
+				return fmt.Errorf("ledger %q: %w", l.Name, err)
+			}
+		}
 		switch {
 		case l.Name == "" || l.Runs == "" || len(l.Notes) == 0:
 			return fmt.Errorf("ledger %q needs a name, who runs it, and notes", l.Name)
@@ -254,11 +270,14 @@ func (c *Catalogue) checkLedgers() error {
 
 // cite says where a figure is from, for people.
 func (c *Catalogue) cite(f *Figure) string {
-	said := c.sources(f.Source)
-	if !f.Confirmed {
-		said += "; not confirmed"
+	return c.vouched(f.Source, f.Confirmed) + ": " + f.Condition
+}
+
+func (c *Catalogue) vouched(keys []string, confirmed bool) string {
+	if confirmed {
+		return c.sources(keys)
 	}
-	return said + ": " + f.Condition
+	return c.sources(keys) + "; not confirmed"
 }
 
 func (c *Catalogue) sources(keys []string) string {

@@ -39,6 +39,11 @@ func TestCatalogueIsSourced(t *testing.T) {
 			used[s] = true
 		}
 	}
+	for _, l := range c.Ledgers {
+		for _, s := range l.Keys.Source {
+			used[s] = true
+		}
+	}
 	for key := range c.Sources {
 		if !used[key] {
 			t.Errorf("source %q is of nothing", key)
@@ -92,6 +97,8 @@ func TestCatalogueRefuses(t *testing.T) {
 		{"    token: HBAR\n", "", "a fee and a token"},
 		{"    token: HBAR\n", "    coin: HBAR\n", "coin"},
 		{"source: [iotastation]}", "source: []}", "gas station"},
+		{"suites: [ed25519], others: secp256k1, source: [hederakeys]", "suites: [rsa], source: [hederakeys]", "rsa"},
+		{"others: secp256k1, source: [iotexl1]}", "others: secp256k1}", "keys: it has no source"},
 	} {
 		if n := strings.Count(string(catalogueText), c[0]); n == 0 {
 			t.Errorf("%q does not stand in the catalogue", c[0])
@@ -241,6 +248,19 @@ func TestOutside(t *testing.T) {
 			if i > 0 && len(options[i-1].Out) > 0 && len(o.Out) == 0 {
 				t.Errorf("%s: %s is in and comes after %s, which is out", s.what, o.Name, options[i-1].Name)
 			}
+		}
+	}
+}
+
+// Devices that cannot sign as a ledger's accounts do are named: somebody must send for them.
+func TestKeysOutside(t *testing.T) {
+	t.Parallel()
+	c := shippedCatalogue(t)
+	const cannot = "devices of c cannot"
+	for _, o := range c.Outside(rivals(4, Needs{}), Demand{ReadingsADay: 9600}) { // they have es256
+		can := o.Name == "Hyperledger Fabric" || o.Name == "IOTA"
+		if said := strings.Contains(strings.Join(o.Notes, "\n"), cannot); said == can {
+			t.Errorf("%s: %q said %v, want %v: %q", o.Name, cannot, said, !can, o.Notes)
 		}
 	}
 }

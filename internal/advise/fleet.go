@@ -100,17 +100,30 @@ func ParseFleet(text []byte) (*Fleet, error) {
 		return nil, errors.New("the fleet is empty: examples/fleets has some to begin with")
 	}
 	f, g := new(Fleet), given{}
-	if err := yaml.UnmarshalWithOptions(text, f, yaml.Strict()); err != nil {
-		return nil, errors.New(yaml.FormatError(err, false, true))
+	if err := unmarshal(text, f, yaml.Strict()); err != nil {
+		return nil, err
 	}
-	if err := yaml.Unmarshal(text, &g); err != nil {
-		return nil, errors.New(yaml.FormatError(err, false, true))
+	if err := unmarshal(text, &g); err != nil {
+		return nil, err
 	}
 	f.complete(g)
 	if err := f.Check(); err != nil {
 		return nil, atLine(text, f, err)
 	}
 	return f, nil
+}
+
+// unmarshal reads YAML. The library panics at some texts that are none, such as a tag without a value.
+func unmarshal(text []byte, into any, options ...yaml.DecodeOption) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = errors.New("the fleet is no YAML that can be read")
+		}
+	}()
+	if err := yaml.UnmarshalWithOptions(text, into, options...); err != nil {
+		return errors.New(yaml.FormatError(err, false, true))
+	}
+	return nil
 }
 
 // ParseFleetJSON reads a fleet with the same names in JSON.

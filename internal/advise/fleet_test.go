@@ -115,6 +115,7 @@ func FuzzParseFleet(f *testing.F) {
 	f.Add([]byte(small + "needs: {rtt_ms: 0, stay_in: [DE], value_a_day: 1e3}"))
 	f.Add([]byte("name: &a [*a]"))
 	f.Add([]byte("classes: [[[[{}]]]]"))
+	f.Add([]byte("a: 1\nclasses:\n ! 0\n0:\n  #0")) // the library panicked
 	f.Fuzz(func(t *testing.T, text []byte) {
 		fleet, err := advise.ParseFleet(text)
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/lamppost/lamppost"
 )
@@ -18,7 +19,7 @@ func (c *Catalogue) Outside(f *Fleet, d Demand) []Option {
 		m := l.messages(f)
 		o := Option{Name: l.Name, Kind: "outside", Year: c.outsideYear(l, f, m)}
 		o.Out = append(l.trustOut(f, g), l.figuresOut(f, m)...)
-		o.Notes = c.notes(l, m)
+		o.Notes = c.notes(l, f, m)
 		all = append(all, o)
 	}
 	slices.SortStableFunc(all, func(a, b Option) int {
@@ -158,8 +159,8 @@ func (c *Catalogue) addPeers(y *Year, l *Ledger, f *Fleet, s stream) {
 }
 
 // notes are what one should know of it, with sources.
-func (c *Catalogue) notes(l *Ledger, s stream) []string {
-	notes := []string{"run by: " + l.Runs, "it orders messages; tariffs, bills, receipts for devices and what customers check are to be built"}
+func (c *Catalogue) notes(l *Ledger, f *Fleet, s stream) []string {
+	notes := []string{"run by: " + l.Runs, "it orders messages; tariffs, bills, receipts for devices and what customers check are to be built", c.keyNote(l, f)}
 	for _, n := range l.Notes {
 		notes = append(notes, fmt.Sprintf("%s (%s)", n.Text, c.sources(n.Source)))
 	}
@@ -175,6 +176,25 @@ func (c *Catalogue) notes(l *Ledger, s stream) []string {
 		notes = append(notes, "energy: nobody measured it, as far as this catalogue knows")
 	}
 	return notes
+}
+
+// keyNote says what devices need to send for themselves, and which cannot.
+func (c *Catalogue) keyNote(l *Ledger, f *Fleet) string {
+	with := slices.Clone(l.Keys.Suites)
+	if l.Keys.Others != "" {
+		with = append(with, l.Keys.Others)
+	}
+	note := fmt.Sprintf("accounts sign with %s (%s)", strings.Join(with, ", "), c.vouched(l.Keys.Source, l.Keys.Confirmed))
+	var without []string
+	for _, class := range f.Classes {
+		if !slices.ContainsFunc(class.Signs, func(s string) bool { return slices.Contains(l.Keys.Suites, s) }) {
+			without = append(without, class.Name)
+		}
+	}
+	if len(without) > 0 {
+		note += fmt.Sprintf("; devices of %s cannot: somebody sends for them, under an account of its own", strings.Join(without, ", "))
+	}
+	return note
 }
 
 // Database is a plain database with backups: the word of whoever runs it.

@@ -86,8 +86,8 @@ func yearly(p explore.Point, d Demand, perReading Range) Range {
 	return Range{perReading.Low * least, perReading.Mid * (least + most) / 2, perReading.High * most}
 }
 
-// unmetered is how many readings are in Kept.Report already.
-const unmetered = 3
+// inReport is how many readings are in Kept.Report already.
+const inReport = 3
 
 // copies is how many there are of what members keep: one alone has a backup, several have each other.
 func copies(members int) float64 { return float64(max(members, 2)) }
@@ -96,7 +96,7 @@ func copies(members int) float64 { return float64(max(members, 2)) }
 // and stores that are let go again fill most of them.
 func (c *Catalogue) stored(p explore.Point, d Demand) Range {
 	k := float64(max(p.Readings, 1))
-	report := c.Kept.Report.Range().plus(c.Kept.Reading.Range().scale(max(k-unmetered, 0)))
+	report := c.Kept.Report.Range().plus(c.Kept.Reading.Range().scale(max(k-inReport, 0)))
 	return report.scale(copies(p.Nodes) * daysAYear * d.ReadingsADay / k)
 }
 
