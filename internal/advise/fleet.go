@@ -107,7 +107,10 @@ func ParseFleet(text []byte) (*Fleet, error) {
 		return nil, err
 	}
 	f.complete(g)
-	return f, f.Check()
+	if err := f.Check(); err != nil {
+		return nil, atLine(text, f, err)
+	}
+	return f, nil
 }
 
 // unmarshal reads YAML. The library panics at some texts that are none, such as a tag without a value.

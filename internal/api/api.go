@@ -105,6 +105,8 @@ type Config struct {
 	MQTT   string // where devices connect, as told to the operator; empty: not offered
 	HTTP   string
 
+	// Advise says how a fleet, in JSON, should be kept; a [*FleetError] says what is wrong with it. Nil: this program cannot.
+	Advise func(fleet []byte) (answer any, err error)
 	// Pay opens routes to whoever pays. Nil: none.
 	Pay *Pay
 
@@ -126,6 +128,7 @@ type Server struct {
 	closed   chan struct{}
 	exports  chan struct{} // one for each that runs
 	searches chan struct{} // likewise
+	advising chan struct{} // likewise
 
 	alarms openAlarms
 
@@ -155,7 +158,7 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Verify == nil {
 		cfg.Verify = func() Verification { return Verification{Policy: lamppost.VerifyFull.String()} }
 	}
-	s := &Server{cfg: cfg, log: cfg.Log, gate: newGate(cfg.AdminToken), closed: make(chan struct{}), exports: make(chan struct{}, maxExports), searches: make(chan struct{}, maxSearches)}
+	s := &Server{cfg: cfg, log: cfg.Log, gate: newGate(cfg.AdminToken), closed: make(chan struct{}), exports: make(chan struct{}, maxExports), searches: make(chan struct{}, maxSearches), advising: make(chan struct{}, maxAdvising)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -304,6 +307,7 @@ func (s *Server) routes() []route {
 		{"GET /api/outlook/{party}", closed, s.getOutlook},
 		{"GET /api/budgets", closed, s.getBudgets},
 		{"GET /api/learn", closed, s.getLearn},
+		{"POST /api/advise", closed, s.postAdvice},
 		{"GET /api/receipts/{device}/{epoch}/{n}", closed, s.getReceipt},
 	}
 }

@@ -9,8 +9,10 @@ import (
 	"testing"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/advise"
 	"github.com/lamppost/lamppost/internal/api"
 	"github.com/lamppost/lamppost/internal/books"
+	"github.com/lamppost/lamppost/internal/explore"
 	"github.com/lamppost/lamppost/internal/export"
 	"github.com/lamppost/lamppost/internal/ledger"
 	"github.com/lamppost/lamppost/internal/outlook"
@@ -73,6 +75,9 @@ var shapes = map[string]reflect.Type{
 	"DecisionOutcome": reflect.TypeFor[lamppost.DecisionOutcome](), "DecisionWords": reflect.TypeFor[render.Decided](), "Decision": reflect.TypeFor[api.Decision](),
 	"DecisionEvidence": reflect.TypeFor[api.DecisionEvidence](), "Update": reflect.TypeFor[lamppost.LearnBody](), "UpdateList": reflect.TypeFor[api.UpdateList](),
 	"NewGateway": reflect.TypeFor[api.NewGateway](), "GatewayToken": reflect.TypeFor[api.GatewayToken](),
+	"Fleet": reflect.TypeFor[advise.Fleet](), "FleetClass": reflect.TypeFor[advise.Class](), "FleetOrganisation": reflect.TypeFor[advise.Organisation](), "FleetNeeds": reflect.TypeFor[advise.Needs](),
+	"Answer": reflect.TypeFor[advise.Answer](), "AdviceOption": reflect.TypeFor[advise.Option](), "ClassAdvice": reflect.TypeFor[advise.ClassAdvice](), "Prediction": reflect.TypeFor[advise.Prediction](),
+	"Settings": reflect.TypeFor[explore.Point](), "Range": reflect.TypeFor[advise.Range](), "AdviceYear": reflect.TypeFor[advise.Year](),
 }
 
 // docs/api.md is the contract: its tables of routes, errors and fields are exactly what the code has, both ways.

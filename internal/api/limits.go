@@ -35,6 +35,7 @@ const (
 	maxExports  = 2         // that run at a time: each takes a core and some 100 MB
 	exportPiece = 256 << 10 // of a file in one piece
 
+	maxAdvising    = 1         // fleets that are weighed at a time, which takes up to some seconds; others wait
 	maxSearches    = 2         // of a device's history that run at a time; others wait
 	defaultValues  = 10_000    // of a series in an answer
 	maxValues      = 100_000   // likewise, where more are asked for

@@ -67,7 +67,7 @@ gives every party one statement whose every line can be checked offline.`,
 		Version:       node.Version(),
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(demoCmd(), initCmd(), serveCmd(), gatewayCmd(), witnessCmd(), verifyCmd(), followCmd(), checkerCmd(), pinCmd(), fsckCmd(), benchCmd(), exploreCmd(), simCmd(), statusCmd(),
+	root.AddCommand(demoCmd(), initCmd(), serveCmd(), gatewayCmd(), witnessCmd(), verifyCmd(), followCmd(), checkerCmd(), pinCmd(), fsckCmd(), benchCmd(), exploreCmd(), adviseCmd(), simCmd(), statusCmd(),
 		memberCmd(), partyCmd(), deviceCmd(), pointCmd(), tariffCmd(), agreementCmd(), readingCmd(), sessionCmd(), centreCmd(), agentCmd(), offerCmd(), voucherCmd(), invoiceCmd(), contractCmd(), disputeCmd(), verdictCmd(), watchCmd(), statementCmd(), learnCmd(), transferCmd(),
 		retentionCmd(), holdCmd(), eraseCmd(), snapshotCmd(), restoreCmd(), backupCmd(), logCmd(), exportCmd(),
 		importCmd(), shadowCmd(), paymentCmd(), explainCmd(), notifyCmd())

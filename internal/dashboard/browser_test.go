@@ -46,6 +46,7 @@ var views = []struct{ name, hash, ready, heading string }{
 	{"accounts", "#/accounts", ".accounts tbody tr:nth-child(3)", "Accounts"},
 	{"point", "#/point/flat-9", ".cases li:nth-child(2)", "flat-9"},
 	{"network", "#/network", ".members li", "The network"},
+	{"advise", "#/advise", "#class-1-name", "Advise"},
 }
 
 // TestInBrowser loads the pages in chromium, as people do.
@@ -57,7 +58,7 @@ func TestInBrowser(t *testing.T) {
 		"proof": testProof, "bill": testBill, "login": testLogin, "hostile names": testHostileNames,
 		"statement": testStatement, "hand over": testHandOver, "chart": testChart, "find": testFind, "broker": testBroker, "adopt": testAdopt, "arithmetic": testArithmetic,
 		"lies": testLies, "witnesses": testWitnesses, "copies": testCopies, "keyboard": testKeyboard, "keys": testKeys, "guard": testGuard, "keeping": testKeeping, "network": testNetwork,
-		"bill to read": testBillToRead, "sessions": testSessions, "disputes": testDisputes, "profit": testProfit, "accessible": testAccessible, "alarms": testAlarms, "alarms by key": testAlarmsByKey, "agents": testAgents, "ahead": testAhead,
+		"bill to read": testBillToRead, "sessions": testSessions, "disputes": testDisputes, "profit": testProfit, "accessible": testAccessible, "alarms": testAlarms, "alarms by key": testAlarmsByKey, "agents": testAgents, "ahead": testAhead, "advise": testAdvise, "advise for real": testAdviseForReal,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, ctx) })
 	}
@@ -643,11 +644,11 @@ func testKeyboard(t *testing.T, ctx context.Context) {
 		return browsertest.Value[string](p, "document.activeElement.innerText || document.activeElement.id")
 	}
 	var order []string
-	for range 12 {
+	for range 13 {
 		p.Run(chromedp.KeyEvent("\t"))
 		order = append(order, strings.SplitN(focused(), "\n", 2)[0])
 	}
-	want := []string{"Skip to the content", "Lamppost", "Fleet", "Alarms", "Agents", "Log", "Bills", "Network", "find", "Any state", "Any safety class", "Lamp 31"}
+	want := []string{"Skip to the content", "Lamppost", "Fleet", "Alarms", "Agents", "Log", "Bills", "Network", "Advise", "find", "Any state", "Any safety class", "Lamp 31"}
 	if !slices.Equal(order, want) {
 		t.Errorf("Tab goes through %q, want %q", order, want)
 	}

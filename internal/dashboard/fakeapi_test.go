@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/internal/advise"
 	"github.com/lamppost/lamppost/internal/checkpage"
 	"github.com/lamppost/lamppost/internal/dashboard"
 	"github.com/lamppost/lamppost/tariff"
@@ -73,6 +74,8 @@ type district struct {
 
 	pending []map[string]any          // devices that wait
 	adopted map[string]map[string]any // what was asked, by id
+	fleet   *advise.Fleet             // that advice was asked for last
+	advised func(*advise.Fleet) (*advise.Answer, error)
 }
 
 type transaction struct {
@@ -524,6 +527,7 @@ func (d *district) serve(t *testing.T) *httptest.Server {
 	d.serveCases(mux, answer)
 	d.serveAlarms(mux, answer)
 	d.serveAgents(mux, answer)
+	mux.HandleFunc("POST /api/advise", d.guard(d.advise))
 	answer("/log", d.log)
 	answer("/log/proof", func(r *http.Request) any { return d.proof(r.FormValue("height"), r.FormValue("index")) })
 	answer("/parties", func(*http.Request) any { return map[string]any{"parties": parties()} })

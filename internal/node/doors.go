@@ -106,6 +106,7 @@ func (n *Node) openWeb() error {
 		AdminToken: n.token, Live: n.live, Devices: n.devices, Gateways: n.gateways, Guards: guards, Desires: desires, Seen: n.seen, Learned: n.SharedModels, Broker: n.brokerStatus,
 		Snapshots: &api.Snapshots{Dir: n.snaps.dir, State: n.SnapshotState, Take: n.TakeSnapshot},
 		Details:   n.details,
+		Advise:    adviseOn,
 		Scrub:     n.scrubState, Certificate: n.certificateEnds,
 		Backups: &api.Backups{Make: n.Backup, List: n.Backups, Forget: n.ForgetBackup, State: n.backupState}, MQTT: n.MQTTAddr(), HTTP: n.URL(),
 		Doors: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { doors.ServeHTTP(w, r) }),

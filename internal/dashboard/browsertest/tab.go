@@ -242,7 +242,7 @@ func (p *Tab) Clean() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, e := range p.errors {
-		if !p.Denied || !strings.Contains(e, "401") && !strings.Contains(e, "422") {
+		if !p.Denied || !strings.Contains(e, "401") && !strings.Contains(e, "422") && !strings.Contains(e, "400 (Bad Request)") {
 			p.t.Errorf("error on the console: %s", e)
 		}
 	}

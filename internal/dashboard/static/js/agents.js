@@ -1,7 +1,7 @@
 // Agents: what their owners want, what they decided and why, and what that came to against what was expected.
 
 import { get, post } from './api.js';
-import { fill, h, keyed, say } from './dom.js';
+import { fill, h, keyed, part, say } from './dom.js';
 import { count, money, negative, plural, when, zone } from './format.js';
 import { every } from './live.js';
 
@@ -139,10 +139,4 @@ function draw(el, agent) {
     return h('li', null, h('span', null, `${month} ${name}`), svg, h('span', { class: 'money' }, money(n.toFixed(2), agent.currency)));
   };
   return fill(el, h('ul', { class: 'months gains' }, months.flatMap((m) => [bar(m.month, 'expected', m.expected), bar(m.month, 'realised', m.realised)])));
-}
-
-function part(tag, attributes) {
-  const el = document.createElementNS('http://www.w3.org/2000/svg', tag);
-  for (const [name, value] of Object.entries(attributes)) el.setAttribute(name, value);
-  return el;
 }

@@ -3,6 +3,7 @@
 import { fill, h, say } from './dom.js';
 import { count, zoneName } from './format.js';
 import { Live } from './live.js';
+import { advisePage } from './advise.js';
 import { agentPage, agentsPage } from './agents.js';
 import { alarmsPage } from './alarms.js';
 import { fleetPage } from './fleet.js';
@@ -35,6 +36,7 @@ const routes = [
   [/^\/profit\/([^/]+)$/, 'bills', profitPage],
   [/^\/point\/([^/]+)$/, 'fleet', pointPage],
   [/^\/network$/, 'network', networkPage],
+  [/^\/advise$/, 'advise', advisePage],
 ];
 
 const main = document.getElementById('main');

@@ -14,6 +14,13 @@ export function h(tag, props, ...children) {
   return el;
 }
 
+// part makes an element of an SVG picture.
+export function part(tag, attributes) {
+  const el = document.createElementNS('http://www.w3.org/2000/svg', tag);
+  for (const [name, value] of Object.entries(attributes)) el.setAttribute(name, value);
+  return el;
+}
+
 // fill replaces what an element holds.
 export function fill(el, ...children) {
   el.replaceChildren(...children.flat(Infinity).filter((c) => c !== null && c !== undefined && c !== false));

@@ -2,7 +2,7 @@
 
 import { get } from './api.js';
 import { tabs } from './cases.js';
-import { fill, h, keyed, say } from './dom.js';
+import { fill, h, keyed, part, say } from './dom.js';
 import { money, negative, period, plural, when, zero } from './format.js';
 import { every } from './live.js';
 import { takeHome } from './takehome.js';
@@ -117,10 +117,4 @@ function draw(el, all, currency) {
       part('line', { x1: scale * -low, x2: scale * -low, y1: 0, y2: 10 }));
     return h('li', null, h('span', null, monthName.format(m.ms)), svg, h('span', { class: 'money' }, money(m.sum.toFixed(2), currency)));
   })));
-}
-
-function part(tag, attributes) {
-  const el = document.createElementNS('http://www.w3.org/2000/svg', tag);
-  for (const [name, value] of Object.entries(attributes)) el.setAttribute(name, value);
-  return el;
 }

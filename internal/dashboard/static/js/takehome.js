@@ -55,7 +55,7 @@ export function takeCopy(buyer, number) {
 }
 
 // saveAs saves a file under a name, and returns that.
-function saveAs(blob, name) {
+export function saveAs(blob, name) {
   const link = h('a', { href: URL.createObjectURL(blob), download: name });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
