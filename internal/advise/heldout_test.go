@@ -45,7 +45,7 @@ func shipped(t *testing.T) *explore.Set {
 	return set
 }
 
-// In cells that were held out, choosing breaks no need, is near the best, and nearer than simple rules are; and intervals hold nine of ten rows, or nearly.
+// In cells that were held out, choosing breaks no need, is near the best, by energy nearer than simple rules, which all break some; and intervals hold nine of ten rows, or nearly.
 func TestChoosesWellWhereNothingWasMeasured(t *testing.T) {
 	t.Parallel()
 	for _, h := range evaluate(t, shipped(t)) {
@@ -53,8 +53,8 @@ func TestChoosesWellWhereNothingWasMeasured(t *testing.T) {
 			t.Errorf("by %s: %+v", h.Objective, h.Score)
 		}
 		for _, b := range h.Baselines {
-			// Of the cost nearly all is what is kept, and settings that differ in nothing else differ by a thousandth.
-			if h.AllMean >= b.AllMean+0.0005 || h.AllMedian > b.AllMedian || b.Violations == 0 {
+			// By cost all are near the best, for nearly all of it is what is kept: there it is the needs that tell them apart.
+			if b.Violations+b.Hopeless == 0 || h.Objective == "energy" && (h.AllMean >= b.AllMean || h.AllMedian > b.AllMedian) {
 				t.Errorf("by %s: regret of %+v, of advise %+v", h.Objective, b, h.Score)
 			}
 		}

@@ -70,13 +70,13 @@ type measuredPoint struct {
 type figureOf struct {
 	name  string
 	waits bool // it grows with how busy members are
-	law   *law // nil: none
+	law   *law
 	of    func(*explore.Figures) float64
 	in    func(*Prediction) *Range
 }
 
 var figures = [...]figureOf{
-	{"readings_per_s", true, nil, func(f *explore.Figures) float64 { return f.PerS }, func(p *Prediction) *Range { return &p.PerS }},
+	{"readings_per_s", true, &keeping, func(f *explore.Figures) float64 { return f.PerS }, func(p *Prediction) *Range { return &p.PerS }},
 	{"commit_p50_ms", true, &waiting, func(f *explore.Figures) float64 { return f.P50 }, func(p *Prediction) *Range { return &p.P50 }},
 	{"commit_p99_ms", true, &waiting, func(f *explore.Figures) float64 { return f.P99 }, func(p *Prediction) *Range { return &p.P99 }},
 	{"cpu_us", false, &working, func(f *explore.Figures) float64 { return f.NodeCPU + f.GatewayCPU }, func(p *Prediction) *Range { return &p.CPU }},
@@ -175,7 +175,7 @@ func (e *engine) load(p *explore.Point) float64 {
 // of what they send.
 func through(x [][]float64, points []*measuredPoint, f *figureOf, block []int) *surface {
 	law, rated := f.law, points[0].Rate > 0
-	if law == nil || !rated {
+	if !rated {
 		law = &noLaw
 	}
 	least := math.Inf(1)
