@@ -121,12 +121,12 @@ func TestYear(t *testing.T) {
 	pr := Prediction{CPU: exact(100), Wire: exact(1000), Disk: exact(1e9), Syncs: exact(0.1)}
 	y := c.Year(p, pr, Demand{ReadingsADay: 100 * 86400}, &Needs{RetentionYears: 2})
 	readings := 100 * 86400 * 365.25
-	rate := c.Prices.EURPerUSD.Mid
+	rate, model := c.Prices.EURPerUSD.Mid, explore.DefaultEnergy()
 	kept := c.Kept.Report.Mid + 7*c.Kept.Reading.Mid
 	want := map[string]Part{
-		"computing":      {EUR: Range{Mid: readings * 100e-6 / 3600 * c.Prices.CPU.Mid * rate}, KWh: Range{Mid: readings * 100e-6 * 3.5 / 3.6e6}},
-		"between":        {EUR: Range{Mid: readings * 1000 / 1e9 * c.Prices.Egress.Mid * rate}, KWh: Range{Mid: readings * 1000 * 3.6e-6 / 3.6e6}},
-		"making":         {KWh: Range{Mid: readings * 0.1 * 1e-3 / 3.6e6}},
+		"computing":      {EUR: Range{Mid: readings * 100e-6 / 3600 * c.Prices.CPU.Mid * rate}, KWh: Range{Mid: readings * 100e-6 * model.CPU.Value / 3.6e6}},
+		"between":        {EUR: Range{Mid: readings * 1000 / 1e9 * c.Prices.Egress.Mid * rate}, KWh: Range{Mid: readings * 1000 * model.Wire[model.Link].Value / 3.6e6}},
+		"making":         {KWh: Range{Mid: readings * 0.1 * model.Sync.Value / 3.6e6}},
 		"keeping":        {EUR: Range{Mid: readings / 10 * kept * 3 / 1e9 * 24 * c.Prices.Storage.Mid}},
 		"3 rented":       {EUR: Range{Mid: 3 * c.Prices.Machine.Mid}, KWh: Range{Mid: 3 * c.Prices.MachineIdle.Mid * 8.766}, Fixed: true},
 		"3 gateways on ": {EUR: Range{Mid: 3*c.Prices.Gateway.Mid + 3*c.Prices.GatewayIdle.Mid*8.766*c.Prices.Electricity.Mid}, KWh: Range{Mid: 3 * c.Prices.GatewayIdle.Mid * 8.766}, Fixed: true},
