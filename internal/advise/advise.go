@@ -11,7 +11,8 @@ import "github.com/lamppost/lamppost/internal/explore"
 // Version is that of answers. Fields are only ever added within it.
 const Version = 1
 
-// A Range is a predicted figure: nine of ten measurements should lie from Low to High.
+// A Range is a predicted figure: nine of ten measurements should lie from Low to High. What is kept up and how long 99 of 100 wait are wider: nine
+// of ten should lie in both.
 type Range struct {
 	Low  float64 `json:"low"`
 	Mid  float64 `json:"mid"`
@@ -20,15 +21,16 @@ type Range struct {
 
 // A Prediction is what a point would measure. What is "per reading" is of all members together, as in rows.
 type Prediction struct {
-	PerS     Range  `json:"readings_per_s"` // committed, at the point's rate
-	Capacity Range  `json:"capacity_per_s"` // readings a second that it bears at most
-	P50      Range  `json:"commit_p50_ms"`
-	P99      Range  `json:"commit_p99_ms"`
-	CPU      Range  `json:"cpu_us"`     // per reading, of members and gateways
-	Wire     Range  `json:"wire_bytes"` // per reading, between members
-	Disk     Range  `json:"disk_bytes"` // per reading
-	Syncs    Range  `json:"syncs"`      // per reading
-	Nearest  []Near `json:"nearest"`    // the measured points it rests on most, nearest first
+	PerS     Range   `json:"readings_per_s"` // committed, at the point's rate
+	Capacity Range   `json:"capacity_per_s"` // readings a second that it bears at most
+	P50      Range   `json:"commit_p50_ms"`
+	P99      Range   `json:"commit_p99_ms"`
+	Sure     float64 `json:"commit_p99_sure_ms"` // 19 of 20 measured p99 should lie below: needs are held against it
+	CPU      Range   `json:"cpu_us"`             // per reading, of members and gateways
+	Wire     Range   `json:"wire_bytes"`         // per reading, between members
+	Disk     Range   `json:"disk_bytes"`         // per reading
+	Syncs    Range   `json:"syncs"`              // per reading
+	Nearest  []Near  `json:"nearest"`            // the measured points it rests on most, nearest first
 }
 
 // A Near is a measured point that a prediction rests on.

@@ -132,7 +132,7 @@ func (w *weigher) settle(o *Option, f *Fleet, l *load, limits Limits) {
 	}
 	best := refused[0]
 	for _, r := range refused[1:] {
-		if r.Prediction != nil && (best.Prediction == nil || r.Prediction.P99.High < best.Prediction.P99.High) {
+		if r.Prediction != nil && (best.Prediction == nil || r.Prediction.Sure < best.Prediction.Sure) {
 			best = r
 		}
 	}

@@ -28,8 +28,8 @@ type Refused struct {
 	Why        []string
 }
 
-// Choose tells the points that meet a need, the cheapest first, from those that do not. A need is met where it is met at the bad end of
-// the interval. Points of equal cost stay in their order.
+// Choose tells the points that meet a need, the cheapest first, from those that do not. A need is met where 19 of 20
+// measurements should meet it. Points of equal cost stay in their order.
 func (m *Measured) Choose(points []explore.Point, n Need, cost func(explore.Point, Prediction) Range) (ranked []Choice, out []Refused) {
 	for _, p := range points {
 		pr, err := m.Predict(p)
@@ -49,8 +49,8 @@ func (m *Measured) Choose(points []explore.Point, n Need, cost func(explore.Poin
 
 // broken says which needs a prediction does not surely meet.
 func (n *Need) broken(pr *Prediction) (why []string) {
-	if n.LatencyMS > 0 && !(pr.P99.High <= n.LatencyMS) {
-		why = append(why, fmt.Sprintf("99 of 100 reports may take %.0f ms, the need is %.0f ms", pr.P99.High, n.LatencyMS))
+	if n.LatencyMS > 0 && !(pr.Sure <= n.LatencyMS) {
+		why = append(why, fmt.Sprintf("99 of 100 reports may take %.0f ms, the need is %.0f ms", pr.Sure, n.LatencyMS))
 	}
 	if pr.Capacity.High == 0 {
 		return append(why, "what it bears at most was not measured")

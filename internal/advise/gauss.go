@@ -15,7 +15,8 @@ type surface struct {
 	mean  float64
 	low   [][]float64 // Cholesky's factor of the rows' covariance, lower triangle
 	alpha []float64   // covariance⁻¹ (y − mean)
-	wide  float64     // standard deviations, that nine of ten held out rows lie within
+	wide  float64     // standard deviations that held out rows lie within, the share of them that is asked for
+	sure  float64     // likewise, nine of ten: so one of twenty is above
 }
 
 // scales are in natural logarithms, of settings and of figures.
@@ -70,7 +71,7 @@ func (s *scales) covariance(a, b []float64) float64 {
 
 // fit lays a surface through points. Noise is by how much each repetition of a point lies off y, its middle; points of the same block stand and fall
 // together when the intervals are found.
-func fit(x [][]float64, y []float64, noise [][]float64, block []int) *surface {
+func fit(x [][]float64, y []float64, noise [][]float64, block []int, share float64) *surface {
 	best := newSurface(x, y, startScales(len(x[0])))
 	score := best.likelihood(y)
 	try := func(steps []float64, put func(*scales, float64)) {
@@ -94,7 +95,8 @@ func fit(x [][]float64, y []float64, noise [][]float64, block []int) *surface {
 			try(lengthSteps, func(s *scales, v float64) { s.length[i] = v })
 		}
 	}
-	best.wide = best.width(noise, block)
+	off := best.off(noise, block)
+	best.wide, best.sure = conformal(off, share), conformal(off, one)
 	return best
 }
 
@@ -147,22 +149,21 @@ func (s *surface) at(x []float64) (mid, deviation float64) {
 	return mid, math.Sqrt(max(variance, noise))
 }
 
-// interval is that of a figure itself.
-func (s *surface) interval(x []float64) Range {
+// interval is that of a figure itself, and below what 19 of 20 lie.
+func (s *surface) interval(x []float64) (r Range, below float64) {
 	mid, deviation := s.at(x)
 	d := s.wide * deviation
-	return Range{math.Exp(mid - d), math.Exp(mid), math.Exp(mid + d)}
+	return Range{math.Exp(mid - d), math.Exp(mid), math.Exp(mid + d)}, math.Exp(mid + s.sure*deviation)
 }
 
-// width is how many deviations off nine of ten repetitions are, when the points of their block are not known (conformal prediction, with what leaving
+// off is how many deviations off repetitions are, when the points of their block are not known (conformal prediction, with what leaving
 // out does by the inverse's blocks: Rasmussen and Williams 2006, equation 5.12, for several points at once).
-func (s *surface) width(noise [][]float64, block []int) float64 {
+func (s *surface) off(noise [][]float64, block []int) (off []float64) {
 	members := map[int][]int{}
 	for i, b := range block {
 		members[b] = append(members[b], i)
 	}
 	inverse := s.inverse()
-	var off []float64
 	for _, b := range slices.Sorted(maps.Keys(members)) {
 		residuals, deviations := s.without(inverse, members[b])
 		for i, point := range members[b] {
@@ -171,7 +172,7 @@ func (s *surface) width(noise [][]float64, block []int) float64 {
 			}
 		}
 	}
-	return conformal(off)
+	return off
 }
 
 // without is how far points lie from what the others say of them, and the deviation of that: the part P of the inverse that is theirs gives the
@@ -211,10 +212,10 @@ func (s *surface) inverse() [][]float64 {
 	return inverse
 }
 
-// conformal is the value that nine of ten are below, the one to come among them.
-func conformal(values []float64) float64 {
+// conformal is the value that a share of them is below, the one to come among them.
+func conformal(values []float64, share float64) float64 {
 	slices.Sort(values)
-	return values[min(len(values), int(math.Ceil(0.9*float64(len(values)+1))))-1]
+	return values[min(len(values), int(math.Ceil(share*float64(len(values)+1))))-1]
 }
 
 // cholesky replaces the lower triangle of a positive matrix by its factor.

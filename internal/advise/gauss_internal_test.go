@@ -51,8 +51,9 @@ func TestSurfaceCarriesOn(t *testing.T) {
 		v := float64(i) / 5
 		x, y, block, noise[i] = append(x, []float64{v}), append(y, 0.5*v), append(block, i/2), []float64{-0.01, 0.01}
 	}
-	s := fit(x, y, noise, block)
-	near, far := s.interval([]float64{2}), s.interval([]float64{6})
+	s := fit(x, y, noise, block, one)
+	near, _ := s.interval([]float64{2})
+	far, _ := s.interval([]float64{6})
 	if math.Abs(math.Log(near.Mid)-1) > 0.02 || math.Abs(math.Log(far.Mid)-3) > 0.3 {
 		t.Errorf("at 2: %+v, at 6: %+v", near, far)
 	}
@@ -68,10 +69,10 @@ func TestConformal(t *testing.T) {
 	for i := range values {
 		values[i] = float64(99 - i)
 	}
-	if got := conformal(values); got != 90 {
+	if got := conformal(values, one); got != 90 {
 		t.Errorf("of 1 to 99: %v, want 90", got)
 	}
-	if got := conformal([]float64{2, 1}); got != 2 {
+	if got := conformal([]float64{2, 1}, one); got != 2 {
 		t.Errorf("of two: %v, want the larger", got)
 	}
 }

@@ -45,16 +45,16 @@ func shipped(t *testing.T) *explore.Set {
 	return set
 }
 
-// In cells that were held out, choosing breaks no need, is near the best, by energy nearer than simple rules, which all break some; and intervals hold nine of ten rows, or nearly.
+// In cells that were held out, choosing breaks no need, is near the best, and nearer than simple rules, which all break some need; and intervals
+// hold nine of ten rows, or nearly.
 func TestChoosesWellWhereNothingWasMeasured(t *testing.T) {
 	t.Parallel()
 	for _, h := range evaluate(t, shipped(t)) {
-		if h.Problems < 100 || h.Violations > 0 || h.Hopeless > 0 || h.RegretMedian > 0.05 || h.RegretMean > 0.1 || h.Abstained > h.Problems/10 {
+		if h.Problems < 100 || h.Violations > 0 || h.Hopeless > 0 || h.RegretMedian > 0.05 || h.RegretMean > 0.05 || h.Abstained > h.Problems/10 {
 			t.Errorf("by %s: %+v", h.Objective, h.Score)
 		}
 		for _, b := range h.Baselines {
-			// By cost all are near the best, for nearly all of it is what is kept: there it is the needs that tell them apart.
-			if b.Violations+b.Hopeless == 0 || h.Objective == "energy" && (h.AllMean >= b.AllMean || h.AllMedian > b.AllMedian) {
+			if b.Violations == 0 || h.AllMean >= b.AllMean || h.AllMedian > b.AllMedian {
 				t.Errorf("by %s: regret of %+v, of advise %+v", h.Objective, b, h.Score)
 			}
 		}

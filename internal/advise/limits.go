@@ -97,6 +97,9 @@ func (e *engine) unsupported(p *explore.Point) string {
 	if busy := e.busy(p); busy > e.limits.Rate.High {
 		return fmt.Sprintf("%s: %d reports a second are as much work as %.0f of %s, and %g were measured", p.Suites, p.Rate, busy, e.base.Suites, e.limits.Rate.High)
 	}
+	if !slices.ContainsFunc(e.rated, func(r *measuredPoint) bool { return float64(r.Rate) >= e.busy(p) && r.RTTMS >= p.RTTMS }) {
+		return fmt.Sprintf("%d reports a second at rtt_ms %g: nobody measured so many so far apart, or members did not bear them", p.Rate, p.RTTMS)
+	}
 	if waiting := float64(p.Rate) * p.LingerMS / 1000; p.Segment < e.base.Segment && waiting > float64(p.Segment) {
 		return fmt.Sprintf("%.0f reports come in linger_ms %g, more than a segment of %d holds: not measured below full load", waiting, p.LingerMS, p.Segment)
 	}

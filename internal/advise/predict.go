@@ -69,20 +69,25 @@ type measuredPoint struct {
 // A figureOf is one that a surface is laid through: positive, or 0 in every row.
 type figureOf struct {
 	name  string
-	waits bool // it grows with how busy members are
+	share float64 // of measurements that shall lie in the interval
+	waits bool    // it grows with how busy members are
 	law   *law
 	of    func(*explore.Figures) float64
 	in    func(*Prediction) *Range
 }
 
+// one is the share of measurements in the interval of a figure. What is kept up and how long 99 of 100 wait are held to together: nine of ten
+// measurements shall lie in both (Bonferroni).
+const one, both = 0.9, 0.95
+
 var figures = [...]figureOf{
-	{"readings_per_s", true, &keeping, func(f *explore.Figures) float64 { return f.PerS }, func(p *Prediction) *Range { return &p.PerS }},
-	{"commit_p50_ms", true, &waiting, func(f *explore.Figures) float64 { return f.P50 }, func(p *Prediction) *Range { return &p.P50 }},
-	{"commit_p99_ms", true, &waiting, func(f *explore.Figures) float64 { return f.P99 }, func(p *Prediction) *Range { return &p.P99 }},
-	{"cpu_us", false, &working, func(f *explore.Figures) float64 { return f.NodeCPU + f.GatewayCPU }, func(p *Prediction) *Range { return &p.CPU }},
-	{"wire_bytes", false, &working, func(f *explore.Figures) float64 { return f.WireBytes }, func(p *Prediction) *Range { return &p.Wire }},
-	{"disk_bytes", false, &working, func(f *explore.Figures) float64 { return f.DiskBytes }, func(p *Prediction) *Range { return &p.Disk }},
-	{"syncs", false, &working, func(f *explore.Figures) float64 { return f.Syncs }, func(p *Prediction) *Range { return &p.Syncs }},
+	{"readings_per_s", both, true, &keeping, func(f *explore.Figures) float64 { return f.PerS }, func(p *Prediction) *Range { return &p.PerS }},
+	{"commit_p50_ms", one, true, &waiting, func(f *explore.Figures) float64 { return f.P50 }, func(p *Prediction) *Range { return &p.P50 }},
+	{"commit_p99_ms", both, true, &waiting, func(f *explore.Figures) float64 { return f.P99 }, func(p *Prediction) *Range { return &p.P99 }},
+	{"cpu_us", one, false, &working, func(f *explore.Figures) float64 { return f.NodeCPU + f.GatewayCPU }, func(p *Prediction) *Range { return &p.CPU }},
+	{"wire_bytes", one, false, &working, func(f *explore.Figures) float64 { return f.WireBytes }, func(p *Prediction) *Range { return &p.Wire }},
+	{"disk_bytes", one, false, &working, func(f *explore.Figures) float64 { return f.DiskBytes }, func(p *Prediction) *Range { return &p.Disk }},
+	{"syncs", one, false, &working, func(f *explore.Figures) float64 { return f.Syncs }, func(p *Prediction) *Range { return &p.Syncs }},
 }
 
 // offered is the readings a second that devices send.
@@ -118,6 +123,7 @@ func open(points []*measuredPoint) *engine {
 		}
 		e.full = append(e.full, p)
 	}
+	e.rated = bearable(e.rated)
 	if len(e.rated) < fewestPoints {
 		return nil
 	}
@@ -125,6 +131,30 @@ func open(points []*measuredPoint) *engine {
 	e.suites = bySuite(e.full)
 	e.fit()
 	return e
+}
+
+// overrun is by how much longer 99 of 100 wait, with the shift of their law, than at the next lower rate, where members do not bear a rate: reports
+// pile up then, and how long they wait is a matter of how long they were sent.
+const overrun = 1.7
+
+// bearable leaves out points of rates that members did not bear.
+func bearable(rated []*measuredPoint) []*measuredPoint {
+	lower := func(p *measuredPoint) (next *measuredPoint) {
+		for _, q := range rated {
+			same := q.Point
+			if same.Rate = p.Rate; same == p.Point && q.Rate < p.Rate && (next == nil || q.Rate > next.Rate) {
+				next = q
+			}
+		}
+		return next
+	}
+	var borne []*measuredPoint
+	for _, p := range rated {
+		if q := lower(p); q == nil || p.P99+waiting.shift <= overrun*(q.P99+waiting.shift) {
+			borne = append(borne, p)
+		}
+	}
+	return borne
 }
 
 // fit lays the surfaces. Those of a rate go through rows of the base's suites and segment, as all are.
@@ -202,7 +232,7 @@ func through(x [][]float64, points []*measuredPoint, f *figureOf, block []int) *
 	for i, p := range points {
 		y[i] -= t.log(&p.Point)
 	}
-	s := fit(x, y, noise, block)
+	s := fit(x, y, noise, block, f.share)
 	s.trend = t
 	return s
 }
@@ -288,19 +318,24 @@ func (m *Measured) Predict(p explore.Point) (Prediction, error) {
 	x, busy := e.place(&p), e.place(&p)
 	busy[rateAt] += math.Log(e.busy(&p) / float64(p.Rate))
 	for i, s := range e.figures {
-		switch {
-		case s == nil:
-		case figures[i].waits:
-			*figures[i].in(&pr) = s.trend.back(s.interval(busy), &p)
-		default:
-			*figures[i].in(&pr) = s.trend.back(s.interval(x), &p)
+		if s == nil {
+			continue
+		}
+		at := x
+		if figures[i].waits {
+			at = busy
+		}
+		r, below := s.interval(at)
+		*figures[i].in(&pr) = s.trend.back(r, &p)
+		if figures[i].name == "commit_p99_ms" {
+			pr.Sure = s.trend.back(Range{High: below}, &p).High
 		}
 	}
 	pr.PerS = pr.PerS.scale(offered(&p))
 	pr.P50 = pr.P50.within(pr.P99) // half of the reports wait no longer than 99 of 100 do
 	pr.CPU = e.signed(pr.CPU, &p)
 	if e.room != nil {
-		pr.Capacity = e.room.interval(e.fullPlace(&p))
+		pr.Capacity, _ = e.room.interval(e.fullPlace(&p))
 	}
 	pr.Nearest = e.nearest(&p, x)
 	return pr, nil

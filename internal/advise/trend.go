@@ -14,11 +14,16 @@ type law struct {
 	shift  float64 // added before the logarithm
 }
 
+// company is the longest that a report waits for others, in ms: until linger_ms is over or the segment is full, which each member fills with its part.
+func company(p *explore.Point) float64 {
+	return min(p.LingerMS, 1000*float64(p.Segment*p.Nodes)/float64(p.Rate))
+}
+
 // waiting is a time in ms: so much of the wait for company, so many round trips, and what is always there. What disks and schedulers add by chance is as
 // many ms, however long the rest takes: so the shift.
 var waiting = law{
 	of: func(v []float64, p *explore.Point) float64 {
-		return v[0]*p.LingerMS + v[1]*p.RTTMS + v[2]
+		return v[0]*company(p) + v[1]*p.RTTMS + v[2]
 	},
 	start: []float64{1, 3, 10}, linear: 3, shift: 20,
 }
@@ -27,7 +32,7 @@ var waiting = law{
 // acknowledgement.
 var keeping = law{
 	of: func(v []float64, p *explore.Point) float64 {
-		return 1 / (1 + v[0]*p.LingerMS + v[1]*p.RTTMS + v[2])
+		return 1 / (1 + v[0]*company(p) + v[1]*p.RTTMS + v[2])
 	},
 	start: []float64{1e-4, 1e-3, 1e-3},
 }
@@ -37,7 +42,7 @@ var keeping = law{
 var working = law{
 	of: func(v []float64, p *explore.Point) float64 {
 		rate, k := float64(p.Rate), float64(p.Readings)
-		blocks := min(rate, 1000/(p.LingerMS+v[4]*p.RTTMS+v[5]))
+		blocks := min(rate, 1000/(company(p)+v[4]*p.RTTMS+v[5]))
 		return (v[0]+v[1]*blocks)/(rate*k) + v[2]/k + v[3]
 	},
 	start: []float64{50_000, 500, 30, 1, 3, 10}, linear: 4,
