@@ -56,7 +56,7 @@ func (w *weigher) bind(f *Fleet, a *Answer) {
 }
 
 // worthSaying is the share of a year's cost from which a need is said to bind.
-const worthSaying = 0.01
+const worthSaying = 0.03
 
 // without compares with what would be first if a need were not there.
 func (o *Option) without(b *Answer, verdict string) string {
@@ -79,7 +79,7 @@ func (o *Option) without(b *Answer, verdict string) string {
 	}
 	settings := ""
 	if o.Point != nil && then.Point != nil && o.Point.LingerMS != then.Point.LingerMS {
-		settings = fmt.Sprintf(", with linger %s ms", plain(then.Point.LingerMS))
+		settings = fmt.Sprintf(", with linger %s ms,", plain(then.Point.LingerMS))
 	}
 	return fmt.Sprintf("without it the same%s would take %s EUR a year less", settings, plain(less))
 }

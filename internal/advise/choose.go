@@ -52,6 +52,9 @@ func (n *Need) broken(pr *Prediction) (why []string) {
 	if n.LatencyMS > 0 && !(pr.P99.High <= n.LatencyMS) {
 		why = append(why, fmt.Sprintf("99 of 100 reports may take %.0f ms, the need is %.0f ms", pr.P99.High, n.LatencyMS))
 	}
+	if pr.Capacity.High == 0 {
+		return append(why, "what it bears at most was not measured")
+	}
 	if !(pr.Capacity.Low >= n.ReadingsPerS) {
 		why = append(why, fmt.Sprintf("it may bear %.0f readings/s only, the need is %.0f", pr.Capacity.Low, n.ReadingsPerS))
 	}

@@ -198,12 +198,12 @@ func (f *Fleet) busiest() []Class {
 }
 
 func (f *Fleet) organisationTries() (all []try) {
-	trusts := try{"organisations.*.trusts", "as they do", [][]string{{"none"}, {everyone}}, false}
+	trusts := try{"organisations.*.trusts", "as it is", [][]string{{"none"}, {everyone}}, false}
 	for _, o := range f.Organisations {
 		all = append(all, other("organisations."+o.Name+".runs", o.Runs))
 		trusts.to = append(trusts.to, []string{o.Name})
 	}
-	more := try{"organisations", strconv.Itoa(len(f.Organisations)), [][]string{{"one more, which runs a member"}}, false}
+	more := try{"organisations", strconv.Itoa(len(f.Organisations)), [][]string{{fmt.Sprintf("%d, one more that runs a member", len(f.Organisations)+1)}}, false}
 	return append(all, trusts, more)
 }
 
@@ -276,8 +276,11 @@ func (w *weigher) flips(f *Fleet, a *Answer) []Flip {
 	}
 	slices.SortStableFunc(all, func(a, b found) int { return cmp.Compare(a.far, b.far) })
 	var flips []Flip
-	for _, x := range all[:min(len(all), mostFlips)] {
-		flips = append(flips, x.Flip)
+	for _, x := range all {
+		same := slices.ContainsFunc(flips, func(f Flip) bool { return f.Field == x.Field && f.Then == x.Then })
+		if !same && len(flips) < mostFlips {
+			flips = append(flips, x.Flip)
+		}
 	}
 	return flips
 }

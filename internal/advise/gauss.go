@@ -24,12 +24,24 @@ type scales struct {
 	alone  float64   // of what one setting bends
 	smooth float64   // of what all bend together
 	length []float64 // along each setting, over which that is alike
-	noise  float64
+	noise  float64   // of a measurement
+	far    float64   // so many times as much between members that are apart
+}
+
+// distantAt is where the distance between members stands in every place.
+const distantAt = 0
+
+// noiseAt is the noise of a measurement at a place.
+func (s *scales) noiseAt(x []float64) float64 {
+	if x[distantAt] > 0 {
+		return s.noise * s.far
+	}
+	return s.noise
 }
 
 // startScales are those of which the likelihood's climb begins.
 func startScales(dimensions int) scales {
-	return scales{slope: 0.2, alone: 0.2, smooth: 0.2, length: slices.Repeat([]float64{4}, dimensions), noise: 0.1}
+	return scales{slope: 0.2, alone: 0.2, smooth: 0.2, length: slices.Repeat([]float64{4}, dimensions), noise: 0.1, far: 1}
 }
 
 // steps are the values that a scale may take; few, so that rows are not fitted too well.
@@ -37,6 +49,7 @@ var (
 	smoothSteps = []float64{0.02, 0.05, 0.1, 0.2, 0.4, 0.8}
 	slopeSteps  = []float64{0.05, 0.1, 0.2, 0.5}
 	lengthSteps = []float64{1.2, 2.5, 5, 10}
+	farSteps    = []float64{1, 2, 4}
 	noiseSteps  = []float64{0.02, 0.03, 0.06, 0.1, 0.15, 0.25}
 )
 
@@ -73,6 +86,7 @@ func fit(x [][]float64, y []float64, noise [][]float64, block []int) *surface {
 	}
 	for range 2 {
 		try(noiseSteps, func(s *scales, v float64) { s.noise = v })
+		try(farSteps, func(s *scales, v float64) { s.far = v })
 		try(slopeSteps, func(s *scales, v float64) { s.slope = v })
 		try(smoothSteps, func(s *scales, v float64) { s.alone = v })
 		try(smoothSteps, func(s *scales, v float64) { s.smooth = v })
@@ -95,7 +109,7 @@ func newSurface(x [][]float64, y []float64, sc scales) *surface {
 		for j := range i + 1 {
 			s.low[i][j] = sc.covariance(x[i], x[j])
 		}
-		s.low[i][i] += sc.noise * sc.noise
+		s.low[i][i] += sc.noiseAt(x[i]) * sc.noiseAt(x[i])
 	}
 	cholesky(s.low)
 	s.alpha = make([]float64, len(y))
@@ -124,12 +138,13 @@ func (s *surface) at(x []float64) (mid, deviation float64) {
 		k[i] = s.scale.covariance(x, s.x[i])
 		mid += k[i] * s.alpha[i]
 	}
-	variance := s.scale.covariance(x, x) + s.scale.noise*s.scale.noise
+	noise := s.scale.noiseAt(x) * s.scale.noiseAt(x)
+	variance := s.scale.covariance(x, x) + noise
 	forward(s.low, k)
 	for _, v := range k {
 		variance -= v * v
 	}
-	return mid, math.Sqrt(max(variance, s.scale.noise*s.scale.noise))
+	return mid, math.Sqrt(max(variance, noise))
 }
 
 // interval is that of a figure itself.

@@ -29,7 +29,8 @@ type HeldOut struct {
 	Baselines []Score        `json:"baselines"`
 	Others    []Score        `json:"others"`   // advise and the baselines in all other cells
 	Coverage  []CoveredShare `json:"coverage"` // of what cells measured, how much lies in the intervals predicted without them
-	Decisions []Decision     `json:"decisions"`
+	Missed    []Decision     `json:"missed"`   // what advise decided and was not the best, or nothing
+	Decisions []Decision     `json:"-"`
 }
 
 // A Score sums up decisions. A problem is a cell, a trust and a latency that some measured choice meets. Regret is what the chosen point costs beyond the
@@ -39,6 +40,7 @@ type Score struct {
 	Problems     int     `json:"problems"`
 	Abstained    int     `json:"abstained"`
 	Violations   int     `json:"violations"` // decisions that break the need, as measured
+	Hopeless     int     `json:"hopeless"`   // decisions where nothing measured meets the need: no problems, and never right
 	RegretMedian float64 `json:"regret_median"`
 	RegretMean   float64 `json:"regret_mean"`
 	AllMedian    float64 `json:"all_regret_median"` // where whoever abstains or breaks the need pays as the dearest choice that meets it
@@ -63,25 +65,28 @@ type Decision struct {
 	LatencyMS float64        `json:"latency_ms"`
 	Grid      bool           `json:"grid"`
 	Chosen    *explore.Point `json:"chosen,omitempty"` // nil: abstained
-	Best      explore.Point  `json:"best"`
-	P99       float64        `json:"commit_p99_ms"` // of the chosen, as measured
+	Best      *explore.Point `json:"best,omitempty"`   // nil: hopeless
+	P99       float64        `json:"commit_p99_ms"`    // of the chosen, as measured
 	Violates  bool           `json:"violates"`
+	Hopeless  bool           `json:"hopeless,omitempty"` // nothing measured meets the need
 	Regret    float64        `json:"regret"`
 	dearest   float64        // regret of the dearest choice that meets the need
 }
 
-// A question is a cell.
+// A question is a cell, of a number of devices.
 type question struct {
-	demand  int
-	rttMS   float64
+	cell
 	devices int
 }
 
-func questionOf(p *explore.Point) question { return question{p.Rate * p.Readings, p.RTTMS, p.Devices} }
+// same says that a point's rows answer the question, of whatever devices. Alone, a node is at every distance the same.
+func (c cell) same(p *explore.Point) bool {
+	return p.Rate > 0 && p.Rate*p.Readings == c.demand && (p.RTTMS == c.rttMS || p.Engine == "solo")
+}
 
-// same says that a point's rows answer the question. Alone, a node is at every distance the same.
-func (q question) same(p *explore.Point) bool {
-	return p.Rate > 0 && p.Rate*p.Readings == q.demand && (p.RTTMS == q.rttMS || p.Engine == "solo")
+// rest are the rows that do not answer the question.
+func (c cell) rest(set *explore.Set) *explore.Set {
+	return &explore.Set{V: set.V, Space: set.Space, Rows: slices.DeleteFunc(slices.Clone(set.Rows), func(r explore.Row) bool { return c.same(&r.Point) })}
 }
 
 // A heldCell is a question with what was measured of its choices, and what is predicted without all rows of it.
@@ -96,22 +101,19 @@ type heldCell struct {
 func Evaluate(ctx context.Context, set *explore.Set, objectives []Objective, progress func(done, all int64, what string)) ([]HeldOut, error) {
 	cells := heldCells(middles(set.Rows))
 	progress(0, int64(len(cells)), "cells held out")
-	var kept []*heldCell
 	for i, c := range cells {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		rest := &explore.Set{V: set.V, Space: set.Space, Rows: slices.DeleteFunc(slices.Clone(set.Rows), func(r explore.Row) bool { return c.same(&r.Point) })}
 		var err error
-		if c.without, err = Open(rest); err != nil {
+		if c.without, err = Open(c.rest(set)); err != nil {
 			return nil, err
 		}
-		kept = append(kept, c)
 		progress(int64(i+1), int64(len(cells)), "cells held out")
 	}
 	var all []HeldOut
 	for _, o := range objectives {
-		all = append(all, evaluate(kept, o))
+		all = append(all, evaluate(cells, o))
 	}
 	return all, nil
 }
@@ -126,7 +128,7 @@ func heldCells(points []*measuredPoint) (cells []*heldCell) {
 	}
 	at := map[question]*heldCell{}
 	for _, p := range points {
-		if q := questionOf(&p.Point); p.Rate > 0 && at[q] == nil {
+		if q := (question{cellOf(&p.Point), p.Devices}); p.Rate > 0 && at[q] == nil {
 			at[q] = &heldCell{question: q}
 			cells = append(cells, at[q])
 		}
@@ -156,6 +158,11 @@ func evaluate(cells []*heldCell, o Objective) HeldOut {
 			}
 		}
 	}
+	for _, d := range h.Decisions {
+		if d.By == "advise" && (d.Chosen == nil || d.Violates || d.Regret > 0) {
+			h.Missed = append(h.Missed, d)
+		}
+	}
 	for _, by := range []string{"advise", "highest throughput", "decision tree", "nearest neighbour"} {
 		grid, other := score(by, h.Decisions, true), score(by, h.Decisions, false)
 		if h.Others = append(h.Others, other); by == "advise" {
@@ -173,6 +180,10 @@ func score(by string, decisions []Decision, grid bool) Score {
 	for i := range decisions {
 		d := &decisions[i]
 		if d.By != by || d.Grid != grid {
+			continue
+		}
+		if d.Hopeless {
+			s.Hopeless++
 			continue
 		}
 		s.Problems++
@@ -238,20 +249,26 @@ type problem struct {
 	Objective
 }
 
-// decide lets everybody decide, if something measured meets the need.
+// decide lets everybody decide. Where nothing measured meets the need, it is right to abstain, and only what is chosen is told.
 func (c *heldCell) decide(cells []*heldCell, pb *problem) (decisions []Decision) {
 	best, dearest := c.best(pb)
-	if best == nil {
-		return nil
-	}
 	for _, by := range []struct {
 		name   string
 		choose func(*problem, []*heldCell) *measuredPoint
 	}{{"advise", c.advised}, {"highest throughput", c.fastest}, {"decision tree", c.tree}, {"nearest neighbour", c.neighbour}} {
-		d := Decision{By: by.name, Demand: c.demand, RTTMS: c.rttMS, Devices: c.devices, Engines: pb.engines, LatencyMS: pb.latencyMS, Grid: c.grid, Best: best.Point,
-			dearest: pb.as(dearest)/pb.as(best) - 1}
-		if chosen := by.choose(pb, cells); chosen != nil {
-			d.Chosen, d.P99, d.Violates, d.Regret = &chosen.Point, chosen.P99, !chosen.meets(pb.latencyMS), pb.as(chosen)/pb.as(best)-1
+		d := Decision{By: by.name, Demand: c.demand, RTTMS: c.rttMS, Devices: c.devices, Engines: pb.engines, LatencyMS: pb.latencyMS, Grid: c.grid, Hopeless: best == nil}
+		chosen := by.choose(pb, cells)
+		if chosen != nil {
+			d.Chosen, d.P99, d.Violates = &chosen.Point, chosen.P99, !chosen.meets(pb.latencyMS)
+		}
+		switch {
+		case d.Hopeless && chosen == nil:
+			continue
+		case !d.Hopeless:
+			d.Best, d.dearest = &best.Point, pb.as(dearest)/pb.as(best)-1
+			if chosen != nil {
+				d.Regret = pb.as(chosen)/pb.as(best) - 1
+			}
 		}
 		decisions = append(decisions, d)
 	}

@@ -63,6 +63,7 @@ type measuredPoint struct {
 	explore.Point
 	explore.Figures
 	repetitions []explore.Figures
+	place       []float64 // where it lies, of those with a rate
 }
 
 // A figureOf is one that a surface is laid through: positive, or 0 in every row.
@@ -138,10 +139,17 @@ func (e *engine) fit() {
 	}
 	x, block = nil, nil
 	var points []*measuredPoint
+	cells := map[cell]int{}
 	for _, p := range e.rated {
-		if e.load(&p.Point) <= full {
-			points, x, block = append(points, p), append(x, e.place(&p.Point)), append(block, cell(&p.Point))
+		p.place = e.place(&p.Point)
+		if e.load(&p.Point) > full {
+			continue
 		}
+		c := cellOf(&p.Point)
+		if _, ok := cells[c]; !ok {
+			cells[c] = len(cells)
+		}
+		points, x, block = append(points, p), append(x, p.place), append(block, cells[c])
 	}
 	if len(points) == 0 {
 		return
@@ -199,20 +207,25 @@ func through(x [][]float64, points []*measuredPoint, f *figureOf, block []int) *
 	return s
 }
 
-// cell numbers the points that answer the same question: so many readings a second at such a distance.
-func cell(p *explore.Point) int { return p.Rate*p.Readings*10_000 + int(p.RTTMS) }
+// A cell is a question that several points answer: so many readings a second, at such a distance.
+type cell struct {
+	demand int
+	rttMS  float64
+}
 
-// rateAt is where the rate stands in a place.
-const rateAt = 0
+func cellOf(p *explore.Point) cell { return cell{p.Rate * p.Readings, p.RTTMS} }
+
+// rateAt is where the rate stands in the place of a point that has one.
+const rateAt = 1
 
 // place is where a point with a rate lies: logarithms, from the base.
 func (e *engine) place(p *explore.Point) []float64 {
 	b := &e.base
 	return []float64{
-		math.Log(float64(p.Rate) / 1000),
+		distantAt: distant(p.RTTMS),
+		rateAt:    math.Log(float64(p.Rate) / 1000),
 		math.Log(float64(p.Readings)),
 		math.Log(p.LingerMS / b.LingerMS),
-		distant(p.RTTMS),
 		math.Log(float64(p.Nodes) / float64(b.Nodes)),
 		math.Log(float64(p.Devices) / float64(b.Devices)),
 		factor(p.Verify != b.Verify),
@@ -223,9 +236,9 @@ func (e *engine) place(p *explore.Point) []float64 {
 func (e *engine) fullPlace(p *explore.Point) []float64 {
 	shares := share(p)
 	return []float64{
+		distantAt: distant(p.RTTMS),
 		math.Log(float64(p.Readings)),
 		math.Log(float64(p.Segment) / float64(e.base.Segment)),
-		distant(p.RTTMS),
 		math.Log(float64(p.Nodes) / float64(e.base.Nodes)),
 		factor(p.Verify != e.base.Verify),
 		shares[sig.ES256],
@@ -309,8 +322,9 @@ func (e *engine) busy(p *explore.Point) float64 {
 // signed adds what the suites take beside ed25519. They were measured at full load alone: half of the difference is in doubt.
 func (e *engine) signed(cpu Range, p *explore.Point) Range {
 	more := 0.0
-	for suite, part := range share(p) {
-		more += part * e.suites[suite] / float64(p.Readings)
+	shares := share(p)
+	for _, suite := range []sig.Suite{sig.ES256, sig.HMAC256} {
+		more += shares[suite] * e.suites[suite] / float64(p.Readings)
 	}
 	doubt := math.Abs(more) / 2
 	return Range{max(cpu.Low/2, cpu.Low+more-doubt), max(cpu.Mid/2, cpu.Mid+more), max(cpu.High/2, cpu.High+more+doubt)}
@@ -320,7 +334,7 @@ func (e *engine) signed(cpu Range, p *explore.Point) Range {
 func (e *engine) nearest(p *explore.Point, x []float64) (near []Near) {
 	for _, r := range e.rated {
 		d := 0.0
-		for i, v := range e.place(&r.Point) {
+		for i, v := range r.place {
 			d += (v - x[i]) * (v - x[i])
 		}
 		if r.Suites != p.Suites || r.Segment != p.Segment {

@@ -43,7 +43,7 @@ func law(p explore.Point, die *rand.Rand) explore.Figures {
 	noisy := func(v, by float64) float64 { return v * math.Exp(by*die.NormFloat64()) }
 	members, rounds, agree := float64(p.Nodes), map[string]float64{"solo": 0, "raft": 3, "comet": 6}[p.Engine], map[string]float64{"solo": 2, "raft": 8, "comet": 90}[p.Engine]
 	k, rate := float64(p.Readings), float64(p.Rate)
-	most := 60_000 / members
+	most := 120_000 / members
 	if p.Rate == 0 {
 		rate = most
 	}

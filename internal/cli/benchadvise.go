@@ -100,17 +100,17 @@ func benchAdvise(cmd *cobra.Command, set *explore.Set, o advise.TryOptions) (*ad
 }
 
 func printAdvise(out io.Writer, r *adviseResult) error {
-	const columns = "%-22s %9s %10s %10s %14s %12s %12s %12s\n"
+	const columns = "%-22s %9s %10s %10s %9s %14s %12s %12s %12s\n"
 	for _, h := range append([]advise.HeldOut{r.HeldOut}, r.Objectives...) {
 		for _, part := range []struct {
 			what   string
 			scores []advise.Score
 		}{{"held-out cells of the grid", append([]advise.Score{h.Score}, h.Baselines...)}, {"other held-out cells", h.Others}} {
 			fmt.Fprintf(out, "%s, by %s\n", part.what, h.Objective)
-			fmt.Fprintf(out, columns, "chosen by", "problems", "abstained", "violations", "regret median", "mean", "all: median", "mean")
+			fmt.Fprintf(out, columns, "chosen by", "problems", "abstained", "violations", "hopeless", "regret median", "mean", "all: median", "mean")
 			for _, s := range part.scores {
 				share := func(v float64) string { return fmt.Sprintf("%.1f %%", 100*v) }
-				fmt.Fprintf(out, columns, s.Name, fmt.Sprint(s.Problems), fmt.Sprint(s.Abstained), fmt.Sprint(s.Violations), share(s.RegretMedian), share(s.RegretMean), share(s.AllMedian), share(s.AllMean))
+				fmt.Fprintf(out, columns, s.Name, fmt.Sprint(s.Problems), fmt.Sprint(s.Abstained), fmt.Sprint(s.Violations), fmt.Sprint(s.Hopeless), share(s.RegretMedian), share(s.RegretMean), share(s.AllMedian), share(s.AllMean))
 			}
 		}
 	}
