@@ -34,8 +34,13 @@ func replacePrefix(s, prefix, with string) string {
 	return s
 }
 
-// lineOf is the line where a path of a YAML file stands, from 1; 0: nowhere.
-func lineOf(text []byte, path string) int {
+// lineOf is the line where a path of a YAML file stands, from 1; 0: nowhere, or the library panics there.
+func lineOf(text []byte, path string) (line int) {
+	defer func() {
+		if recover() != nil {
+			line = 0
+		}
+	}()
 	p, err := yaml.PathString(path)
 	if err != nil {
 		return 0
