@@ -173,7 +173,8 @@ func (o *Option) spend(f *Fleet) {
 const muchOfStake = 0.1
 
 // rank puts what is in before what is out: the cheapest first. Where the gate says that a database is enough, no price makes a ledger
-// better. Of what is out, engines come first, those that break least before others.
+// better; and ledgers of others come behind what also bills, for they only order, and what is to be built there has no price here. Of what is out, engines
+// come first, those that break least before others.
 func (a *Answer) rank(g *gate) {
 	tier := func(o *Option) int {
 		switch {
@@ -183,6 +184,8 @@ func (a *Answer) rank(g *gate) {
 			return 10
 		case len(o.Out) > 0:
 			return 10 + len(o.Out)
+		case o.Kind == "outside":
+			return 2
 		case g.database && o.Kind != "database":
 			return 1
 		}

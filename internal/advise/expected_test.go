@@ -87,6 +87,9 @@ func (e expectation) hold(t *testing.T, a *Answer) {
 	case e.Engine != "" && (first.Place != 1 || first.Kind != e.Engine || e.Name != "" && first.Name != e.Name):
 		t.Errorf("%q (%s, place %d, out: %q) is first, expected %s %s", first.Name, first.Kind, first.Place, first.Out, e.Engine, e.Name)
 	}
+	if i := slices.IndexFunc(a.Options, func(o Option) bool { return o.Kind == "outside" }); i >= 0 && slices.ContainsFunc(a.Options[i:], func(o Option) bool { return o.Place > 0 && o.Kind != "outside" }) {
+		t.Errorf("what only orders, %q, comes before what also bills", a.Options[i].Name)
+	}
 	if len(e.Classes) == 0 {
 		return
 	}

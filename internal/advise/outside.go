@@ -113,10 +113,10 @@ func (f *Fleet) allMutual() bool {
 // too, and the bad end for finality.
 func (l *Ledger) figuresOut(f *Fleet, s stream) (out []string) {
 	if s.busiest > l.PerS.Mid {
-		out = append(out, fmt.Sprintf("it bears some %.0f messages a second, the busiest hour has %.0f", l.PerS.Mid, s.busiest))
+		out = append(out, fmt.Sprintf("it bears some %s messages a second, the busiest hour has %s", plain(l.PerS.Mid), plain(s.busiest)))
 	}
 	if ms := 1000 * l.Finality.High; ms > f.Needs.LatencyMS {
-		out = append(out, fmt.Sprintf("a message may take %.0f ms until it is final, needs.latency_ms is %.0f", ms, f.Needs.LatencyMS))
+		out = append(out, fmt.Sprintf("a message may take %s ms until it is final, needs.latency_ms is %s", plain(ms), plain(f.Needs.LatencyMS)))
 	}
 	return out
 }

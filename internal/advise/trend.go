@@ -28,13 +28,14 @@ var waiting = law{
 	start: []float64{1, 3, 10}, linear: 3, shift: 20,
 }
 
-// keeping is the share of what devices send that is committed a second, while a sweep sends for some seconds and waits for the last
-// acknowledgement.
+// keeping is the share of what devices send that is committed a second, while a sweep sends for some seconds, in which each device sends once at
+// least, and waits for the last acknowledgement.
 var keeping = law{
 	of: func(v []float64, p *explore.Point) float64 {
-		return 1 / (1 + v[0]*company(p) + v[1]*p.RTTMS + v[2])
+		longer := max(1, float64(p.Devices)/float64(p.Rate)/v[3])
+		return 1 / (1 + (v[0]*company(p)+v[1]*p.RTTMS+v[2])/longer)
 	},
-	start: []float64{1e-4, 1e-3, 1e-3},
+	start: []float64{1e-4, 1e-3, 1e-3, 3},
 }
 
 // working is what members do for a reading: what they do each second, for each block, for each report, and for each reading. A block ends when its
