@@ -158,7 +158,6 @@ func (o *Option) spend(f *Fleet) {
 	}
 	n := &f.Needs
 	switch {
-	case slices.ContainsFunc(o.Out, func(out string) bool { return strings.Contains(out, "needs.budget_a_year") }):
 	case n.BudgetAYear > 0 && o.Year.EUR.Mid > n.BudgetAYear:
 		o.Out = append(o.Out, fmt.Sprintf("needs.budget_a_year: it takes %s EUR a year, the budget is %s", plain(o.Year.EUR.Mid), plain(n.BudgetAYear)))
 	case n.BudgetAYear > 0 && o.Year.EUR.High > n.BudgetAYear:

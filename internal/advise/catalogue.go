@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/goccy/go-yaml"
 )
@@ -126,8 +127,10 @@ type Keys struct {
 	Confirmed bool     `yaml:"confirmed"`
 }
 
-// ShippedCatalogue is the one that this program carries.
-func ShippedCatalogue() (*Catalogue, error) { return ParseCatalogue(catalogueText) }
+// ShippedCatalogue is the one that this program carries, read once. It does not change.
+func ShippedCatalogue() (*Catalogue, error) { return readCatalogue() }
+
+var readCatalogue = sync.OnceValues(func() (*Catalogue, error) { return ParseCatalogue(catalogueText) })
 
 // ParseCatalogue reads a catalogue. What it does not know, and figures without unit, source or condition, are errors.
 func ParseCatalogue(text []byte) (*Catalogue, error) {
