@@ -66,7 +66,7 @@ type Correction struct {
 	// Taken: the report had been accepted as new, and its number is free again. Otherwise it had changed nothing.
 	Taken bool   `cbor:"5,keyasint" json:"taken"`
 	Edges uint32 `cbor:"6,keyasint" json:"edges"` // registers at billing edges that were taken back
-	// Invoices rest on the report and were issued before: their parties have to settle the difference.
+	// Invoices rest on the report and were issued before: their sellers should correct them.
 	Invoices []string `cbor:"7,keyasint,omitempty" json:"invoices,omitempty"`
 	// Suspended: the gateway's key ended with this, and its segments are refused until its member registers another.
 	Suspended bool `cbor:"8,keyasint" json:"suspended"`
