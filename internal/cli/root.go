@@ -67,9 +67,26 @@ gives every party one statement whose every line can be checked offline.`,
 		Version:       node.Version(),
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(demoCmd(), initCmd(), serveCmd(), gatewayCmd(), witnessCmd(), verifyCmd(), followCmd(), checkerCmd(), pinCmd(), fsckCmd(), benchCmd(), exploreCmd(), adviseCmd(), simCmd(), statusCmd(),
-		memberCmd(), partyCmd(), deviceCmd(), pointCmd(), tariffCmd(), agreementCmd(), readingCmd(), sessionCmd(), centreCmd(), agentCmd(), offerCmd(), voucherCmd(), invoiceCmd(), contractCmd(), disputeCmd(), verdictCmd(), watchCmd(), statementCmd(), learnCmd(), transferCmd(),
-		retentionCmd(), holdCmd(), eraseCmd(), snapshotCmd(), restoreCmd(), backupCmd(), logCmd(), exportCmd(),
-		importCmd(), shadowCmd(), paymentCmd(), explainCmd(), notifyCmd())
+	for _, g := range []struct {
+		about string
+		verbs []*cobra.Command
+	}{
+		{"Try and run", []*cobra.Command{demoCmd(), serveCmd(), statusCmd(), initCmd(), memberCmd(), gatewayCmd(), adviseCmd()}},
+		{"Machines and their readings", []*cobra.Command{deviceCmd(), pointCmd(), readingCmd(), exportCmd(), importCmd()}},
+		{"What is billed, and to whom", []*cobra.Command{partyCmd(), tariffCmd(), agreementCmd(), sessionCmd(), invoiceCmd(), statementCmd(), disputeCmd(), paymentCmd(),
+			transferCmd(), shadowCmd()}},
+		{"Machines that earn, spend and decide", []*cobra.Command{centreCmd(), agentCmd(), offerCmd(), voucherCmd(), contractCmd(), learnCmd()}},
+		{"What is wrong, and why", []*cobra.Command{verdictCmd(), explainCmd(), watchCmd(), notifyCmd()}},
+		{"Check it yourself", []*cobra.Command{verifyCmd(), checkerCmd(), followCmd(), pinCmd(), witnessCmd(), fsckCmd()}},
+		{"Keep and forget", []*cobra.Command{backupCmd(), restoreCmd(), snapshotCmd(), retentionCmd(), holdCmd(), eraseCmd(), logCmd()}},
+		{"Measure this program", []*cobra.Command{benchCmd(), exploreCmd(), simCmd()}},
+	} {
+		root.AddGroup(&cobra.Group{ID: g.about, Title: g.about + ":"})
+		for _, verb := range g.verbs {
+			verb.GroupID = g.about
+		}
+		root.AddCommand(g.verbs...)
+	}
+	root.SetHelpCommandGroupID(root.Groups()[0].ID)
 	return root
 }
