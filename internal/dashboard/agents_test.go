@@ -81,7 +81,7 @@ func testAgents(t *testing.T, ctx context.Context) {
 	p.Run(chromedp.Click(chromedp.CSS("#agents a")))
 	p.WaitText("#decisions > li:nth-child(2)", "Had the price stayed under 0.21")
 	p.WaitText("#decisions > li:nth-child(2)", "it came to 0.30")
-	p.WaitText("#agent-record", "2026-11 realised")
+	p.WaitText("#agent-record", "Nov 2026 realised")
 	if n := browsertest.Value[int](p, "document.querySelectorAll('#agent-record rect').length"); n != 4 {
 		t.Errorf("%d bars, want 4", n)
 	}

@@ -2,7 +2,7 @@
 
 import { get, post } from './api.js';
 import { fill, h, keyed, part, say } from './dom.js';
-import { count, money, negative, plural, when, zone } from './format.js';
+import { count, money, monthYear, negative, plural, when, zone } from './format.js';
 import { every } from './live.js';
 
 const modes = { advise: 'Advises: decisions are recorded, and nobody acts on them', bounded: 'Acts, within guard, spending limit and rules', stopped: 'Stopped: the device follows its safe rule' };
@@ -31,7 +31,7 @@ function recordWords(agent) {
   const s = sums(agent);
   if (s.outcomes === 0) return 'Nothing that it decided is over yet.';
   const gain = `${money(s.realised.toFixed(2), agent.currency)} against the safe rule, where ${money(s.expected.toFixed(2), agent.currency)} was expected`;
-  return `${plural(s.decisions, 'decision')}: ${s.acted ? gain : `following its advice would have come to ${gain}`}. ${count(Math.round((100 * s.better) / s.outcomes))} % gained.`;
+  return `${plural(s.decisions, 'decision')}: ${s.acted ? gain : `following its advice would have come to ${gain}`}. ${count(Math.round((100 * s.better) / s.outcomes))} % of them gained.`;
 }
 
 export function agentsPage(app) {
@@ -73,8 +73,8 @@ export function agentPage(app, id) {
   const answer = h('p', { role: 'status' });
   const wrong = h('div');
   let agent = null;
-  const choose = (mode) => h('label', null, h('input', { type: 'radio', name: 'mode', value: mode, onchange: () => change(mode) }), ` ${modes[mode]}`);
-  const form = h('fieldset', { class: 'answers', id: 'mode' }, h('legend', null, 'What becomes of its decisions'), Object.keys(modes).map(choose));
+  const choose = (mode) => h('label', { class: 'tick' }, h('input', { type: 'radio', name: 'mode', value: mode, onchange: () => change(mode) }), modes[mode]);
+  const form = h('fieldset', { class: 'choices', id: 'mode' }, h('legend', null, 'What becomes of its decisions'), Object.keys(modes).map(choose));
   const load = every(5000, () => app.guard(async () => {
     agent = await read(`/agents/${encodeURIComponent(id)}`);
     say(title, agent.device_name || agent.device);
@@ -136,7 +136,7 @@ function draw(el, agent) {
     const svg = part('svg', { viewBox: '0 0 100 10', preserveAspectRatio: 'none', 'aria-hidden': 'true' });
     svg.append(part('rect', { class: negative(amount) ? 'loss' : name === 'expected' ? 'expected' : 'gain', x: scale * (Math.min(0, n) - low), y: 0, width: Math.max(0.5, scale * Math.abs(n)), height: 10 }),
       part('line', { x1: scale * -low, x2: scale * -low, y1: 0, y2: 10 }));
-    return h('li', null, h('span', null, `${month} ${name}`), svg, h('span', { class: 'money' }, money(n.toFixed(2), agent.currency)));
+    return h('li', null, h('span', null, monthYear(Date.parse(`${month}-15`)), ` ${name}`), svg, h('span', { class: 'money' }, money(n.toFixed(2), agent.currency)));
   };
   return fill(el, h('ul', { class: 'months gains' }, months.flatMap((m) => [bar(m.month, 'expected', m.expected), bar(m.month, 'realised', m.realised)])));
 }

@@ -228,7 +228,7 @@ function pictureWords(d, v) {
   const earlier = d.earlierAt ? ` The dashed line is the nearest earlier course, which ended ${when(d.earlierAt)}.` : '';
   const from = when(v.since_ms);
   const time = from === when(v.at_ms) ? from : `from ${from} to ${when(v.at_ms)}`;
-  return `The band is what is unusual, ${time}.${usual}${earlier}`;
+  return `${d.label}. The band is what is unusual, ${time}.${usual}${earlier}`;
 }
 
 function alarmOptions(width, data, v) {

@@ -14,6 +14,7 @@ const dateTime = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeS
 const dateTimeSeconds = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
 const clockSeconds = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' });
 const dayClock = new Intl.DateTimeFormat(undefined, { month: 'short', day: 'numeric', hour: '2-digit', minute: '2-digit' });
+const monthOnly = new Intl.DateTimeFormat(undefined, { month: 'short', year: 'numeric' });
 const dayOnly = new Intl.DateTimeFormat(undefined, { month: 'short', day: 'numeric' });
 const clockOnly = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
 
@@ -21,6 +22,7 @@ export const when = (ms) => (ms > 0 ? dateTime.format(ms) : '–');
 export const whenExactly = (ms) => (ms > 0 ? dateTimeSeconds.format(ms) : '–');
 export const whenShort = (ms) => (ms > 0 ? dayClock.format(ms) : '–');
 export const clock = (ms) => (ms > 0 ? clockSeconds.format(ms) : '–');
+export const monthYear = (ms) => monthOnly.format(ms);
 export const axisDay = (ms) => dayOnly.format(ms);
 export const axisClock = (ms) => clockOnly.format(ms);
 export const period = (from, to) => dateTime.formatRange(from, to);

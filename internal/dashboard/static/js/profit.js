@@ -3,7 +3,7 @@
 import { get } from './api.js';
 import { tabs } from './cases.js';
 import { fill, h, keyed, part, say } from './dom.js';
-import { money, negative, period, plural, when, zero } from './format.js';
+import { money, monthYear, negative, period, plural, when, zero } from './format.js';
 import { every } from './live.js';
 import { takeHome } from './takehome.js';
 
@@ -104,8 +104,6 @@ function months(periods) {
   return [...sums.entries()].sort((a, b) => a[0] - b[0]).slice(-12).map((e) => e[1]);
 }
 
-const monthName = new Intl.DateTimeFormat(undefined, { month: 'short', year: '2-digit' });
-
 // draw shows a row for each month: its bar on one scale, from zero to the right or, of a loss, to the left.
 function draw(el, all, currency) {
   if (!all.length) return fill(el, h('p', { class: 'quiet' }, 'Nothing to draw yet.'));
@@ -115,6 +113,6 @@ function draw(el, all, currency) {
     const svg = part('svg', { viewBox: '0 0 100 10', preserveAspectRatio: 'none', 'aria-hidden': 'true' });
     svg.append(part('rect', { class: m.sum < 0 ? 'loss' : 'gain', x: scale * (Math.min(0, m.sum) - low), y: 0, width: Math.max(0.5, scale * Math.abs(m.sum)), height: 10 }),
       part('line', { x1: scale * -low, x2: scale * -low, y1: 0, y2: 10 }));
-    return h('li', null, h('span', null, monthName.format(m.ms)), svg, h('span', { class: 'money' }, money(m.sum.toFixed(2), currency)));
+    return h('li', null, h('span', null, monthYear(m.ms)), svg, h('span', { class: 'money' }, money(m.sum.toFixed(2), currency)));
   })));
 }
