@@ -60,7 +60,7 @@ func TestForecastTally(t *testing.T) {
 	if got.MAE != 1.5 || got.Every != 1.5 || got.Coverage != 0.5 || got.Above != 0.5 || got.Day != 2 || got.Scored != 1 {
 		t.Errorf("%+v", got)
 	}
-	if want := (3 + 2 + 20*1.0) / 3; math.Abs(got.Interval-want) > 1e-12 {
-		t.Errorf("interval score %v, want %v", got.Interval, want)
+	if want := (3 + 2 + 20*1.0) / 3; math.Abs(got.Interval-want) > 1e-12 || math.Abs(got.Width-5.0/3) > 1e-12 {
+		t.Errorf("width %v, want %v; interval score %v, want %v", got.Width, 5.0/3, got.Interval, want)
 	}
 }
