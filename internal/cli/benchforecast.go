@@ -39,6 +39,9 @@ func printForecast(out io.Writer, r *measure.ForecastResult) error {
 	for _, s := range r.Series {
 		fmt.Fprintf(out, columns, s.Set, s.Name, cell(s.Every), cell(s.MAE), cell(s.Day), cell(s.Week), fmt.Sprintf("%.1f %%", 100*s.Coverage), fmt.Sprintf("%.2f", s.Width), fmt.Sprintf("%.2f", s.Interval))
 	}
+	for _, y := range r.Young {
+		fmt.Fprintf(out, "%s begun anew %d times, third to eighth day: %.1f %% in range, width %.2f, score %.2f.\n", y.Set, y.Begun, 100*y.Coverage, y.Width, y.Interval)
+	}
 	for _, s := range r.Series {
 		if s.DNN > 0 {
 			fmt.Fprintf(out, "%s from midnight: %.2f; naive %.2f, LEAR %.2f, DNN %.2f.\n", s.Name, s.MAE, s.Naive, s.LEAR, s.DNN)

@@ -60,6 +60,7 @@ type ForecastResult struct {
 	StateBytes       int     `json:"state_bytes"`        // the largest that was saved
 
 	Series []ForecastSeries `json:"series"`
+	Young  []ForecastYoung  `json:"young"`
 
 	// The homes' first weeks, from the third day to the fourteenth, in mean absolute errors of what was a day before: alone, and with what
 	// the other homes have learnt.
@@ -86,6 +87,9 @@ func Forecast(ctx context.Context, o ForecastOptions) (*ForecastResult, error) {
 			o.Progress(int64(i), int64(len(all)), f.name)
 		}
 		f.split(o.Training)
+		if err := r.young(f); err != nil {
+			return nil, fmt.Errorf("beginning %s anew: %w", f.name, err)
+		}
 		if f.set == "homes" {
 			homes = append(homes, f)
 		}
