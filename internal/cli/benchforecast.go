@@ -17,7 +17,8 @@ func benchForecastCmd() *cobra.Command {
 		Short: "How good forecasts of load, traffic, light, water and prices are",
 		Long: `Forecast public series as a node will: one reading after the other, one setting for all, nothing known of what comes. Errors are mean absolute
 errors in the unit of each file, over all steps ahead, from every step and from each midnight; beside them stands what was a day or a week
-before. Ranges are meant to hold nine of ten values. ETTh1 is measured by its published protocol. docs/intelligence.md tells what the figures mean.
+before. Ranges are meant to hold nine of ten values; their width, and the score that is this and 20 times what is beyond them, are in mean absolute
+errors from every step. ETTh1 is measured by its published protocol. docs/intelligence.md tells what the figures mean.
 
 The folder of data sets holds the folders citylearn-2022, epf-prices, ett, household-power, nab, occupancy-light, traffic-metro and
 water-wellington; files may be compressed with gzip.`,
@@ -32,11 +33,14 @@ water-wellington; files may be compressed with gzip.`,
 }
 
 func printForecast(out io.Writer, r *measure.ForecastResult) error {
-	const columns = "%-10s %-44s %10s %10s %10s %10s %8s\n"
-	fmt.Fprintf(out, columns, "set", "series", "every step", "midnight", "day before", "week before", "in range")
+	const columns = "%-10s %-44s %10s %10s %10s %10s %8s %6s %6s\n"
+	fmt.Fprintf(out, columns, "set", "series", "every step", "midnight", "day before", "week before", "in range", "width", "score")
 	cell := func(x float64) string { return fmt.Sprintf("%.4g", x) }
 	for _, s := range r.Series {
-		fmt.Fprintf(out, columns, s.Set, s.Name, cell(s.Every), cell(s.MAE), cell(s.Day), cell(s.Week), fmt.Sprintf("%.1f %%", 100*s.Coverage))
+		fmt.Fprintf(out, columns, s.Set, s.Name, cell(s.Every), cell(s.MAE), cell(s.Day), cell(s.Week), fmt.Sprintf("%.1f %%", 100*s.Coverage), fmt.Sprintf("%.2f", s.Width), fmt.Sprintf("%.2f", s.Interval))
+	}
+	for _, y := range r.Young {
+		fmt.Fprintf(out, "%s begun anew %d times, third to eighth day: %.1f %% in range, width %.2f, score %.2f.\n", y.Set, y.Begun, 100*y.Coverage, y.Width, y.Interval)
 	}
 	for _, s := range r.Series {
 		if s.DNN > 0 {

@@ -46,6 +46,7 @@ type row struct {
 	origin  *origin
 	clock   clock
 	usual   float64
+	like    int // days of the kind that usual is of
 	day     int // the slots that experts lastDay and lastWeek look at
 	week    int
 	slot, h int
@@ -120,11 +121,11 @@ func (s *Series) features(r *row, o *origin, h int) {
 	known(week - 1)
 	known(week + 1)
 	only(!alike, w.at(week))
-	same, all := w.usual(o.slot, r.slot, c)
+	same, all, like := w.usual(o.slot, r.slot, c)
 	add(same)
 	add(all)
 	s.calendar(r.x[n:], c)
-	r.usual, r.day, r.week = same, day, week
+	r.usual, r.like, r.day, r.week = same, like, day, week
 	r.experts = [nExperts]float64{theta: same + o.ahead + float64(s.drift(o)*float64(h)), lastWeek: w.at(week), lastDay: w.at(day)}
 }
 
@@ -154,8 +155,8 @@ func (s *Series) calendar(x []float64, c clock) {
 }
 
 // usual is the mean of what there was at this time in four weeks: on days of the same kind, and on all.
-func (w *window) usual(until, slot int, c clock) (same, all float64) {
-	n, m := 0, 0
+func (w *window) usual(until, slot int, c clock) (same, all float64, like int) {
+	m := 0
 	for days := (slot - until + w.perDay - 1) / w.perDay; days < windowDays; days++ {
 		j := w.back(slot, days, c)
 		if j < w.first() {
@@ -169,18 +170,18 @@ func (w *window) usual(until, slot int, c clock) (same, all float64) {
 		m++
 		if e.clock.kind == c.kind {
 			same += e.value
-			n++
+			like++
 		}
 	}
 	if m == 0 {
 		v := w.at(slot - (slot-until+7*w.perDay-1)/(7*w.perDay)*7*w.perDay)
-		return v, v
+		return v, v, 0
 	}
 	all /= float64(m)
-	if n == 0 {
-		return all, all
+	if like == 0 {
+		return all, all, 0
 	}
-	return same / float64(n), all
+	return same / float64(like), all, like
 }
 
 // kind is the kind of day of a slot; before all that is known, that of the first.

@@ -238,7 +238,7 @@ func (s *Series) close() {
 func (s *Series) push(slot int, value float64, measured bool) {
 	c := s.clock(slot)
 	s.window.push(slot, entry{value: value, clock: c, measured: measured})
-	same, _ := s.window.usual(slot-1, slot, c)
+	same, _, _ := s.window.usual(slot-1, slot, c)
 	s.window.note(same)
 }
 
@@ -307,11 +307,14 @@ func (s *Series) point(h int) Point {
 	g, slot := groupOf(h), s.window.last+h
 	o := s.window.origin(s.window.last)
 	s.expect(&s.row, o, g, h)
-	middle := s.mixes[g].of(&s.row.experts)
+	middle := o.tame(s.mixes[g].of(&s.row.experts))
 	size := float64(s.phases[s.row.clock.phase].size() * o.scale)
+	if s.row.like == 0 {
+		size = float64(size * strange)
+	}
 	q := &s.spreads[g]
 	return Point{At: s.begin(slot), Middle: middle, Mean: middle + float64(q.bias*o.scale),
-		Low: middle - float64(q.below*size), High: middle + float64(q.above*size)}
+		Low: min(o.tame(middle-float64(q.below*size)), o.high), High: max(o.tame(middle+float64(q.above*size)), o.low)}
 }
 
 // begin is when a step begins.

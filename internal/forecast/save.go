@@ -10,7 +10,7 @@ import (
 
 // stateMagic opens a saved series: "LPFC" and the version of features and settings, one for both, as a state means nothing to others.
 const (
-	stateMagic = 0x31_30_30_30_43_46_50_4c // "LPFC0001", little-endian
+	stateMagic = 0x32_30_30_30_43_46_50_4c // "LPFC0002", little-endian
 	statsMagic = 0x31_30_30_30_53_46_50_4c // "LPFS0001"
 )
 

@@ -23,8 +23,8 @@ func (p *phase) learn(off float64) {
 	p.mean += float64(max(phaseRate, 1/float64(p.n+1)) * (off - p.mean))
 }
 
-// size is never 0, so that what was always right may once be wrong.
-func (p *phase) size() float64 { return p.mean + 0.02 }
+// size is never 0, so that what was always right may once be wrong. Of few days the mean says little: after n it is 1 + 1/(n+1) of itself.
+func (p *phase) size() float64 { return float64((p.mean + 0.02) * (1 + 1/float64(p.n+1))) }
 
 // A spread is the range of a group of horizons.
 type spread struct {
@@ -38,21 +38,22 @@ const (
 	spreadRate  = 0.2
 	biasRate    = 0.01
 	maxMark     = 1000
+
+	strange = 1.5 // times as far as else a forecast may be off on a day of a kind that was not seen in four weeks
 )
 
 func newSpread() spread { return spread{below: spreadStart, above: spreadStart} }
 
 func (q *spread) learn(off float64, below, above bool) {
 	q.n = min(q.n+1, maxSamples)
-	rate := max(spreadRate, 1/(1+float64(0.1*float64(q.n))))
-	q.above, q.below = moved(q.above, rate, above), moved(q.below, rate, below)
+	q.above, q.below = moved(q.above, above), moved(q.below, below)
 	q.bias += float64(max(biasRate, 1/float64(q.n)) * (off - q.bias))
 }
 
-func moved(mark, rate float64, out bool) float64 {
+func moved(mark float64, out bool) float64 {
 	by := -beyond
 	if out {
 		by += 1
 	}
-	return min(max(mark+float64(rate*by), 0), maxMark)
+	return min(max(mark+float64(spreadRate*by), 0), maxMark)
 }

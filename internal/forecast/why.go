@@ -34,13 +34,29 @@ func (s *Series) Parts(i int) [parts]float64 {
 			at++
 		}
 	}
-	p[Level] += o.center
 	p[Usual] += float64(w[theta] * (r.usual - o.center))
 	p[Recent] += float64(w[theta] * o.ahead)
 	p[Trend] += float64(w[theta] * float64(s.drift(o)*float64(r.h)))
 	p[LastWeek] += float64(w[lastWeek] * (r.experts[lastWeek] - o.center))
 	p[Yesterday] += float64(w[lastDay] * (r.experts[lastDay] - o.center))
+	o.share(&p)
+	p[Level] += o.center
 	return p
+}
+
+// share lets the parts, which are counted from the center, sum to what is left of them within four weeks' range.
+func (o *origin) share(p *[parts]float64) {
+	sum := 0.0
+	for _, worth := range p {
+		sum += worth
+	}
+	held := o.tame(o.center+sum) - o.center
+	if sum == 0 || o.center+sum == o.center+held {
+		return
+	}
+	for i := range p {
+		p[i] = float64(p[i]*held) / sum
+	}
 }
 
 // rowOf computes a point of the latest forecast again.

@@ -47,6 +47,16 @@ type origin struct {
 	ahead     float64 // by how much the latest steps are above what is usual then, the older the less
 }
 
+// doubt is how much counts of what a forecast says beyond all that there was in four weeks.
+const doubt = 0.1
+
+// tame lets little of a value go beyond four weeks' range: what never was seldom comes. It is not a bound, as a range must be able to widen until
+// it holds what does come.
+func (o *origin) tame(value float64) float64 {
+	held := min(max(value, o.low), o.high)
+	return held + float64(doubt*(value-held))
+}
+
 func newWindow(perDay, horizon int) window {
 	return window{perDay: perDay, entries: make([]entry, windowDays*perDay+horizon+4), origins: make([]origin, horizon+1)}
 }

@@ -30,12 +30,13 @@ type ForecastSeries struct {
 	Day  float64 `json:"naive_day_mae"`
 	Week float64 `json:"naive_week_mae"`
 
-	// From every step: the same, what share of values lay in the range, and how wide that is, in mean absolute deviations of the series.
+	// From every step: the same, what share of values lay in the range, and how wide that is, in mean absolute errors.
 	Every    float64 `json:"mae_every_step"`
 	Coverage float64 `json:"coverage"`
 	Below    float64 `json:"below"` // the range
 	Above    float64 `json:"above"`
-	Interval float64 `json:"interval_score"` // its width and 20 times what is beyond it (Gneiting and Raftery 2007), in mean absolute errors
+	Width    float64 `json:"width"`
+	Interval float64 `json:"interval_score"` // its width and 20 times what is beyond it (Winkler 1972; Gneiting and Raftery 2007), in mean absolute errors
 	Bias     float64 `json:"mean_bias"`      // of Point.Mean, in mean absolute errors
 
 	// Prices, where published.
@@ -59,6 +60,7 @@ type ForecastResult struct {
 	StateBytes       int     `json:"state_bytes"`        // the largest that was saved
 
 	Series []ForecastSeries `json:"series"`
+	Young  []ForecastYoung  `json:"young"`
 
 	// The homes' first weeks, from the third day to the fourteenth, in mean absolute errors of what was a day before: alone, and with what
 	// the other homes have learnt.
@@ -85,6 +87,9 @@ func Forecast(ctx context.Context, o ForecastOptions) (*ForecastResult, error) {
 			o.Progress(int64(i), int64(len(all)), f.name)
 		}
 		f.split(o.Training)
+		if err := r.young(f); err != nil {
+			return nil, fmt.Errorf("beginning %s anew: %w", f.name, err)
+		}
 		if f.set == "homes" {
 			homes = append(homes, f)
 		}
@@ -334,7 +339,7 @@ type forecastTally struct {
 
 	scored, below, above int // from every step
 	every, squares, bias float64
-	interval             float64
+	width, interval      float64
 
 	n                              int // from midnight
 	mae, day, week                 float64
@@ -359,6 +364,7 @@ func (t *forecastTally) add(i int, points []forecast.Point) {
 		}
 		off := came - p.Middle
 		t.scored, t.every, t.squares, t.bias = t.scored+1, t.every+math.Abs(off), t.squares+off*off, t.bias+p.Mean-came
+		t.width += p.High - p.Low
 		t.interval += p.High - p.Low + 2/0.1*max(0, p.Low-came, came-p.High)
 		switch {
 		case came < p.Low:
@@ -405,7 +411,7 @@ func known(values ...float64) float64 {
 func (t *forecastTally) result() ForecastSeries {
 	n, all := float64(max(1, t.n)), float64(max(1, t.scored))
 	s := ForecastSeries{Set: t.f.set, Name: t.f.name, StepMS: int64(t.f.Step), Ahead: t.f.Horizon, Scored: t.origins, MAE: t.mae / n, Day: t.day / n, Week: t.week / n,
-		Every: t.every / all, Below: float64(t.below) / all, Above: float64(t.above) / all, Interval: t.interval / max(t.every, 1e-300), Bias: t.bias / max(t.every, 1e-300)}
+		Every: t.every / all, Below: float64(t.below) / all, Above: float64(t.above) / all, Width: t.width / max(t.every, 1e-300), Interval: t.interval / max(t.every, 1e-300), Bias: t.bias / max(t.every, 1e-300)}
 	s.Coverage = 1 - s.Below - s.Above
 	if len(t.f.columns) > 0 {
 		s.Naive, s.DNN, s.LEAR = t.naive/n, t.published/n, t.publishedToo/n
