@@ -157,7 +157,8 @@ func closedPeriods(r archive.View, id lamppost.DeviceID) ([]Period, error) {
 	return all, err
 }
 
-// postCentre takes terms; without a version the next is meant, without a begin the next quarter hour.
+// postCentre takes terms; without a version the next is meant, without a begin the next quarter hour that its order cannot miss, as
+// the ledger refuses terms that begin before its block.
 func (s *Server) postCentre(w http.ResponseWriter, r *http.Request) error {
 	var b lamppost.CentreBody
 	if err := readJSON(r, &b); err != nil {
@@ -171,7 +172,7 @@ func (s *Server) postCentre(w http.ResponseWriter, r *http.Request) error {
 		b.Version = uint32(len(old)) + 1
 	}
 	if b.From == 0 {
-		b.From = (s.cfg.Now()/lamppost.EdgeMS + 1) * lamppost.EdgeMS
+		b.From = ((s.cfg.Now()+lamppost.TimeMS(orderTimeout.Milliseconds()))/lamppost.EdgeMS + 1) * lamppost.EdgeMS
 	}
 	return s.order(w, r, lamppost.TxCentre, b)
 }

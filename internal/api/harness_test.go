@@ -64,6 +64,7 @@ type house struct {
 	advise     func([]byte) (any, error)
 	number     map[lamppost.DeviceID]uint64
 	segment    uint64
+	offsetMin  int16 // of the tariff's clock
 	stand      int64 // of the meter's register, where a test lets it run
 }
 
@@ -275,7 +276,9 @@ func (h *house) settle() {
 	_, err = h.devices.Enrol(context.Background(), id, api.NewKey{Suite: sig.EdDSA, Key: deviceKey(h.t, id).Public().Bytes()})
 	must(h.t, err)
 	h.ok(201, "POST", "/api/points", lamppost.PointBody{ID: "flat-3", Device: "meter", Register: "energy", Unit: "Wh", Place: "Flat 3"}, nil)
-	h.ok(201, "POST", "/api/tariffs", flat(h.t), nil)
+	power := flat(h.t)
+	power.Zone.Transitions[0].OffsetMin = h.offsetMin
+	h.ok(201, "POST", "/api/tariffs", power, nil)
 	h.ok(201, "POST", "/api/agreements", lamppost.AgreementBody{ID: "flat-3-power", Seller: "landlord", Buyer: "tenant", Point: "flat-3",
 		Tariff: "power", From: ms(h.t, "2026-11-01T00:00:00Z")}, nil)
 }

@@ -352,3 +352,24 @@ func TestCreditedWhole(t *testing.T) {
 		t.Errorf("billed %s, want 3.57", got)
 	}
 }
+
+// Terms without a begin begin at the next quarter hour, but at none that their order could miss: the ledger would refuse them as past.
+func TestTermsBegin(t *testing.T) {
+	t.Parallel()
+	for now, want := range map[string]string{
+		"2026-11-01T12:00:00Z":     "2026-11-01T12:15:00Z",
+		"2026-11-01T12:14:29.999Z": "2026-11-01T12:15:00Z",
+		"2026-11-01T12:14:30Z":     "2026-11-01T12:30:00Z",
+		"2026-12-31T23:59:59.999Z": "2027-01-01T00:15:00Z",
+	} {
+		h := newHouse(t)
+		h.settle()
+		h.clock.Store(int64(ms(t, now)))
+		h.ok(201, "POST", "/api/centres", lamppost.CentreBody{Device: "meter", Currency: "EUR", Shares: []lamppost.Share{{Party: "tenant", Parts: 1}}}, nil)
+		var c api.Centre
+		h.ok(200, "GET", "/api/centres/meter", nil, &c)
+		if got := c.Terms[0].From; got != ms(t, want) {
+			t.Errorf("ordered at %s, they begin at %d ms, want %s", now, got, want)
+		}
+	}
+}

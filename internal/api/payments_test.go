@@ -269,3 +269,25 @@ func TestUnmatched(t *testing.T) {
 		t.Errorf("more than the seller may owe: %s: %+v", got, res)
 	}
 }
+
+// A direct debit is collected on the day that the invoice names: both count from its day on the tariff's clock, which is another than UTC's
+// for some hours of each day.
+func TestDebitOnTheInvoicesDay(t *testing.T) {
+	t.Parallel()
+	for offset, want := range map[int16]string{0: "2026-11-12", 60: "2026-11-12", -60: "2026-11-11"} {
+		h := newHouse(t)
+		h.offsetMin = offset
+		h.settle()
+		inv := h.bill() // a second after UTC's 2 November began
+		h.details = render.Details{
+			string(inv.Seller): {IBAN: "DE02120300000000202051", BIC: "BYLADEM1001", CreditorID: "DE98ZZZ09999999999", DueDays: 10},
+			string(inv.Buyer): {IBAN: "AT611904300234573201",
+				Mandates: map[lamppost.PartyID]render.Mandate{inv.Seller: {ID: "M-1", Signed: "2025-12-01"}}},
+		}
+		var out api.SEPAFile
+		h.ok(http.StatusOK, "POST", "/api/sepa", api.SEPAOrder{Kind: "debits", Seller: inv.Seller, Date: "2026-11-03", Exclude: []string{}}, &out)
+		if !strings.Contains(out.File, "<ReqdColltnDt>"+want+"</ReqdColltnDt>") {
+			t.Errorf("with a clock %d min ahead it is not collected on %s: %+v", offset, want, out)
+		}
+	}
+}

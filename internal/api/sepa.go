@@ -1,6 +1,8 @@
 package api
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -109,7 +111,8 @@ func (x *sepaWriter) add(due *books.Due) {
 		x.out.Skipped = append(x.out.Skipped, left)
 		return
 	}
-	p := sepa.Payment{EndToEnd: due.Invoice, Amount: amount, Date: x.date(due), Party: x.party(due.Buyer), Text: "Invoice " + due.Invoice}
+	day, err := x.date(due)
+	p := sepa.Payment{EndToEnd: due.Invoice, Amount: amount, Date: day, Party: x.party(due.Buyer), Text: "Invoice " + due.Invoice}
 	if x.debits() {
 		p.Mandate, p.Signed, p.Sequence = mandate.ID, mandate.Signed, mandate.Sequence
 		if p.Sequence == "" {
@@ -118,7 +121,7 @@ func (x *sepaWriter) add(due *books.Due) {
 	} else {
 		p.Text = "Refund of invoice " + due.Invoice
 	}
-	if err := sepa.Check(&p, x.debits()); err != nil {
+	if err = errors.Join(err, sepa.Check(&p, x.debits())); err != nil {
 		left.Text = oneText(err)
 		x.out.Refused = append(x.out.Refused, left)
 		return
@@ -126,11 +129,16 @@ func (x *sepaWriter) add(due *books.Due) {
 	x.message.Payments = append(x.message.Payments, p)
 }
 
-// date is when an invoice is due, not before the day that was asked for, and not on a weekend.
-func (x *sepaWriter) date(due *books.Due) string {
+// date is when an invoice is due, as the invoice says on its tariff's clock, not before the day that was asked for, and not on a weekend.
+func (x *sepaWriter) date(due *books.Due) (string, error) {
 	day := x.day
 	if x.debits() {
-		issued := time.UnixMilli(int64(due.Issued)).UTC().Truncate(24 * time.Hour)
+		t, err := x.view.Tariff(due.Tariff, due.Version)
+		if err != nil {
+			return "", fmt.Errorf("the clock of invoice %s, by tariff %q: %w", due.Invoice, due.Tariff, err)
+		}
+		issued := time.UnixMilli(int64(due.Issued)).In(time.FixedZone("", t.Zone.OffsetAt(due.Issued)*60))
+		issued = time.Date(issued.Year(), issued.Month(), issued.Day(), 0, 0, 0, 0, time.UTC)
 		if d := issued.AddDate(0, 0, x.details[string(due.Seller)].DueDays); d.After(day) {
 			day = d
 		}
@@ -138,7 +146,7 @@ func (x *sepaWriter) date(due *books.Due) string {
 	for day.Weekday() == time.Saturday || day.Weekday() == time.Sunday {
 		day = day.AddDate(0, 0, 1)
 	}
-	return day.Format(time.DateOnly)
+	return day.Format(time.DateOnly), nil
 }
 
 func (x *sepaWriter) party(id lamppost.PartyID) sepa.Party {

@@ -24,6 +24,10 @@ type Due struct {
 	Claimed  lamppost.Micro   `json:"claimed"`   // by all of them: the latest total
 	Paid     lamppost.Micro   `json:"paid"`      // by transfers to the buyer's account, less those from it
 	Due      lamppost.Micro   `json:"due"`
+
+	// Tariff and Version are those on whose clock its days are: the first supply's, as on the invoice.
+	Tariff  string `json:"-"`
+	Version uint32 `json:"-"`
 }
 
 // Dues are what is due on all invoices, as of a height. They are brought up to date by [Dues.Update]; one goroutine uses them.
@@ -75,6 +79,9 @@ func (d *Dues) invoice(e *Entry) {
 		d.all = append(d.all, x)
 	}
 	x.Invoice, x.Issued = inv.Number, inv.Issued
+	if len(inv.Supplies) > 0 {
+		x.Tariff, x.Version = inv.Supplies[0].Tariff, inv.Supplies[0].Version
+	}
 	x.Numbers = append(x.Numbers, inv.Number)
 	x.Claimed += inv.Due()
 	x.Due = x.Claimed - x.Paid

@@ -97,7 +97,7 @@ func (m *member) follower(name string) (cosign.Witness, *witness.Witness) {
 
 func (m *member) asker(witnesses ...cosign.Witness) *cosign.Asker {
 	return cosign.New(cosign.Config{Witnesses: witnesses, Own: m.pub.Verifier, Files: m.pub.Storage,
-		Now: func() lamppost.TimeMS { return lamppost.TimeMS(time.Now().UnixMilli()) }, Timeout: 2 * time.Second})
+		Now: func() lamppost.TimeMS { return lamppost.TimeMS(time.Now().UnixMilli()) }, Timeout: 20 * time.Second})
 }
 
 // ask returns the last signatures that were told.

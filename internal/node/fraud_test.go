@@ -98,7 +98,7 @@ func TestLiarIsCaught(t *testing.T) {
 	if status != http.StatusOK || !strings.Contains(answer, `{"n":2,"code":"ok"}`) {
 		t.Fatalf("a trusted gateway's segment: %d %s", status, answer)
 	}
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for g.status().Verify.Hits == 0 && time.Now().Before(deadline) {
 	}
 	if v := g.status().Verify; v.Policy != "gateway" || v.Hits != 1 || v.Sampled < 2 {

@@ -361,7 +361,7 @@ func TestWatching(t *testing.T) {
 // ready waits until the node says it is, which it does once the first checkpoint is published.
 func (l *lamp) ready() {
 	l.t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for {
 		status, text := l.askAs("", "GET", "/readyz", nil)
 		if status == http.StatusOK {
@@ -428,7 +428,7 @@ func (l *lamp) meter(m *machine, from, to lamppost.TimeMS) {
 func (l *lamp) checkStatement() {
 	l.t.Helper()
 	status, file := 0, []byte(nil)
-	for deadline := time.Now().Add(10 * time.Second); status != http.StatusOK; {
+	for deadline := time.Now().Add(30 * time.Second); status != http.StatusOK; {
 		if status, file = l.ask("GET", "/api/statements/tom", nil); time.Now().After(deadline) {
 			l.t.Fatalf("the statement: %d %s", status, file)
 		}

@@ -22,7 +22,7 @@ import (
 func (l *lamp) receipt(path string) *audit.Finding {
 	l.t.Helper()
 	status, file := 0, []byte(nil)
-	for deadline := time.Now().Add(10 * time.Second); status != http.StatusOK; {
+	for deadline := time.Now().Add(30 * time.Second); status != http.StatusOK; {
 		if status, file = l.ask("GET", "/api/receipts/"+path, nil); time.Now().After(deadline) {
 			l.t.Fatalf("the receipt %s: %d %s", path, status, file)
 		}
