@@ -138,7 +138,7 @@ func Run(ctx context.Context, o Options) error {
 		return fmt.Errorf("starting the demo's node: %w", err)
 	}
 	r := &run{o: o, w: w, clock: clock, node: node, web: &client{url: node.URL(), token: node.AdminToken()}, tally: newTally(),
-		screen: newScreen(o.Out)}
+		screen: newScreen(o.Out), said: newDecisions()}
 	r.play = enter(r)
 	return r.besideNode(ctx)
 }
@@ -154,6 +154,7 @@ type run struct {
 	web    *client
 	tally  *tally
 	screen *progressLine
+	said   *decisions
 	play   play
 }
 
