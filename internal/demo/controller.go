@@ -97,7 +97,7 @@ func (k *controller) decide(now lamppost.TimeMS, cars []*car) {
 
 // grant is what the guard lets a charger do of an action, in W.
 func (a *place) grant(x lamppost.Action) (watts int64) {
-	if got := a.guard.Command(lamppost.Setpoint{Name: x.Name, Value: x.Value, Unit: x.Unit}).Got; got != nil {
+	if got := a.guard.Command(lamppost.Setpoint(x)).Got; got != nil {
 		watts, _ = got.At(0)
 	}
 	return watts

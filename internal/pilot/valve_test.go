@@ -15,13 +15,13 @@ type plumbing struct {
 	leak int64 // L/h
 }
 
-func newPlumbing(t *testing.T) *plumbing {
+func newPlumbing(t *testing.T, damage int64) *plumbing {
 	h := &plumbing{world: newWorld(t), open: true}
 	h.device("valve", lamppost.Ordinary)
 	h.device("meter", lamppost.Ordinary)
 	h.must(lamppost.TxAgent, lamppost.AgentBody{Device: "valve", Kind: lamppost.AgentValve, Mode: lamppost.AgentBounded, Member: "m1", Currency: "EUR",
 		Inputs: []lamppost.AgentInput{{Name: "use", Device: "meter", Reading: "use"}, {Name: "valve", Device: "valve", Reading: "valve"}},
-		Rules:  []lamppost.AgentRule{{Name: "damage", Value: lamppost.Dec(3, 0)}}})
+		Rules:  []lamppost.AgentRule{{Name: "damage", Value: lamppost.Dec(damage, 0)}}})
 	return h
 }
 
@@ -30,9 +30,11 @@ func (h *plumbing) wanted() int64 {
 	return [24]int64{2, 0, 0, 0, 0, 4, 30, 40, 20, 10, 8, 8, 12, 10, 6, 6, 8, 14, 30, 24, 16, 10, 6, 4}[int64(h.now)/3600_000%24]
 }
 
-func (h *plumbing) hours(n int) {
+func (h *plumbing) hours(n int) { h.t.Helper(); h.pass(60 * n) }
+
+func (h *plumbing) pass(minutes int) {
 	h.t.Helper()
-	h.minutes(60*n, func() {
+	h.minutes(minutes, func() {
 		for _, c := range h.told {
 			h.open = c.Action == nil || c.Action.Value.Mantissa > 0
 		}
@@ -79,20 +81,24 @@ func TestValveOutcomes(t *testing.T) {
 	for _, c := range []struct {
 		name      string
 		leak      int64
+		damage    int64 // EUR an hour
+		before    int   // minutes that it runs before the verdict
 		answer    lamppost.ReviewAnswer
 		gain, exp [2]lamppost.Micro // at least, at most
 	}{
 		// 12 hours from two o'clock on: 3 EUR damage and 0.04 EUR of water an hour, less 10 EUR for a m³ of what is wanted: 142 L, and of what leaked before the
 		// verdict, as far as the forecast took it for use
-		{"a leak that is mended", 20, lamppost.ReviewWrong, [2]lamppost.Micro{33_000_000, 35_200_000}, [2]lamppost.Micro{25_700_000, 27_900_000}},
-		{"nothing leaked", 0, lamppost.ReviewNormal, [2]lamppost.Micro{-1_500_000, -1_350_000}, [2]lamppost.Micro{27_000_000, 28_000_000}},
+		{"a leak that is mended", 20, 3, 60, lamppost.ReviewWrong, [2]lamppost.Micro{33_000_000, 35_200_000}, [2]lamppost.Micro{25_700_000, 27_900_000}},
+		{"nothing leaked", 0, 3, 60, lamppost.ReviewNormal, [2]lamppost.Micro{-1_500_000, -1_350_000}, [2]lamppost.Micro{27_000_000, 28_000_000}},
+		// 0.60 EUR of water an hour and nothing else, seen in its first minutes: it is the meter alone that says how much it was
+		{"a burst that costs water alone", 300, 0, 2, lamppost.ReviewValid, [2]lamppost.Micro{5_000_000, 6_500_000}, [2]lamppost.Micro{3_500_000, 5_000_000}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			h := newPlumbing(t)
+			h := newPlumbing(t, c.damage)
 			h.hours(int((24 - int64(h.now)/3600_000%24) + 6*24 + 1)) // to one o'clock of a night
 			h.leak = c.leak
-			h.hours(1)
+			h.pass(c.before)
 			from := h.now
 			id := h.verdict()
 			h.hours(12)
