@@ -202,7 +202,7 @@ func (p *carPark) worth() *worth {
 	x := &worth{title: fmt.Sprintf("the %d chargers were worth, on the same cars and prices under the same %d kW", chargers, limitW/1000),
 		more: "Wanted: what cars left without that their drivers had asked for, but for those at a charger that failed."}
 	row := func(name string, c charging) {
-		note := fmt.Sprintf("  %s ct a kWh, peak %s kW, %s kWh wanted", lamppost.Dec(int64(c.perKWh()/100), -2), lamppost.Dec(c.peak/100, -1), lamppost.Dec((c.wanted+5)/10, -2))
+		note := fmt.Sprintf("  %s ct a kWh, peak %s kW, %s kWh wanted", lamppost.Dec(int64(c.perKWh()+50)/100, -2), lamppost.Dec((c.peak+50)/100, -1), lamppost.Dec((c.wanted+5)/10, -2))
 		if c != agents {
 			note += "  (agents: " + percentLess(agents.perKWh(), c.perKWh()) + ")"
 		}
