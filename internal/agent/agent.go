@@ -17,7 +17,7 @@ import (
 )
 
 // Version of how agents decide. Another may decide otherwise.
-const Version = 1
+const Version = 2
 
 // Model names what decides, with all its settings.
 func Model() lamppost.Model {

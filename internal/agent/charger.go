@@ -38,9 +38,18 @@ func (in *Inputs) own() int {
 	return slices.IndexFunc(in.Charger.Sessions, func(s Session) bool { return s.Device == in.Device })
 }
 
+// wants is what a session asks for, in Wh. Powers are worked out for whole intervals, so one that leaves within this one asks for as much as makes its power
+// bring all by then.
+func (in *Inputs) wants(s *Session) int64 {
+	if left := s.Departs - in.At; left > 0 && left < in.Step {
+		return s.Need * int64(in.Step) / int64(left)
+	}
+	return s.Need
+}
+
 // equal is the power of an equal share of the limit, in W.
 func (in *Inputs) equal(s *Session) int64 {
-	return min(s.Most, in.watts(min(s.Need, MaxPower)), in.Charger.Limit/int64(len(in.Charger.Sessions)))
+	return min(s.Most, in.watts(min(in.wants(s), MaxPower)), in.Charger.Limit/int64(len(in.Charger.Sessions)))
 }
 
 // chargerSafe: an equal share of the site's limit, at once, whatever it costs.
@@ -100,7 +109,7 @@ func (b *bidder) option(wh int64) option {
 	wh = b.in.wh(v)
 	o := option{value: v, spend: b.prices[0].Mean * wh / 1000}
 	o.cost, o.now = o.spend, o.spend
-	rest := max(0, b.s.Need-wh)
+	rest := max(0, b.in.wants(b.s)-wh)
 	for _, t := range b.p.order {
 		if t == 0 || t >= b.p.due[b.own] {
 			continue
@@ -119,11 +128,11 @@ func (s *Session) missed(wh int64, worth lamppost.Micro) lamppost.Micro {
 
 func (b *bidder) explain(c *choice) {
 	c.because(reason{code: "departure", value: b.s.Need, set: 1, of: energy, at: b.s.Departs})
-	switch alone := b.p.cap[b.own] * int64(b.p.due[b.own]); {
-	case b.s.Need > alone:
-		c.because(reason{code: "departs_too_soon", value: b.s.Need, high: alone, set: 5, of: energy})
+	switch alone, wants := b.p.cap[b.own]*int64(b.p.due[b.own]), b.in.wants(b.s); {
+	case wants > alone:
+		c.because(reason{code: "departs_too_soon", value: wants, high: alone, set: 5, of: energy})
 	case b.p.short > 0:
-		c.because(reason{code: "fair_share", value: b.p.total(b.own), high: b.s.Need, set: 5, of: energy})
+		c.because(reason{code: "fair_share", value: b.p.total(b.own), high: wants, set: 5, of: energy})
 	}
 	cheap := 0
 	for t := range b.p.due[b.own] {

@@ -68,10 +68,10 @@ func (p *plan) ask(in *Inputs) {
 		p.cap[i] = in.wh(s.Most)
 		p.due[i] = max(1, int(min(lamppost.TimeMS(p.steps), (s.Departs-in.At)/in.Step)))
 		if !s.Equal {
-			p.asked[i] = min(s.Need, p.cap[i]*int64(p.due[i]))
+			p.asked[i] = min(in.wants(&s), p.cap[i]*int64(p.due[i]))
 			continue
 		}
-		rest, share := s.Need, in.wh(min(s.Most, in.Charger.Limit/int64(p.n)))
+		rest, share := in.wants(&s), in.wh(min(s.Most, in.Charger.Limit/int64(p.n)))
 		for t := 0; t < p.steps && rest > 0; t++ {
 			p.base[t] -= min(rest, share)
 			rest -= share

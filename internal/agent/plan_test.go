@@ -177,3 +177,24 @@ func cheapest(p *plan, prices []Point, limit int64, u int, got []int64) int64 {
 	}
 	return best
 }
+
+// A vehicle that leaves within the interval gets the power that brings all it asked for by then, also as an equal share, and no more than it takes.
+func TestLeavesWithinTheInterval(t *testing.T) {
+	t.Parallel()
+	for minutes, want := range map[int64]int64{5: 6000, 4: 7500, 1: 11_000, 15: 2000} {
+		in := &Inputs{Format: 1, Device: "car", Kind: lamppost.AgentCharger, Mode: lamppost.AgentBounded, At: 1_700_000_000_000, Step: 900_000, Steps: 4, Currency: "EUR", Bounds: Bounds{Most: 11_000},
+			Charger: &Charger{Limit: 20_000, Worth: lamppost.MicroUnit}}
+		in.Charger.Sessions = []Session{{Device: "car", Need: 500, Departs: in.At + lamppost.TimeMS(minutes*60_000), Most: 11_000}}
+		f := Forecast{Name: "price", Usable: true}
+		for k := range lamppost.TimeMS(in.Steps) {
+			f.Points = append(f.Points, Point{At: in.At + k*in.Step, Mean: 200_000, Low: 200_000, High: 200_000})
+		}
+		in.Forecasts = []Forecast{f}
+		for _, mode := range []lamppost.AgentMode{lamppost.AgentBounded, lamppost.AgentStopped} {
+			in.Mode = mode
+			if got := Decide(in).Action.Value.Mantissa; got != want {
+				t.Errorf("%d minutes, %s: %d W, want %d", minutes, mode, got, want)
+			}
+		}
+	}
+}

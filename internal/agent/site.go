@@ -57,6 +57,32 @@ func (in *Inputs) Bid() (offers []Offer, firm int64) {
 	return nil, max(0, in.Bounds.hold(in.safe()))
 }
 
+// Trade gives all who share a connection what the others offer. Limit is in W, feed in thousandths of the price. Who offers nothing draws what its safe rule says,
+// which is taken off first; a site has at most [MaxTraders], and those beyond draw nothing.
+func Trade(all []*Inputs, limit, feed int64) {
+	for _, in := range all[min(len(all), MaxTraders):] {
+		in.Bounds.Most = max(0, in.Bounds.Least)
+	}
+	all = all[:min(len(all), MaxTraders)]
+	bids := make([][]Offer, len(all))
+	for k, in := range all {
+		var firm int64
+		bids[k], firm = in.Bid()
+		limit -= firm
+	}
+	for k, in := range all {
+		if in.Mode != lamppost.AgentBounded {
+			continue // what it would do is no matter to the others
+		}
+		in.Site = &Site{Limit: max(0, limit), Feed: feed}
+		for other, b := range bids {
+			if other != k {
+				in.Site.Offers = append(in.Site.Offers, b...)
+			}
+		}
+	}
+}
+
 // beside is what passes by the connection's limit, in W: what a storage gives to the site's own load, and what it takes of its surplus, both if there
 // is as little of it as can be.
 func (in *Inputs) beside() (gives, takes int64) {

@@ -21,11 +21,13 @@ MQTT. Its time passes in the time --for.
 
 district  A week of a street of 40 lamps and a house of 12 flats, with the October clock change in it. Tenants buy electricity
           and water; a water meter is exchanged in the middle of a day. It ends with what was taken and committed, each lamp's
-          profit or loss, one tenant's bill with both meters, and a statement to verify.
+          profit or loss, one tenant's bill with both meters, a statement to verify, and what the lamps' agents were worth.
 charging  Two days of a car park with 12 chargers: quotes, holds, sessions, bills. A charger is offline for an hour, one loses
-          its power, starts have no stop, a stop is below its start, two bills are disputed. It ends with each charger's
-          income, the accounts held against the invoices, one driver's bill, and a statement to verify. The cars come and go
-          as in the public set ACN-Data if its folder is there (--sets), and otherwise as a seed says.
+          its power, starts have no stop, a stop is below its start, two bills are disputed. The chargers' agents share a
+          connection of 55 kW. It ends with each charger's income, the accounts held against the invoices, one driver's
+          bill, a statement to verify, and what the agents were worth against first come first served and a fixed
+          timetable. The cars come and go as in the public set ACN-Data if its folder is there (--sets), and otherwise
+          as a seed says.
 
 Ctrl-C ends earlier, with the same summary.`,
 		Example: `  lamppost demo

@@ -79,7 +79,13 @@ func startNode(t *testing.T, dir, clock string) *node.Node {
 // startNodeAt is startNode on the caller's clock, which may jump: the node looks at it often.
 func startNodeAt(t *testing.T, dir string, now func() time.Time) *node.Node {
 	t.Helper()
-	n, err := node.Open(node.Config{Data: dir, Network: "house", HTTP: "127.0.0.1:0", MQTT: "127.0.0.1:0", NoFsync: true, Publish: 10 * time.Millisecond, Now: now, Speed: 100})
+	return startNodeOf(t, dir, "house", now)
+}
+
+// startNodeOf is startNodeAt of a network; "": that of the folder.
+func startNodeOf(t *testing.T, dir, network string, now func() time.Time) *node.Node {
+	t.Helper()
+	n, err := node.Open(node.Config{Data: dir, Network: network, HTTP: "127.0.0.1:0", MQTT: "127.0.0.1:0", NoFsync: true, Publish: 10 * time.Millisecond, Now: now, Speed: 100})
 	if err != nil {
 		t.Fatal(err)
 	}

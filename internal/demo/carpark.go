@@ -15,8 +15,9 @@ const (
 )
 
 const (
-	lowerDeck = "Parkhaus Lindenau, lower deck"
-	upperDeck = "Parkhaus Lindenau, upper deck"
+	carParkSite = "Parkhaus Lindenau"
+	lowerDeck   = carParkSite + ", lower deck"
+	upperDeck   = carParkSite + ", upper deck"
 
 	providerCredit = 10_000 * lamppost.MicroUnit
 	driverCredit   = 150 * lamppost.MicroUnit
@@ -33,31 +34,53 @@ var (
 // A carPark is a car park with chargers at which people with an account and guests charge their cars for two days.
 type carPark struct {
 	world
-	stays  []stay
-	source string // of the stays
-	buyers []lamppost.PartyID
-	terms  *tariff.Tariff
+	week       *Week // whose prices the operator pays
+	cheap      [24]bool
+	stays      []stay
+	source     string // of the stays
+	buyers     []lamppost.PartyID
+	terms      *tariff.Tariff
+	controller *controller
 }
 
 func newCarPark(sets string) (*carPark, error) {
-	from := lamppost.TimeMS(time.Date(2026, 10, 21, 22, 0, 0, 0, time.UTC).UnixMilli()) // Thursday in the town
-	stays, source, err := loadStays(sets, from)
+	stays, source, err := loadStays(sets, parkFrom())
 	if err != nil {
 		return nil, err
 	}
-	p := &carPark{stays: stays, source: source,
+	return carParkOf(stays, source)
+}
+
+// parkFrom is Thursday's begin in the town.
+func parkFrom() lamppost.TimeMS {
+	return lamppost.TimeMS(time.Date(2026, 10, 21, 22, 0, 0, 0, time.UTC).UnixMilli())
+}
+
+func carParkOf(stays []stay, source string) (*carPark, error) {
+	week, err := LoadWeek()
+	if err != nil {
+		return nil, err
+	}
+	from := parkFrom()
+	p := &carPark{week: week, cheap: week.cheap(), stays: stays, source: source,
 		world: world{span: "A pair of days", from: from, to: from + parkDays*24*hourMS, zone: townZone()}}
 	p.parties = []lamppost.PartyBody{
 		// What guests paid stands on the chargers' accounts; the operator's own pays the provider out.
 		{ID: operator, Name: "Parkhaus Lindenau GmbH", CreditLimit: providerCredit},
 		{ID: provider, Name: "Zahlfix, a payment provider", CreditLimit: providerCredit},
+		{ID: utility, Name: "Stadtwerke Lindenau"},
 	}
 	p.terms = p.tariff()
-	p.tariffs = []*tariff.Tariff{p.terms}
+	p.tariffs = []*tariff.Tariff{p.terms, week.powerTariff("car-park-power")}
 	for i := range chargers {
 		p.addCharger(i)
 	}
 	p.addBuyers()
+	p.controller = newController(p)
+	cars, _ := p.charge(p.controller.decide)
+	for i := range cars {
+		p.stays[i].marks = cars[i].marks
+	}
 	return p, nil
 }
 
@@ -71,6 +94,7 @@ func (p *carPark) addCharger(i int) {
 		site: site, place: place, safety: lamppost.Ordinary})
 	p.points = append(p.points, lamppost.PointBody{ID: id, Device: lamppost.DeviceID(id), Register: registerEnergy,
 		Unit: p.terms.RegisterUnit, Place: place, Sessions: true})
+	p.agents = append(p.agents, chargerAgent(lamppost.DeviceID(id), p.tariffs[1].ID))
 }
 
 // addBuyers makes a party of each driver, and of each guest, who comes once.
@@ -116,10 +140,13 @@ const leadInMS = lamppost.TimeMS(leadIn / time.Millisecond)
 // until is when a stay's session has ended at the latest.
 func (s *stay) until() lamppost.TimeMS { return s.out + minuteMS }
 
-// quote says what a stay will cost if all goes as planned, and the limit that its session should have: that, a reserve,
+// price is what the operator pays for a kWh.
+func (p *carPark) price(t lamppost.TimeMS) lamppost.Micro { return p.week.Hours[p.week.at(t)].Price }
+
+// quote says what a stay will cost if it is charged at once, and the limit that its session should have: that, a reserve for other hours,
 // and full fives.
-func (p *carPark) quote(planned stay) (lines []tariff.Line, sum, limit lamppost.Micro, err error) {
-	planned.mishap = none
+func (p *carPark) quote(s stay) (lines []tariff.Line, sum, limit lamppost.Micro, err error) {
+	planned := s.atOnce()
 	var have []tariff.Edge
 	add := func(t lamppost.TimeMS) {
 		have = append(have, tariff.Edge{Time: t, Value: lamppost.Dec(planned.used(t), 0)})

@@ -56,8 +56,8 @@ func (p *carPark) events(charger int) []event {
 		case forgets, onlyStart:
 			all = append(all, event{s.at, forget, i})
 		}
-		if s.full < s.out {
-			all = append(all, event{s.full, filled, i})
+		if end := s.ended(); end > s.in && end < s.out {
+			all = append(all, event{end, filled, i})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b event) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.what, b.what)) })
@@ -122,6 +122,14 @@ func (c *charger) powerUp() error {
 	return nil
 }
 
+// power is what flows, in W.
+func (c *charger) power(t lamppost.TimeMS) int64 {
+	if c.now < 0 {
+		return 0
+	}
+	return c.park.stays[c.now].power(t)
+}
+
 // register is what the meter shows.
 func (c *charger) register(t lamppost.TimeMS) int64 {
 	if c.now < 0 {
@@ -184,11 +192,10 @@ func (c *charger) measure(at lamppost.TimeMS) error {
 	if c.off {
 		return nil
 	}
-	watts := 4 * (c.register(at+quarterMS) - c.register(at))
 	c.tally.took(c.id, at, amount{1, 2})
 	_, err := c.dev.Report(
 		lamppost.Reading{Name: registerEnergy, Unit: "Wh", Kind: lamppost.Register, Time: at, Value: lamppost.Dec(c.register(at), 0)},
-		lamppost.Reading{Name: "power", Unit: "W", Kind: lamppost.Gauge, Time: at, Value: lamppost.Dec(watts, 0)})
+		lamppost.Reading{Name: "power", Unit: "W", Kind: lamppost.Gauge, Time: at, Value: lamppost.Dec(c.power(at), 0)})
 	if err != nil || c.now < 0 {
 		return err
 	}

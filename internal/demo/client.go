@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/lamppost/lamppost"
@@ -111,9 +112,7 @@ func (c *client) accounts(ctx context.Context) (map[lamppost.PartyID]account, er
 
 // An agentRecord is what /api/agents says of one.
 type agentRecord struct {
-	Last *struct {
-		ID lamppost.DecisionID `json:"id"`
-	} `json:"last"`
+	Device  lamppost.DeviceID `json:"device"`
 	Records []struct {
 		Acted struct {
 			Decisions uint32 `json:"decisions"`
@@ -129,6 +128,25 @@ func (c *client) agents(ctx context.Context) ([]agentRecord, error) {
 	}
 	err := c.get(ctx, "/api/agents", &list)
 	return list.Agents, err
+}
+
+// promising looks for a decision that expected more than the best until now, among an agent's latest.
+func (c *client) promising(ctx context.Context, id lamppost.DeviceID, best *lamppost.DecisionID, gain *lamppost.Micro) error {
+	var list struct {
+		Decisions []struct {
+			ID   lamppost.DecisionID `json:"id"`
+			Body lamppost.Decision   `json:"decision"`
+		} `json:"decisions"`
+	}
+	if err := c.get(ctx, "/api/decisions?limit=256&device="+url.QueryEscape(string(id)), &list); err != nil {
+		return err
+	}
+	for _, d := range list.Decisions {
+		if d.Body.Gain > *gain {
+			*best, *gain = d.ID, d.Body.Gain
+		}
+	}
+	return nil
 }
 
 // eventually calls do until its answer is ready.

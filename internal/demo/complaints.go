@@ -171,7 +171,7 @@ func (d *desk) reject(life context.Context, stay int, inv *tariff.Invoice, line 
 		return err
 	}
 	s := &d.park.stays[stay]
-	reason := fmt.Sprintf("full at %s, gone at %s: the fee after %d minutes stood in the quote", d.w.local(s.full, "15:04"),
+	reason := fmt.Sprintf("full at %s, gone at %s: the fee after %d minutes stood in the quote", d.w.local(s.ended(), "15:04"),
 		d.w.local(d.uses[stay].stop, "15:04"), graceMin)
 	_, err = d.order(life, lamppost.TxDispute, lamppost.DisputeBody{ID: id, Seller: operator, Invoice: inv.Number, Line: line,
 		State: lamppost.DisputeRejected, Reason: reason})

@@ -9,12 +9,14 @@ import (
 	"github.com/lamppost/lamppost/internal/pilot"
 )
 
-// decisions are what agents decided and what does not stand on the ledger yet. Lamps act at once and do not wait for it.
+// decisions are what agents decided and what does not stand on the ledger yet. Devices act at once and do not wait for it.
 type decisions struct {
 	mu   sync.Mutex
 	all  []pilot.Made
 	more chan struct{} // holds something when there are new ones
 }
+
+func newDecisions() *decisions { return &decisions{more: make(chan struct{}, 1)} }
 
 func (q *decisions) add(m pilot.Made) {
 	q.mu.Lock()
@@ -45,7 +47,7 @@ func (q *decisions) next() (part []pilot.Made) {
 }
 
 // followDecisions orders what is decided until ctx is done. An order that was begun is finished within life.
-func (r *districtRun) followDecisions(ctx, life context.Context) error {
+func (r *run) followDecisions(ctx, life context.Context) error {
 	for {
 		if err := r.orderDecisions(life); err != nil {
 			return err
@@ -59,7 +61,7 @@ func (r *districtRun) followDecisions(ctx, life context.Context) error {
 }
 
 // orderDecisions orders all that wait. An order expires by the node's clock, of which a fast one leaves little time: one that came too late is given again.
-func (r *districtRun) orderDecisions(ctx context.Context) error {
+func (r *run) orderDecisions(ctx context.Context) error {
 	for {
 		part := r.said.next()
 		if len(part) == 0 {

@@ -1,7 +1,7 @@
 // Package demo lives a scenario through a node, from signed readings to bills that anyone can check. The district is a week
 // of a street of 40 lamps that buy their electricity, sell their light and dim by agents in their controllers, and a house of 12 flats with meters for electricity and
 // water, of which one is exchanged.
-// Charging is two days of a car park with 12 chargers, at which things go wrong.
+// Charging is two days of a car park with 12 chargers that share a connection by agents, and at which things go wrong.
 //
 // It promises that nothing but the world is simulated. Every device has its own key and runs the SDK over MQTT; the node
 // is the one that `lamppost serve` runs; the district's prices, loads, traffic and daylight are a real week of other places
@@ -13,7 +13,8 @@
 // It does not measure how fast anything is; that is what `lamppost bench` is for.
 //
 // Start reading at [Run], then run.story, then districtRun or parkRun. What agents decided goes to the ledger in decisions.go, and worth.go says what
-// that was worth. The worlds, in week.go, outlook.go, lamp.go, flat.go, tap.go and district.go, stays.go and carpark.go, know nothing of nodes. Limits are in limits.go.
+// that was worth. The worlds, in week.go, outlook.go, lamp.go, flat.go, tap.go and district.go, stays.go, charge.go, controller.go and carpark.go, know nothing of nodes.
+// Limits are in limits.go.
 package demo
 
 import (
@@ -138,7 +139,7 @@ func Run(ctx context.Context, o Options) error {
 		return fmt.Errorf("starting the demo's node: %w", err)
 	}
 	r := &run{o: o, w: w, clock: clock, node: node, web: &client{url: node.URL(), token: node.AdminToken()}, tally: newTally(),
-		screen: newScreen(o.Out)}
+		screen: newScreen(o.Out), said: newDecisions()}
 	r.play = enter(r)
 	return r.besideNode(ctx)
 }
@@ -154,6 +155,7 @@ type run struct {
 	web    *client
 	tally  *tally
 	screen *progressLine
+	said   *decisions
 	play   play
 }
 

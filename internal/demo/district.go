@@ -67,7 +67,7 @@ func newDistrict(w *Week) *district {
 		{ID: city, Name: "Stadt Lindenau"},
 		{ID: landlord, Name: "Hausverwaltung Kastanienallee 7", CreditLimit: 10_000 * lamppost.MicroUnit},
 	}
-	power, light, flat, water := d.powerTariff(), d.lightTariff(), d.flatTariff(), d.waterTariff()
+	power, light, flat, water := w.powerTariff("street-power"), d.lightTariff(), d.flatTariff(), d.waterTariff()
 	d.tariffs = []*tariff.Tariff{power, light, flat, water}
 	d.pairs = []pair{{utility, lampOwner}, {lampOwner, city}}
 	for i := range lamps {
@@ -156,17 +156,21 @@ func (d *district) supply(device, register string, t *tariff.Tariff, buyer lampp
 
 // terms are what the district's tariffs have in common.
 func (d *district) terms(id string, seller lamppost.PartyID) *tariff.Tariff {
-	return &tariff.Tariff{ID: id, Version: 1, Seller: seller, Currency: currency, From: d.week.From(),
-		PerUnit: "kWh", RegisterUnit: "Wh", Scale: 3, Zone: d.week.Zone, Rounding: tariff.RoundHalfUp, Tax: vat}
+	return d.week.terms(id, seller)
+}
+
+func (w *Week) terms(id string, seller lamppost.PartyID) *tariff.Tariff {
+	return &tariff.Tariff{ID: id, Version: 1, Seller: seller, Currency: currency, From: w.From(),
+		PerUnit: "kWh", RegisterUnit: "Wh", Scale: 3, Zone: w.Zone, Rounding: tariff.RoundHalfUp, Tax: vat}
 }
 
 // powerTariff passes the hourly price on. Its series ends with the week.
-func (d *district) powerTariff() *tariff.Tariff {
-	t := d.terms("street-power", utility)
-	t.To = d.week.To()
+func (w *Week) powerTariff(id string) *tariff.Tariff {
+	t := w.terms(id, utility)
+	t.To = w.To()
 	t.Series = &tariff.Series{From: t.From, StepMS: hourMS}
-	for i := range d.week.Hours {
-		t.Series.Prices = append(t.Series.Prices, d.week.Hours[i].Price)
+	for i := range w.Hours {
+		t.Series.Prices = append(t.Series.Prices, w.Hours[i].Price)
 	}
 	return t
 }

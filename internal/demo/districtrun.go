@@ -16,13 +16,11 @@ type districtRun struct {
 	d        *district
 	machines []*machine
 	bills    *biller
-	said     decisions
 }
 
 func newDistrictRun(r *run, d *district) *districtRun {
 	p := &districtRun{run: r, d: d, machines: make([]*machine, len(d.machines))}
 	p.bills = &biller{run: r, d: d}
-	p.said.more = make(chan struct{}, 1)
 	for _, l := range d.lamps() {
 		l.say = p.said.add
 	}
@@ -107,7 +105,7 @@ func (r *districtRun) conclude(ctx context.Context, s *summary) (err error) {
 		return err
 	}
 	s.lamps = r.bills.lampResults()
-	if s.worth, err = r.worth(ctx); err != nil {
+	if s.worth, err = r.onLedger(ctx, compare(r.d.week, r.d.lamps()).worth()); err != nil {
 		return err
 	}
 	if err := r.bills.checkAccounts(ctx, s.lamps); err != nil {

@@ -30,13 +30,20 @@ func (r *parkRun) open(ctx context.Context, i int) (err error) {
 
 // live lets the two days pass: chargers measure and send, sessions are opened, settled and billed.
 func (r *parkRun) live(ctx, life context.Context) error {
-	r.screen.say(fmt.Sprintf("Cars      %d stays of %d drivers and guests, %s.", len(r.park.stays), len(r.w.parties)-2, r.park.source))
+	r.screen.say(fmt.Sprintf("Cars      %d stays of %d drivers and guests, %s.", len(r.park.stays), len(r.w.parties)-3, r.park.source))
 	progress := begin(life, r.showProgress)
 	defer progress.end()
 	r.clock.Begin()
+	deciding := begin(life, func(ctx context.Context) error { return r.followDecisions(ctx, life) })
 	err := r.passDays(ctx, life)
 	if err == nil {
 		err = r.settle(life)
+	}
+	if decideErr := deciding.end(); err == nil {
+		err = decideErr
+	}
+	if err == nil {
+		err = r.orderDecisions(life)
 	}
 	if err == nil {
 		err = r.desk.finishBills(life)
@@ -47,7 +54,7 @@ func (r *parkRun) live(ctx, life context.Context) error {
 // passDays returns when all chargers have lived the two days, or as much of them as the user wants, and what came of their
 // last stays is known, and every day that passed is billed.
 func (r *parkRun) passDays(ctx, life context.Context) error {
-	lives := []func(ctx, life context.Context) error{r.desk.followDays}
+	lives := []func(ctx, life context.Context) error{r.desk.followDays, r.decide}
 	for _, c := range r.chargers {
 		c.sending = begin(life, c.dev.Run)
 		lives = append(lives, c.live)
@@ -58,6 +65,17 @@ func (r *parkRun) passDays(ctx, life context.Context) error {
 		defer context.AfterFunc(failed, cancel)()
 		return lives[i](until, life)
 	})
+}
+
+// decide gives out what the controller's agents decide, when they do.
+func (r *parkRun) decide(ctx, _ context.Context) error {
+	for _, t := range r.park.controller.made {
+		if r.clock.Until(ctx, stamp(t.in.At)) != nil {
+			return nil
+		}
+		r.said.add(t.made())
+	}
+	return nil
 }
 
 func (r *parkRun) close() {
@@ -83,6 +101,7 @@ type parkSummary struct {
 	checked  int // accounts
 	bill     *bill
 	home     takenHome
+	worth    *worth
 }
 
 // An income is what a charger sold, before tax.
@@ -135,7 +154,10 @@ func (r *parkRun) conclude(ctx context.Context, s *parkSummary) (err error) {
 	whose, made := r.desk.teller()
 	s.bill = newBill(r.desk.inForce(whose), r.w.nameOf(whose), &r.w.zone)
 	s.bill.kind, s.bill.state = "invoice", "to be paid"
-	s.home, err = r.takeHome(ctx, whose, made)
+	if s.home, err = r.takeHome(ctx, whose, made); err != nil || s.interrupted {
+		return err
+	}
+	s.worth, err = r.onLedger(ctx, r.park.worth())
 	return err
 }
 
@@ -251,6 +273,9 @@ func (s *parkSummary) write(w io.Writer) {
 		s.bill.write(w)
 	}
 	s.home.write(w)
+	if s.worth != nil {
+		s.worth.write(w)
+	}
 }
 
 // writeIncome writes the chargers in two columns, and the sites.

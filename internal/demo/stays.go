@@ -21,12 +21,13 @@ import (
 
 // A stay is one car at one charger, as the world has it. What the ledger knows of it, it knows from reports and orders.
 type stay struct {
-	charger       int    // from 0
-	who           string // of the drivers; "": somebody who pays at once
-	in, full, out lamppost.TimeMS
-	wh            int64 // that flow from in to full
+	charger       int             // from 0
+	who           string          // of the drivers; "": somebody who pays at once
+	in, full, out lamppost.TimeMS // full: at the earliest, and how fast the car takes power
+	wh            int64           // that the driver wants
 	mishap        mishap
 	at, back      lamppost.TimeMS // when the mishap begins and, where it passes, ends
+	marks         []mark          // how it is charged
 }
 
 // A mishap is what goes wrong in a stay.
@@ -292,7 +293,7 @@ func suits(stays []stay, i int, m mishap, from lamppost.TimeMS) bool {
 		return s.who != "" && firstDay && !taken && after != nil && after.mishap == none && after.wh > misreadWh &&
 			s.out-s.full <= graceMin*minuteMS // a higher stop would hide a fee for staying
 	case longIdle:
-		return s.who != "" && firstDay && !taken && s.out-s.full > (graceMin+15)*minuteMS
+		return s.who != "" && firstDay && !taken && s.out-s.full > (graceMin+30)*minuteMS
 	case noCredit:
 		return s.who != "" && others == 0
 	}
@@ -310,20 +311,7 @@ func (s *stay) befall(m mishap) {
 		s.at, s.back = s.out-offlineHalf, s.out+offlineHalf
 	case forgets:
 		s.at = s.in + 2*part
-		s.wh, s.full = s.wh*2/3, s.at
 	case onlyStart:
-		s.at, s.full, s.wh = s.in+minuteMS/2, s.in+minuteMS/2, 0
+		s.at = s.in + minuteMS/2
 	}
-}
-
-// used returns what has flowed by a time.
-func (s *stay) used(t lamppost.TimeMS) int64 {
-	if s.full <= s.in {
-		return 0
-	}
-	flowed := min(max(t, s.in), s.full) - s.in
-	if s.mishap == powerCut {
-		flowed -= min(max(t, s.at), s.back) - s.at
-	}
-	return s.wh * int64(flowed) / int64(s.full-s.in)
 }

@@ -88,8 +88,10 @@ func aSummary(t *testing.T) *summary {
 			finding: &audit.Finding{Invoices: 2, Lines: 6, Readings: 1008}},
 	}
 	const kWh = 1000 * mwMSPerWh
-	s.worth = &worth{decided: used{91 * kWh, 27_930_000}, timetable: used{95 * kWh, 29_200_000}, full: used{153 * kWh, 41_710_000}, decisions: 1523, safe: 12,
-		example: lamppost.DecisionID{Height: 453, Index: 3}, command: "lamppost", data: "/tmp/it's a demo"}
+	lit := lighting{decided: used{91 * kWh, 27_930_000}, timetable: used{95 * kWh, 29_200_000}, full: used{153 * kWh, 41_710_000}}
+	s.worth = lit.worth()
+	s.worth.decisions, s.worth.safe, s.worth.example = 1523, 12, lamppost.DecisionID{Height: 453, Index: 3}
+	s.worth.command, s.worth.data = "lamppost", "/tmp/it's a demo"
 	for i := range lamps {
 		s.lamps = append(s.lamps, lampResult{lamppost.DeviceID(fmt.Sprintf("lamp-%02d", i+1)), 1_000_000, lamppost.Micro(i) * 60_000})
 	}

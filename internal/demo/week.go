@@ -155,3 +155,18 @@ func (w *Week) Days() []Day {
 
 // local writes a time on the town's clock.
 func (w *Week) local(t lamppost.TimeMS, layout string) string { return local(&w.Zone, t, layout) }
+
+// cheap are the hours of the town's clock in which a kWh cost less than in the mean of all, in the week before.
+func (w *Week) cheap() (hours [24]bool) {
+	before := w.outlook.hours[:len(w.outlook.hours)-weekHours]
+	var sum [24]lamppost.Micro
+	mean := lamppost.Micro(0)
+	for i := range before {
+		sum[w.Zone.Local(before[i].Start).Minute/60] += before[i].Price
+		mean += before[i].Price / 24
+	}
+	for h := range hours {
+		hours[h] = sum[h] < mean
+	}
+	return hours
+}

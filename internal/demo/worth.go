@@ -14,19 +14,26 @@ type used struct {
 	cost lamppost.Micro
 }
 
-func (u *used) add(level int, price lamppost.Micro) {
-	mWms := powerMW(level) * int64(quarterMS)
+func (u *used) add(mWms int64, price lamppost.Micro) {
 	u.mWms += mWms
 	u.cost += lamppost.Micro(mWms / 1_000_000 * int64(price) / (mwMSPerWh / 1000)) // J × Micro per kWh
 }
 
-// A worth holds what lamps used as their agents decided against what two other ways would have, on the same traffic, daylight and prices.
+// A worth holds what devices used as their agents decided against what other ways would have, on the same data.
 type worth struct {
-	decided, timetable, full used
-	minutes                  int    // too dark, as decided
-	decisions, safe          uint32 // on the ledger
-	example                  lamppost.DecisionID
-	command, data            string
+	title           string
+	rows            []result // the agents' first
+	more            string
+	decisions, safe uint32 // on the ledger
+	example         lamppost.DecisionID
+	command, data   string
+}
+
+// A result is what one way came to.
+type result struct {
+	name string
+	used
+	note string
 }
 
 // A slot is a quarter hour of a workday or a weekend on the town's clock.
@@ -40,16 +47,33 @@ func (w *Week) slot(t lamppost.TimeMS) slot {
 	return slot{c.Weekday >= 5, int(c.Minute) / 15}
 }
 
+// A lighting is what lamps used.
+type lighting struct {
+	decided, timetable, full used
+	minutes                  int // too dark, as decided
+}
+
 // compare works out what the lamps used in the quarter hours that were lived.
-func compare(w *Week, all []*lamp) *worth {
-	var x worth
+func compare(w *Week, all []*lamp) *lighting {
+	var x lighting
 	for _, l := range all {
 		x.add(w, l)
 	}
 	return &x
 }
 
-func (x *worth) add(w *Week, l *lamp) {
+func (x *lighting) worth() *worth {
+	than := func(u used) string { return "  (agents: " + percentLess(x.decided.cost, u.cost) + ")" }
+	return &worth{title: fmt.Sprintf("the %d lamps were worth, on the same traffic, daylight and prices", lamps),
+		rows: []result{{"as the agents decided", x.decided, ""},
+			{"the best fixed timetable, found afterwards", x.timetable, than(x.timetable)},
+			{"full light from dusk to dawn", x.full, than(x.full)}},
+		more: fmt.Sprintf("%d minutes under the level that traffic required.", x.minutes)}
+}
+
+func (u *used) light(level int, price lamppost.Micro) { u.add(powerMW(level)*int64(quarterMS), price) }
+
+func (x *lighting) add(w *Week, l *lamp) {
 	at := func(i int) lamppost.TimeMS { return w.From() + lamppost.TimeMS(i)*quarterMS }
 	lived := min(max(len(l.levels)-1, 0), int((w.To()-w.From())/quarterMS)) // the last level was not held for any time
 	needs := func(i int) int { return max(required(l.vehicles(at(i))), minLevel) }
@@ -61,23 +85,22 @@ func (x *worth) add(w *Week, l *lamp) {
 	}
 	for i, level := range l.levels[:lived] {
 		price := w.Hours[w.at(at(i))].Price
-		x.decided.add(level, price)
+		x.decided.light(level, price)
 		if !l.dark(at(i)) {
-			x.timetable.add(0, price)
-			x.full.add(0, price)
+			x.timetable.light(0, price)
+			x.full.light(0, price)
 			continue
 		}
-		x.timetable.add(best[w.slot(at(i))], price)
-		x.full.add(100, price)
+		x.timetable.light(best[w.slot(at(i))], price)
+		x.full.light(100, price)
 		if level < needs(i) {
 			x.minutes += int(quarterMS / 60_000)
 		}
 	}
 }
 
-// worth compares, and asks the ledger how many decisions stand there.
-func (r *districtRun) worth(ctx context.Context) (*worth, error) {
-	x := compare(r.d.week, r.d.lamps())
+// onLedger asks the ledger how many decisions stand there, and for one to explain.
+func (r *run) onLedger(ctx context.Context, x *worth) (*worth, error) {
 	x.command, x.data = r.o.Command, r.o.Data
 	all, err := r.web.agents(ctx)
 	if err != nil {
@@ -88,8 +111,11 @@ func (r *districtRun) worth(ctx context.Context) (*worth, error) {
 			x.safe += m.Safe
 			x.decisions += m.Safe + m.Acted.Decisions
 		}
-		if x.example == (lamppost.DecisionID{}) && a.Last != nil {
-			x.example = a.Last.ID
+	}
+	best := lamppost.Micro(-1)
+	for i := 0; i < len(all) && best <= 0; i++ {
+		if err := r.web.promising(ctx, all[i].Device, &x.example, &best); err != nil {
+			return nil, err
 		}
 	}
 	return x, nil
@@ -106,18 +132,11 @@ func (d *district) lamps() (all []*lamp) {
 }
 
 func (x *worth) write(w io.Writer) {
-	fmt.Fprintf(w, "\nWhat the agents of the %d lamps were worth, on the same traffic, daylight and prices, before tax:\n", lamps)
-	row := func(name string, u used) {
-		fmt.Fprintf(w, "  %-42s %8s kWh  %8s %s", name, lamppost.Dec(u.mWms/mwMSPerWh, -3), cents(u.cost), currency)
-		if u != x.decided {
-			fmt.Fprintf(w, "  (agents: %s)", percentLess(x.decided.cost, u.cost))
-		}
-		fmt.Fprintln(w)
+	fmt.Fprintf(w, "\nWhat the agents of %s, before tax:\n", x.title)
+	for _, r := range x.rows {
+		fmt.Fprintf(w, "  %-42s %8s kWh  %8s %s%s\n", r.name, lamppost.Dec(r.mWms/mwMSPerWh, -3), cents(r.cost), currency, r.note)
 	}
-	row("as the agents decided", x.decided)
-	row("the best fixed timetable, found afterwards", x.timetable)
-	row("full light from dusk to dawn", x.full)
-	fmt.Fprintf(w, "  %d minutes under the level that traffic required.\n", x.minutes)
+	fmt.Fprintf(w, "  %s\n", x.more)
 	fmt.Fprintf(w, "  %s decisions stand on the ledger", grouped(int64(x.decisions)))
 	if x.safe > 0 {
 		fmt.Fprintf(w, ", %s of them the safe rule", grouped(int64(x.safe)))

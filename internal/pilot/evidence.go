@@ -40,8 +40,12 @@ func (p *Pilot) keep(part []due) error {
 			continue
 		}
 		p.put(&b, id, x.body.At, &Evidence{Inputs: x.inputs, Start: x.end})
-		b.DeleteRange(evidenceKey(id, 0), evidenceKey(id, max(0, x.body.At-keptFor)))
-		if r := x.m.run; r != nil && x.data != nil {
+		r, last := x.m.run, x.body.At
+		if r != nil {
+			last = r.body.At // what was decided before a long stop can be explained until the second decision after it
+		}
+		b.DeleteRange(evidenceKey(id, 0), evidenceKey(id, max(0, last-keptFor)))
+		if r != nil && x.data != nil {
 			p.put(&b, id, r.body.At, &Evidence{Inputs: r.inputs.Encode(), Start: r.data.Start, Data: x.data})
 		}
 	}

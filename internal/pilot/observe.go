@@ -137,9 +137,12 @@ func newFeed(key []byte, device lamppost.DeviceID) *feed {
 
 // observe takes in the latest readings and prices.
 func (p *Pilot) observe(now lamppost.TimeMS) {
+	shut := p.shut()
 	for id, f := range p.feeds {
-		r, ok := p.cfg.Latest(id.device, id.name)
-		if ok {
+		switch r, ok := p.cfg.Latest(id.device, id.name); {
+		case ok && shut[id]:
+			f.hidden(&r, now)
+		case ok:
 			f.observe(&r, now)
 		}
 	}
@@ -163,6 +166,28 @@ func (f *feed) observe(r *lamppost.Reading, now lamppost.TimeMS) {
 		x = (x - was) * 3600_000 / float64(r.Time-before)
 	}
 	f.take(r.Time, x, now)
+}
+
+// shut are the readings that a closed valve hides.
+func (p *Pilot) shut() map[feedID]bool {
+	all := map[feedID]bool{}
+	for _, m := range p.order {
+		if m.body.Kind == lamppost.AgentValve && m.closed() {
+			all[feedOf(m.terms.inputs["use"])] = true
+		}
+	}
+	return all
+}
+
+// hidden goes on with what was expected: a meter behind a closed valve does not say that nobody wants water.
+func (f *feed) hidden(r *lamppost.Reading, now lamppost.TimeMS) {
+	if !f.usable || len(f.points) == 0 {
+		f.observe(r, now)
+		return
+	}
+	f.known, f.at, f.was, f.unit = true, r.Time, value(r), r.Unit
+	f.take(r.Time, float64(f.points[0].Mean)/scaleOf(f.unit, "use"), now)
+	f.now = 0
 }
 
 func (f *feed) take(at lamppost.TimeMS, x float64, now lamppost.TimeMS) {

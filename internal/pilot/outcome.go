@@ -12,6 +12,8 @@ type Data struct {
 	Until   lamppost.TimeMS `cbor:"1,keyasint" json:"until_ms"`
 	Start   Book            `cbor:"2,keyasint" json:"start"`
 	Samples []Sample        `cbor:"3,keyasint,omitempty" json:"samples"`
+	// Of a valve: a person said meanwhile that nothing leaked. What was booked as saved is taken back.
+	Dismissed bool `cbor:"4,keyasint,omitempty" json:"dismissed,omitempty"`
 }
 
 // A Sample stands for the time For before At. Known says which numbers are: bits price, traffic, daylight, load, actual.
@@ -40,14 +42,17 @@ type Book struct {
 	// Of a storage: what is in it beyond what was there before its agent, and what that cost. A gain is made when it comes out.
 	Stored int64          `cbor:"1,keyasint,omitempty" json:"stored,omitempty"` // mWh
 	Cost   lamppost.Micro `cbor:"2,keyasint,omitempty" json:"cost,omitempty"`
-	// Of a charger: what the safe rule would have drawn for this vehicle, and what was drawn, with their cost. A gain is made when energy is drawn.
+	// Of a charger: what the safe rule would have drawn for this vehicle, and what was drawn, with their cost in thousandths of a Micro, lest sums of small ones
+	// drift. A gain is made when energy is drawn.
 	Safe     int64           `cbor:"3,keyasint,omitempty" json:"safe,omitempty"` // mWh
-	SafeCost lamppost.Micro  `cbor:"4,keyasint,omitempty" json:"safe_cost,omitempty"`
+	SafeCost int64           `cbor:"4,keyasint,omitempty" json:"safe_cost,omitempty"`
 	Own      int64           `cbor:"5,keyasint,omitempty" json:"own,omitempty"` // mWh
-	OwnCost  lamppost.Micro  `cbor:"6,keyasint,omitempty" json:"own_cost,omitempty"`
+	OwnCost  int64           `cbor:"6,keyasint,omitempty" json:"own_cost,omitempty"`
 	Need     int64           `cbor:"7,keyasint,omitempty" json:"need,omitempty"`       // Wh that the vehicle asked for when it came
 	Departs  lamppost.TimeMS `cbor:"8,keyasint,omitempty" json:"departs_ms,omitempty"` // another: another vehicle
-	Closed   lamppost.TimeMS `cbor:"9,keyasint,omitempty" json:"closed_ms,omitempty"`  // of a valve: how long it was closed before
+	// Of a valve: how long it was closed before, and what that was booked to have saved, since the last time that nothing leaked.
+	Closed lamppost.TimeMS `cbor:"9,keyasint,omitempty" json:"closed_ms,omitempty"`
+	Saved  lamppost.Micro  `cbor:"10,keyasint,omitempty" json:"saved,omitempty"`
 }
 
 // An Outcome is what a decision came to.
@@ -62,6 +67,7 @@ type Outcome struct {
 func Realise(in *agent.Inputs, d *lamppost.Decision, data *Data) Outcome {
 	came := tallyOf(in, d, data.Start)
 	thought := came
+	thought.foresees = true
 	var measured lamppost.TimeMS
 	for i := range data.Samples {
 		s := data.Samples[i]
@@ -77,16 +83,32 @@ func Realise(in *agent.Inputs, d *lamppost.Decision, data *Data) Outcome {
 	if held := data.Until - d.At; held > 0 {
 		o.Measured = uint16(min(1000, 1000*measured/held))
 	}
-	if in.Kind == lamppost.AgentValve && d.Action.Value.Mantissa == 0 {
-		o.End.Closed += max(0, data.Until-d.At)
+	if in.Kind == lamppost.AgentValve && in.Valve != nil {
+		o.closed(in.Valve, d, data)
 	}
 	return o
+}
+
+// closed carries on how long a valve is closed, and what that saved; and takes that back where nothing leaked.
+func (o *Outcome) closed(v *agent.Valve, d *lamppost.Decision, data *Data) {
+	if d.Action.Value.Mantissa > 0 {
+		o.End.Closed = 0
+	} else {
+		o.End.Closed += max(0, data.Until-d.At)
+	}
+	if data.Dismissed {
+		o.Gain -= o.End.Saved
+	}
+	if data.Dismissed || v.Leak == nil {
+		o.End.Saved = 0
+	}
 }
 
 // A tally sums one way that it went.
 type tally struct {
 	in          *agent.Inputs
 	acts        bool
+	foresees    bool  // as was thought: a leak is as sure as it was said to be
 	told        int64 // thousandths or W
 	book        Book
 	gain, spent lamppost.Micro
@@ -137,7 +159,7 @@ func (t *tally) foreseen(s Sample) Sample {
 		if len(f.Points) == 0 {
 			continue
 		}
-		k := min(max(0, int((s.At-s.For-t.in.At)/t.in.Step)), len(f.Points)-1)
+		k := t.step(&s, f)
 		to := map[string]*int64{"price": &s.Price, "traffic": &s.Traffic, "daylight": &s.Daylight, "load": &s.Load}[f.Name]
 		if to != nil {
 			*to = f.Points[k].Mean
@@ -150,6 +172,8 @@ func (t *tally) foreseen(s Sample) Sample {
 // mWh is the energy of a power over a time, and cost what an energy costs.
 func mWh(watts int64, d lamppost.TimeMS) int64 { return watts * int64(d) / 3600 }
 func cost(mwh, price int64) lamppost.Micro     { return lamppost.Micro(mwh / 1000 * price / 1000) }
+func fine(mwh, price int64) int64              { return share(price, mwh, 1000) } // thousandths of a Micro
+
 func (t *tally) does(s *Sample) int64 {
 	if t.acts && s.Known&knowsActual != 0 {
 		return s.Actual
@@ -228,12 +252,13 @@ func (t *tally) charger(s *Sample) {
 	before := t.book.saved()
 	if e := min(mWh(equal, s.For), max(0, t.book.Need*1000-t.book.Safe)); e > 0 {
 		t.book.Safe += e
-		t.book.SafeCost += cost(e, s.Price)
+		t.book.SafeCost += fine(e, s.Price)
 	}
 	if e := mWh(t.does(s), s.For); e > 0 {
+		was := t.book.OwnCost
 		t.book.Own += e
-		t.book.OwnCost += cost(e, s.Price)
-		t.spent += cost(e, s.Price)
+		t.book.OwnCost += fine(e, s.Price)
+		t.spent += lamppost.Micro(t.book.OwnCost/1000 - was/1000)
 	}
 	t.gain += t.book.saved() - before
 }
@@ -243,17 +268,38 @@ func (b *Book) saved() lamppost.Micro {
 	if b.Safe <= 0 || b.Own <= 0 {
 		return 0
 	}
-	return lamppost.Micro(share(int64(b.SafeCost), b.Own, b.Safe)) - b.OwnCost
+	return lamppost.Micro((share(b.SafeCost, b.Own, b.Safe) - b.OwnCost) / 1000)
 }
 
-// valve: the water that does not leak, less what is wanted and does not come.
+// valve: the water that does not leak, less what is wanted and does not come, as it was forecast: a closed valve shows neither. A vacant place closes without
+// an agent.
 func (t *tally) valve(s *Sample) {
 	v := t.in.Valve
-	if v.Leak == nil || t.does(s) > 0 {
+	if v.Leak == nil || v.Vacant || t.does(s) > 0 {
 		return
 	}
-	perHour := v.Leak.Flow/1000*int64(v.Price)/1000 + int64(v.Damage)
-	t.gain += lamppost.Micro(perHour / 3600 * int64(s.For) / 1000)
+	over := func(perHour int64) lamppost.Micro { return lamppost.Micro(share(perHour, int64(s.For), 3600_000)) }
+	leaked := over(share(int64(v.Price), v.Leak.Flow, 1_000_000) + int64(v.Damage))
+	if t.foresees {
+		leaked = leaked * lamppost.Micro(v.Leak.Sure) / 1000
+	}
+	t.book.Saved += leaked
+	t.gain += leaked - over(share(int64(v.Worth), t.wanted(s), 1_000_000))
+}
+
+// wanted is how much water is, in mL/h, by the forecast.
+func (t *tally) wanted(s *Sample) int64 {
+	for i := range t.in.Forecasts {
+		if f := &t.in.Forecasts[i]; f.Name == "use" && f.Usable && len(f.Points) > 0 {
+			return max(0, f.Points[t.step(s, f)].Mean)
+		}
+	}
+	return 0
+}
+
+// step is the interval of a forecast that a sample began in.
+func (t *tally) step(s *Sample, f *agent.Forecast) int {
+	return min(max(0, int((s.At-s.For-t.in.At)/t.in.Step)), len(f.Points)-1)
 }
 
 // sample notes a minute of what holds.

@@ -238,13 +238,18 @@ func (m *member) shown(p *Pilot, name string, scale int64) int64 {
 	return whole(m.run.body.Action.Value)
 }
 
+// closed reports whether a valve was told to close.
+func (m *member) closed() bool {
+	return m.run != nil && m.run.body.Mode == lamppost.AgentBounded && m.run.body.Action.Value.Mantissa == 0
+}
+
 // leak looks whether a verdict stands on the water meter, or a reading says that water runs.
 func (p *Pilot) leak(v ledger.View, m *member, x *agent.Valve, now lamppost.TimeMS) {
 	const perLitre = 1000
 	x.Flow, _ = p.value(m.terms.inputs["use"], now, perLitre)
 	x.Flow = max(0, x.Flow)
-	if r := m.run; r != nil && r.body.Mode == lamppost.AgentBounded && r.body.Action.Value.Mantissa == 0 {
-		x.Closed = now - r.body.At + r.data.Start.Closed
+	if m.closed() {
+		x.Closed = now - m.run.body.At + m.run.data.Start.Closed
 	}
 	if n, ok := p.value(m.terms.inputs["leak"], now, perLitre); ok && n > 0 {
 		x.Leak = &agent.Leak{Flow: n, Sure: 900}
@@ -258,10 +263,16 @@ func (p *Pilot) leak(v ledger.View, m *member, x *agent.Valve, now lamppost.Time
 		}
 		if !f.Open() {
 			x.Cleared = x.Leak == nil
+			if r := m.run; r != nil && f.Answer().Answer == lamppost.ReviewNormal {
+				r.data.Dismissed = x.Cleared
+			}
 			return kv.ErrStop
 		}
 		if x.Leak == nil {
 			x.Leak = &agent.Leak{Flow: x.Flow, Sure: 800}
+			if x.Closed > 0 && m.run.inputs.Valve.Leak != nil { // a closed valve hides how much it was
+				x.Leak.Flow = m.run.inputs.Valve.Leak.Flow
+			}
 		}
 		x.Leak.For = max(0, now-f.Body.Since)
 		return kv.ErrStop

@@ -33,35 +33,15 @@ func (p *Pilot) trade(inputs []*agent.Inputs) {
 
 func (p *Pilot) tradeAt(all []int, inputs []*agent.Inputs) {
 	limit, feed := int64(agent.MaxPower), int64(1000)
-	for _, i := range all {
+	traders := make([]*agent.Inputs, len(all))
+	for k, i := range all {
 		m := p.order[i]
-		limit = min(limit, m.terms.share)
+		traders[k], limit = inputs[i], min(limit, m.terms.share)
 		if m.body.Kind == lamppost.AgentStorage {
 			feed = min(feed, m.terms.storage.Feed)
 		}
 	}
-	for _, i := range all[min(len(all), agent.MaxTraders):] { // a site has no more: they draw nothing
-		inputs[i].Bounds.Most = max(0, inputs[i].Bounds.Least)
-	}
-	all = all[:min(len(all), agent.MaxTraders)]
-	bids := make([][]agent.Offer, len(all))
-	for k, i := range all {
-		var firm int64
-		bids[k], firm = inputs[i].Bid()
-		limit -= firm
-	}
-	for k, i := range all {
-		if inputs[i].Mode != lamppost.AgentBounded {
-			continue // what it would do is no matter to the others
-		}
-		s := &agent.Site{Limit: max(0, limit), Feed: feed}
-		for other, b := range bids {
-			if other != k {
-				s.Offers = append(s.Offers, b...)
-			}
-		}
-		inputs[i].Site = s
-	}
+	agent.Trade(traders, limit, feed)
 }
 
 // join adds to the decisions that are to be ordered those of the same sites that are another by anything.

@@ -10,8 +10,11 @@ import (
 	"github.com/lamppost/lamppost/internal/ledger"
 )
 
-// KnowsLamp is what a lamp's controller knows of each sample.
-const KnowsLamp = knowsPrice | knowsTraffic | knowsDaylight | knowsActual
+// What the controller of a lamp or of a charger knows of each sample.
+const (
+	KnowsLamp    = knowsPrice | knowsTraffic | knowsDaylight | knowsActual
+	KnowsCharger = knowsPrice | knowsActual
+)
 
 // Made is a decision that the agent made where it runs in its device's own controller: nobody is told anything.
 type Made struct {

@@ -61,3 +61,26 @@ func TestTake(t *testing.T) {
 		w.replays(&d[i])
 	}
 }
+
+// Inputs are kept for 32 days; but what was decided before a longer stop can be explained when the node begins again, until the second decision then.
+func TestKeptOverALongStop(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.device("lamp", lamppost.Ordinary)
+	w.spot(24)
+	w.must(lamppost.TxAgent, lamppost.AgentBody{Device: "lamp", Kind: lamppost.AgentLamp, Mode: lamppost.AgentBounded, Member: "m1", Currency: "EUR", Tariff: "spot"})
+	const day = 24 * 3600_000
+	first := w.now
+	for i, kept := range []bool{true, true, false} {
+		if i == 1 {
+			w.now += 40 * day
+		}
+		if err := w.Take(t.Context(), w.now, []pilot.Made{madeLamp(w.now, int64(i), nil)}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := pilot.ReadEvidence(w.store, &lamppost.Decision{Device: "lamp", At: first}); (err == nil) != kept {
+			t.Errorf("decision %d: %v", i, err)
+		}
+		w.now += 3600_000
+	}
+}
