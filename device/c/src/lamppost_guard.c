@@ -564,7 +564,7 @@ int lamppost_guard_open(struct lamppost_guard *g, int64_t mono, int64_t wall) {
     newest = is[0] != WHOLE || (is[1] == WHOLE && generation[1] > generation[0]);
     if (err == LAMPPOST_OK && is[newest] == WHOLE) err = load(g, newest, is[1 - newest], wall);
     else if (err == LAMPPOST_OK && (is[0] == BROKEN || is[1] == BROKEN)) err = LAMPPOST_DAMAGED;
-    if (err != LAMPPOST_OK && !g->failed) g->damaged = 1, g->request_count = 0;
+    if (err != LAMPPOST_OK && !g->failed) g->damaged = 1, g->request_count = 0, g->held_count = 0;
     return err;
 }
 
