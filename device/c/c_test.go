@@ -902,7 +902,7 @@ func TestExample(t *testing.T) {
 		t.Skip("the headers of Mbed TLS are not installed (Debian: libmbedtls-dev): the example is not compiled")
 	}
 	program, folder := filepath.Join(t.TempDir(), "example"), t.TempDir()
-	gcc(t, append(gccFlags, "src/example_mbedtls.c", "src/lamppost.c", "-lmbedcrypto", "-o", program)...)
+	gcc(t, append(gccFlags, "src/example_mbedtls.c", "src/example_lamp.c", "src/lamppost.c", "src/lamppost_guard.c", "src/lamppost_command.c", "-lmbedcrypto", "-o", program)...)
 	keyLine, next := "", uint64(1)
 	for boot := range 3 {
 		out, err := exec.CommandContext(t.Context(), program, folder, "harbour", "meter-1", "70").CombinedOutput()
