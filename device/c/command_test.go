@@ -528,6 +528,34 @@ func TestGuardSlots(t *testing.T) {
 	}
 }
 
+// Of the image's table and charters that were taken, none that protects less counts; a table that nobody can mean restricts nothing.
+func TestFactoryTable(t *testing.T) {
+	t.Parallel()
+	m := startGuard(t)
+	table := func(number, min int, notice int64) int {
+		m.do("factory %d 1 2 2 heat 0 20 %d 259200000 level 2 %d 0 0", number, notice, min)
+		return m.code("open 3 0 0")
+	}
+	least := func() string { return strings.Fields(m.ask("least level"))[1] }
+	const week = int64(lamppost.MinNoticeMS)
+	if code := table(1, 30, week); code != codeOK || least() != "30" {
+		t.Errorf("a table: code %d, at least %s", code, least())
+	}
+	if code := table(1, 30, week-1); code != codeBadInput || least() != "100" {
+		t.Errorf("a table with a short notice: code %d, at least %s; want nothing restricted", code, least())
+	}
+	table(1, 30, week)
+	m.code("take 1 0 2 1 2 2 heat 0 20 604800000 259200000 level 2 50 0 0")
+	for _, c := range []struct {
+		number, min int
+		want        string
+	}{{1, 30, "50"}, {3, 40, "50"}, {3, 60, "60"}, {1, 10, "50"}} {
+		if code := table(c.number, c.min, week); code != codeOK || least() != c.want {
+			t.Errorf("table %d with a minimum of %d over a charter of 50: code %d, at least %s, want %s", c.number, c.min, code, least(), c.want)
+		}
+	}
+}
+
 func unhex(t *testing.T, s string) []byte {
 	t.Helper()
 	b, err := hex.DecodeString(s)

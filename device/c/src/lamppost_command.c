@@ -380,12 +380,26 @@ static void put(struct writer *w, const char *s) {
         if (w->n < w->size) w->p[w->n] = *s;
 }
 
+/* Divides by ten and returns the rest, by 16 bits at a time: small machines have no division of 64. */
+static unsigned divide(uint64_t *v) {
+    uint64_t q = 0;
+    uint32_t rest = 0;
+    int shift;
+    for (shift = 48; shift >= 0; shift -= 16) {
+        rest = rest << 16 | (uint32_t)(*v >> shift & 0xffff);
+        q |= (uint64_t)(rest / 10) << shift;
+        rest %= 10;
+    }
+    *v = q;
+    return rest;
+}
+
 static void put_number(struct writer *w, const char *name, uint64_t v) {
     char digits[21];
     int i = 20;
     digits[i] = 0;
-    do digits[--i] = (char)('0' + v % 10);
-    while ((v /= 10) > 0);
+    do digits[--i] = (char)('0' + divide(&v));
+    while (v > 0);
     put(w, name), put(w, &digits[i]);
 }
 

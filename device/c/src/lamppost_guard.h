@@ -30,8 +30,8 @@
 #define LAMPPOST_CHARTERS 0 /* 0: the factory's is the only one. Otherwise 4, for what lamppost_guard_take takes */
 #endif
 
-/* How often what waits is kept, in milliseconds: a power loss takes as much from notice and grace, to nobody's harm. Ten minutes are
- * 72 writes a day to each of two slots, while something is asked. */
+/* How often what waits is kept, in milliseconds: a power loss takes as much from notice and grace, to nobody's harm. An hour is 12 writes
+ * a day to each of two slots, while something is asked. */
 #ifndef LAMPPOST_KEEP_EVERY
 #define LAMPPOST_KEEP_EVERY INT64_C(3600000)
 #endif
