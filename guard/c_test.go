@@ -81,7 +81,6 @@ type mirror struct {
 	want []told
 	// differs is the first difference that was found.
 	differs string
-	at      int // of what the world that is followed did
 }
 
 // A told is what C must answer.
@@ -281,7 +280,7 @@ func TestModelInC(t *testing.T) {
 // Goal: the same over long times, as TestWalks goes.
 func TestWalksInC(t *testing.T) {
 	t.Parallel()
-	n := min(*walks, 12)
+	n := min(*walks, 8)
 	if testing.Short() {
 		n = min(n, 3)
 	}
@@ -298,7 +297,7 @@ func TestWalksInC(t *testing.T) {
 // nobody's; charters are of all kinds, nobody's word, and many; and the power fails at any moment. Method: random walks from seeds.
 func TestSameAsInC(t *testing.T) {
 	t.Parallel()
-	n := 20
+	n := 12
 	if testing.Short() {
 		n = 3
 	}

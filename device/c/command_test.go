@@ -506,6 +506,9 @@ func TestGuardSlots(t *testing.T) {
 			t.Fatalf("bit %d of both is rotten: %s, code %d; want nothing restricted", bit, levels(), code)
 		}
 	}
+	if code := m.code("take 1 1 9 1 2 1 level 3 0 0 0"); code != codeDamaged {
+		t.Errorf("a charter over one that nobody can read: code %d", code)
+	}
 	if code := m.code("begin 3 0 0"); code != codeOK || levels() != "100 0 0" {
 		t.Errorf("begun anew: %s, code %d", levels(), code)
 	}

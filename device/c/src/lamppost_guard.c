@@ -288,7 +288,7 @@ static int add_charter(struct lamppost_guard *g, const struct lamppost_charter *
 int lamppost_guard_take(struct lamppost_guard *g, const struct lamppost_charter *c, int is_signed, int agreed) {
     const struct lamppost_charter *latest = g->held_count > 0 ? g->held[g->held_count - 1].charter : NULL;
     int err;
-    if (g->failed) return LAMPPOST_STORAGE;
+    if (g->failed || g->damaged) return g->failed ? LAMPPOST_STORAGE : LAMPPOST_DAMAGED;
     if (!check_charter(c)) return LAMPPOST_BAD_INPUT;
     if (!is_signed) return LAMPPOST_NOT_SIGNED;
     if (latest != NULL && c->number <= latest->number) return LAMPPOST_OLD;
