@@ -117,7 +117,7 @@ var uses = map[string]string{
 // testUses is what tests of public packages may import beyond uses.
 var testUses = map[string]string{
 	"contract":          "internal/transcript",
-	"device/c":          ". sig",
+	"device/c":          ". guard sig",
 	"guard":             "internal/transcript sig",
 	"device/devicemqtt": "sig",
 	"tariff":            "internal/transcript",

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"slices"
 	"strconv"
@@ -150,6 +151,9 @@ func readFields(raw []byte, other func(name string, value json.RawMessage) error
 	}
 	if _, err := dec.Token(); err != nil {
 		return nil, err
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return nil, errors.New("something follows the object")
 	}
 	slices.SortFunc(set, func(a, b Setpoint) int { return strings.Compare(a.Name, b.Name) })
 	return set, set.Check()

@@ -29,7 +29,7 @@ func TestDesired(t *testing.T) {
 	}
 	for _, text := range []string{`60`, `[]`, `{"level":60`, `{"level":60,"level":50}`, `{"level":101}`, `{"level":-1}`, `{"level":1.5}`, `{"level":true}`, `{"level":null}`,
 		`{"level":{"a":1}}`, `{"power":"3500"}`, `{"power":" W"}`, `{"power":"3500 watts per hour"}`, `{"a/b":1}`, `{"revision":"7"}`, `{"revision":-1}`, `{"left_ms":1.5}`,
-		`{"":1}`, `{"a":` + strings.Repeat("1", lamppost.MaxDesiredBytes) + `}`, "{" + strings.Repeat(`"a":1,`, 20) + `"b":1}`} {
+		`{"":1}`, `{"level":60}{"level":0}`, `{"level":60}]`, `{"a":` + strings.Repeat("1", lamppost.MaxDesiredBytes) + `}`, "{" + strings.Repeat(`"a":1,`, 20) + `"b":1}`} {
 		if got, err := lamppost.ParseDesired([]byte(text)); err == nil {
 			t.Errorf("%.80s is read as %+v", text, got)
 		}

@@ -41,6 +41,7 @@ func TestExamples(t *testing.T) {
 	}
 	transcript.Run(t, func(*testing.T) func(string) string {
 		m := &machine{now: time.UnixMilli(1_780_000_000_000)}
+		m.open = m.openGo
 		return m.answer
 	})
 }
@@ -58,9 +59,19 @@ func (m *machine) answer(question string) string {
 	return strings.Join(lines, "\n")
 }
 
+// A keeper is a *guard.Keeper, or the one in C.
+type keeper interface {
+	Take(guard.Signed) error
+	Hear(guard.Asked) error
+	Level(string) guard.Decision
+	Least(string) guard.Decision
+	May(guard.Action, string) bool
+}
+
 // A machine is a device with a guard, its clocks and its disk.
 type machine struct {
-	k      *guard.Keeper
+	open   func() keeper
+	k      keeper
 	class  lamppost.SafetyClass
 	disk   []byte
 	broken bool
@@ -69,7 +80,7 @@ type machine struct {
 	asks []string
 }
 
-func (m *machine) open() {
+func (m *machine) openGo() keeper {
 	k, err := guard.Open(guard.Config{Network: "net", Device: "d", Class: m.class, Kept: m.disk, Now: m.clock, Save: func(b []byte) error {
 		if m.broken {
 			return errors.New("no space left")
@@ -80,7 +91,7 @@ func (m *machine) open() {
 	if err != nil {
 		panic(err)
 	}
-	m.k = k
+	return k
 }
 
 // clock has no monotonic part, so both clocks say the same; the model check is about clocks that do not. A jump is one of both.
@@ -91,7 +102,7 @@ func (m *machine) do(f []string) string {
 	case "enrolled":
 		m.class, _ = lamppost.ParseSafetyClass(f[1])
 		m.disk, m.broken = nil, false
-		m.open()
+		m.k = m.open()
 	case "charter":
 		if err := m.k.Take(signed(f[1:])); err != nil {
 			return err.Error()
@@ -105,7 +116,7 @@ func (m *machine) do(f []string) string {
 		m.now = m.now.Add(span(f[1]))
 	case "off":
 		m.now = m.now.Add(span(f[1]))
-		m.open()
+		m.k = m.open()
 	case "disk":
 		m.broken = true
 	case "level":

@@ -58,22 +58,34 @@ type world struct {
 	away     lamppost.TimeMS // since the network was heard of
 	asked    map[string]truth
 	charters []guard.Held // that count, Known being true
+
+	mirrored bool     // the guard in C does the same
+	did      []string // by it, since the start or since it was told: see mirror
 }
 
 func newWorld(off guard.Rule, first lamppost.Charter, silence lamppost.TimeMS) *world {
+	offer := lamppost.Offer{Charter: first, Signed: true}
 	s := guard.New(lamppost.Essential)
 	s.SetSilence(silence)
-	if err := s.Take(lamppost.Offer{Charter: first, Signed: true}); err != nil {
+	if err := s.Take(offer); err != nil {
 		panic(err)
 	}
 	s.Without(off)
 	h := first.Function("heat")
-	return &world{s: s, kept: s.Kept(), silence: silence, enough: 2*(h.Notice+h.Grace) + silence, away: silence + 1, asked: map[string]truth{}, charters: []guard.Held{{Charter: first}}}
+	return &world{s: s, kept: s.Kept(), silence: silence, enough: 2*(h.Notice+h.Grace) + silence, away: silence + 1, asked: map[string]truth{}, charters: []guard.Held{{Charter: first}},
+		did: []string{fmt.Sprintf("new 0 %d", silence), sayOffer(offer)}}
+}
+
+// does tells the guard in C.
+func (w *world) does(format string, args ...any) {
+	if w.mirrored {
+		w.did = append(w.did, fmt.Sprintf(format, args...))
+	}
 }
 
 func (w *world) clone() *world {
 	c := *w
-	c.s, c.kept, c.charters = w.s.Clone(), w.kept.Clone(), slices.Clone(w.charters)
+	c.s, c.kept, c.charters, c.did = w.s.Clone(), w.kept.Clone(), slices.Clone(w.charters), slices.Clip(w.did)
 	c.asked = make(map[string]truth, len(w.asked))
 	for id, a := range w.asked {
 		c.asked[id] = a
@@ -83,8 +95,15 @@ func (w *world) clone() *world {
 
 func (w *world) save() { w.kept = w.s.Kept() }
 
+// saves is a step in which it is kept though nothing takes that.
+func (w *world) saves() {
+	w.does("save")
+	w.save()
+}
+
 // tick lets time pass, of which each clock says something.
 func (w *world) tick(true_, mono, wall lamppost.TimeMS) {
+	w.does("tick %d %d", mono, wall)
 	w.pass(true_, false)
 	if w.s.Tick(mono, wall) {
 		w.save()
@@ -114,6 +133,7 @@ func (w *world) pass(t lamppost.TimeMS, lied bool) {
 
 // contact is the network heard of, with what it asks for.
 func (w *world) contact(asked []guard.Request) {
+	w.does("%s", sayContact(asked))
 	w.away = 0
 	before := w.asked
 	w.asked = map[string]truth{}
@@ -131,6 +151,7 @@ func (w *world) contact(asked []guard.Request) {
 
 // restart comes back with what is on the disk; down is how long that took, wall what the clock of days says of it.
 func (w *world) restart(down, wall lamppost.TimeMS) {
+	w.does("restart %d", wall)
 	w.pass(down, wall < down)
 	for id, a := range w.asked { // what was not kept yet passed unseen
 		a.vague = true
@@ -145,6 +166,7 @@ func (w *world) restart(down, wall lamppost.TimeMS) {
 
 // offer brings a charter.
 func (w *world) offer(o lamppost.Offer) {
+	w.does("%s", sayOffer(o))
 	latest := &w.charters[len(w.charters)-1].Charter
 	c := &o.Charter
 	taken := w.s.Take(o) == nil
@@ -272,7 +294,7 @@ var (
 // steps is all that can happen in the exhaustive check. Of both clocks one is right at each step.
 func steps() []step {
 	all := []step{
-		{"save", (*world).save},
+		{"save", (*world).saves},
 		{"contact: nothing is asked", func(w *world) { w.contact(nil) }},
 		{"contact: all off", func(w *world) { w.contact(requests(0, 0, 3*unit)) }},
 		{"contact: all off, heat half", func(w *world) { w.contact(requests(0, 50, 3*unit)) }},
@@ -297,18 +319,23 @@ type seen struct {
 	step   int
 }
 
-// search visits every state within some steps, and returns how many there are and the first way to a broken promise.
-func search(off guard.Rule, depth int) (states int, broken string, reached map[string]bool) {
+// search visits every state within some steps, and returns how many there are and the first way to a broken promise. m, which may be nil,
+// does the same.
+func search(off guard.Rule, depth int, m *mirror) (states int, broken string, reached map[string]bool) {
 	all := steps()
-	visited := []seen{{newWorld(off, strong, 2*unit), -1, -1}}
+	start := newWorld(off, strong, 2*unit)
+	start.mirrored = m != nil
+	visited := []seen{{start, -1, -1}}
 	known := map[string]bool{visited[0].w.key(nil): true}
 	reached = map[string]bool{}
 	for from, level := 0, 0; level < depth; level++ {
 		end := len(visited)
 		for ; from < end; from++ {
+			m.mark(visited[from].w)
 			for i, st := range all {
 				w := visited[from].w.clone()
 				st.do(w)
+				m.branch(visited[from].w, w, st.name)
 				if why := w.wrong(); why != "" {
 					return len(visited), tell(all, append(visited, seen{w, from, i})) + why, reached
 				}
@@ -321,6 +348,7 @@ func search(off guard.Rule, depth int) (states int, broken string, reached map[s
 				note(w, reached)
 			}
 			visited[from].w = nil // its states are out
+			m.flush()
 		}
 	}
 	return len(visited), "", reached
@@ -350,7 +378,7 @@ func TestModel(t *testing.T) {
 	if testing.Short() {
 		n = min(n, 6)
 	}
-	states, broken, reached := search(0, n)
+	states, broken, reached := search(0, n, nil)
 	if broken != "" {
 		t.Error(broken)
 	}
@@ -368,7 +396,7 @@ func TestRules(t *testing.T) {
 	for r := guard.Rule(1); r < guard.RuleEnd; r <<= 1 {
 		t.Run(fmt.Sprint(bits.TrailingZeros32(uint32(r))), func(t *testing.T) {
 			t.Parallel()
-			_, broken, _ := search(r, 8)
+			_, broken, _ := search(r, 8, nil)
 			if broken == "" {
 				t.Errorf("rule %d can be left out, and nothing breaks", bits.TrailingZeros32(uint32(r)))
 			}
@@ -386,7 +414,7 @@ func TestWalks(t *testing.T) {
 	}
 	restricted := 0
 	for seed := range uint64(n) {
-		got, broken := walk(seed, long)
+		got, broken := walk(seed, long, nil)
 		if broken != "" {
 			t.Errorf("seed %d: %s", seed, broken)
 		}
@@ -398,14 +426,16 @@ func TestWalks(t *testing.T) {
 	t.Logf("the heater was restricted in %d of %d steps", restricted, n*long)
 }
 
-func walk(seed uint64, long int) (restricted int, broken string) {
+func walk(seed uint64, long int, m *mirror) (restricted int, broken string) {
 	const hour = 3600 * 1000
 	random := rand.New(rand.NewPCG(seed, 38))
 	first := charter(1, lamppost.Life, 30, lamppost.MinNoticeMS, lamppost.MinGraceMS)
 	w := newWorld(0, first, 12*hour)
+	w.mirrored = m != nil
 	calm := random.IntN(2) == 0 // else everything happens all the time, and nothing matures
 	for i := range long {
 		what := happen(w, random, calm)
+		m.follow(w, what)
 		if why := w.wrong(); why != "" {
 			return restricted, fmt.Sprintf("step %d, %s: %s", i, what, why)
 		}
@@ -446,7 +476,7 @@ func happen(w *world, random *rand.Rand, calm bool) string {
 		w.restart(span, span*lamppost.TimeMS(random.IntN(3)))
 		return "restart"
 	case pick < 92:
-		w.save()
+		w.saves()
 		return "save"
 	case pick < 94:
 		w.tick(30*span, 30*span, 30*span)

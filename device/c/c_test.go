@@ -21,6 +21,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -53,7 +54,7 @@ const (
 var gccFlags = []string{"-std=c99", "-Wall", "-Wextra", "-Werror", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-Isrc"}
 
 // gcc compiles, or skips the test where there is no compiler.
-func gcc(t *testing.T, args ...string) {
+func gcc(t testing.TB, args ...string) {
 	t.Helper()
 	if _, err := exec.LookPath("gcc"); err != nil {
 		t.Skip("gcc is not installed (Debian: gcc libc6-dev): the C is not looked at")
@@ -63,47 +64,52 @@ func gcc(t *testing.T, args ...string) {
 	}
 }
 
-// harnessProgram is compiled once, into a folder that TestMain removes.
-var harnessProgram struct {
+// A program is one of testdata that is compiled once, into a folder that TestMain removes.
+type program struct {
+	args []string // of gcc
 	once sync.Once
 	dir  string
 	path string
 }
 
+var (
+	harnessProgram = program{args: []string{"testdata/harness.c", "src/lamppost.c"}}
+	guardProgram   = program{args: []string{"-include", "testdata/limits.h", "-O1", "testdata/guard.c", "src/lamppost_guard.c", "src/lamppost_command.c"}}
+)
+
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if dir := harnessProgram.dir; dir != "" {
-		os.RemoveAll(dir)
+	for _, p := range []*program{&harnessProgram, &guardProgram} {
+		if p.dir != "" {
+			os.RemoveAll(p.dir)
+		}
 	}
 	os.Exit(code)
 }
 
-// A harness is testdata/harness.c running: lamppost.c with two slots in memory, driven by lines.
-type harness struct {
-	t    *testing.T
-	in   io.Writer
-	out  *bufio.Reader
-	sign func(msg []byte) []byte // nil: the signing callback fails
-	msgs [][]byte                // what was to be signed since the last take
-}
-
-func start(t *testing.T) *harness {
+func (p *program) compile(t testing.TB) string {
 	t.Helper()
-	harnessProgram.once.Do(func() {
+	p.once.Do(func() {
 		dir, err := os.MkdirTemp("", "lamppost-c")
 		if err != nil {
 			t.Fatal(err)
 		}
-		harnessProgram.dir = dir
-		path := filepath.Join(dir, "harness")
-		gcc(t, append(gccFlags, "testdata/harness.c", "src/lamppost.c", "-o", path)...)
-		harnessProgram.path = path
+		p.dir = dir
+		path := filepath.Join(dir, "program")
+		gcc(t, slices.Concat(gccFlags, p.args, []string{"-o", path})...)
+		p.path = path
 	})
-	if harnessProgram.path == "" {
+	if p.path == "" {
 		t.Skip("the harness was not compiled: see the first test that tried")
 	}
+	return p.path
+}
+
+// start starts it; when the test ends it must have nothing to complain about.
+func (p *program) start(t testing.TB) (io.Writer, *bufio.Reader) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, harnessProgram.path)
+	cmd := exec.CommandContext(ctx, p.compile(t))
 	var complaints bytes.Buffer
 	cmd.Stderr = &complaints
 	in, err := cmd.StdinPipe()
@@ -124,7 +130,22 @@ func start(t *testing.T) *harness {
 			t.Errorf("the harness ended with %v and said:\n%s", err, complaints.String())
 		}
 	})
-	h := &harness{t: t, in: in, out: bufio.NewReaderSize(out, 1<<16)}
+	return in, bufio.NewReaderSize(out, 1<<16)
+}
+
+// A harness is testdata/harness.c running: lamppost.c with two slots in memory, driven by lines.
+type harness struct {
+	t    *testing.T
+	in   io.Writer
+	out  *bufio.Reader
+	sign func(msg []byte) []byte // nil: the signing callback fails
+	msgs [][]byte                // what was to be signed since the last take
+}
+
+func start(t *testing.T) *harness {
+	t.Helper()
+	in, out := harnessProgram.start(t)
+	h := &harness{t: t, in: in, out: out}
 	h.sign = rawSigner(t, testScalar)
 	h.device("net", "lamp-17", 1, 1)
 	return h
@@ -824,13 +845,29 @@ func TestWornFlash(t *testing.T) {
 	}
 }
 
-// TestSize protects the devices with little flash: code and constants stay below 4 KiB, and the library asks for nothing but
-// what every compiler may assume. The figures are those of gcc 12; other versions may take a tenth more.
+// TestSize protects the devices with little flash: code and constants stay below a limit, and the library asks for nothing but what every compiler
+// may assume. The figures are those of gcc 12; other versions may take a tenth more.
 func TestSize(t *testing.T) {
 	t.Parallel()
-	object := filepath.Join(t.TempDir(), "lamppost.o")
-	gcc(t, "-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror", "-ffreestanding", "-Os",
-		"-fno-asynchronous-unwind-tables", "-c", "src/lamppost.c", "-o", object)
+	for _, c := range []struct {
+		file  string
+		flags []string
+		limit int
+	}{
+		{"lamppost.c", nil, romLimit},
+		{"lamppost_guard.c", nil, 5120},
+		{"lamppost_guard.c", []string{"-DLAMPPOST_CHARTERS=4"}, 7168},
+		{"lamppost_command.c", nil, 6400},
+	} {
+		object := filepath.Join(t.TempDir(), "lamppost.o")
+		gcc(t, slices.Concat([]string{"-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror", "-ffreestanding", "-Os", "-fno-pic",
+			"-fno-asynchronous-unwind-tables", "-c", "src/" + c.file, "-o", object}, c.flags)...)
+		sizes(t, c.file, object, c.limit)
+	}
+}
+
+func sizes(t *testing.T, file, object string, limit int) {
+	t.Helper()
 	out, err := exec.CommandContext(t.Context(), "size", object).CombinedOutput()
 	if err != nil {
 		t.Fatalf("size: %v\n%s", err, out)
@@ -840,20 +877,19 @@ func TestSize(t *testing.T) {
 	if _, err := fmt.Sscan(line, &text, &data, &bss); err != nil {
 		t.Fatalf("size says %q: %v", out, err)
 	}
-	limit := romLimit
 	if version, err := exec.CommandContext(t.Context(), "gcc", "-dumpversion").Output(); err != nil || !strings.HasPrefix(string(version), "12") {
 		limit += limit / 10
 	}
 	if text > limit || text < 1000 || data+bss != 0 {
-		t.Errorf("%d bytes of code and constants, %d of data, want at most %d and none", text, data+bss, limit)
+		t.Errorf("%s: %d bytes of code and constants, %d of data, want at most %d and none", file, text, data+bss, limit)
 	}
 	out, err = exec.CommandContext(t.Context(), "nm", "-u", object).CombinedOutput()
 	if err != nil {
 		t.Fatalf("nm: %v\n%s", err, out)
 	}
 	for _, symbol := range strings.Fields(strings.ReplaceAll(string(out), " U ", " ")) {
-		if symbol != "memcpy" && symbol != "memset" {
-			t.Errorf("the library needs %q", symbol)
+		if symbol != "memcpy" && symbol != "memset" && !strings.HasPrefix(symbol, "lamppost_guard_") {
+			t.Errorf("%s needs %q", file, symbol)
 		}
 	}
 }
@@ -866,7 +902,7 @@ func TestExample(t *testing.T) {
 		t.Skip("the headers of Mbed TLS are not installed (Debian: libmbedtls-dev): the example is not compiled")
 	}
 	program, folder := filepath.Join(t.TempDir(), "example"), t.TempDir()
-	gcc(t, append(gccFlags, "src/example_mbedtls.c", "src/lamppost.c", "-lmbedcrypto", "-o", program)...)
+	gcc(t, append(gccFlags, "src/example_mbedtls.c", "src/example_lamp.c", "src/lamppost.c", "src/lamppost_guard.c", "src/lamppost_command.c", "-lmbedcrypto", "-o", program)...)
 	keyLine, next := "", uint64(1)
 	for boot := range 3 {
 		out, err := exec.CommandContext(t.Context(), program, folder, "harbour", "meter-1", "70").CombinedOutput()

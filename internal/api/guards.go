@@ -77,7 +77,7 @@ func (g *Guards) Ask(id lamppost.DeviceID, by string, w guard.Word) (guard.Asked
 	}
 	asked, err := g.asked(v, id, w.Charter)
 	if err == nil {
-		g.keep(id, by, w)
+		g.keep(id, by, w, asked.Requests)
 	}
 	return asked, err
 }
@@ -102,9 +102,13 @@ func (g *Guards) asked(v ledger.View, id lamppost.DeviceID, after uint32) (guard
 	return a, err
 }
 
-func (g *Guards) keep(id lamppost.DeviceID, by string, w guard.Word) {
+// keep notes a word. A guard with little memory names only the request that it answers: the ledger knows whose it is and why.
+func (g *Guards) keep(id lamppost.DeviceID, by string, w guard.Word, asked []guard.Request) {
 	word := GuardWord{By: by, At: g.now(), Charter: w.Charter, Refused: w.Refused, Decisions: []GuardDecision{}}
 	for _, d := range w.Decisions {
+		if at := slices.IndexFunc(asked, func(r guard.Request) bool { return r.ID == d.Request }); d.By == "" && at >= 0 {
+			d.By, d.Reason = asked[at].By, asked[at].Reason
+		}
 		word.Decisions = append(word.Decisions, GuardDecision{d, d.String()})
 	}
 	g.mu.Lock()

@@ -2,7 +2,7 @@
  *
  * A device on Linux, with the P-256 of Mbed TLS 2.28:
  *
- *   cc -std=c99 -O2 example_mbedtls.c lamppost.c -lmbedcrypto -o example
+ *   cc -std=c99 -O2 example_mbedtls.c example_lamp.c lamppost.c lamppost_guard.c lamppost_command.c -lmbedcrypto -o example
  *   ./example FOLDER NETWORK DEVICE COUNT
  *
  * prints "key <public key>" and then COUNT lines "report <bytes>", all in hexadecimal. FOLDER, which must exist, keeps
@@ -10,6 +10,10 @@
  *
  *   ./example FOLDER NETWORK DEVICE 1 | sed -n 's/^report //p' | xxd -r -p |
  *       curl -u DEVICE:TOKEN --data-binary @- http://127.0.0.1:8080/v1/report
+ *
+ * With more words it is a lamp that has a guard and obeys commands, see example_lamp.c:
+ *
+ *   ./example FOLDER NETWORK DEVICE HOST PORT TOKEN
  *
  * A device of its own would put the key into a secure element, or at least where only its signing code can read it.
  */
@@ -29,7 +33,7 @@
 #include <mbedtls/entropy.h>
 #include <mbedtls/sha256.h>
 
-#include "lamppost.h"
+#include "example.h"
 
 struct machine {
     const char *folder;
@@ -38,15 +42,15 @@ struct machine {
     mbedtls_ctr_drbg_context random;
 };
 
-static int open_file(const struct machine *m, const char *name, int flags) {
+static int open_file(const char *folder, const char *name, int flags) {
     char path[512];
-    int n = snprintf(path, sizeof path, "%s/%s", m->folder, name);
+    int n = snprintf(path, sizeof path, "%s/%s", folder, name);
     return n < 0 || (size_t)n >= sizeof path ? -1 : open(path, flags, 0600);
 }
 
 /* Reads a file of n bytes: 0 if that succeeds, 1 if there is none or a shorter one, -1 if nobody can tell. */
-static int read_file(const struct machine *m, const char *name, uint8_t *data, size_t n) {
-    int fd = open_file(m, name, O_RDONLY);
+int read_file(const char *folder, const char *name, uint8_t *data, size_t n) {
+    int fd = open_file(folder, name, O_RDONLY);
     ssize_t got;
     if (fd < 0) return errno == ENOENT ? 1 : -1;
     got = read(fd, data, n);
@@ -55,23 +59,25 @@ static int read_file(const struct machine *m, const char *name, uint8_t *data, s
 }
 
 /* Replaces a file, durably: the folder is synced too, for the first time that the file is there. */
-static int write_file(const struct machine *m, const char *name, const uint8_t *data, size_t n) {
-    int fd = open_file(m, name, O_WRONLY | O_CREAT), folder = open(m->folder, O_RDONLY), ok;
-    ok = fd >= 0 && folder >= 0 && write(fd, data, n) == (ssize_t)n && fsync(fd) == 0 && fsync(folder) == 0;
+int write_file(const char *folder, const char *name, const uint8_t *data, size_t n) {
+    int fd = open_file(folder, name, O_WRONLY | O_CREAT), dir = open(folder, O_RDONLY), ok;
+    ok = fd >= 0 && dir >= 0 && write(fd, data, n) == (ssize_t)n && fsync(fd) == 0 && fsync(dir) == 0;
     if (fd >= 0) close(fd);
-    if (folder >= 0) close(folder);
+    if (dir >= 0) close(dir);
     return !ok;
 }
 
 static const char *slot_name(unsigned slot) { return slot == 0 ? "slot0" : "slot1"; }
 
 static int read_slot(void *ctx, unsigned slot, uint8_t data[LAMPPOST_SLOT_BYTES]) {
+    const struct machine *m = ctx;
     memset(data, 0xff, LAMPPOST_SLOT_BYTES);
-    return read_file(ctx, slot_name(slot), data, LAMPPOST_SLOT_BYTES) < 0; /* a missing one is like erased flash */
+    return read_file(m->folder, slot_name(slot), data, LAMPPOST_SLOT_BYTES) < 0; /* a missing one is like erased flash */
 }
 
 static int write_slot(void *ctx, unsigned slot, const uint8_t data[LAMPPOST_SLOT_BYTES]) {
-    return write_file(ctx, slot_name(slot), data, LAMPPOST_SLOT_BYTES);
+    const struct machine *m = ctx;
+    return write_file(m->folder, slot_name(slot), data, LAMPPOST_SLOT_BYTES);
 }
 
 /* The deterministic signature of RFC 6979; the random numbers only blind the computation. */
@@ -95,7 +101,7 @@ static int sign(void *ctx, uint8_t rs[64], const uint8_t *msg, size_t n) {
 /* Reads the device's key or makes one; *made says which. */
 static int load_key(struct machine *m, int *made) {
     uint8_t d[32];
-    int err = mbedtls_ecp_group_load(&m->key.grp, MBEDTLS_ECP_DP_SECP256R1), found = read_file(m, "key", d, sizeof d);
+    int err = mbedtls_ecp_group_load(&m->key.grp, MBEDTLS_ECP_DP_SECP256R1), found = read_file(m->folder, "key", d, sizeof d);
     if (found < 0) return -1;
     *made = found != 0;
     if (err == 0 && *made) err = mbedtls_ecp_gen_privkey(&m->key.grp, &m->key.d, mbedtls_ctr_drbg_random, &m->random);
@@ -108,7 +114,7 @@ static int load_key(struct machine *m, int *made) {
 
 static int save_key(const struct machine *m) {
     uint8_t d[32];
-    return mbedtls_mpi_write_binary(&m->key.d, d, sizeof d) != 0 || write_file(m, "key", d, sizeof d);
+    return mbedtls_mpi_write_binary(&m->key.d, d, sizeof d) != 0 || write_file(m->folder, "key", d, sizeof d);
 }
 
 static void print_hex(const char *what, const uint8_t *p, size_t n) {
@@ -117,12 +123,10 @@ static void print_hex(const char *what, const uint8_t *p, size_t n) {
     printf("\n");
 }
 
-static int print_key(struct machine *m) {
-    uint8_t point[33];
+/* The public key, as it is enrolled. */
+static int write_key(struct machine *m, uint8_t point[33]) {
     size_t n;
-    if (mbedtls_ecp_point_write_binary(&m->key.grp, &m->key.Q, MBEDTLS_ECP_PF_COMPRESSED, &n, point, sizeof point) != 0) return 1;
-    print_hex("key", point, n);
-    return 0;
+    return mbedtls_ecp_point_write_binary(&m->key.grp, &m->key.Q, MBEDTLS_ECP_PF_COMPRESSED, &n, point, 33) != 0;
 }
 
 /* Signs count reports of a register that nobody measured. */
@@ -158,9 +162,10 @@ static int start(struct machine *m, struct lamppost *l) {
 int main(int argc, char **argv) {
     struct machine m = {0};
     struct lamppost l = {0};
+    uint8_t point[33];
     int err;
-    if (argc != 5) {
-        fprintf(stderr, "usage: %s FOLDER NETWORK DEVICE COUNT\n", argv[0]);
+    if (argc != 5 && argc != 7) {
+        fprintf(stderr, "usage: %s FOLDER NETWORK DEVICE COUNT | FOLDER NETWORK DEVICE HOST PORT TOKEN\n", argv[0]);
         return 2;
     }
     m.folder = argv[1];
@@ -170,8 +175,9 @@ int main(int argc, char **argv) {
     l.network = argv[2], l.device = argv[3], l.seq_epoch = 1;
     l.port = (struct lamppost_port){&m, sign, read_slot, write_slot};
     err = mbedtls_ctr_drbg_seed(&m.random, mbedtls_entropy_func, &m.entropy, NULL, 0) == 0 ? start(&m, &l) : LAMPPOST_SIGNING;
-    if (err == LAMPPOST_OK && print_key(&m) != 0) err = LAMPPOST_SIGNING;
-    if (err == LAMPPOST_OK) err = reports(&l, strtoul(argv[4], NULL, 10));
+    if (err == LAMPPOST_OK && write_key(&m, point) != 0) err = LAMPPOST_SIGNING;
+    if (err == LAMPPOST_OK) print_hex("key", point, sizeof point);
+    if (err == LAMPPOST_OK) err = argc == 5 ? reports(&l, strtoul(argv[4], NULL, 10)) : be_lamp(&l, argv[1], point, argv + 4);
     if (err == LAMPPOST_OK) err = lamppost_close(&l);
     if (err != LAMPPOST_OK) fprintf(stderr, "%s: error %d, see lamppost.h\n", argv[0], err);
     mbedtls_ecp_keypair_free(&m.key);
