@@ -78,7 +78,7 @@ func BenchmarkPropose(b *testing.B) {
 }
 
 func benchPropose(b *testing.B, size, callers int, at string) {
-	engines, apps := benchNetwork(b, 3)
+	engines, apps := benchNetwork(b, 3, func(*Config) {})
 	i := -1
 	for i < 0 {
 		i = slices.IndexFunc(engines, func(e *Engine) bool {
@@ -126,8 +126,8 @@ func benchPropose(b *testing.B, size, callers int, at string) {
 	b.ReportMetric(float64(app.txs.Load()-before)/float64(app.Last().Height-height), "per-block")
 }
 
-// benchNetwork starts members and waits for their first block.
-func benchNetwork(b *testing.B, size int) (engines []*Engine, apps []*benchApp) {
+// benchNetwork starts members, set as is said, and waits for their first block.
+func benchNetwork(b testing.TB, size int, set func(*Config)) (engines []*Engine, apps []*benchApp) {
 	addresses, dirs := map[lamppost.MemberID]string{}, map[lamppost.MemberID]string{}
 	var founders []lamppost.MemberID
 	for i := range size {
@@ -150,9 +150,11 @@ func benchNetwork(b *testing.B, size int) (engines []*Engine, apps []*benchApp) 
 	})
 	for _, id := range founders {
 		app := newBenchApp(b, dirs[id])
-		e := open(b, Config{Network: "net", Member: id, Dir: dirs[id], Founders: founders, Listen: addresses[id],
+		cfg := Config{Network: "net", Member: id, Dir: dirs[id], Founders: founders, Listen: addresses[id],
 			Address: func(to lamppost.MemberID) string { return addresses[to] },
-			Now:     func() lamppost.TimeMS { return lamppost.TimeMS(time.Now().UnixMilli()) }}, app, app)
+			Now:     func() lamppost.TimeMS { return lamppost.TimeMS(time.Now().UnixMilli()) }}
+		set(&cfg)
+		e := open(b, cfg, app, app)
 		engines, apps = append(engines, e), append(apps, app)
 		wg.Go(func() {
 			if err := e.Run(ctx); err != nil {

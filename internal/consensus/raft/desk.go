@@ -214,25 +214,29 @@ func (d *desk) renew() {
 }
 
 // offer returns ready proposals that are in no entry yet, a block's worth: together at most maxEntryBytes, or a larger
-// one alone.
+// one alone. It returns none while that block had better wait: for others to land, or to be full.
 func (d *desk) offer() (offered []*proposal) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	size := 0
+	if d.flights >= maxInFlight {
+		return nil
+	}
+	size, full := 0, false
 	for _, p := range d.list {
 		if p.inFlight {
 			continue
 		}
 		if size += len(p.tx); len(offered) > 0 && size > maxEntryBytes || len(offered) == lamppost.MaxBlockTxs {
+			full = true
 			break
 		}
 		offered = append(offered, p)
 	}
+	if d.flights >= fillBeyond && !full && size < maxEntryBytes {
+		return nil
+	}
 	return offered
 }
-
-// mayLaunch reports whether one more block may be on its way.
-func (d *desk) mayLaunch() bool { return d.flying() < maxInFlight }
 
 // flying returns how many blocks are on their way.
 func (d *desk) flying() int {

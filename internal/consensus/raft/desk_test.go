@@ -80,12 +80,48 @@ func TestOffer(t *testing.T) {
 			t.Fatalf("%d are offered, want %d", len(got), want)
 		}
 		d.launch(got)
+		d.landed()
 	}
 	d.setLeading(false)
 	d.setLeading(true)
 	if got := d.offer(); len(got) != 2 {
 		t.Errorf("%d are offered after leadership was lost and won, want the first two again", len(got))
 	}
+}
+
+// Two blocks go at once, however small; while they are on their way only full ones do, up to a limit.
+func TestFullBlocksGo(t *testing.T) {
+	t.Parallel()
+	d := newDesk()
+	d.setLeading(true)
+	goes := func(want int, when string) {
+		t.Helper()
+		got := d.offer()
+		if len(got) != want {
+			t.Errorf("%s: %d are offered, want %d", when, len(got), want)
+		}
+		if len(got) > 0 {
+			d.launch(got)
+		}
+	}
+	propose(t, d, 1, 10)
+	goes(1, "nothing on its way")
+	propose(t, d, 2, 10)
+	goes(1, "one on its way")
+	propose(t, d, 3, maxEntryBytes-1)
+	goes(0, "two on their way, the next not full")
+	propose(t, d, 4, 1)
+	goes(2, "two on their way, the next full")
+	propose(t, d, 5, 10)
+	propose(t, d, 6, maxEntryBytes)
+	goes(1, "two on their way, the next has no room for what follows")
+	for i := 4; i < maxInFlight; i++ {
+		goes(1, "a large one")
+		propose(t, d, i+3, maxEntryBytes)
+	}
+	goes(0, "as many on their way as may be")
+	d.landed()
+	goes(1, "one landed")
 }
 
 // A new leader is given everything that waits; what may have been ordered is marked, and a snapshot ends that.
@@ -175,5 +211,32 @@ func TestRecent(t *testing.T) {
 	r.add(id(maxRecent)) // over the former place of 1
 	if !r.has(id(1)) || len(r.at) != maxRecent {
 		t.Errorf("what came twice was forgotten with its first time; %d are known", len(r.at))
+	}
+}
+
+// decidedView knows the decision of everything.
+type decidedView struct{ *benchApp }
+
+func (decidedView) Decided(lamppost.TxID) (consensus.Decision, bool) {
+	return consensus.Decision{}, true
+}
+
+// What was decided while it waited here is answered, and a block's worth of it does not keep what comes after it waiting.
+func TestDecidedMeanwhile(t *testing.T) {
+	t.Parallel()
+	app := openApp(t)
+	e := open(t, alone(t.TempDir()), app, decidedView{app})
+	e.desk.setLeading(true)
+	var callers []*caller
+	for n := range 3 {
+		callers = append(callers, propose(t, e.desk, n, maxEntryBytes))
+	}
+	for i, c := range callers {
+		if len(c.answer) > 0 || !e.makeBlock() || len(c.answer) != 1 {
+			t.Errorf("proposal %d is not the next to be answered", i)
+		}
+	}
+	if e.makeBlock() {
+		t.Error("nothing waits, and there is something to do")
 	}
 }

@@ -46,7 +46,7 @@ func (e *Engine) lead(ctx context.Context) {
 	defer e.desk.setLeading(false)
 	poke(e.seatsMoved)
 	for {
-		for e.desk.mayLaunch() && e.makeBlock() {
+		for e.makeBlock() {
 		}
 		if e.desk.takeNudge() {
 			e.raft.Apply(make([]byte, markBytes), 0) // the library tells what is committed with the next entry, or much later
@@ -92,9 +92,13 @@ const markBytes = 1 + 16 // version 0, random
 // makeBlock puts what waits into an entry of the log, without waiting for what becomes of it: that shows in the block,
 // or in the loss of leadership. It reports whether there was something to do.
 func (e *Engine) makeBlock() bool {
-	offered := e.undecided(e.desk.offer())
-	if len(offered) == 0 {
+	ready := e.desk.offer()
+	if len(ready) == 0 {
 		return false
+	}
+	offered := e.undecided(ready)
+	if len(offered) == 0 {
+		return true
 	}
 	b := &lamppost.Block{Proposer: e.cfg.Member}
 	for _, p := range offered {

@@ -8,7 +8,8 @@ const (
 	maxOpen       = 4096     // proposals that wait here for their block, those of other members included
 	maxOpenBytes  = 64 << 20 // of them together; a leader then does not read what members forward
 	maxEntryBytes = 64 << 10 // transactions of a block together, unless a single one is larger
-	maxInFlight   = 2        // blocks between proposal and commit; meanwhile the next one fills
+	maxInFlight   = 16       // blocks between proposal and commit, and messages to a member without an answer
+	fillBeyond    = 2        // blocks; while so many are on their way, the next one fills before it goes
 	maxSaid       = 256      // lines of the library that are remembered, not to be told again at once
 	maxRecent     = 1 << 14  // ids that are remembered to tell what a member forwards again
 	maxRoots      = 64       // last roots that a leader's word is compared with

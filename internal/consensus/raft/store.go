@@ -103,11 +103,10 @@ func (e *Engine) restoreNewest(s *store) error {
 	return nil
 }
 
-// transport is how the library talks to other members. It does not pipeline: a pipeline whose other end has refused an entry, or is of a
-// newer term, while two more are on their way is waited on for ever in raft v1.8.0 (replication.go, pipelineDecode), by a leader that so
-// reaches the member no more, and by Shutdown.
-func (e *Engine) transport(s *store) *raft.NetworkTransport {
-	return raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: e.net, MaxPool: 3, MaxRPCsInFlight: 1, Timeout: rpcTimeout, Logger: s.logger})
+// transport returns how the library talks to other members.
+func (e *Engine) transport(s *store) transport {
+	return transport{raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: e.net, MaxPool: 3, MaxRPCsInFlight: maxInFlight,
+		Timeout: rpcTimeout, Logger: s.logger})}
 }
 
 // startRaft starts the library; a founder whose log is empty begins it with all founders.

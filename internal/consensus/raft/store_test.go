@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -235,19 +234,4 @@ func TestForgetsAfterRestart(t *testing.T) {
 			}
 		}
 	})
-}
-
-// A member ends, and reaches the others, whatever they answered: the library's pipeline, which may wait for ever, is off.
-func TestNoPipeline(t *testing.T) {
-	t.Parallel()
-	cfg := Config{Network: "net", Member: "a", Listen: "127.0.0.1:0", Address: func(lamppost.MemberID) string { return "" }, Log: slog.New(slog.DiscardHandler)}
-	links, err := listen(&cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	trans := (&Engine{cfg: cfg, net: links}).transport(&store{logger: hclog.NewNullLogger()})
-	defer trans.Close()
-	if _, err := trans.AppendEntriesPipeline("b", "b"); !errors.Is(err, raft.ErrPipelineReplicationNotSupported) {
-		t.Errorf("a pipeline: %v", err)
-	}
 }
