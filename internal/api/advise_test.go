@@ -89,7 +89,7 @@ func TestFleetFile(t *testing.T) {
 			t.Errorf("%s is read as %+v, and as JSON as %+v", x.Name, got, again)
 		}
 	}
-	for file, want := range map[string]string{"": "empty", "name: x\nnaem: y\n": "naem", "\x00\xff": "mapping", strings.Repeat(" ", advise.MaxFleetBytes+1): "at most"} {
+	for file, want := range map[string]string{"": "empty", "name: x\nnaem: y\n": "naem", "\x00\xff": "line 1", strings.Repeat(" ", advise.MaxFleetBytes+1): "at most"} {
 		if e := h.refused(400, "bad_request", "POST", "/api/fleets", file); !strings.Contains(e.Text, want) {
 			t.Errorf("%.20q is refused with %q, want %q in it", file, e.Text, want)
 		}
