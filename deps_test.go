@@ -33,6 +33,7 @@ var uses = map[string]string{
 	"voucher":              ". device sig",
 	"examples/device-http": ". device sig",
 	"examples/device-mqtt": ". device device/devicemqtt sig",
+	"examples/fleets":      "",
 	"examples/paid-reader": ". voucher",
 
 	"internal/transcript":              "",
@@ -108,8 +109,8 @@ var uses = map[string]string{
 	"internal/demo/data/gen":     "",
 	"internal/measure":           ". audit device sig tariff internal/agent internal/archive internal/archive/dir internal/compact internal/explore internal/export internal/federate internal/folder internal/forecast internal/kv internal/kv/pebble internal/node internal/replica internal/tilelog internal/triage internal/triage/joint internal/triage/behave internal/triage/plausible",
 	"internal/explore":           ". sig internal/folder",
-	"internal/advise":            ". sig internal/explore",
-	"internal/cli": ". audit contract device guard sig tariff internal/agent internal/api internal/pilot internal/archive internal/archive/dir internal/backup internal/books internal/checkpage internal/advise internal/demo internal/explore internal/export internal/folder internal/fsck internal/gateway " +
+	"internal/advise":            ". sig examples/fleets internal/explore",
+	"internal/cli": ". audit contract device guard sig tariff internal/agent internal/api internal/pilot internal/archive internal/archive/dir internal/backup internal/books internal/checkpage internal/advise internal/demo internal/explore internal/export internal/federate internal/folder internal/fsck internal/gateway " +
 		"internal/judge internal/kv/pebble internal/masterdata internal/measure internal/network internal/node internal/outlook internal/recheck internal/render internal/replica internal/restore internal/sepa internal/shadow internal/sim internal/tilelog internal/triage/behave internal/witness voucher",
 	"cmd/lamppost": "internal/cli",
 }

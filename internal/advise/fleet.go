@@ -12,6 +12,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/lamppost/lamppost/internal/explore"
 	"github.com/lamppost/lamppost/sig"
 )
 
@@ -97,7 +98,7 @@ func ParseFleet(text []byte) (*Fleet, error) {
 		return nil, fmt.Errorf("a fleet has at most %d bytes", MaxFleetBytes)
 	}
 	if len(bytes.TrimSpace(text)) == 0 {
-		return nil, errors.New("the fleet is empty: examples/fleets has some to begin with")
+		return nil, errors.New("the fleet is empty: lamppost advise --example prints one, and examples/fleets has some")
 	}
 	f, g := new(Fleet), given{}
 	if err := unmarshal(text, f, yaml.Strict()); err != nil {
@@ -121,7 +122,7 @@ func unmarshal(text []byte, into any, options ...yaml.DecodeOption) (err error) 
 		}
 	}()
 	if err := yaml.UnmarshalWithOptions(text, into, options...); err != nil {
-		return errors.New(yaml.FormatError(err, false, true))
+		return explore.PlainYAML(err)
 	}
 	return nil
 }

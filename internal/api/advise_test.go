@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -16,6 +17,11 @@ func TestAdvise(t *testing.T) {
 	h := newHouse(t)
 	if e := h.refused(404, "not_found", "POST", "/api/advise", "{}"); !strings.Contains(e.Text, "tag small") {
 		t.Errorf("without advice: %q", e.Text)
+	}
+	for _, call := range [][2]string{{"POST", "{}"}, {"GET", ""}} {
+		if e := h.refused(404, "not_found", call[0], "/api/fleets", call[1]); !strings.Contains(e.Text, "tag small") {
+			t.Errorf("%s without advice: %q", call[0], e.Text)
+		}
 	}
 	rows, err := advise.Shipped()
 	must(t, err)
@@ -53,5 +59,39 @@ func TestAdvise(t *testing.T) {
 	fleet.Name, fleet.Classes[0].Link = "broken", "wifi"
 	if e := h.refused(500, "internal", "POST", "/api/advise", fleet); strings.Contains(e.Text, "secret") {
 		t.Errorf("a fault of the node is told to whoever asks: %q", e.Text)
+	}
+}
+
+// TestFleetFile: a file is read, as YAML and as JSON, and refused with its line; the examples are there, each as it can be sent.
+func TestFleetFile(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.readFleet = func(file []byte) (any, error) {
+		f, err := advise.ReadFile(file)
+		if err != nil {
+			return nil, &api.FleetError{Err: err}
+		}
+		return f, nil
+	}
+	h.examples = func() (any, error) { return advise.Examples() }
+	h.serve(h.live)
+	var list advise.FleetFileList
+	h.ok(200, "GET", "/api/fleets", nil, &list)
+	if len(list.Fleets) != 12 {
+		t.Errorf("%d examples", len(list.Fleets))
+	}
+	for i := range list.Fleets {
+		x := &list.Fleets[i]
+		var got, again advise.FleetFile
+		h.ok(200, "POST", "/api/fleets", x.File, &got)
+		h.ok(200, "POST", "/api/fleets", x.Fleet, &again)
+		if !reflect.DeepEqual(got.Fleet, x.Fleet) || !reflect.DeepEqual(again, got) || got.File == x.File || x.Name == got.Name {
+			t.Errorf("%s is read as %+v, and as JSON as %+v", x.Name, got, again)
+		}
+	}
+	for file, want := range map[string]string{"": "empty", "name: x\nnaem: y\n": "naem", "\x00\xff": "line 1", strings.Repeat(" ", advise.MaxFleetBytes+1): "at most"} {
+		if e := h.refused(400, "bad_request", "POST", "/api/fleets", file); !strings.Contains(e.Text, want) {
+			t.Errorf("%.20q is refused with %q, want %q in it", file, e.Text, want)
+		}
 	}
 }

@@ -107,6 +107,9 @@ type Config struct {
 
 	// Advise says how a fleet, in JSON, should be kept; a [*FleetError] says what is wrong with it. Nil: this program cannot.
 	Advise func(fleet []byte) (answer any, err error)
+	// ReadFleet reads a fleet's file, with the same errors. FleetExamples are files to begin with. Nil where Advise is.
+	ReadFleet     func(file []byte) (fleet any, err error)
+	FleetExamples func() (list any, err error)
 	// Pay opens routes to whoever pays. Nil: none.
 	Pay *Pay
 
@@ -308,6 +311,8 @@ func (s *Server) routes() []route {
 		{"GET /api/budgets", closed, s.getBudgets},
 		{"GET /api/learn", closed, s.getLearn},
 		{"POST /api/advise", closed, s.postAdvice},
+		{"GET /api/fleets", closed, s.getFleets},
+		{"POST /api/fleets", closed, s.postFleet},
 		{"GET /api/receipts/{device}/{epoch}/{n}", closed, s.getReceipt},
 	}
 }

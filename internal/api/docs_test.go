@@ -75,7 +75,7 @@ var shapes = map[string]reflect.Type{
 	"DecisionOutcome": reflect.TypeFor[lamppost.DecisionOutcome](), "DecisionWords": reflect.TypeFor[render.Decided](), "Decision": reflect.TypeFor[api.Decision](),
 	"DecisionEvidence": reflect.TypeFor[api.DecisionEvidence](), "Update": reflect.TypeFor[lamppost.LearnBody](), "UpdateList": reflect.TypeFor[api.UpdateList](),
 	"NewGateway": reflect.TypeFor[api.NewGateway](), "GatewayToken": reflect.TypeFor[api.GatewayToken](),
-	"Fleet": reflect.TypeFor[advise.Fleet](), "FleetClass": reflect.TypeFor[advise.Class](), "FleetOrganisation": reflect.TypeFor[advise.Organisation](), "FleetNeeds": reflect.TypeFor[advise.Needs](),
+	"Fleet": reflect.TypeFor[advise.Fleet](), "FleetClass": reflect.TypeFor[advise.Class](), "FleetOrganisation": reflect.TypeFor[advise.Organisation](), "FleetFile": reflect.TypeFor[advise.FleetFile](), "FleetFileList": reflect.TypeFor[advise.FleetFileList](), "FleetNeeds": reflect.TypeFor[advise.Needs](),
 	"Answer": reflect.TypeFor[advise.Answer](), "AdviceOption": reflect.TypeFor[advise.Option](), "ClassAdvice": reflect.TypeFor[advise.ClassAdvice](), "Prediction": reflect.TypeFor[advise.Prediction](),
 	"Settings": reflect.TypeFor[explore.Point](), "Range": reflect.TypeFor[advise.Range](), "AdviceYear": reflect.TypeFor[advise.Year](),
 }

@@ -62,6 +62,8 @@ type house struct {
 	providers  map[string]api.Provider
 	selling    *api.Pay
 	advise     func([]byte) (any, error)
+	readFleet  func([]byte) (any, error)
+	examples   func() (any, error)
 	number     map[lamppost.DeviceID]uint64
 	segment    uint64
 	offsetMin  int16 // of the tariff's clock
@@ -134,7 +136,7 @@ func (h *house) serve(live *api.Live) {
 	h.gates, err = api.OpenGateways(h.store, h.order, network, "north", h.devices)
 	must(h.t, err)
 	h.server, err = api.New(api.Config{Store: h.store, Packs: h.packs, Order: h.order, Checkpoint: h.checkpoint, Status: h.engine.Status, Files: &h.files, Network: network,
-		Member: "north", Now: h.now, Version: "test", AdminToken: adminToken, Pay: h.selling, Advise: h.advise, Live: live, Devices: h.devices, Gateways: h.gates,
+		Member: "north", Now: h.now, Version: "test", AdminToken: adminToken, Pay: h.selling, Advise: h.advise, ReadFleet: h.readFleet, FleetExamples: h.examples, Live: live, Devices: h.devices, Gateways: h.gates,
 		Log:     slog.New(slog.NewTextHandler(testWriter{h.t}, nil)),
 		Details: func() (render.Details, error) { return h.details, nil }, Providers: h.providers,
 		VerdictState: func(v *lamppost.Verdict) ([]byte, error) {

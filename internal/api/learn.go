@@ -25,6 +25,7 @@ type SharedRound struct {
 	Base    lamppost.Hash   `json:"base"`
 	Hash    lamppost.Hash   `json:"hash"`
 	Rows    int             `json:"rows"`
+	Members int             `json:"members"` // whose updates were held against each other; under three: nobody can tell who lies
 	Stale   int             `json:"stale"`   // updates of another base: they are not merged
 	Updates []SharedUpdate  `json:"updates"` // by who learned
 }

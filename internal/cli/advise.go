@@ -72,11 +72,11 @@ A fleet whose answer is "a database" or "a ledger of others" is answered as well
 func adviseOn(stdin io.Reader, name, rows string) (*advise.Answer, error) {
 	text, err := readFleet(stdin, name)
 	if err != nil {
-		return nil, usage(err)
+		return nil, usage(fmt.Errorf("reading the fleet: %w; lamppost advise --example > fleet.yaml makes one", err))
 	}
 	f, err := advise.ParseFleet(text)
 	if err != nil {
-		return nil, usage(fmt.Errorf("%q: %w", name, err))
+		return nil, usage(fmt.Errorf("%q: %w (lamppost advise --example shows what may stand in a fleet)", name, err))
 	}
 	m, err := measured(rows)
 	if err != nil {

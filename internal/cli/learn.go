@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lamppost/lamppost/internal/api"
+	"github.com/lamppost/lamppost/internal/federate"
 )
 
 func learnCmd() *cobra.Command {
@@ -19,8 +20,8 @@ func learnStatusCmd(f *nodeFlags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
 		Short: "The rounds, who took part, who was left out and why, and how good it is",
-		Long: `Show the models that members learn together, each a regression for so many steps ahead, with the latest round of each: who took part, how
-much each counts, who was left out and why, and what each says its own last days were missed by before and after (docs/learning.md). Any member
+		Long: `Show the models that members learn together, each a regression for so many steps ahead, with the latest round of each: who took part, for
+which member, how much each counts, who was left out and why, and what each says its own last days were missed by before and after (docs/learning.md). Any member
 shows the same hash: each has merged what stands on the ledger for itself.`,
 		Example: `  lamppost learn status --data ./node
   lamppost learn status --json`,
@@ -48,6 +49,14 @@ func printLearning(w io.Writer, models []api.SharedModel) {
 		} else {
 			r := &m.Rounds[0]
 			fmt.Fprintf(w, "round %d until %s, %d rows, model %.8x", r.Round, when(r.Until), r.Rows, r.Hash[:])
+			switch {
+			case r.Members == 1:
+				fmt.Fprint(w, ", of one member: its gateways were held against each other")
+			case r.Members < federate.MinMembers:
+				fmt.Fprintf(w, ", of %d members: too few to tell who lies, and none counts more than %d times the other if that harms it", r.Members, federate.MaxTimes)
+			default:
+				fmt.Fprintf(w, ", of %d members", r.Members)
+			}
 			if r.Stale > 0 {
 				fmt.Fprintf(w, ", %d updates of another base not merged", r.Stale)
 			}
@@ -63,10 +72,10 @@ func printLearning(w io.Writer, models []api.SharedModel) {
 }
 
 func printRound(w io.Writer, r *api.SharedRound) {
-	t := table{head: []string{"  BY", ">ROWS", ">DEVICES", ">SHARE", ">WOULD RAISE", ">BEFORE", ">AFTER", "LEFT OUT"}}
+	t := table{head: []string{"  BY", "FOR", ">ROWS", ">DEVICES", ">SHARE", ">WOULD RAISE", ">BEFORE", ">AFTER", "LEFT OUT"}}
 	for i := range r.Updates {
 		u := &r.Updates[i]
-		t.add("  "+u.By, fmt.Sprint(u.Rows), fmt.Sprint(u.Devices), fmt.Sprintf("%.1f %%", 100*u.Share), fmt.Sprintf("%.1f %%", 100*u.Rise),
+		t.add("  "+u.By, u.Member, fmt.Sprint(u.Rows), fmt.Sprint(u.Devices), fmt.Sprintf("%.1f %%", 100*u.Share), fmt.Sprintf("%.1f %%", 100*u.Rise),
 			u.Before.String(), u.After.String(), u.Why)
 	}
 	t.print(w, "")

@@ -44,6 +44,28 @@ func (d *district) advise(w http.ResponseWriter, r *http.Request) {
 	reply(w, a)
 }
 
+// readFleet and examples do as the node does.
+func (d *district) readFleet(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(err)
+	}
+	f, err := advise.ReadFile(body)
+	if err != nil {
+		refuse(w, http.StatusBadRequest, "bad_request", err.Error())
+		return
+	}
+	reply(w, f)
+}
+
+func (d *district) examples(w http.ResponseWriter, _ *http.Request) {
+	list, err := advise.Examples()
+	if err != nil {
+		panic(err)
+	}
+	reply(w, list)
+}
+
 func around(mid float64) advise.Range { return advise.Range{Low: 0.8 * mid, Mid: mid, High: 1.3 * mid} }
 
 // advice is an answer with everything that can stand in one.
@@ -96,7 +118,8 @@ func testAdvise(t *testing.T, ctx context.Context) {
 		for _, scheme := range []string{"light", "dark"} {
 			p := browsertest.Open(t, ctx, url, size)
 			p.Prefer(scheme)
-			p.Visit("#/advise", "#class-2-name")
+			p.Visit("#/advise", "#class-1-name")
+			pick(p, "House with sub-meters")
 			p.Run(chromedp.Click(chromedp.CSS("#fleet button[type=submit]")))
 			p.WaitText("#verdict", "Keep it with raft on three machines")
 			p.Wait("document.querySelectorAll('#tradeoff circle').length === 3")
@@ -119,15 +142,15 @@ func testAdvise(t *testing.T, ctx context.Context) {
 	p := browsertest.Open(t, ctx, url, browsertest.Desktop)
 	dir := t.TempDir()
 	p.SaveTo(dir)
-	p.Visit("#/advise", "#class-2-name")
-	pick(p, "Street lamps of a city")
-	p.Set("#class-3-devices", "4100")
-	p.Run(chromedp.Click(chromedp.CSS("#class-3-ed25519")), chromedp.Click(chromedp.CSS("#class-more")))
+	p.Visit("#/advise", "#class-1-name")
+	pick(p, "City's street lamps")
+	p.Set("#class-2-devices", "4100")
+	p.Run(chromedp.Click(chromedp.CSS("#class-2-ed25519")), chromedp.Click(chromedp.CSS("#class-more")))
 	for field, text := range map[string]string{"name": "signs", "devices": "20", "readings": "24", "power": "battery", "wh": "12.5", "years": "3", "link": "lora"} {
-		p.Set("#class-4-"+field, text)
+		p.Set("#class-3-"+field, text)
 	}
-	p.Run(chromedp.Click(chromedp.CSS("#class-4-ed25519")), chromedp.Click(chromedp.CSS("#class-4-site")), chromedp.Click(chromedp.CSS("#org-4-trusts-1")))
-	p.Set("#org-3-name", "city of Riverside") // who trusts it still does
+	p.Run(chromedp.Click(chromedp.CSS("#class-3-ed25519")), chromedp.Click(chromedp.CSS("#class-3-site")), chromedp.Click(chromedp.CSS("#org-3-trusts-1")))
+	p.Set("#org-2-name", "city of Riverside") // who trusts it still does
 	p.Set("#need-stay", "de, nl")
 	p.Run(chromedp.Click(chromedp.CSS("#need-personal")), chromedp.Click(chromedp.CSS("#fleet button[type=submit]")))
 	p.WaitText("#verdict", "Keep it with raft on three machines")
@@ -178,6 +201,89 @@ func testAdvise(t *testing.T, ctx context.Context) {
 	p.Clean()
 }
 
+// A fleet's file is chosen or dropped, and fills the form; one that is wrong says where, and leaves the form alone; what is filled in is saved as a file
+// that lamppost advise takes.
+func testFleetFile(t *testing.T, ctx context.Context) {
+	d := newDistrict(t)
+	url := d.serve(t).URL
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	wrong := write("wrong.yaml", strings.Replace(advise.Example, "link: ", "link: pigeon # ", 1))
+	for _, size := range [][2]int64{{390, 844}, {1280, 900}} {
+		p := browsertest.Open(t, ctx, url, size)
+		p.SaveTo(dir)
+		p.Visit("#/advise", "#class-1-name")
+		choose := func(path string) {
+			p.Run(chromedp.SetUploadFiles(chromedp.CSS("#fleet-file"), []string{path}))
+		}
+		choose(write("mine.yaml", advise.Example))
+		p.WaitText("#filled", "“mine.yaml” is filled in.")
+		want, err := advise.ReadFile([]byte(advise.Example))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Denied = true // the console says that the node refuses
+		choose(wrong)
+		p.WaitText("#unread", "“wrong.yaml” was not taken.")
+		_, err = advise.ParseFleet([]byte(strings.Replace(advise.Example, "link: ", "link: pigeon # ", 1)))
+		if got := p.Text("#unread"); !strings.Contains(got, strings.SplitN(err.Error(), "\n", 2)[0]) {
+			t.Errorf("a wrong file is refused with %q, and by the command line with %q", got, err)
+		}
+		if over := browsertest.Value[[]string](p, browsertest.Overflow); len(over) > 0 {
+			t.Errorf("at %d: wider than the screen: %q", size[0], over)
+		}
+		browsertest.Value[bool](p, "scrollTo(0, 0) === undefined")
+		for _, broken := range p.Violations() {
+			t.Errorf("at %d: %s", size[0], broken)
+		}
+		shootWhole(p, fmt.Sprintf("fleet-file-%d", size[0]))
+		p.Size(size)
+		choose(write("huge.yaml", strings.Repeat(" ", advise.MaxFleetBytes+1)))
+		p.WaitText("#unread", "257 KiB, and a fleet has 256 at most")
+
+		p.Run(chromedp.Click(chromedp.CSS("#save-fleet")))
+		p.WaitText("#fleet [role=status]", "Saved as "+want.Name)
+		saved := filepath.Join(dir, want.Name)
+		got := savedFile(p, saved)
+		if f, err := advise.ReadFile(got); err != nil || written(t, f.Fleet) != written(t, want.Fleet) {
+			t.Errorf("saved was\n%s(%v), want\n%s", got, err, want.File)
+		}
+		if err := os.Remove(saved); err != nil {
+			t.Error(err)
+		}
+		raw, err := json.Marshal(streetFleet())
+		if err != nil {
+			t.Fatal(err)
+		}
+		browsertest.Value[bool](p, fmt.Sprintf(`(() => { const all = new DataTransfer(); all.items.add(new File([%q], 'street.json'));
+			return document.querySelector('.drop').dispatchEvent(new DragEvent('drop', { dataTransfer: all, bubbles: true, cancelable: true })); })()`, raw))
+		p.WaitText("#filled", "“street.json” is filled in.")
+		p.Run(chromedp.Click(chromedp.CSS("#fleet button[type=submit]")))
+		p.WaitText("#verdict", "Keep it with raft on three machines")
+		if got, want := written(t, d.fleet), written(t, streetFleet()); got != want {
+			t.Errorf("dropped was %s, asked %s", want, got)
+		}
+		p.Clean()
+	}
+}
+
+// savedFile waits for a file that the browser writes in its own time.
+func savedFile(p *browsertest.Tab, path string) (raw []byte) {
+	for range 200 {
+		if raw, err := os.ReadFile(path); err == nil && len(raw) > 0 {
+			return raw
+		}
+		browsertest.Value[int](p, `new Promise((done) => setTimeout(() => done(1), 20))`)
+	}
+	return nil
+}
+
 // shootWhole writes a picture of a whole page, where pictures are wanted.
 func shootWhole(p *browsertest.Tab, name string) {
 	if *screens != "" {
@@ -186,8 +292,10 @@ func shootWhole(p *browsertest.Tab, name string) {
 	}
 }
 
-func pick(p *browsertest.Tab, title string) {
-	browsertest.Value[bool](p, fmt.Sprintf("[...document.querySelectorAll('.picks button')].filter((b) => b.innerText === %q).map((b) => b.click()).length === 1 || Promise.reject('no such button')", title))
+func pick(p *browsertest.Tab, name string) {
+	p.Wait("document.querySelectorAll('#fleet-example option').length === 13")
+	p.Set("#fleet-example", browsertest.Value[string](p, fmt.Sprintf("[...document.querySelectorAll('#fleet-example option')].find((o) => o.innerText === %q).value", name)))
+	p.WaitText("#filled", name)
 }
 
 // streetFleet is the street lamps as the test changes them.
@@ -210,10 +318,9 @@ func testAdviseForReal(t *testing.T, ctx context.Context) {
 	d.advised = func(f *advise.Fleet) (*advise.Answer, error) { return advise.Advise(f, rows) }
 	p := browsertest.Open(t, ctx, d.serve(t).URL, [2]int64{390, 844})
 	p.Visit("#/advise", "#class-1-name")
-	for _, f := range [][3]string{{"A house with sub-meters", "house", "Lamppost, solo"}, {"Street lamps of a city", "lamps", "Lamppost, raft"},
-		{"Chargers of rivals", "charging", "Lamppost, comet"}, {"Sensors of one factory", "factory", "PostgreSQL"}} {
-		title, want := f[0], f[2]
-		text, err := os.ReadFile("../../examples/fleets/" + f[1] + ".yaml")
+	for _, f := range [][2]string{{"house", "Lamppost, solo"}, {"lamps", "Lamppost, raft"}, {"charging", "Lamppost, comet"}, {"factory", "PostgreSQL"}} {
+		want := f[1]
+		text, err := os.ReadFile("../../examples/fleets/" + f[0] + ".yaml")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -221,6 +328,7 @@ func testAdviseForReal(t *testing.T, ctx context.Context) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		title := fleet.Name
 		pick(p, title)
 		p.Run(chromedp.Click(chromedp.CSS("#fleet button[type=submit]")))
 		p.WaitText("#verdict", "The advice for "+fleet.Name)
@@ -233,7 +341,7 @@ func testAdviseForReal(t *testing.T, ctx context.Context) {
 		if over := browsertest.Value[[]string](p, browsertest.Overflow); len(over) > 0 {
 			t.Errorf("%s: wider than the screen: %q", title, over)
 		}
-		shootWhole(p, "advice-"+f[1])
+		shootWhole(p, "advice-"+f[0])
 		p.Size([2]int64{390, 844})
 	}
 	browsertest.Value[bool](p, "scrollTo(0, 0) === undefined")

@@ -58,7 +58,7 @@ func TestInBrowser(t *testing.T) {
 		"proof": testProof, "bill": testBill, "login": testLogin, "hostile names": testHostileNames,
 		"statement": testStatement, "hand over": testHandOver, "chart": testChart, "find": testFind, "broker": testBroker, "adopt": testAdopt, "arithmetic": testArithmetic,
 		"lies": testLies, "witnesses": testWitnesses, "copies": testCopies, "keyboard": testKeyboard, "keys": testKeys, "guard": testGuard, "keeping": testKeeping, "network": testNetwork,
-		"bill to read": testBillToRead, "sessions": testSessions, "disputes": testDisputes, "profit": testProfit, "accessible": testAccessible, "alarms": testAlarms, "alarms by key": testAlarmsByKey, "agents": testAgents, "ahead": testAhead, "advise": testAdvise, "advise for real": testAdviseForReal,
+		"bill to read": testBillToRead, "sessions": testSessions, "disputes": testDisputes, "profit": testProfit, "accessible": testAccessible, "alarms": testAlarms, "alarms by key": testAlarmsByKey, "agents": testAgents, "ahead": testAhead, "advise": testAdvise, "advise for real": testAdviseForReal, "fleet file": testFleetFile,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, ctx) })
 	}

@@ -528,6 +528,8 @@ func (d *district) serve(t *testing.T) *httptest.Server {
 	d.serveAlarms(mux, answer)
 	d.serveAgents(mux, answer)
 	mux.HandleFunc("POST /api/advise", d.guard(d.advise))
+	mux.HandleFunc("GET /api/fleets", d.guard(d.examples))
+	mux.HandleFunc("POST /api/fleets", d.guard(d.readFleet))
 	answer("/log", d.log)
 	answer("/log/proof", func(r *http.Request) any { return d.proof(r.FormValue("height"), r.FormValue("index")) })
 	answer("/parties", func(*http.Request) any { return map[string]any{"parties": parties()} })

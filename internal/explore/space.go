@@ -111,7 +111,7 @@ func ParseSpace(text []byte) (*Space, error) {
 		return nil, errNoGrids
 	}
 	if err := yaml.UnmarshalWithOptions(text, s, yaml.Strict()); err != nil {
-		return nil, errors.New(yaml.FormatError(err, false, true))
+		return nil, PlainYAML(err)
 	}
 	switch {
 	case s.Repetitions < 1 || s.Repetitions > 1000:

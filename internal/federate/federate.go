@@ -3,8 +3,8 @@
 // others is left out, with the number that says so.
 //
 // Start reading at [Merge]. It promises the same bits from the same updates on every machine, in any order; that where all are honest nothing is
-// changed or left out but what is listed in limits below; and that no update counts for more than [MaxTimes] the middle one. It cannot tell whether
-// rows were really measured. docs/learning.md says what is measured of it, and what a sum still tells.
+// changed or left out but what is listed in limits below; and that a member has one voice and one weight, however many gateways speak for it
+// (members.go). It cannot tell whether rows were really measured. docs/learning.md says what is measured of it, and what a sum still tells.
 package federate
 
 import (
@@ -23,14 +23,21 @@ import (
 const (
 	MinRows    = 500 // of an update: sums of few rows come close to telling the rows
 	MinDevices = 5   // of an update
-	MaxUpdates = 256 // in a round
+	MaxUpdates = 256 // in a round; as many as a network may have members
+
+	// MinMembers is of how many members one can be told from the others. Of fewer, only the updates of one member are held against each other.
+	MinMembers = 3
 
 	// MaxRise is by how much, in parts of what they miss, others may miss more (weighted squares) if half of all had learnt like one, before it
 	// is left out; or five times what is usual, where that is more. What a smaller share does falls with its square.
 	MaxRise = 0.2
 
-	// MaxTimes is how often the middle update's weight one may have in a merged model: whoever claims more rows counts no more.
+	// MaxTimes is how often the middle member's weight one may have in a merged model, and how often the middle update's of its member an update may:
+	// whoever claims more rows counts no more, unless the others lose nothing by it (MaxHarm).
 	MaxTimes = 3
+
+	// MaxHarm is by how much, in parts of what they miss, others may miss more (weighted squares) if nothing is scaled down to MaxTimes.
+	MaxHarm = 0.01
 
 	maxFeature = 20 // the magnitude of features and targets in package forecast
 )
@@ -38,7 +45,8 @@ const (
 // An Update is what one participant has learnt.
 type Update struct {
 	By      string
-	Round   int64 // see [RoundMS]
+	Member  string // who answers for it, and has one voice with however many updates; "": nobody does any more
+	Round   int64  // see [RoundMS]
 	Devices int
 	Stats   *forecast.Stats
 }
@@ -52,11 +60,13 @@ const (
 	LeftRows    Left = "rows"     // of fewer rows than MinRows, or devices than MinDevices
 	LeftSpoils  Left = "spoils"   // others would miss more than MaxRise allows
 	LeftTooMany Left = "too_many" // it is beyond MaxUpdates
+	LeftFormer  Left = "former"   // nobody answers for it any more
 )
 
 // A Part is what became of an update.
 type Part struct {
 	By     string  `json:"by"`
+	Member string  `json:"member"` // who answers for it
 	Rows   int     `json:"rows"`
 	Rise   float64 `json:"rise"`   // by what part others would miss more if half of all had learnt like this
 	Share  float64 `json:"share"`  // of the merged model
@@ -67,9 +77,10 @@ type Part struct {
 
 // A Round is what a model's updates came to.
 type Round struct {
-	Stats *forecast.Stats // nil: nobody had anything to say
-	Hash  lamppost.Hash   // of Stats
-	Parts []Part          // in the order of their names
+	Stats   *forecast.Stats // nil: nobody had anything to say
+	Hash    lamppost.Hash   // of Stats
+	Members int             // whose sound updates were held against each other
+	Parts   []Part          // in the order of their names
 }
 
 // Merge adds up the updates of a round.
@@ -83,43 +94,48 @@ func Merge(updates []Update) (*Round, error) {
 		if i > 0 && u.By == updates[i-1].By {
 			return nil, fmt.Errorf("%q takes part twice", u.By)
 		}
-		*p = Part{By: u.By}
+		*p = Part{By: u.By, Member: u.Member}
 		if u.Stats != nil {
 			p.Rows = u.Stats.Rows
 		}
 		c, left, err := admit(u)
-		if err == nil && len(sound) == MaxUpdates {
-			left, err = LeftTooMany, fmt.Errorf("a round has %d updates", MaxUpdates)
-		}
-		if err == nil && len(sound) > 0 && c.stats.Features() != sound[0].stats.Features() {
-			left, err = LeftForm, errors.New("it is of other features than the first")
-		}
 		if err != nil {
 			p.Left, p.Why = left, err.Error()
 			continue
 		}
-		c.part = p
+		c.part, c.side = p, u.Member
 		sound = append(sound, c)
 	}
-	kept := judge(sound)
-	if len(kept) == 0 {
-		return r, nil
+	sound = atMost(ofOneForm(sound))
+	r.Members = len(bySide(sound))
+	members, err := memberwise(judge(sound))
+	if err != nil || len(members) == 0 {
+		return r, err
 	}
-	bound(kept)
-	return r, r.add(kept)
+	if err := bound(members); err != nil {
+		return r, err
+	}
+	return r, r.add(members)
 }
 
-// A candidate is a sound update.
+// A candidate is a sound update, or all of a member's.
 type candidate struct {
 	part  *Part
+	side  string // who has one voice: the member
 	stats *forecast.Stats
 	w     []float64       // what it alone would learn
 	one   *forecast.Stats // with the weight of one sample
+	voice float64         // of 1 that its side has among those it is counted with
+
+	signers []*candidate // of a member's several updates, by name
 }
 
 // admit refuses what cannot be, or must not be, the sums of so many rows.
 func admit(u *Update) (*candidate, Left, error) {
 	s := u.Stats
+	if u.Member == "" {
+		return nil, LeftFormer, errors.New("nobody answers for it: who did is no member any more")
+	}
 	if s == nil || s.Features() < 1 {
 		return nil, LeftForm, errors.New("there are no statistics")
 	}
@@ -163,32 +179,32 @@ func zero(like *forecast.Stats) *forecast.Stats {
 	return s
 }
 
-// bound scales down what is too large.
-func bound(kept []*candidate) {
-	weights := make([]float64, len(kept))
-	for i, c := range kept {
-		weights[i] = c.stats.Weight
-	}
-	most := float64(MaxTimes * median(weights))
-	for _, c := range kept {
-		c.part.Factor = min(1, most/c.stats.Weight)
-	}
-}
-
 // add merges what is kept, in the order of names, and hashes the sum.
-func (r *Round) add(kept []*candidate) error {
-	r.Stats = zero(kept[0].stats)
-	for _, c := range kept {
-		if err := r.Stats.Merge(c.stats, c.part.Factor); err != nil {
-			return err
-		}
+func (r *Round) add(members []*candidate) (err error) {
+	kept := allSigners(members)
+	if r.Stats, err = merged(kept, true); err != nil {
+		return err
 	}
 	for _, c := range kept {
 		c.part.Share = float64(c.stats.Weight*c.part.Factor) / r.Stats.Weight
 	}
-	var err error
 	r.Hash, err = HashOf(r.Stats)
 	return err
+}
+
+// merged adds up in the order of names; bounded: by what each counts, else in full.
+func merged(all []*candidate, bounded bool) (*forecast.Stats, error) {
+	sum := zero(all[0].stats)
+	for _, c := range all {
+		factor := 1.0
+		if bounded {
+			factor = c.part.Factor
+		}
+		if err := sum.Merge(c.stats, factor); err != nil {
+			return nil, err
+		}
+	}
+	return sum, nil
 }
 
 // HashOf names a model by what it was learnt from. Updates say which they improve by it.

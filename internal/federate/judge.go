@@ -9,55 +9,79 @@ import (
 )
 
 // Who would spoil a model is told from the sums alone: they say what any weights miss on average over the rows behind them (Stats.Loss). So
-// each update is tried on the others', all with equal weight, whatever numbers of rows they claim. As long as most are honest, the
-// middle one of them tells the truth (Huber's argument for medians; Blanchard et al. 2017 pick by distances in the same spirit, and
+// each update is tried on those of other members, all members with equal weight, whatever numbers of rows and gateways they claim. As long as most
+// members are honest, the middle one of them tells the truth (Huber's argument for medians; Blanchard et al. 2017 pick by distances in the same spirit, and
 // Yin et al. 2018 take medians of what is sent; here the median only decides who is in, so that the sum stays exact).
 
-// judge returns those to be merged, and says of all how they would change what others miss.
-func judge(sound []*candidate) []*candidate {
-	if len(sound) < 3 {
-		return sound // nobody can be told from another
+// judge returns those to be merged, and says of all how they would change what others miss. Where there are fewer members than can be told from
+// each other, each member's updates are held against each other, and no member's word throws out another's.
+func judge(sound []*candidate) (kept []*candidate) {
+	members := bySide(sound)
+	if len(members) >= MinMembers {
+		return told(sound)
 	}
-	core := central(sound)
+	for _, own := range members {
+		for _, c := range own {
+			c.side = c.part.By
+		}
+		kept = append(kept, told(own)...)
+		for _, c := range own {
+			c.side = c.part.Member
+		}
+	}
+	return byName(kept)
+}
+
+// told returns those that do not spoil.
+func told(all []*candidate) []*candidate {
+	if len(bySide(all)) < MinMembers {
+		return all // nobody can be told from another
+	}
+	core := central(all)
 	for range 2 { // the second time with all that the first has kept: more ways to be honest
-		core = keep(sound, core)
+		core = keep(all, core)
 	}
 	return core
 }
 
-// central returns the better half: whose own weights serve the middle one of the others best.
+// central returns the better half of the voices: whose own weights serve the middle one of the other sides best.
 func central(all []*candidate) []*candidate {
 	type ranked struct {
 		c    *candidate
 		rise float64
 	}
+	share(all)
 	order := make([]ranked, len(all))
 	for i, c := range all {
-		var rises []float64
+		var rises []said
 		for _, other := range all {
-			if other != c {
-				rises = append(rises, rise(other, c.w, other.w))
+			if other.side != c.side {
+				rises = append(rises, said{rise(other, c.w, other.w), other.voice})
 			}
 		}
 		order[i] = ranked{c, median(rises)}
 	}
 	slices.SortStableFunc(order, func(a, b ranked) int { return cmp.Compare(a.rise, b.rise) })
-	core := make([]*candidate, 0, len(all))
-	for _, x := range order[:len(all)/2+1] {
-		core = append(core, x.c)
+	var core []*candidate
+	voices, half := 0.0, float64(len(bySide(all)))/2
+	for _, x := range order {
+		if voices > half+voiceEps {
+			break
+		}
+		core, voices = append(core, x.c), voices+x.c.voice
 	}
-	slices.SortFunc(core, func(a, b *candidate) int { return cmp.Compare(a.part.By, b.part.By) })
-	return core
+	return byName(core)
 }
 
-// keep tries each update with the core, itself left out of it, half and half, on each of the core.
+// keep tries each update with the core, its own side left out of it, half and half, on each of the core.
 func keep(all, core []*candidate) []*candidate {
+	share(core)
 	var kept []*candidate
-	rises := make([]float64, 0, len(core))
+	rises := make([]said, 0, len(core))
 	for _, c := range all {
 		c.part.Rise, c.part.Left, c.part.Why = effect(c, core), "", ""
 		if slices.Contains(core, c) {
-			rises = append(rises, c.part.Rise)
+			rises = append(rises, said{c.part.Rise, c.voice})
 		}
 	}
 	most := max(MaxRise, float64(usualRises*median(rises)))
@@ -81,9 +105,9 @@ const maxKnownRise = 1e6
 func effect(c *candidate, core []*candidate) float64 {
 	rest, n := zero(c.stats), 0.0
 	for _, other := range core {
-		if other != c {
-			_ = rest.Merge(other.one, 1) // of as many features
-			n++
+		if other.side != c.side {
+			_ = rest.Merge(other.one, other.voice) // of as many features
+			n += other.voice
 		}
 	}
 	if n == 0 {
@@ -98,10 +122,10 @@ func effect(c *candidate, core []*candidate) float64 {
 	if err != nil {
 		return maxKnownRise
 	}
-	var rises []float64
+	var rises []said
 	for _, other := range core {
-		if other != c {
-			rises = append(rises, rise(other, with, without))
+		if other.side != c.side {
+			rises = append(rises, said{rise(other, with, without), other.voice})
 		}
 	}
 	return median(rises)
@@ -117,10 +141,4 @@ func rise(on *candidate, with, without []float64) float64 {
 func loss(s *forecast.Stats, w []float64) float64 {
 	x, _ := s.Loss(w) // of as many features, and of weight
 	return max(x, 0)
-}
-
-// median is the lower middle one.
-func median(x []float64) float64 {
-	slices.Sort(x)
-	return x[(len(x)-1)/2]
 }

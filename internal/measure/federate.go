@@ -28,12 +28,14 @@ type FederateSplit struct {
 	MaxRise  float64 `json:"largest_honest_rise"`
 
 	Attacks []FederateAttack `json:"attacks"`
+	Members *FederateMembers `json:"members"`
 }
 
 // A FederateAttack is what an attack does to what the merged weights miss on the test period (the root of weighted squares), in parts of what
 // they miss without it.
 type FederateAttack struct {
 	Attack     string  `json:"attack"`
+	Amount     float64 `json:"amount"`   // how hard it pushed
 	Poisoned   float64 `json:"poisoned"` // share of the gateways
 	Rise       float64 `json:"error_rise"`
 	Undefended float64 `json:"undefended_error_rise"`
@@ -51,6 +53,14 @@ type FederateResult struct {
 	Undefended10 float64 `json:"undefended_error_rise_10"`
 	Undefended20 float64 `json:"undefended_error_rise_20"`
 	Undefended30 float64 `json:"undefended_error_rise_30"`
+	MembersGap   float64 `json:"members_gap"`             // as federated_gap, of honest members with unequal numbers of gateways
+	HalfGap      float64 `json:"half_members_gap"`        // where one of them has half of all: it may be bounded
+	Scattered20  float64 `json:"scattered_error_rise_20"` // of gateways that belong to members in pairs, a fifth lies, wherever it stands
+	Sybil1       float64 `json:"sybil_1_error"`           // one member of ten lies through so many gateways
+	Sybil5       float64 `json:"sybil_5_error"`
+	Sybil20      float64 `json:"sybil_20_error"`
+	Sybil50      float64 `json:"sybil_50_error"`
+	ByGateway50  float64 `json:"sybil_50_error_by_gateway"` // were gateways counted and not members
 	HonestOut    int     `json:"honest_left_out"`
 	Rounds       int     `json:"rounds"`      // until the merged weights are those of central learning
 	Bytes        int     `json:"bytes"`       // an update of one horizon
@@ -188,6 +198,9 @@ func (r *FederateResult) split(s federateSplit) error {
 	if err := r.attacks(&out, l); err != nil {
 		return err
 	}
+	if err := r.members(&out, l); err != nil {
+		return err
+	}
 	r.Gap, r.HonestOut = max(r.Gap, out.Gap), r.HonestOut+out.LeftOut
 	r.Splits = append(r.Splits, out)
 	return nil
@@ -196,10 +209,13 @@ func (r *FederateResult) split(s federateSplit) error {
 func updatesOf(l *learned, g int) []federate.Update {
 	all := make([]federate.Update, len(l.gateways))
 	for i, stats := range l.gateways {
-		all[i] = federate.Update{By: fmt.Sprintf("gateway-%03d", i), Devices: federate.MinDevices, Stats: stats[g]}
+		name := gatewayName(i)
+		all[i] = federate.Update{By: name, Member: name, Devices: federate.MinDevices, Stats: stats[g]}
 	}
 	return all
 }
+
+func gatewayName(i int) string { return fmt.Sprintf("gateway-%03d", i) }
 
 // compare notes how far a round's weights are from central ones.
 func (f *FederateSplit) compare(round *federate.Round, central *forecast.Stats) error {

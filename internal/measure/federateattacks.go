@@ -92,16 +92,11 @@ func (r *FederateResult) attacks(out *FederateSplit, l *learned) error {
 		share            float64
 		rise, undefended *float64
 	}{{0.1, &r.Rise10, &r.Undefended10}, {0.2, &r.Rise20, &r.Undefended20}, {0.3, &r.Rise30, &r.Undefended30}} {
-		for _, p := range poisons {
-			worst := FederateAttack{Rise: math.Inf(-1)}
-			for _, amount := range p.amounts {
-				a, err := l.attacked(&p, amount, x.share)
-				if err != nil {
-					return fmt.Errorf("%s: %w", p.name, err)
-				}
-				if a.Rise > worst.Rise {
-					worst = a
-				}
+		plot := l.plot(x.share)
+		for i := range poisons {
+			worst, err := l.worst(&poisons[i], poisons[i].amounts, plot)
+			if err != nil {
+				return err
 			}
 			out.Attacks = append(out.Attacks, worst)
 			*x.rise, *x.undefended = max(*x.rise, worst.Rise), max(*x.undefended, worst.Undefended)
@@ -110,20 +105,44 @@ func (r *FederateResult) attacks(out *FederateSplit, l *learned) error {
 	return nil
 }
 
-// attacked lets a share of the gateways lie, at least one, at all horizons.
-func (l *learned) attacked(p *poison, amount, share float64) (FederateAttack, error) {
-	a := FederateAttack{Attack: p.name}
-	n := max(1, int(math.Round(share*float64(len(l.gateways)))))
-	a.Poisoned = float64(n) / float64(len(l.gateways))
-	liar := map[int]bool{}
-	for _, i := range rand.New(rand.NewPCG(31, 2)).Perm(len(l.gateways))[:n] {
-		liar[i] = true
+// A plot is who lies of whose updates.
+type plot struct {
+	updates func(g int) []federate.Update // of a horizon; those of liars are still true
+	liar    map[string]bool               // by name
+}
+
+// plot lets a share of the gateways lie, at least one, each a member of its own.
+func (l *learned) plot(share float64) *plot {
+	p := &plot{func(g int) []federate.Update { return updatesOf(l, g) }, map[string]bool{}}
+	for _, i := range rand.New(rand.NewPCG(31, 2)).Perm(len(l.gateways))[:max(1, int(math.Round(share*float64(len(l.gateways)))))] {
+		p.liar[gatewayName(i)] = true
 	}
+	return p
+}
+
+// worst is what the amount does that does most harm.
+func (l *learned) worst(p *poison, amounts []float64, who *plot) (FederateAttack, error) {
+	worst := FederateAttack{Rise: math.Inf(-1)}
+	for _, amount := range amounts {
+		a, err := l.attacked(p, amount, who)
+		if err != nil {
+			return a, fmt.Errorf("%s: %w", p.name, err)
+		}
+		if a.Rise > worst.Rise {
+			worst = a
+		}
+	}
+	return worst, nil
+}
+
+// attacked lets them lie at all horizons.
+func (l *learned) attacked(p *poison, amount float64, who *plot) (FederateAttack, error) {
+	a := FederateAttack{Attack: p.name, Amount: amount}
 	for g, central := range l.central {
-		updates := updatesOf(l, g)
+		updates := who.updates(g)
 		plain, _ := forecast.NewStats(central.Features())
 		for i := range updates {
-			if liar[i] {
+			if who.liar[updates[i].By] {
 				lie, _ := forecast.NewStats(central.Features())
 				_ = lie.Merge(updates[i].Stats, 1)
 				p.make(lie, amount, rand.New(rand.NewPCG(31, 3))) // the same die for all: they push one way
@@ -131,14 +150,15 @@ func (l *learned) attacked(p *poison, amount, share float64) (FederateAttack, er
 			}
 			_ = plain.Merge(updates[i].Stats, 1)
 		}
+		a.Poisoned = float64(len(who.liar)) / float64(len(updates))
 		round, err := federate.Merge(updates)
 		if err != nil {
 			return a, err
 		}
 		for i := range round.Parts {
 			switch out := round.Parts[i].Left != ""; {
-			case out && liar[i]:
-				a.Caught += 1 / float64(n*len(l.central))
+			case out && who.liar[round.Parts[i].By]:
+				a.Caught += 1 / float64(len(who.liar)*len(l.central))
 			case out:
 				a.LeftOut++
 			}

@@ -19,3 +19,14 @@ func adviseOn(fleet []byte) (any, error) {
 	}
 	return advise.Advise(f, rows)
 }
+
+// readFleet reads a fleet's file.
+func readFleet(file []byte) (any, error) {
+	f, err := advise.ReadFile(file)
+	if err != nil {
+		return nil, &api.FleetError{Err: err}
+	}
+	return f, nil
+}
+
+func fleetExamples() (any, error) { return advise.Examples() }

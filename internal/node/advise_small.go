@@ -3,4 +3,7 @@
 package node
 
 // adviseOn is left out of the small program: what was measured is larger than what it has left.
-var adviseOn func([]byte) (any, error)
+var (
+	adviseOn, readFleet func([]byte) (any, error)
+	fleetExamples       func() (any, error)
+)

@@ -59,21 +59,26 @@ func founded(t testing.TB, engine string, n int) (seats []seat) {
 // foundedAt says when, and door where the others find a member's HTTP door.
 func foundedAt(t testing.TB, engine string, n int, at time.Time, door func(i int) string) (seats []seat) {
 	t.Helper()
-	f := network.File{Network: "house", Engine: engine, Verify: "full"}
 	for i := range n + 1 {
 		seats = append(seats, newSeat(t, lamppost.MemberID(fmt.Sprint("m", i+1))))
 		if door != nil {
 			seats[i].card.URL = door(i)
 		}
-		if i < n {
-			f.Members = append(f.Members, seats[i].card)
-		}
+	}
+	found(t, seats, network.File{Network: "house", Engine: engine, Verify: "full"}, at)
+	return seats
+}
+
+// found makes a network of all seats but the last.
+func found(t testing.TB, seats []seat, f network.File, at time.Time) {
+	t.Helper()
+	for _, s := range seats[:len(seats)-1] {
+		f.Members = append(f.Members, s.card)
 	}
 	must(t, f.Found(seats[0].key, at))
 	for _, s := range seats {
 		must(t, os.WriteFile(filepath.Join(s.dir, folder.Network), f.Bytes(), 0o600))
 	}
-	return seats
 }
 
 // A member runs, and is opened again when a state comes.

@@ -65,9 +65,16 @@ func (n *Node) closeRounds(at lamppost.TimeMS) error {
 		return err
 	}
 	defer snap.Close()
-	said, err := (ledger.View{Reader: snap}).Updates("")
+	v := ledger.View{Reader: snap}
+	said, err := v.Updates("")
 	if err != nil {
 		return err
+	}
+	var whose map[lamppost.MemberID]string
+	if len(said) > 0 { // else there may be no network yet
+		if whose, err = learners(v); err != nil {
+			return err
+		}
 	}
 	for len(said) > 0 {
 		model := said[0].Model
@@ -75,7 +82,7 @@ func (n *Node) closeRounds(at lamppost.TimeMS) error {
 		if end < 0 {
 			end = len(said)
 		}
-		if err := n.mergeModel(model, said[:end], open); err != nil {
+		if err := n.mergeModel(model, whose, said[:end], open); err != nil {
 			return fmt.Errorf("merging what was learnt of %q: %w", model, err)
 		}
 		said = said[end:]
@@ -88,7 +95,7 @@ func (n *Node) closeRounds(at lamppost.TimeMS) error {
 }
 
 // mergeModel merges the rounds of one model that are before the open one and that this node has not merged.
-func (n *Node) mergeModel(model string, said []ledger.Update, open int64) error {
+func (n *Node) mergeModel(model string, whose map[lamppost.MemberID]string, said []ledger.Update, open int64) error {
 	k, err := n.keptModel(model)
 	if err != nil {
 		return err
@@ -99,7 +106,7 @@ func (n *Node) mergeModel(model string, said []ledger.Update, open int64) error 
 		if x.Update.UnmarshalBinary(said[i].Statistics) != nil || x.Stats.Rows != int(min(said[i].Rows, 1<<31-1)) {
 			continue // of no round: nothing that could be merged
 		}
-		x.By = said[i].By
+		x.By, x.Member = said[i].By, whose[lamppost.MemberID(said[i].By)]
 		if x.Round < open && x.Round > k.Round {
 			byRound[x.Round] = append(byRound[x.Round], x)
 		}
@@ -119,6 +126,32 @@ func (n *Node) mergeModel(model string, said []ledger.Update, open int64) error 
 	var b kv.Batch
 	b.Set(modelKey(model), raw)
 	return n.store.Apply(&b)
+}
+
+// learners says of all who may learn who answers for them, and has one voice: the organisation of the member's seat, or the seat where it names none. Seats
+// and their organisations take the consent of most members; gateways, parties and devices any member can register as it likes.
+func learners(v ledger.View) (map[lamppost.MemberID]string, error) {
+	net, err := v.Network()
+	if err != nil {
+		return nil, err
+	}
+	gateways, err := v.Gateways()
+	if err != nil {
+		return nil, err
+	}
+	whose := map[lamppost.MemberID]string{}
+	for _, m := range net.Members {
+		whose[m.ID] = string(m.ID)
+		if m.Org != "" {
+			whose[m.ID] = "organisation " + m.Org // the blank: no seat has such an id
+		}
+	}
+	for _, g := range gateways {
+		if _, seat := whose[g.ID]; !seat {
+			whose[g.ID] = whose[g.Member] // "" of a former member's
+		}
+	}
+	return whose, nil
 }
 
 func sortedKeys[V any](m map[int64]V) []int64 {
@@ -160,7 +193,7 @@ func (k *keptModel) merge(round int64, all []learnt) error {
 		return err
 	}
 	r := api.SharedRound{Round: round, Base: base, Hash: merged.Hash, Stale: stale, From: lamppost.TimeMS(round) * federate.RoundMS,
-		Until: lamppost.TimeMS(round+1) * federate.RoundMS, Rows: merged.Stats.Rows}
+		Until: lamppost.TimeMS(round+1) * federate.RoundMS, Rows: merged.Stats.Rows, Members: merged.Members}
 	for i, x := range slices.DeleteFunc(slices.Clone(all), func(x learnt) bool { return x.said.Base != base }) {
 		u := x.said
 		r.Updates = append(r.Updates, api.SharedUpdate{Part: merged.Parts[i], Devices: x.Devices, Data: u.Data, Metric: u.Metric, Before: u.Before, After: u.After,
@@ -171,16 +204,21 @@ func (k *keptModel) merge(round int64, all []learnt) error {
 	return nil
 }
 
-// mostNamed is the base that most updates improve, of several the first by its bytes.
+// mostNamed is the base that most members' updates improve, of several the first by its bytes.
 func mostNamed(all []learnt) (base lamppost.Hash) {
-	counts := map[lamppost.Hash]int{}
+	by := map[lamppost.Hash]map[string]bool{}
 	for _, x := range all {
-		counts[x.said.Base]++
+		if x.Member == "" {
+			continue
+		}
+		if by[x.said.Base] == nil {
+			by[x.said.Base] = map[string]bool{}
+		}
+		by[x.said.Base][x.Member] = true
 	}
-	most := 0
-	for h, n := range counts {
-		if n > most || n == most && slices.Compare(h[:], base[:]) < 0 {
-			base, most = h, n
+	for h, members := range by {
+		if n, most := len(members), len(by[base]); n > most || n == most && slices.Compare(h[:], base[:]) < 0 {
+			base = h
 		}
 	}
 	return base

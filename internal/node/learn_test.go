@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"github.com/lamppost/lamppost/internal/federate"
 	"github.com/lamppost/lamppost/internal/forecast"
 	"github.com/lamppost/lamppost/internal/ledger"
+	"github.com/lamppost/lamppost/internal/network"
 	"github.com/lamppost/lamppost/internal/node"
 )
 
@@ -34,16 +36,20 @@ const quarterDay = 6 * time.Hour
 func newSchool(t *testing.T, members int) *school { return newSchoolOf(t, members, quarterDay, 4) }
 
 func newSchoolOf(t *testing.T, members int, step time.Duration, horizon int) *school {
+	return newSchoolAt(t, founded(t, "raft", members)[:members], step, horizon)
+}
+
+func newSchoolAt(t *testing.T, seats []seat, step time.Duration, horizon int) *school {
 	s := &school{t: t, ahead: new(atomic.Int64), step: step, parts: len(forecast.Ahead(horizon)), sent: map[lamppost.DeviceID]*machine{}}
 	started := time.Now()
-	for i, seat := range founded(t, "raft", members)[:members] {
+	for i, seat := range seats {
 		seat.now = func() time.Time { return begin.Add(time.Since(started) + time.Duration(s.ahead.Load())) }
 		s.all = append(s.all, seat.runWith(t, func(c *node.Config) {
 			c.MQTT, c.Triage = "off", "off"
 			c.Learn = []node.Learn{{Model: "load", Owners: []lamppost.PartyID{lamppost.PartyID(fmt.Sprint("owner", i))}, Reading: "power", Step: step, Horizon: horizon}}
 		}))
 	}
-	for i := range members {
+	for i := range seats {
 		s.all[0].ordered(lamppost.TxParty, lamppost.PartyBody{ID: lamppost.PartyID(fmt.Sprint("owner", i)), Name: "O"})
 	}
 	return s
@@ -142,7 +148,7 @@ func TestMembersLearnTogether(t *testing.T) {
 
 	s.teach(0, 1)
 	for i := range first[0] { // a third says the opposite of what it said
-		s.all[2].ordered(lamppost.TxLearn, s.opposite(first[0][i].Model, first[0][i].Hash))
+		s.all[2].ordered(lamppost.TxLearn, s.opposite(first[0][i].Model, first[0][i].Hash, 1))
 	}
 	second := s.weekLater(2)
 	for _, models := range second {
@@ -174,8 +180,49 @@ func TestMembersLearnTogether(t *testing.T) {
 	}
 }
 
-// opposite turns what a member said of a model first into its contrary, for this round.
-func (s *school) opposite(model string, base lamppost.Hash) lamppost.LearnBody {
+// TestManyGatewaysHaveOneVoice: three organisations learn together, of which one has two seats. One registers seven gateways that all say the opposite: they
+// are more than all others, and every member leaves them out and nobody else.
+func TestManyGatewaysHaveOneVoice(t *testing.T) {
+	t.Parallel()
+	var seats []seat
+	for i, org := range [...]string{"north", "south", "west", "north", ""} {
+		seats = append(seats, newSeat(t, lamppost.MemberID(fmt.Sprint("m", i+1))))
+		seats[i].card.Org = org
+	}
+	found(t, seats, network.File{Network: "house", Engine: "raft", Verify: "full", Trust: [][]string{{"north", "south", "west"}}}, begin)
+	s := newSchoolAt(t, seats[:4], quarterDay, 4)
+	for i := range 4 {
+		s.meter(i, federate.MinDevices)
+	}
+	s.teach(0, 1, 2, 3)
+	model := fmt.Sprint("load-", forecast.Ahead(4)[0])
+	lie := s.opposite(model, lamppost.Hash{}, 0)
+	for i := range 7 {
+		key := newKey(t, fmt.Sprint("gate", i))
+		lie.Gateway = lamppost.MemberID(fmt.Sprint("gate", i))
+		s.all[2].ordered(lamppost.TxGateway, lamppost.GatewayBody{ID: lie.Gateway, Member: "m3", Key: key.Public().Bytes()})
+		must(t, lie.Sign("house", key))
+		s.all[2].ordered(lamppost.TxLearn, lie)
+	}
+	all := s.weekLater(1)
+	for _, models := range all {
+		i := slices.IndexFunc(models, func(m api.SharedModel) bool { return m.Model == model })
+		r := models[i].Rounds[0]
+		if models[i].Hash != all[0][i].Hash || r.Members != 3 || len(r.Updates) != 11 {
+			t.Fatalf("%d members, %d updates, %s", r.Members, len(r.Updates), models[i].Hash)
+		}
+		whose := map[string]string{"m1": "organisation north", "m2": "organisation south", "m3": "organisation west", "m4": "organisation north"}
+		for _, u := range r.Updates {
+			gate := strings.HasPrefix(u.By, "gate")
+			if want := whose[u.By]; !gate && (u.Member != want || u.Left != "") || gate && (u.Member != "organisation west" || u.Left != federate.LeftSpoils) {
+				t.Errorf("%+v", u)
+			}
+		}
+	}
+}
+
+// opposite turns what a member said of a model first into its contrary, so many rounds later.
+func (s *school) opposite(model string, base lamppost.Hash, later int64) lamppost.LearnBody {
 	s.t.Helper()
 	all, err := (ledger.View{Reader: s.all[2].lamp().Store()}).Updates(model)
 	must(s.t, err)
@@ -188,7 +235,7 @@ func (s *school) opposite(model string, base lamppost.Hash) lamppost.LearnBody {
 		for k := range u.Stats.Cross {
 			u.Stats.Cross[k] *= -1
 		}
-		u.Round++
+		u.Round += later
 		b := all[i].LearnBody
 		b.Base = base
 		b.Statistics, err = u.AppendBinary(nil)

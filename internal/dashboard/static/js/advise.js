@@ -1,12 +1,15 @@
 // Advise: a form for what is known of a fleet, and what this node recommends for it. Nothing is ordered here, and nothing is kept.
 
-import { post } from './api.js';
+import { get, post, send } from './api.js';
 import { adviceOf } from './advice.js';
 import { fill, h, say } from './dom.js';
-import { fleets } from './fleets.js';
+import { saveAs } from './takehome.js';
 
 // What was filled in and answered last stays until the dashboard is loaded again.
-const last = { fleet: fleets[0].fleet, answer: null };
+const last = { fleet: null, answer: null };
+
+const mostBytes = 256 * 1024; // of a file, as the node takes it
+const away = 'The node cannot be reached just now. Try again in a moment.';
 
 export function advisePage(app) {
   const form = fleetForm();
@@ -14,13 +17,52 @@ export function advisePage(app) {
   const wrong = h('div', { role: 'alert' });
   const button = h('button', { type: 'submit', class: 'main' }, 'Advise');
   const told = h('p', { class: 'quiet', role: 'status' });
-  const begin = (f) => {
-    form.write(f.fleet);
+  const begin = (fleet, words) => {
+    form.write(fleet);
+    last.fleet = fleet;
     last.answer = null;
     fill(answer);
     fill(wrong);
-    say(told, `“${f.title}” is filled in. Change what is different with you.`);
+    fill(unread);
+    say(filled, words);
   };
+
+  // take reads a file that somebody chose or dropped.
+  async function take(file) {
+    if (!file) return;
+    const bad = (words) => fill(unread, h('p', { class: 'note bad' }, h('b', null, `“${file.name}” was not taken. `), h('span', { class: 'said' }, words)));
+    say(filled, '');
+    fill(unread);
+    if (file.size > mostBytes) {
+      bad(`It has ${Math.ceil(file.size / 1024)} KiB, and a fleet has 256 at most. Is it another file?`);
+      return;
+    }
+    await app.guard(async () => {
+      try {
+        const { fleet } = await send('/fleets', await file.text());
+        begin(fleet, `“${file.name}” is filled in.`);
+      } catch (err) {
+        if (err.status === 401) throw err;
+        bad(err.status || err.name === 'NotReadableError' ? err.message : away);
+      }
+    });
+  }
+
+  // save gives what is filled in as a file, once the node takes it.
+  async function save() {
+    last.fleet = form.read();
+    fill(wrong);
+    say(told, '');
+    await app.guard(async () => {
+      try {
+        const { name, file } = await post('/fleets', last.fleet);
+        say(told, `Saved as ${saveAs(new Blob([file], { type: 'application/yaml' }), name)}, for lamppost advise --fleet.`);
+      } catch (err) {
+        if (err.status === 401) throw err;
+        refuse(err);
+      }
+    });
+  }
 
   async function submit(event) {
     event.preventDefault();
@@ -47,18 +89,50 @@ export function advisePage(app) {
   function refuse(err) {
     last.answer = null;
     fill(answer);
-    fill(wrong, h('p', { class: 'note bad' }, err.status ? err.message : 'The node cannot be reached just now. Try again in a moment.'));
+    fill(wrong, h('p', { class: 'note bad' }, err.status ? err.message : away));
     form.find(err.message)?.focus();
   }
 
-  form.write(last.fleet);
+  const chosen = h('input', { id: 'fleet-file', type: 'file', accept: '.yaml,.yml,.json', class: 'away', onchange: () => {
+    take(chosen.files[0]);
+    chosen.value = ''; // so that the same file, mended, can be chosen again
+  } });
+  const example = h('select', { id: 'fleet-example', disabled: true }, h('option', { value: '' }, 'An example …'));
+  const filled = h('p', { class: 'quiet', role: 'status', id: 'filled' });
+  const unread = h('div', { role: 'alert', id: 'unread' });
+  const start = h('section', { class: 'card drop', 'aria-labelledby': 'begin-h' }, h('h2', { id: 'begin-h' }, 'Begin with'),
+    h('div', { class: 'buttons' }, h('label', { class: 'sr', for: 'fleet-example' }, 'An example'), example, chosen, h('label', { class: 'button', for: 'fleet-file' }, 'A file of yours …'),
+      h('span', { class: 'quiet' }, 'YAML or JSON, also dropped here: as for lamppost advise --fleet.')), filled, unread);
+  droppable(start, take);
+  const offer = (all) => {
+    example.append(...all.map((f, i) => h('option', { value: i }, f.fleet.name)));
+    example.disabled = false;
+    example.addEventListener('change', () => example.value && begin(all[example.value].fleet, `“${all[example.value].fleet.name}” is filled in. Change what is different with you.`));
+  };
+  app.guard(async () => offer((await get('/fleets')).fleets));
+  if (last.fleet) form.write(last.fleet);
+  else form.empty();
   if (last.answer) fill(answer, adviceOf(last.answer));
   const el = h('div', { class: 'page' }, h('h1', null, 'Advise'),
     h('p', { class: 'lead' }, 'Say what is known of your machines, of those who live with their readings, and of what must hold. The answer says whether a ledger is needed at all, which, and what it takes in a year, from measurements. Nothing is kept of it.'),
-    h('div', { class: 'head' }, h('h2', { class: 'quiet', id: 'begin-h' }, 'Begin with'),
-      h('div', { class: 'picks grow', role: 'group', 'aria-labelledby': 'begin-h' }, fleets.map((f) => h('button', { type: 'button', onclick: () => begin(f) }, f.title)))),
-    h('form', { class: 'page', id: 'fleet', onsubmit: submit }, form.el, wrong, h('p', { class: 'buttons' }, button, told)), answer);
+    start, h('form', { class: 'page', id: 'fleet', onsubmit: submit }, form.el, wrong,
+      h('p', { class: 'buttons' }, button, h('button', { type: 'button', id: 'save-fleet', onclick: save }, 'Save as a file'), told)), answer);
   return { title: 'Advise', el, stop() { last.fleet = form.read(); } };
+}
+
+// droppable lets files fall on an element, which shows that it takes them.
+function droppable(el, take) {
+  const over = (on) => el.classList.toggle('over', on);
+  el.addEventListener('dragover', (event) => {
+    event.preventDefault();
+    over(true);
+  });
+  el.addEventListener('dragleave', () => over(false));
+  el.addEventListener('drop', (event) => {
+    event.preventDefault();
+    over(false);
+    take(event.dataTransfer.files[0]);
+  });
 }
 
 // fleetForm is the fields of a fleet: write(fleet) fills them, read() returns what stands in them, find(words) the field that words name.
@@ -76,6 +150,12 @@ function fleetForm() {
       classes.write(fleet.classes);
       orgs.write(fleet.organisations);
       needs.write(fleet.needs);
+    },
+    empty() {
+      name.value = '';
+      classes.write([undefined]);
+      orgs.write([undefined]);
+      needs.write(noNeeds);
     },
     read: () => ({ name: name.value.trim(), classes: classes.read(), organisations: orgs.read(), needs: needs.read() }),
     find: (words) => classes.named('classes', words) ?? orgs.named('organisations', words) ?? needs.input(/\bneeds\.(\w+)/.exec(words)?.[1]),
@@ -131,6 +211,8 @@ function rows(kind, label, make) {
 }
 
 const noClass = { name: '', devices: 100, signs: ['ed25519'], power: 'mains', battery_wh: 8, battery_years: 5, link: 'ethernet', readings_a_day: 96, late_minutes: 15, peak: 3, on_site: false };
+const noNeeds = { latency_ms: 5000, survive: 'nothing', nobody_alone: false, check: 'parties', strangers: false, rtt_ms: 20, retention_years: 10, personal_data: false, stay_in: [],
+  value_a_day: 0, budget_a_year: 0 };
 const signing = { ed25519: 'Ed25519', es256: 'ES256', 'hmac-sha256': 'a shared secret (HMAC)' };
 
 function classRow(id, all, changed) {

@@ -34,6 +34,11 @@ export async function post(path, body) {
   return (await ask(`/api${path}`, { method: 'POST', body: JSON.stringify(body) })).json();
 }
 
+// send gives a text to the node as it is, and returns the answer.
+export async function send(path, text) {
+  return (await ask(`/api${path}`, { method: 'POST', body: text })).json();
+}
+
 const pause = (ms) => new Promise((done) => { setTimeout(done, ms); });
 
 // getPatiently waits for what is not yet published: a checkpoint follows within a second.
