@@ -51,7 +51,7 @@ has rows.csv, rows.json and report.html. Other work on the machine makes the fig
 			}
 			text, err := os.ReadFile(space)
 			if err != nil {
-				return usage(err)
+				return usage(fmt.Errorf("reading the space: %w; lamppost explore --example > space.yaml makes one", err))
 			}
 			if plan {
 				return explorePlan(cmd, text)

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -76,7 +77,10 @@ func (o *output) begin() error {
 		f, err := os.OpenFile(p+".partial", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
 		if err != nil {
 			o.abort()
-			return usage(fmt.Errorf("beginning a file: %w", err))
+			if errors.Is(err, fs.ErrNotExist) {
+				err = fmt.Errorf("there is no folder %q", filepath.Dir(p))
+			}
+			return usage(fmt.Errorf("beginning %q: %w", p, err))
 		}
 		o.temps = append(o.temps, f)
 	}

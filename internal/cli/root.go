@@ -33,6 +33,9 @@ func Main(args []string) int {
 		code = exit.Code
 	} else if isUsage(err) {
 		code = ExitUsage
+		if extra := cmd.Flags().Args(); len(extra) > 0 && !cmd.HasSubCommands() && strings.HasPrefix(err.Error(), "unknown command") {
+			err = fmt.Errorf("%s takes flags alone, not %q", cmd.CommandPath(), extra[0])
+		}
 		err = fmt.Errorf("%s\n`%s --help` shows how", strings.TrimSpace(err.Error()), cmd.CommandPath())
 	}
 	if text := err.Error(); text != "" {

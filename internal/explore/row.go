@@ -86,7 +86,7 @@ const maxRowsBytes = 256 << 20
 func Load(path string) (*Set, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("no sweep to read: %w; lamppost explore --space FILE --out DIR makes one", err)
 	}
 	if info.IsDir() {
 		return loadDir(path)
@@ -100,7 +100,7 @@ func Load(path string) (*Set, error) {
 	}
 	s := new(Set)
 	if err := json.Unmarshal(raw, s); err != nil {
-		return nil, fmt.Errorf("%q: %w", path, err)
+		return nil, fmt.Errorf("%q is no rows.json of lamppost explore: %w", path, err)
 	}
 	switch {
 	case s.V != Version:
