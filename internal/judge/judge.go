@@ -19,6 +19,7 @@ import (
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/kv"
+	"github.com/lamppost/lamppost/internal/triage"
 )
 
 // Limits.
@@ -61,11 +62,11 @@ type Found struct {
 
 // Counts are of all that was judged since the Judge was opened; Series, Vectors and Bytes are as of now.
 type Counts struct {
-	Readings  uint64 // judged by a detector
+	Readings  uint64 // judged by a detector, in order
 	Registers uint64 // judged by rules of plausibility
 	Rows      uint64 // of several quantities that were judged together
 	NotJudged uint64 // for want of memory or names
-	Late      uint64 // of these, that came after younger ones of their series, and were judged by what needs no order
+	Late      uint64 // that were not younger than the latest of their series, and were judged by what needs no order
 	Passed    uint64 // faulty, too far ahead, of another unit, or late where there is nothing to hold them against: not judged at all
 	Verdicts  [lamppost.Behaviour + 1]uint64
 	Series    int
@@ -402,16 +403,18 @@ func (j *Judge) observe(s *slot, w *work) {
 	before := m.at
 	j.note(s.series, e)
 	v, err := m.observe(&e)
-	late := v.LatestMS != 0
-	if err != nil || late && !v.Alarm { // the model is as it was
+	w.late = err == triage.ErrLate || v.LatestMS != 0
+	if err != nil || w.late && !v.Alarm { // the model is as it was
 		s.series.unnote()
 	}
-	if err != nil || late && v.Fresh {
+	if err != nil || w.late && v.Fresh {
 		return
 	}
-	j.counts.Readings++
-	w.judged, w.late = true, late
-	if s == s.device.slots[0] && before > 0 && !late {
+	w.judged = true
+	if !w.late {
+		j.counts.Readings++
+	}
+	if s == s.device.slots[0] && before > 0 && !w.late {
 		j.budget.pass(w.Time - before)
 	}
 	if !v.Alarm {

@@ -196,7 +196,7 @@ func TestLateGauge(t *testing.T) {
 				found = append(found, clone(f))
 			}
 		}
-		if n := j.Counts(); n.Late != 100 || n.Passed != 0 || n.Readings != 1500 {
+		if n := j.Counts(); n.Late != 100 || n.Passed != 0 || n.Readings != 1400 {
 			t.Errorf("%+v", n)
 		}
 		if budget == 0 {

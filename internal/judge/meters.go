@@ -269,7 +269,7 @@ func (j *Judge) judgeRole(w *work, role role, twice bool) {
 	}
 	j.touchUnit(role.unit)
 	j.counts.Registers++
-	w.judged, w.late = true, w.late || x.late(&e)
+	w.judged = true
 	found = m.own(found, role.place, twice)
 	if len(found) > 0 {
 		state := saved{Meters: &savedMeters{Members: slices.Clone(m.members), Scale: m.scale, Grouped: m.group != nil, Place: role.place, Flags: flags, Twice: twice},
