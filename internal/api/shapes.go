@@ -93,7 +93,8 @@ type TriageState struct {
 	Readings  uint64            `json:"readings"`   // judged by detectors
 	Rows      uint64            `json:"rows"`       // of several quantities that were judged together
 	Registers uint64            `json:"registers"`  // judged for plausibility
-	Passed    uint64            `json:"passed"`     // late, doubled, faulty, or of another unit
+	Late      uint64            `json:"late"`       // judged: came after younger ones of their series
+	Passed    uint64            `json:"passed"`     // not judged: faulty, ahead, of another unit, or late with nothing to hold them against
 	NotJudged uint64            `json:"not_judged"` // for want of memory, or of a device with too many names
 	Series    int               `json:"series"`     // that have a detector
 	Vectors   int               `json:"vectors"`    // of several quantities

@@ -102,8 +102,8 @@ func printIngest(cmd *cobra.Command, r *measure.IngestResult, asJSON bool) error
 	fmt.Fprintf(out, "committed after %.1f ms (half of them), %.1f ms (99 of 100)\n", r.CommitP50MS, r.CommitP99MS)
 	fmt.Fprintf(out, "%.1f s of CPU, %.1f bytes of disk a reading, %d blocks, %d errors\n", r.CPUSeconds, r.DiskBytesPerReading, r.Blocks, r.Errors)
 	if j := r.Triage; j != nil {
-		fmt.Fprintf(out, "%d readings of %d series judged, %d came too late for that, the last %.2f s after its acknowledgement; detectors take %.0f MB, the heap %.0f MB; %d anomalies, %d implausible\n", j.Readings,
-			j.Series, j.Passed, j.Behind, float64(j.Bytes)/1e6, j.HeapMB, j.Verdicts["anomaly"], j.Verdicts["implausible"])
+		fmt.Fprintf(out, "%d readings of %d series judged, %d that came late without their order, %d not, the last %.2f s after its acknowledgement; detectors take %.0f MB, the heap %.0f MB; %d anomalies, %d implausible\n", j.Readings,
+			j.Series, j.Late, j.Passed, j.Behind, float64(j.Bytes)/1e6, j.HeapMB, j.Verdicts["anomaly"], j.Verdicts["implausible"])
 	}
 	return nil
 }

@@ -23,16 +23,21 @@ docs/intelligence.md tells what the figures mean.
 The folder of data sets holds the folders citylearn-2022 (Building_1.csv to Building_12.csv), household-power
 (household_power_hourly.csv) and water-wellington (water_per_capita_daily.csv); files may be compressed with gzip.`,
 		Example: `  lamppost bench fraud --sets data
-  lamppost bench fraud --sets data --late 5m --json`,
+  lamppost bench fraud --sets data --late 5m --json
+  lamppost bench fraud --sets data --behind 0.3`,
 	}
 	cmd.Flags().IntVar(&o.Seeds, "seeds", measure.FraudSeeds, "how often each kind is put into each meter")
 	cmd.Flags().DurationVar(&o.Late, "late", measure.FraudLate, "after the hour, that a meter is read at most")
+	cmd.Flags().Float64Var(&o.Behind, "behind", 0, "share of the readings that come after younger ones, up to a day later")
 	return overSets(cmd, &o.Sets, "series of meters do", "folder of data sets", func(ctx context.Context, progress func(done, all int64, what string)) (*measure.FraudResult, error) {
 		if o.Seeds < 1 || o.Seeds > 1000 {
 			return nil, usage(fmt.Errorf("--seeds %d: it is from 1 to 1000", o.Seeds))
 		}
 		if o.Late < 0 || o.Late >= time.Hour {
 			return nil, usage(fmt.Errorf("--late %v: it is from 0 to less than an hour", o.Late))
+		}
+		if !(o.Behind >= 0 && o.Behind <= 0.9) {
+			return nil, usage(fmt.Errorf("--behind %v: it is a share from 0 to 0.9", o.Behind))
 		}
 		o.Progress = progress
 		return measure.Fraud(ctx, o)

@@ -241,7 +241,7 @@ func (d *district) status() map[string]any {
 	s := map[string]any{
 		"network": network, "member": member, "now_ms": d.now, "speed": 1, "version": "0.1.0",
 		"members": d.others(), "certificate_ends_ms": ends, "evidence": []any{}, "alarms": d.openAlarms(),
-		"triage": map[string]any{"height": d.height, "lag": 0, "said": d.height - 2, "waiting": 0, "readings": d.readings, "registers": d.reports, "passed": 3, "not_judged": 0,
+		"triage": map[string]any{"height": d.height, "lag": 0, "said": d.height - 2, "waiting": 0, "readings": d.readings, "registers": d.reports, "late": 2, "passed": 3, "not_judged": 0,
 			"series": 3 * (lamps + flats), "rows": d.reports, "vectors": lamps + flats, "bytes": 14_200_000, "verdicts": map[string]int{"anomaly": 2, "implausible": 1, "behaviour": 1}, "error": ""},
 		"engine": engine,
 		"broker": d.broker,

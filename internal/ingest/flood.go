@@ -94,6 +94,7 @@ func (a *Allowance) refill() {
 // anew, or often, stays who it was. The zero value is ready and safe for concurrent use.
 type Origins struct {
 	Tallies bool // what comes is counted; does not change
+	Others  bool // may have sent what comes; likewise
 
 	mu  sync.Mutex
 	all map[lamppost.DeviceID]*Origin // as many as there are devices
@@ -110,7 +111,7 @@ func (o *Origins) Of(device lamppost.DeviceID) *Origin {
 		}
 		x = &Origin{Device: device, Allowance: NewAllowance(badBurst, badPerSecond)}
 		if o.Tallies {
-			x.Tally = new(Tally)
+			x.Tally = &Tally{others: o.Others}
 		}
 		o.all[device] = x
 	}

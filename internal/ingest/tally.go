@@ -11,7 +11,12 @@ import (
 // A Tally counts what comes over the connections of one device, for who judges how devices behave. Nothing counts but what came over a
 // connection that was authenticated as the device's: not what others say in its name, and not log-ins that failed. It is safe for
 // concurrent use, takes some 70 ns a report and allocates nothing unless something is new. A nil Tally counts nothing.
+//
+// Where others may have sent what comes, as at a foreign broker, only reports count that were accepted for the first time: nobody else can sign
+// them, and what was sent again proves nothing.
 type Tally struct {
+	others bool // may have sent it
+
 	last atomic.Uint64 // set of names that was counted last
 
 	mu     sync.Mutex
@@ -70,7 +75,7 @@ func (t *Tally) Take() (c Counts, some bool) {
 
 // Connect counts a log-in.
 func (t *Tally) Connect(tookOver bool) {
-	if t == nil {
+	if t == nil || t.others {
 		return
 	}
 	t.mu.Lock()
@@ -83,7 +88,7 @@ func (t *Tally) Connect(tookOver bool) {
 
 // Forbid counts a message to a topic that is not the device's; empty: a report in another's name.
 func (t *Tally) Forbid(topic string) {
-	if t == nil {
+	if t == nil || t.others {
 		return
 	}
 	t.mu.Lock()
@@ -95,7 +100,7 @@ func (t *Tally) Forbid(topic string) {
 }
 
 func (t *Tally) bad() {
-	if t == nil {
+	if t == nil || t.others {
 		return
 	}
 	t.mu.Lock()
@@ -104,12 +109,18 @@ func (t *Tally) bad() {
 }
 
 func (t *Tally) unheard() {
-	if t == nil {
+	if t == nil || t.others {
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.counts.Unheard++
+}
+
+// Relayed counts a report that a gateway has taken from the device, with what became of it.
+func (t *Tally) Relayed(r *lamppost.Report, bytes int, code lamppost.Code) {
+	s := t.look(r)
+	t.decided(&s, bytes, len(r.Readings), code)
 }
 
 // A sight is what a Tally wants to know of a report, kept until it is decided.
@@ -209,7 +220,7 @@ func (t *Tally) met(names uint64) bool {
 
 // decided counts a report that was read and rightly signed.
 func (t *Tally) decided(s *sight, bytes, readings int, code lamppost.Code) {
-	if t == nil {
+	if t == nil || t.others && code != lamppost.CodeOK {
 		return
 	}
 	t.mu.Lock()

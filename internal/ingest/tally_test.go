@@ -66,6 +66,25 @@ func TestTally(t *testing.T) {
 	none.unheard()
 }
 
+// TestTallyOfOthers: where others may have sent what comes, only what the device alone can have signed counts, once.
+func TestTallyOfOthers(t *testing.T) {
+	t.Parallel()
+	doors := Origins{Tallies: true, Others: true}
+	tally := doors.Of("d").Tally
+	tally.see(report(5000, "energy"), lamppost.CodeOK)
+	for _, code := range []lamppost.Code{lamppost.CodeDuplicate, lamppost.CodeTooOld, lamppost.CodeReused, lamppost.CodeAhead} {
+		tally.see(report(9000, "door"), code)
+	}
+	tally.bad()
+	tally.unheard()
+	tally.Forbid("")
+	tally.Connect(true)
+	c, _ := tally.Take()
+	if c.Reports != 1 || c.Sets != 1 || c.To != 5000 || c.Repeated+c.Refused+c.Bad+c.Unheard+c.Forbidden+c.Connects+c.Taken != 0 {
+		t.Errorf("counted %+v", c)
+	}
+}
+
 // TestTallyFirmware: only the newest report that was accepted for the first time says what runs, only where a device signed it itself, and
 // an older one that comes late says nothing.
 func TestTallyFirmware(t *testing.T) {

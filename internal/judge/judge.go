@@ -19,6 +19,7 @@ import (
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/kv"
+	"github.com/lamppost/lamppost/internal/triage"
 )
 
 // Limits.
@@ -61,11 +62,12 @@ type Found struct {
 
 // Counts are of all that was judged since the Judge was opened; Series, Vectors and Bytes are as of now.
 type Counts struct {
-	Readings  uint64 // judged by a detector
+	Readings  uint64 // judged by a detector, in order
 	Registers uint64 // judged by rules of plausibility
 	Rows      uint64 // of several quantities that were judged together
 	NotJudged uint64 // for want of memory or names
-	Passed    uint64 // late, doubled, faulty, or no numbers of a detector
+	Late      uint64 // that were not younger than the latest of their series, and were judged by what needs no order
+	Passed    uint64 // faulty, too far ahead, of another unit, or late where there is nothing to hold them against: not judged at all
 	Verdicts  [lamppost.Behaviour + 1]uint64
 	Series    int
 	Vectors   int // of several quantities
@@ -145,6 +147,8 @@ type work struct {
 	by    lamppost.MemberID
 	unit  uint8
 	value float64
+
+	judged, late bool
 }
 
 // New returns a Judge that has seen nothing.
@@ -368,8 +372,14 @@ func (j *Judge) flush() {
 	for i := range j.work {
 		w := &j.work[i]
 		w.slot.readings = list{}
-		if w.slot.series == nil {
+		switch {
+		case w.slot.series == nil:
 			j.counts.NotJudged++
+		case !w.judged:
+			j.counts.Passed++
+		}
+		if w.judged && w.late {
+			j.counts.Late++
 		}
 		w.slot.pass(w.Received, w.Time)
 	}
@@ -393,13 +403,18 @@ func (j *Judge) observe(s *slot, w *work) {
 	before := m.at
 	j.note(s.series, e)
 	v, err := m.observe(&e)
-	if err != nil {
+	w.late = err == triage.ErrLate || v.LatestMS != 0
+	if err != nil || w.late && !v.Alarm { // the model is as it was
 		s.series.unnote()
-		j.counts.Passed++
+	}
+	if err != nil || w.late && v.Fresh {
 		return
 	}
-	j.counts.Readings++
-	if s == s.device.slots[0] && before > 0 {
+	w.judged = true
+	if !w.late {
+		j.counts.Readings++
+	}
+	if s == s.device.slots[0] && before > 0 && !w.late {
 		j.budget.pass(w.Time - before)
 	}
 	if !v.Alarm {

@@ -50,8 +50,8 @@ func (c *chain) report(id lamppost.DeviceID, readings ...lamppost.Reading) *chai
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	received := readings[len(readings)-1].Time + 500
-	c.time = max(c.time, received)
+	received := max(c.time, readings[len(readings)-1].Time+500)
+	c.time = received
 	n := len(c.open.Txs)
 	if n == 0 || c.open.Txs[n-1].Type != lamppost.TxSegment {
 		c.open.Txs = append(c.open.Txs, judge.Tx{Transaction: &lamppost.Transaction{Type: lamppost.TxSegment, Header: lamppost.SegmentHeader{Gateway: "m1"}}})
@@ -198,6 +198,7 @@ func TestSaved(t *testing.T) {
 	}
 	c.block()
 	var all [3]int64
+	var slow []lamppost.Reading // what a device has kept
 	for i := range 900 {
 		at := begin + lamppost.TimeMS(i)*15*minute
 		all[1] += 20 + random.Int64N(50)
@@ -215,23 +216,33 @@ func TestSaved(t *testing.T) {
 		}
 		c.report("loose", register(at, 3*int64(i)))
 		c.report("pump", pump(random, at, i, i > 300 && i%126 < 30, i > 450)...)
+		slow = append(slow, register(at, 7*int64(i)-int64(random.IntN(100)/99)*1000), gauge(at+1, wave(random, i)*float64(1+i/100*(random.IntN(60)/59))))
+		if random.IntN(4) == 0 {
+			c.report("slow", slow[len(slow)-2:]...)
+			c.block()
+			c.report("slow", slow[:max(1, len(slow)-2)]...)
+			slow = nil
+		}
 		c.block()
 	}
 	straight, store := open(t, kv.NewMem()), kv.NewMem()
 	var want, got [][]byte
-	kinds, together := map[lamppost.VerdictKind]int{}, 0
+	kinds, together, late := map[lamppost.VerdictKind]int{}, 0, map[lamppost.VerdictKind]int{}
 	for _, b := range c.blocks {
 		for _, f := range straight.Next(b) {
 			kinds[f.Kind]++
 			if f.Reasons[0].Code == "relation" || f.Reasons[0].Code == "level" {
 				together++
 			}
+			if f.Reasons[len(f.Reasons)-1].Code == "late" {
+				late[f.Kind]++
+			}
 			c.replays(f)
 			want = append(want, lamppost.Marshal(f.Verdict))
 		}
 	}
-	if kinds[lamppost.Anomaly] < 5 || kinds[lamppost.Implausible] < 1 || together < 2 {
-		t.Fatalf("only found %v, %d of quantities together", kinds, together)
+	if kinds[lamppost.Anomaly] < 5 || kinds[lamppost.Implausible] < 1 || together < 2 || late[lamppost.Anomaly] < 1 || late[lamppost.Implausible] < 1 {
+		t.Fatalf("only found %v, %d of quantities together, late %v", kinds, together, late)
 	}
 	j, ends := open(t, store), map[lamppost.Height]int{}
 	saves, deaths := 0, 0
@@ -274,6 +285,8 @@ func TestNoAllocation(t *testing.T) {
 			at := begin + lamppost.TimeMS(i)*minute
 			c.report(lamppost.DeviceID(fmt.Sprint("lamp-", d)), gauge(at, 100+float64(i*7%13)), register(at, int64(3*i)))
 		}
+		twin := i ^ 1 // in twos, the younger first
+		c.report("late", gauge(begin+lamppost.TimeMS(twin)*minute, 100+float64(i*7%13)), register(begin+lamppost.TimeMS(twin)*minute, int64(3*twin)))
 		blocks = append(blocks, c.block())
 	}
 	step := func() {
@@ -285,12 +298,12 @@ func TestNoAllocation(t *testing.T) {
 	}
 	before := j.Counts().Readings
 	if n := testing.AllocsPerRun(1500, step); n > 0 {
-		t.Errorf("a block of 8 readings allocates %v times", n)
+		t.Errorf("a block of 10 readings allocates %v times", n)
 	}
-	if j.Counts().Readings < before+8*1500 {
+	if j.Counts().Readings < before+9*1500 {
 		t.Error("readings were not judged")
 	}
-	if n := j.Counts(); n.Rows < 4*2700 || n.Vectors != 4 {
+	if n := j.Counts(); n.Rows < 4*2700 || n.Vectors != 5 || n.Late < 2*1300 {
 		t.Errorf("%d rows of %d vectors were judged", n.Rows, n.Vectors)
 	}
 	if all, reckoned := j.SeriesBytes("lamp-0"); slices.Max(all) > reckoned || slices.Max(all) < reckoned/2 {

@@ -19,7 +19,7 @@ type meters struct {
 
 const (
 	minScale    = -3
-	metersBytes = 4500 + meterJournal*entryMemory // of each
+	metersBytes = 5700 + meterJournal*entryMemory // of each
 )
 
 // A member is a register among others.
@@ -31,11 +31,9 @@ type member struct {
 	Size   *lamppost.Decimal // of the connection, an hour; nil: not known, so nothing is too fast
 	Rolls  *lamppost.Decimal
 
-	Last  int64           // the latest register, unrolled
-	Begun bool            // there is one
-	AtMS  lamppost.TimeMS // its time; of a group's, the edge that it is taken for
-	RawMS lamppost.TimeMS // and its own time
-	// Exchanged: the next reading does not go on from Last, as was declared.
+	Begun bool            // there is a reading
+	AtMS  lamppost.TimeMS // the latest's time; of a group's, the edge that it is taken for
+	// Exchanged: the next reading does not go on from the latest, as was declared.
 	Exchanged bool
 }
 
@@ -116,10 +114,12 @@ func (m *meters) replay(e *entry) { _, _ = m.observe(e) }
 const (
 	flagOff       = 1
 	flagExchanged = 2
+	flagAside     = 4
 )
 
 func (m *meters) observe(e *entry) ([]plausible.Finding, error) {
-	r := plausible.Reading{AtMS: e.at, Register: int64(e.bits), Off: e.kind&flagOff != 0, Exchanged: e.kind&flagExchanged != 0}
+	r := plausible.Reading{AtMS: e.at, ReadMS: lamppost.TimeMS(e.extra), Register: int64(e.bits), Off: e.kind&flagOff != 0, Exchanged: e.kind&flagExchanged != 0,
+		Aside: e.kind&flagAside != 0}
 	if m.group != nil {
 		return m.group.Observe(int(e.place), r)
 	}
@@ -133,21 +133,33 @@ func (m *meters) member(place int) *member {
 	return &m.members[place]
 }
 
-// entry makes of a reading what the model takes. Meters of a group are judged at quarter hours, by the first reading that stands for one, as all
-// must have said something about the same moment. ok is false of a reading that says nothing.
-func (m *meters) entry(r *Reading, place int, flags uint8) (e entry, ok bool) {
-	x := m.member(place)
-	at := r.Time
+// meter is the model of a member.
+func (m *meters) meter(place int) *plausible.Meter {
 	if m.group != nil {
-		if at, ok = lamppost.SnapToEdge(r.Time); !ok || x.Begun && at <= x.AtMS && r.Time != x.RawMS {
-			return e, false
+		return m.group.Meter(place)
+	}
+	return m.alone
+}
+
+// entry makes of a reading what the model takes. Meters of a group are judged at quarter hours, by the first reading that stands for one, as all
+// must have said something about the same moment; others are aside.
+func (m *meters) entry(r *Reading, place int, flags uint8) entry {
+	e := entry{at: r.Time, kind: flags, place: int8(place)}
+	if m.group != nil {
+		if edge, near := lamppost.SnapToEdge(r.Time); near {
+			e.at, e.extra = edge, uint64(r.Time)
+		} else {
+			e.kind |= flagAside
 		}
 	}
-	v := scaled(r.Value, m.scale)
-	if x.Rolls != nil && x.Begun && flags&flagExchanged == 0 {
-		v = unroll(v, x.Last, scaled(*x.Rolls, m.scale))
+	x, v := m.member(place), scaled(r.Value, m.scale)
+	if x.Rolls != nil && flags&flagExchanged == 0 {
+		if near, ok := m.meter(place).Near(r.Time); ok {
+			v = unroll(v, near, scaled(*x.Rolls, m.scale))
+		}
 	}
-	return entry{at: at, bits: uint64(v), kind: flags, place: int8(place)}, true
+	e.bits = uint64(v)
+	return e
 }
 
 // unroll adds as many turns of a register as bring it nearest to where it was.
@@ -156,10 +168,13 @@ func unroll(v, last, rolls int64) int64 {
 	return v + max(turns, 0)*rolls
 }
 
+// late says whether an entry is not younger than the latest that was in order.
+func (x *member) late(e *entry) bool { return x.Begun && e.at <= x.AtMS }
+
 // pass notes that the model took a reading.
-func (x *member) pass(e *entry, r *Reading) {
-	if !x.Begun || e.at > x.AtMS {
-		x.Last, x.AtMS, x.RawMS, x.Begun, x.Exchanged = int64(e.bits), e.at, r.Time, true, x.Exchanged && e.kind&flagExchanged == 0
+func (x *member) pass(e *entry) {
+	if e.kind&flagAside == 0 && !x.late(e) {
+		x.AtMS, x.Begun, x.Exchanged = e.at, true, x.Exchanged && e.kind&flagExchanged == 0
 	}
 }
 
@@ -170,6 +185,20 @@ func (m *meters) finer(scale int8) *meters {
 		c.members[i].Begun = false
 	}
 	c.make(m.group != nil)
+	return c
+}
+
+// refined is finer, and what the registers showed is held against what comes.
+func (m *meters) refined(scale int8) *meters {
+	c, times := m.finer(scale), int64(pow10(m.scale-scale))
+	for i := range c.members {
+		place := i
+		if m.group != nil && i == len(c.members)-1 {
+			place = plausible.Main
+		}
+		c.meter(place).Refine(m.meter(place), times)
+		c.members[i].Begun = m.members[i].Begun
+	}
 	return c
 }
 
@@ -222,35 +251,32 @@ func (j *Judge) judgeRole(w *work, role role, twice bool) {
 		x.Unit = w.Unit
 	}
 	if x.Unit != w.Unit || role.point != nil && w.Time < role.point.Body.From {
-		j.counts.Passed++
 		return
 	}
 	if scale := max(w.Value.Exponent, minScale); scale < m.scale {
-		j.forget(role.unit, m.finer(scale))
-		m = role.unit.model.(*meters)
+		m = m.refined(scale)
+		role.unit.model = m
+		j.rebase(role.unit)
 		x = m.member(role.place)
 	}
 	flags := j.flags(w, role, x)
-	e, ok := m.entry(&w.Reading, role.place, flags)
-	if !ok {
-		return
-	}
+	e := m.entry(&w.Reading, role.place, flags)
 	j.note(role.unit, e)
 	found, err := m.observe(&e)
 	if err != nil {
 		role.unit.unnote()
-		j.counts.Passed++
 		return
 	}
 	j.touchUnit(role.unit)
 	j.counts.Registers++
+	w.judged = true
 	found = m.own(found, role.place, twice)
 	if len(found) > 0 {
 		state := saved{Meters: &savedMeters{Members: slices.Clone(m.members), Scale: m.scale, Grouped: m.group != nil, Place: role.place, Flags: flags, Twice: twice},
 			From: w.slot.marks.from(w.Received)}
 		j.find(m.verdicts(found), j.stateBefore(role.unit, state), w)
 	}
-	x.pass(&e, &w.Reading)
+	x.pass(&e)
 }
 
 // flags are what is known of the time since the reading before.
@@ -287,7 +313,9 @@ func (m *meters) verdicts(found []plausible.Finding) []lamppost.Verdict {
 			all = append(all, lamppost.Verdict{Kind: lamppost.Implausible, Device: x.Device, Name: x.Name, Unit: x.Unit, Since: f.FromMS, At: f.AtMS})
 		}
 		v, suspends := &all[at], f.Code.Hard() && f.Meter != plausible.Unnamed
-		v.At = max(v.At, f.AtMS)
+		if f.Code != plausible.Late { // whose time is that of what came after
+			v.At = max(v.At, f.AtMS)
+		}
 		switch {
 		case suspends && !v.Suspends:
 			v.Reasons, v.Since = slices.Insert(v.Reasons, 0, r), f.FromMS
@@ -308,8 +336,13 @@ func (m *meters) verdicts(found []plausible.Finding) []lamppost.Verdict {
 func (m *meters) reason(f *plausible.Finding) lamppost.VerdictReason {
 	r := lamppost.VerdictReason{Code: f.Code.String(), Share: uint16(math.Round(min(max(f.Share, 0), 1) * 1000)), At: f.AtMS}
 	r.Value, r.High = m.amount(f, f.Value), m.amount(f, f.Limit)
-	if f.Code == plausible.Twin {
+	switch f.Code {
+	case plausible.Twin:
 		r.Other = string(m.member(f.Other).Device)
+	case plausible.Late:
+		if r.At, r.Nearest = f.FromMS, f.AtMS; f.FromMS > 0 {
+			r.Low = m.amount(f, f.Low)
+		}
 	}
 	return r
 }
@@ -381,26 +414,26 @@ func (j *Judge) group(head *point, behind []*point) {
 	j.rebase(u)
 }
 
-// inherit lets a new meter go on as the point's former one, if both count in the same units.
+// inherit lets a new meter go on as the point's former one.
 func (m *meters) inherit(place int, p *point) {
 	if p.unit == nil {
 		return
 	}
 	old := p.unit.model.(*meters)
 	was, x := old.member(p.place), m.member(place)
-	if old.scale != m.scale || was.Device != x.Device || was.Name != x.Name {
+	if was.Device != x.Device || was.Name != x.Name {
 		return
 	}
-	meter := old.alone
-	if old.group != nil {
-		meter = old.group.Meter(p.place)
-	}
-	if m.group != nil {
+	meter := old.meter(p.place)
+	switch {
+	case old.scale > m.scale:
+		m.meter(place).Refine(meter, int64(pow10(old.scale-m.scale)))
+	case m.group != nil:
 		_ = m.group.Take(place, meter) // the place is there
-	} else {
+	default:
 		m.alone.Take(meter)
 	}
-	x.Last, x.AtMS, x.RawMS, x.Begun, x.Exchanged = was.Last, was.AtMS, was.RawMS, was.Begun, was.Exchanged
+	x.AtMS, x.Begun, x.Exchanged = was.AtMS, was.Begun, was.Exchanged
 }
 
 // replace puts a point's register into another unit.

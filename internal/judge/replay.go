@@ -62,7 +62,7 @@ type savedMeters struct {
 	Twice   bool     `cbor:"6,keyasint"`
 }
 
-const savedVersion = 1
+const savedVersion = 2
 
 func (s *saved) encode() []byte {
 	s.Version = savedVersion
@@ -154,10 +154,7 @@ func (s *savedMeters) replay(model []byte, r *Reading) ([]lamppost.Verdict, erro
 	if err := m.load(model); err != nil {
 		return nil, err
 	}
-	e, ok := m.entry(r, s.Place, s.Flags)
-	if !ok {
-		return nil, nil
-	}
+	e := m.entry(r, s.Place, s.Flags)
 	found, err := m.observe(&e)
 	if err != nil {
 		return nil, err

@@ -90,7 +90,7 @@ func (j *Judge) judgeRow(d *device, all []work) {
 	v, at, level := d.vector, all[0].Time, j.budget.level
 	m := v.unit.model.(*vectorModel)
 	if at <= m.at {
-		return // its readings were passed, each by its series
+		return // it came late: what goes together is judged in order
 	}
 	if len(v.unit.journal)+known > v.unit.most {
 		j.rebase(v.unit)

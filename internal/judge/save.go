@@ -46,7 +46,7 @@ func chunkKey(id uint64, n int) []byte {
 }
 
 // stateVersion of all records; others are thrown away.
-const stateVersion = 2
+const stateVersion = 3
 
 type savedJudge struct {
 	Version  uint8

@@ -44,7 +44,7 @@ const (
 type entry struct {
 	at    lamppost.TimeMS
 	bits  uint64 // of a series: the value's; of a meter: the register
-	extra uint64 // of a series: billionths put upon its level
+	extra uint64 // of a series: billionths put upon its level; of a meter among others: when it was read, if at is a moment that it stands for
 	kind  uint8  // of a series; of a meter: flags
 	unit  uint8  // of a series: which
 	place int8   // of a meter: where in its group
@@ -154,9 +154,14 @@ type seriesModel struct {
 
 func newSeriesModel(s *slot) *seriesModel { return &seriesModel{Series: triage.NewSeries(), slot: s} }
 
+// observe judges a reading; one that is not younger than the latest by what needs no order.
 func (m *seriesModel) observe(e *entry) (triage.Verdict, error) {
 	m.Raise(float64(e.extra) / billion)
-	v, err := m.Observe(triage.Sample{AtMS: e.at, Value: math.Float64frombits(e.bits), Unit: m.slot.units[e.unit], Kind: lamppost.Kind(e.kind)})
+	x := triage.Sample{AtMS: e.at, Value: math.Float64frombits(e.bits), Unit: m.slot.units[e.unit], Kind: lamppost.Kind(e.kind)}
+	v, err := m.Observe(x)
+	if err == triage.ErrLate || err == triage.ErrDuplicate {
+		return m.Late(x)
+	}
 	if err == nil {
 		m.at = e.at
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/internal/triage"
 	"github.com/lamppost/lamppost/internal/triage/joint"
+	"github.com/lamppost/lamppost/internal/triage/plausible"
 )
 
 // digits of numbers in verdicts. Floats differ in their last bits from one version to the next; these are for people, and for a replay.
@@ -77,6 +78,9 @@ func anomaly(v *triage.Verdict, level float64) lamppost.Verdict {
 		}
 		out.Reasons = append(out.Reasons, reason)
 	}
+	if v.LatestMS != 0 {
+		out.Reasons = append(out.Reasons, lamppost.VerdictReason{Code: plausible.Late.String(), At: v.Since, Nearest: v.LatestMS})
+	}
 	return out
 }
 
@@ -109,4 +113,4 @@ type settings struct {
 }
 
 // modelVersion changes with whatever makes verdicts differ.
-const modelVersion = 2
+const modelVersion = 3

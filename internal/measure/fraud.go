@@ -15,6 +15,8 @@ type FraudOptions struct {
 	Sets  string        // folder of data sets: citylearn-2022, household-power and water-wellington in it
 	Seeds int           // how often each kind is put into each meter, always the same ones; at least 1
 	Late  time.Duration // after the hour, that a meter is read at most
+	// Behind is the share of readings that come after younger ones of their meter: what it had kept for up to a day, when it is back.
+	Behind float64
 
 	Progress func(done, all int64, what string)
 }
@@ -118,6 +120,7 @@ func Fraud(ctx context.Context, o FraudOptions) (*FraudResult, error) {
 		if err := step(b.site.name); err != nil {
 			return nil, err
 		}
+		b.site.keep(o.Behind)
 		if err := r.observe(b, o.Late); err != nil {
 			return nil, fmt.Errorf("judging %s: %w", b.site.name, err)
 		}
@@ -170,20 +173,35 @@ func (r *FraudResult) observe(b *fraudBench, late time.Duration) error {
 
 // step lets all members of the site report one after the other.
 func (r *fraudRun) step(g *plausible.Group, k int, say func(plausible.Finding)) error {
-	var space [2]plausible.Reading
-	for _, m := range r.site.members() {
-		for _, x := range r.readings(space[:0], m, k) {
+	for i, m := range r.site.members() {
+		for _, x := range r.delivered(i, m, k) {
 			found, err := g.Observe(m, x)
 			if err != nil {
 				return err
 			}
 			for _, f := range found {
-				f.AtMS = x.AtMS // when it was said
-				say(f)
+				if f.AtMS = r.site.at(k); f.Code != plausible.Late { // when it was said
+					say(f)
+				}
 			}
 		}
 	}
 	return nil
+}
+
+// delivered is what comes of a member at a step: nothing while it keeps its readings, then the latest, and then what it kept.
+func (r *fraudRun) delivered(member, meter, k int) []plausible.Reading {
+	if r.kept == nil {
+		r.kept = make([][]plausible.Reading, len(r.site.members()))
+	}
+	kept := r.kept[member]
+	all := r.readings(r.space[:0], meter, k)
+	if r.site.keeps(member, k) {
+		r.kept[member] = append(kept, all...)
+		return nil
+	}
+	r.kept[member] = kept[:0]
+	return append(all, kept...)
 }
 
 // try runs the rules over a site with an injection, and returns after how many hours it was found, below 0 for never, and who was named.

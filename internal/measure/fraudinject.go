@@ -130,6 +130,9 @@ type fraudRun struct {
 	base  int64   // of the false register: the last true value
 	added float64 // to the true register so far
 	main  float64 // to the main meter's
+
+	space [2]plausible.Reading
+	kept  [][]plausible.Reading // by member: what it has still to deliver
 }
 
 // readings appends what a meter says at a step.
@@ -138,7 +141,7 @@ func (r *fraudRun) readings(to []plausible.Reading, meter, step int) []plausible
 	if row[step] < 0 {
 		return to
 	}
-	x := plausible.Reading{AtMS: r.site.at(step), Sequence: uint64(step + 1), Register: row[step]}
+	x := plausible.Reading{AtMS: r.site.at(step), Register: row[step]}
 	in := r.in
 	if in == nil || step < in.from || meter != in.meter && meter != plausible.Main {
 		return append(to, x)
@@ -156,7 +159,7 @@ func (r *fraudRun) readings(to []plausible.Reading, meter, step int) []plausible
 	x.Register += int64(math.Floor(r.added))
 	switch in.kind {
 	case clone:
-		return append(to, x, plausible.Reading{AtMS: x.AtMS, Sequence: x.Sequence, Register: r.copied(step)})
+		return append(to, x, plausible.Reading{AtMS: x.AtMS, Register: r.copied(step)})
 	case twin:
 		x.Register = r.copied(step)
 	case freeze:

@@ -26,6 +26,7 @@ type fraudSite struct {
 	loss   float64 // between the main meter and the others
 
 	registers [][]int64 // by meter, then the main meter's; below 0 is no reading
+	behind    [][]bool  // by member: at which steps it keeps what it reads
 }
 
 func (s *fraudSite) steps() int { return len(s.use[0]) }
@@ -35,6 +36,34 @@ func (s *fraudSite) at(step int) lamppost.TimeMS {
 }
 
 func (s *fraudSite) days(n int) int { return n * int(24*time.Hour/time.Millisecond) / int(s.stepMS) }
+
+// keep draws when members keep what they read, for up to a day at a time, until it is about a share of all: always the same for the same name. None
+// does so where a state is kept.
+func (s *fraudSite) keep(share float64) {
+	s.behind = make([][]bool, len(s.members()))
+	if share == 0 {
+		return
+	}
+	day, each := max(1, s.days(1)), s.days(fraudSnapshot)
+	for i := range s.behind {
+		random := rand.New(rand.NewPCG(hashOf(s.name), uint64(2+i)))
+		s.behind[i] = make([]bool, s.steps())
+		for k := 0; k < s.steps(); k++ {
+			n := 1 + random.IntN(day)
+			k += int(float64(n) * (1/share - 1) * 2 * random.Float64())
+			for range n {
+				if k < s.steps() && k%each < each-1 {
+					s.behind[i][k] = true
+				}
+				k++
+			}
+		}
+	}
+}
+
+func (s *fraudSite) keeps(member, k int) bool {
+	return len(s.behind) > 0 && s.behind[member] != nil && s.behind[member][k]
+}
 
 // members are the meters' numbers, the main one last, where there is one.
 func (s *fraudSite) members() []int {

@@ -89,7 +89,8 @@ type TriageResult struct {
 	Bytes     int64            `json:"bytes"` // of memory that detectors take
 	HeapMB    float64          `json:"heap_mb"`
 	Behind    float64          `json:"behind_s"` // after the last acknowledgement, until the last reading was judged
-	Passed    int64            `json:"passed"`   // not judged: later than others of its series, of a later block
+	Late      int64            `json:"late"`     // judged without order: later than others of its series, of a later block
+	Passed    int64            `json:"passed"`   // that nothing could judge
 	NotJudged int64            `json:"not_judged"`
 	Verdicts  map[string]int64 `json:"verdicts"`
 }
@@ -164,7 +165,7 @@ func (t *target) ingest(ctx context.Context, o IngestOptions) (*IngestResult, er
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if j := res.Triage; j != nil && (j.Readings+j.Passed != res.Reports*int64(o.Readings) || j.Series != int64(o.Devices)) {
+	if j := res.Triage; j != nil && (j.Readings+j.Late+j.Passed != res.Reports*int64(o.Readings) || j.Series != int64(o.Devices)) {
 		return nil, fmt.Errorf("of %d readings of %d series %d of %d were judged", res.Reports*int64(o.Readings), o.Devices, j.Readings, j.Series)
 	}
 	return res, t.check(ctx, res.Reports)

@@ -354,10 +354,10 @@ func (t *target) judged(ctx context.Context, o IngestOptions, readings int64) (*
 	}
 	var s struct {
 		Triage struct {
-			Lag, Readings, Passed, Series, Bytes int64
-			NotJudged                            int64 `json:"not_judged"`
-			Verdicts                             map[string]int64
-			Error                                string
+			Lag, Readings, Late, Passed, Series, Bytes int64
+			NotJudged                                  int64 `json:"not_judged"`
+			Verdicts                                   map[string]int64
+			Error                                      string
 		}
 	}
 	for i := len(t.members) - 1; i >= 0; {
@@ -370,7 +370,7 @@ func (t *target) judged(ctx context.Context, o IngestOptions, readings int64) (*
 		switch {
 		case s.Triage.Error != "":
 			return nil, errors.New(s.Triage.Error)
-		case s.Triage.Lag == 0 && s.Triage.Readings+s.Triage.Passed >= readings: // it may be a block behind the others
+		case s.Triage.Lag == 0 && s.Triage.Readings+s.Triage.Late+s.Triage.Passed >= readings: // it may be a block behind the others
 			i--
 		default:
 			time.Sleep(2 * time.Millisecond)
@@ -379,7 +379,7 @@ func (t *target) judged(ctx context.Context, o IngestOptions, readings int64) (*
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	j := &s.Triage
-	return &TriageResult{Readings: j.Readings, Passed: j.Passed, Series: j.Series, Bytes: j.Bytes, HeapMB: float64(m.HeapInuse) / 1e6, NotJudged: j.NotJudged, Verdicts: j.Verdicts}, nil
+	return &TriageResult{Readings: j.Readings, Late: j.Late, Passed: j.Passed, Series: j.Series, Bytes: j.Bytes, HeapMB: float64(m.HeapInuse) / 1e6, NotJudged: j.NotJudged, Verdicts: j.Verdicts}, nil
 }
 
 func onOff(on bool) string {

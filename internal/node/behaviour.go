@@ -44,6 +44,7 @@ const behaviourPrefix = "nQ"
 // behaviour is what a node knows of how devices behave.
 type behaviour struct {
 	origins ingest.Origins // of both doors
+	broker  ingest.Origins // of devices whose reports come by a broker of others
 	model   lamppost.Model
 
 	turn sync.Mutex // held while a minute is judged and what was found is ordered; taken before mu
@@ -54,6 +55,7 @@ type behaviour struct {
 	saved   lamppost.TimeMS
 	changed map[lamppost.DeviceID]bool // since it was saved
 	waiting []lamppost.Verdict         // that are not ordered yet
+	behind  map[lamppost.MemberID]*behind
 
 	found, lost prometheus.Counter
 }
@@ -65,7 +67,7 @@ func (n *Node) watchesDoors() bool { return n.cfg.Triage != "off" && !n.cfg.Play
 func (n *Node) openBehaviour() error {
 	b := &n.behaviour
 	b.model = lamppost.Model{ID: "behaviour", Version: 1, Hash: sha256.Sum256([]byte(behave.Settings()))}
-	b.fleet, b.changed = behave.NewFleet(), map[lamppost.DeviceID]bool{}
+	b.fleet, b.changed, b.behind = behave.NewFleet(), map[lamppost.DeviceID]bool{}, map[lamppost.MemberID]*behind{}
 	b.found = prometheus.NewCounter(prometheus.CounterOpts{Name: "lamppost_behaviour_findings_total", Help: "Findings on how devices behave at this node's doors."})
 	b.lost = prometheus.NewCounter(prometheus.CounterOpts{Name: "lamppost_behaviour_lost_total", Help: "Minutes of devices that were not judged and findings that were not ordered, because there were too many or the ledger refused them."})
 	if !n.watchesDoors() {
@@ -73,7 +75,7 @@ func (n *Node) openBehaviour() error {
 		batch.DeleteRange([]byte(behaviourPrefix), after([]byte(behaviourPrefix)))
 		return n.store.Apply(&batch)
 	}
-	b.origins.Tallies = true
+	b.origins.Tallies, b.broker.Tallies, b.broker.Others = true, true, true
 	n.registry.MustRegister(b.found, b.lost)
 	common, err := n.store.Get([]byte(behaviourPrefix + "c"))
 	if errors.Is(err, kv.ErrNotFound) {
@@ -130,7 +132,11 @@ func (n *Node) behaved(ctx context.Context, now lamppost.TimeMS) error {
 		return nil
 	}
 	b.next = now - now%behaviourMinuteMS + behaviourMinuteMS
-	err := n.judgeMinute(now)
+	err := n.judgeMinutes(func(each func(lamppost.DeviceID, *ingest.Counts, lamppost.TimeMS)) {
+		for _, doors := range [...]*ingest.Origins{&b.origins, &b.broker} {
+			doors.Take(func(id lamppost.DeviceID, c *ingest.Counts) { each(id, c, now) })
+		}
+	})
 	due := now >= b.saved+behaviourSaveMS
 	b.mu.Unlock()
 	if err != nil {
@@ -143,8 +149,8 @@ func (n *Node) behaved(ctx context.Context, now lamppost.TimeMS) error {
 	return nil
 }
 
-// judgeMinute is called with the lock held.
-func (n *Node) judgeMinute(now lamppost.TimeMS) error {
+// judgeMinutes judges what devices did in minutes that ended then. It is called with the lock held.
+func (n *Node) judgeMinutes(take func(each func(id lamppost.DeviceID, c *ingest.Counts, end lamppost.TimeMS))) error {
 	snap, err := n.store.Snapshot()
 	if err != nil {
 		return err
@@ -152,8 +158,8 @@ func (n *Node) judgeMinute(now lamppost.TimeMS) error {
 	defer snap.Close()
 	v, b := ledger.View{Reader: snap}, &n.behaviour
 	var keep kv.Batch
-	n.behaviour.origins.Take(func(id lamppost.DeviceID, c *ingest.Counts) {
-		m := minuteOf(c, now)
+	take(func(id lamppost.DeviceID, c *ingest.Counts, end lamppost.TimeMS) {
+		m := minuteOf(c, end)
 		found, err := b.fleet.Observe(id, kinOf(v, b.fleet, id, c), &m, imagesOf(v, id, c.Firmware))
 		if err != nil {
 			b.lost.Inc()
@@ -379,6 +385,9 @@ func (n *Node) forgetBehaviour(id lamppost.DeviceID) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.fleet.Forget(id)
+	for _, g := range b.behind {
+		delete(g.devices, id)
+	}
 	delete(b.changed, id)
 	b.waiting = slices.DeleteFunc(slices.Clone(b.waiting), func(v lamppost.Verdict) bool { return v.Device == id })
 	var batch kv.Batch

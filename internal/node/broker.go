@@ -110,6 +110,9 @@ func (n *Node) openBroker() (*brokerd.Client, error) {
 		return nil, err
 	}
 	cfg.Submit, cfg.Metrics = n.in, brokerd.NewMetrics(n.registry)
+	if n.watchesDoors() {
+		cfg.Tally = n.brokered
+	}
 	if n.foreign != nil {
 		cfg.Foreign, cfg.Filters = n.foreign, n.mapped
 	}

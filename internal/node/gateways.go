@@ -86,6 +86,9 @@ func (d gatewayDoor) Segment(ctx context.Context, id lamppost.MemberID, raw []by
 	if err != nil {
 		return 0, nil, busy(err)
 	}
+	if err := d.n.tallyBehind(id, tx, decision.Outcomes); err != nil {
+		d.n.cfg.Log.Error("judging how devices behind a gateway behave", "gateway", id, "err", err)
+	}
 	return decision.Height, decision.Outcomes, nil
 }
 

@@ -430,7 +430,7 @@ func (g *judging) state() *api.TriageState {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	s := &api.TriageState{Height: g.at, Lag: max(0, height-g.at), Said: g.judge.Said(), Waiting: g.judge.WaitingCount(), Readings: g.counts.Readings, Rows: g.counts.Rows, Vectors: g.counts.Vectors, Registers: g.counts.Registers,
-		Passed: g.counts.Passed, NotJudged: g.counts.NotJudged, Series: g.counts.Series, Bytes: g.counts.Bytes, Verdicts: map[string]uint64{}}
+		Late: g.counts.Late, Passed: g.counts.Passed, NotJudged: g.counts.NotJudged, Series: g.counts.Series, Bytes: g.counts.Bytes, Verdicts: map[string]uint64{}}
 	for k := lamppost.Anomaly; k <= lamppost.Behaviour; k++ {
 		s.Verdicts[k.String()] = g.counts.Verdicts[k]
 	}

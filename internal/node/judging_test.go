@@ -53,6 +53,37 @@ func TestJudgeStalls(t *testing.T) {
 	}
 }
 
+// TestLateIsNotBilled: a register that fell is found in a reading that comes hours after younger ones, and the bill that would rest on it is refused with
+// the verdict, and made when somebody has answered.
+func TestLateIsNotBilled(t *testing.T) {
+	t.Parallel()
+	l := light(t)
+	m, from, to := l.supply()
+	l.meter(m, from, to) // 0, 6,000 and 12,000 Wh
+	late := from + (to-from)*3/4
+	if got := l.post(m, m.report(t, func(r *lamppost.Report) {
+		r.Flags, r.Readings[0].Time, r.Readings[0].Value = lamppost.FlagBilling, late, lamppost.Dec(5_000, 0)
+	})); got.Code != "ok" {
+		t.Fatalf("%+v", got)
+	}
+	bill := map[string]any{"seller": "ada", "buyer": "tom", "currency": "EUR", "from_ms": from, "to_ms": to}
+	status, text := l.ask("POST", "/api/invoices", bill)
+	verdicts, _ := l.judged()
+	if len(verdicts) != 1 {
+		t.Fatalf("%d verdicts; %s", len(verdicts), text)
+	}
+	v := verdicts[0].Body
+	if last := v.Reasons[len(v.Reasons)-1]; !v.Suspends || v.Reasons[0].Code != "rolled_back" || last.Code != "late" || last.Low.Mantissa != 6000 || last.High.Mantissa != 12_000 || last.Nearest != to {
+		t.Errorf("found %+v", v)
+	}
+	if status != http.StatusConflict || !strings.Contains(string(text), verdicts[0].ID.String()) {
+		t.Errorf("%d %s", status, text)
+	}
+	_, err := l.Order(t.Context(), lamppost.TxReview, lamppost.ReviewBody{Verdict: verdicts[0].ID, Answer: lamppost.ReviewValid, Reason: "the clock was wrong"})
+	must(t, err)
+	l.order("/api/invoices", bill, nil)
+}
+
 // TestThrough: while something comes and nothing is found, a member says every ten minutes up to where it has judged; while nothing comes
 // it says nothing.
 func TestThrough(t *testing.T) {

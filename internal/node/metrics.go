@@ -62,6 +62,8 @@ func (n *Node) judgeMetrics(gauge func(name, help string, value func() float64))
 		n.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help, ConstLabels: labels}, func() float64 { return float64(value(n.judging.state())) }))
 	}
 	counter("lamppost_triage_readings_total", "Readings that detectors judged.", nil, func(s *api.TriageState) uint64 { return s.Readings })
+	counter("lamppost_triage_late_total", "Readings that came after younger ones of their series and were judged by what needs no order.", nil, func(s *api.TriageState) uint64 { return s.Late })
+	counter("lamppost_triage_passed_total", "Readings that nothing could judge: faulty, ahead, of another unit, or late with nothing to hold them against.", nil, func(s *api.TriageState) uint64 { return s.Passed })
 	counter("lamppost_triage_not_judged_total", "Readings that were not judged for want of memory or names.", nil, func(s *api.TriageState) uint64 { return s.NotJudged })
 	for k := lamppost.Anomaly; k <= lamppost.Behaviour; k++ {
 		counter("lamppost_triage_verdicts_total", "Verdicts, by kind.", prometheus.Labels{"kind": k.String()}, func(s *api.TriageState) uint64 { return s.Verdicts[k.String()] })

@@ -117,6 +117,8 @@ func (t teller) unusual(r *lamppost.VerdictReason) string {
 		return t.usually(l.text("why.relation", args[:2]...), r, is)
 	case "level":
 		return t.usually(l.text("why.level", args[:2]...), r, is)
+	case "late":
+		return l.text("why.late.value", "after", t.moment(r.Nearest))
 	}
 	return t.unknown(r, is)
 }
@@ -163,6 +165,12 @@ func (t teller) cannot(r *lamppost.VerdictReason) string {
 		return l.text("why.more_used", "value", value, "limit", most, "since", since)
 	case "never_zero":
 		return l.text("why.never_zero", "value", value, "limit", most)
+	case "late":
+		after := []string{"value", value, "after", t.moment(r.Nearest), "high", t.quantity(r.High)}
+		if r.Low == nil {
+			return l.text("why.late.first", after...)
+		}
+		return l.text("why.late", append(after, "before", t.moment(r.At), "low", t.quantity(r.Low))...)
 	}
 	return t.unknown(r, t.quantity)
 }
@@ -354,11 +362,13 @@ func sentence(s string) string {
 // TellAlarm is AlarmOf for a reader in a location, whose clock it reads from the time zone database.
 func TellAlarm(v Judged, lang string, loc *time.Location) (*Alarm, error) {
 	const before = 400 * 24 * 3600 * 1000 // so that the zone has an offset before the first time there is
-	first := v.Since
+	first, last := v.Since, v.At
 	for i := range v.Reasons {
-		if at := v.Reasons[i].Nearest; at > 0 {
-			first = min(first, at)
+		for _, at := range [...]lamppost.TimeMS{v.Reasons[i].At, v.Reasons[i].Nearest} {
+			if at > 0 {
+				first, last = min(first, at), max(last, at)
+			}
 		}
 	}
-	return AlarmOf(v, Reader{Lang: lang, Zone: tariff.ZoneOf(loc, max(0, first-before), v.At+1)})
+	return AlarmOf(v, Reader{Lang: lang, Zone: tariff.ZoneOf(loc, max(0, first-before), last+1)})
 }

@@ -45,6 +45,7 @@ func alarmCases(h *house) (all []render.Judged) {
 		{Code: "relation", Value: dec("4.2"), Low: dec("0.5"), High: dec("0.9"), Other: "pressure"},
 		{Code: "level", Value: dec("4.2"), Low: dec("0.5"), High: dec("0.9")},
 		{Code: "level", Name: "pressure", Value: dec("4.2"), Low: dec("0.5"), High: dec("0.9")},
+		{Code: "late", At: at, Nearest: h.at("2026-11-14 04:30")},
 		{Code: "of_2031", Value: dec("4.2"), Low: dec("0.5"), High: dec("0.9"), Other: "moon"},
 	} {
 		add(lamppost.Anomaly, "m3", true, false, r)
@@ -58,6 +59,10 @@ func alarmCases(h *house) (all []render.Judged) {
 			r.Other = "meter-9"
 		case plausible.Unbalanced:
 			r.Share = 405
+		case plausible.Late:
+			r.Nearest = h.at("2026-11-14 04:30")
+			add(lamppost.Implausible, "m3", true, true, r)
+			r.At, r.Low = since, dec("48210.5")
 		}
 		add(lamppost.Implausible, "m3", true, code.Hard(), r)
 	}

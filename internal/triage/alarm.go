@@ -39,23 +39,30 @@ func NewAlarm(level float64) Alarm { return Alarm{Level: level} }
 func (a *Alarm) Next(score float64) bool {
 	a.n++
 	a.upon = float64(a.upon * uponKeep)
-	a.height = a.Level + a.upon + a.raised
 	if a.holds > 0 {
 		a.holds--
-		a.height = max(a.height, a.accepted)
 	} else {
 		a.accepted = 0
 	}
 	if a.quiet > 0 {
 		a.quiet--
+		a.raise()
 		return false
 	}
-	if a.n <= warmUp || score < a.height || score <= a.accepted {
+	return a.Late(score)
+}
+
+// Late is Next for a score out of order: no time goes by.
+func (a *Alarm) Late(score float64) bool {
+	if a.raise(); a.quiet > 0 || a.n <= warmUp || score < a.height || score <= a.accepted {
 		return false
 	}
 	a.quiet, a.upon = refractory, a.upon+eachAlarm
 	return true
 }
+
+// raise reckons what a score is held against.
+func (a *Alarm) raise() { a.height = max(a.Level+a.upon+a.raised, a.accepted) }
 
 // Raise puts something above 0 upon the level until it is called again. A saved state does not hold it.
 func (a *Alarm) Raise(by float64) { a.raised = max(by, 0) }

@@ -20,17 +20,20 @@ const recordLeast = 30
 // next returns how far outside of the range a value is, in widths that are not below the least, and learns it. The least keeps the noise of
 // rounding in an otherwise constant quantity from being a record.
 func (r *record) next(x, least float64) (outside float64) {
-	switch n := r.usually.n; {
-	case n == 0:
+	if r.usually.n == 0 {
 		r.low, r.high = x, x
-	case n >= recordLeast:
-		if x < r.low || x > r.high { // most are not, and dividing is slow
-			outside = max(x-r.high, r.low-x) / max(r.usually.width, least)
-		}
 	}
+	outside = r.outside(x, least)
 	r.low, r.high = min(r.low, x), max(r.high, x)
 	r.usually.add(x)
 	return outside
+}
+
+func (r *record) outside(x, least float64) float64 {
+	if r.usually.n < recordLeast || x >= r.low && x <= r.high { // most are not outside, and dividing is slow
+		return 0
+	}
+	return max(x-r.high, r.low-x) / max(r.usually.width, least)
 }
 
 func (r *record) reset() {
@@ -124,6 +127,20 @@ func (r *ranges) next(x *Features) (float64, bool) {
 	return outsideScore(most), true
 }
 
+// late scores a value that came late by what needs no order: the value itself, and its hour. Nothing is learnt.
+func (r *ranges) late(x *Features) (float64, Reason) {
+	most := r.value.outside(x.Value, float64(steadiest*x.Width))
+	why := Reason{Code: ReasonValue, Readings: 1, SinceMS: x.AtMS, Value: x.Value, Low: r.value.low, High: r.value.high, AtMS: x.AtMS}
+	if z, ok := r.hours[hourOf(x.AtMS)].deviation(x); ok && r.value.usually.n > warmUp {
+		outside := r.hour.outside(z, leastDeviation)
+		if outside > float64(plainer*most) {
+			why.Code, why.Value, why.Low, why.High = ReasonHour, z, r.hour.low, r.hour.high
+		}
+		most = max(most, outside)
+	}
+	return outsideScore(most), why
+}
+
 func hourOf(at lamppost.TimeMS) int {
 	ms := at % msPerDay
 	if ms < 0 {
@@ -150,12 +167,18 @@ const (
 	hourlyFloor = 0.02 // the least deviation, in widths
 )
 
-// next returns how many deviations a value is from the mean of its hour, and learns it.
+// deviation is how many deviations a value is from the mean of its hour.
+func (h *hourly) deviation(x *Features) (z float64, ok bool) {
+	if h.n < hourlyLeast {
+		return 0, false
+	}
+	return (x.Value - h.mean) / (math.Sqrt(h.m2/h.n) + float64(hourlyFloor*x.Width)), true
+}
+
+// next is deviation, and learns the value.
 func (h *hourly) next(x *Features) (z float64, ok bool) {
 	gap := x.Value - h.mean
-	if ok = h.n >= hourlyLeast; ok {
-		z = gap / (math.Sqrt(h.m2/h.n) + float64(hourlyFloor*x.Width))
-	}
+	z, ok = h.deviation(x)
 	if h.n++; h.n > hourlyMost {
 		h.m2 = float64(h.m2 * (hourlyMost / (hourlyMost + 1.0)))
 		h.n = hourlyMost

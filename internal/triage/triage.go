@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/lamppost/lamppost"
 )
@@ -51,6 +52,8 @@ type Verdict struct {
 	Score float64 // how unusual: 0 is usual; comparable between series
 	Alarm bool
 	Fresh bool // there is nothing to compare with: the first readings, another unit, a register's first or one that fell
+	// LatestMS is of a reading that came late: the time of the latest then; else 0.
+	LatestMS lamppost.TimeMS
 
 	// Of an alarm: the weightiest reasons, and what the score would be without them. The slice is the series's own until the next
 	// reading. Since is when what is wrong began: the first reading that the weightiest reason is about, or, if that is earlier, the
@@ -133,6 +136,30 @@ func (s *Series) Observe(x Sample) (Verdict, error) {
 		}
 	}
 	return s.judge(x), nil
+}
+
+// Late judges a reading that [Series.Observe] has refused as late or a duplicate, by what needs no order: its value against the range so far, and its
+// hour's. It learns nothing; an alarm counts like any other. A register is judged by its course, so a late one is refused again, and so is one of
+// another unit or kind: [ErrLate]. The score is no higher than it would have been in order.
+func (s *Series) Late(x Sample) (Verdict, error) {
+	i := slices.IndexFunc(s.models, func(m Model) bool { _, ok := m.(*ranges); return ok })
+	if i < 0 || x.Kind == lamppost.Register || x.Kind != s.kind || x.Unit != s.unit || !(math.Abs(x.Value) <= MaxValue) {
+		return Verdict{}, ErrLate
+	}
+	v := Verdict{Fresh: s.n <= warmUp, LatestMS: s.last.AtMS, Since: x.AtMS}
+	weight := 0.0
+	for _, w := range s.weights {
+		weight += w
+	}
+	s.features = Features{Sample: x, Low: s.width.low, High: s.width.high, Width: s.width.width, windows: &s.windows}
+	score, why := s.models[i].(*ranges).late(&s.features)
+	v.Score = float64(s.weights[i]*min(score, mostScore)) / weight
+	if v.Alarm = s.alarm.Late(v.Score); v.Alarm {
+		why.Worth = v.Score
+		s.reasons[0] = why
+		v.Reasons = s.reasons[:1]
+	}
+	return v, nil
 }
 
 func (s *Series) check(x Sample) error {

@@ -54,9 +54,11 @@ type Config struct {
 	// signature counts as its device's own.
 	BindsTopics bool
 
-	Submit  Submitter // required to Run
-	Foreign Foreign   // nil: signed reports only
-	Filters []string  // of the foreign messages' topics
+	Submit Submitter // required to Run
+	// Tally counts the reports of the device that a topic names; nil, or nil of a device: they are not counted.
+	Tally   func(lamppost.DeviceID) *ingest.Tally
+	Foreign Foreign  // nil: signed reports only
+	Filters []string // of the foreign messages' topics
 
 	Window                 int // messages that wait for their acknowledgement
 	MinBackoff, MaxBackoff time.Duration

@@ -262,6 +262,9 @@ func (conn *connection) hand(m *paho.Publish, d *delivery) error {
 	from := &ingest.Origin{Device: device, Relayed: !cfg.BindsTopics, Late: d.again || !conn.fresh.Load() && time.Since(conn.began) < settleTime,
 		Allowance: conn.client.bad}
 	if signed {
+		if cfg.Tally != nil {
+			from.Tally = cfg.Tally(device)
+		}
 		return cfg.Submit.Submit(conn.ctx, from, m.Payload, 0, d)
 	}
 	ours, err := cfg.Foreign.Publish(conn.ctx, from, m.Topic, m.Payload, 0, d)

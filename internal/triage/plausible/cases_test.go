@@ -44,7 +44,6 @@ type player struct {
 	meter    *plausible.Meter
 	random   *rand.Rand
 	at       lamppost.TimeMS
-	sequence uint64
 	register int64
 	said     []string
 }
@@ -90,11 +89,9 @@ func (p *player) play(line string) {
 	case "silent":
 		p.step(lamppost.TimeMS(a)*hourMS, 0, plausible.Reading{})
 	case "again":
-		p.observe(plausible.Reading{AtMS: p.at, Sequence: p.sequence, Register: p.register + int64(a)})
-	case "number":
-		p.observe(plausible.Reading{AtMS: p.at + 1, Sequence: p.sequence, Register: p.register})
+		p.observe(plausible.Reading{AtMS: p.at, Register: p.register + int64(a)})
 	case "late":
-		p.observe(plausible.Reading{AtMS: p.at - hourMS - 1, Register: p.register - int64(a)})
+		p.observe(plausible.Reading{AtMS: p.at - lamppost.TimeMS(a)*hourMS/60, Register: p.register - int64(b)})
 	case "say":
 		if got := strings.Join(p.said, " "); got != strings.TrimSpace(rest) {
 			p.t.Errorf("said %q, want %q", got, rest)
@@ -117,8 +114,8 @@ func (p *player) home(days float64, change func(float64) float64) {
 }
 
 func (p *player) step(ms lamppost.TimeMS, used int64, r plausible.Reading) {
-	p.at, p.register, p.sequence = p.at+ms, p.register+used, p.sequence+1
-	r.AtMS, r.Register, r.Sequence = p.at, p.register, p.sequence
+	p.at, p.register = p.at+ms, p.register+used
+	r.AtMS, r.Register = p.at, p.register
 	p.observe(r)
 }
 

@@ -66,7 +66,6 @@ func (g *Group) Observe(meter int, r Reading) ([]Finding, error) {
 	if m == nil {
 		return nil, ErrUnknown
 	}
-	before, begun := m.last, m.begun
 	found, err := m.Observe(r)
 	if err != nil {
 		return nil, err
@@ -76,12 +75,10 @@ func (g *Group) Observe(meter int, r Reading) ([]Finding, error) {
 		f.Meter = meter
 		g.found = append(g.found, f)
 	}
-	if m.last == before && begun {
-		return g.found, nil // it came late, or again
+	if !m.moved {
+		return g.found, nil // it came late or again, or stands for no moment
 	}
-	if !begun || r.Exchanged || slices.ContainsFunc(found, func(f Finding) bool { return f.Code == RolledBack || f.Code == TooFast }) {
-		b.broken = true
-	}
+	b.broken = b.broken || m.broke
 	if g.complete(r.AtMS) {
 		g.judge(r.AtMS)
 	}

@@ -14,13 +14,16 @@ type Meter struct {
 	grouped bool    // its days are judged by the group
 
 	begun  bool
-	last   Reading
-	recent recent
+	last   Reading // of those that were in order
+	trail  trail
 	frozen frozen
 	off    off
 	night  night
 	days   days
 	found  [maxFindings]Finding
+
+	// Of the latest reading: it is the last now, and it does not go on from the one before. Not of the state.
+	moved, broke bool
 }
 
 // NewMeter returns a meter at a connection that lets at most size units through in an hour. It refuses others: [ErrSize].
@@ -31,35 +34,30 @@ func NewMeter(size int64) (*Meter, error) {
 	return &Meter{size: float64(size)}, nil
 }
 
-// Observe judges a reading and learns it. Readings come in the order of their times; one that comes late is only held against those that
-// are known. The findings are the meter's own until the next reading. It refuses [ErrRegister] and [ErrTime].
+// Observe judges a reading and learns it. One that comes later than younger ones, or is aside, is held against what the register showed just
+// before and after, and teaches nothing else. The findings are the meter's own until the next reading. It refuses [ErrRegister] and [ErrTime].
 func (m *Meter) Observe(r Reading) ([]Finding, error) {
 	if err := r.check(); err != nil {
 		return nil, err
 	}
-	found := m.found[:0]
-	if f, ok := m.recent.contradicts(r); ok {
-		return append(found, f), nil
-	}
-	if m.begun && r.AtMS <= m.last.AtMS {
+	m.moved, m.broke = false, false
+	found, again := m.hold(r, m.found[:0])
+	if again || r.Aside || m.begun && r.AtMS <= m.last.AtMS {
 		return found, nil
 	}
-	m.recent.add(r)
 	before, begun := m.last, m.begun
-	m.last, m.begun = r, true
-	if !begun || r.Exchanged {
-		m.restart()
+	m.last, m.begun, m.moved = r, true, true
+	s := step{before.AtMS, r.AtMS, float64(r.Register - before.Register), r.Off}
+	if !begun || r.Exchanged || s.used < 0 || s.used > m.let(s) {
+		m.restart() // nobody used that, so nothing is learnt from it
 		return found, nil
 	}
-	if r.Register < before.Register {
-		m.restart()
-		return append(found, finding(RolledBack, before.AtMS, r.AtMS, float64(r.Register), float64(before.Register))), nil
-	}
-	return m.judge(step{before.AtMS, r.AtMS, float64(r.Register - before.Register), r.Off}, found), nil
+	return m.judge(s, found), nil
 }
 
 // restart is for a register that does not go on from where it was: what was being counted begins again, what was learnt stays.
 func (m *Meter) restart() {
+	m.broke = true
 	m.frozen.stop()
 	m.off = off{}
 	m.night.stop()
@@ -75,12 +73,10 @@ type step struct {
 
 func (s step) hours() float64 { return float64(s.atMS-s.fromMS) / msPerHour }
 
+// let is the most that the connection lets through in a step.
+func (m *Meter) let(s step) float64 { return float64(m.size*s.hours()) + 1 }
+
 func (m *Meter) judge(s step, found []Finding) []Finding {
-	let := float64(m.size*s.hours()) + 1
-	if s.used > let {
-		m.restart() // nobody used that, so nothing is learnt from it
-		return append(found, finding(TooFast, s.fromMS, s.atMS, s.used, let))
-	}
 	if f, ok := m.off.next(s, m.size); ok {
 		found = append(found, f)
 	}
@@ -102,34 +98,6 @@ func (m *Meter) judge(s step, found []Finding) []Finding {
 
 func finding(code Code, from, at lamppost.TimeMS, value, limit float64) Finding {
 	return Finding{Code: code, FromMS: from, AtMS: at, Value: value, Limit: limit}
-}
-
-// recentReadings are kept to be held against what comes again or late.
-const recentReadings = 32
-
-type recent struct {
-	ring [recentReadings]Reading
-	n    int // readings so far, up to twice the ring
-}
-
-func (c *recent) add(r Reading) {
-	if c.n == 2*recentReadings {
-		c.n = recentReadings
-	}
-	c.ring[c.n%recentReadings] = r
-	c.n++
-}
-
-// contradicts looks for a reading that cannot be from the same register: of the same moment or the same number and not the same.
-func (c *recent) contradicts(r Reading) (Finding, bool) {
-	for _, k := range c.ring[:min(c.n, recentReadings)] {
-		moment := k.AtMS == r.AtMS
-		number := r.Sequence != 0 && k.Sequence == r.Sequence
-		if moment && k.Register != r.Register || number && (!moment || k.Register != r.Register) {
-			return finding(Clone, k.AtMS, r.AtMS, float64(r.Register), float64(k.Register)), true
-		}
-	}
-	return Finding{}, false
 }
 
 // off adds up what is used while nothing should. A stand-by is allowed: a share of what the connection lets through, and at first some hours

@@ -40,19 +40,27 @@ const maxTimeMS = 1 << 43
 // A Reading is what one register said at one time. Units are those of the register's last digit: watt-hours, litres.
 type Reading struct {
 	AtMS     lamppost.TimeMS
-	Sequence uint64 // the device's number of the report; 0 where there is none
+	ReadMS   lamppost.TimeMS // when it was read, where AtMS is the moment of its group that it stands for; 0: AtMS
 	Register int64
+	Aside    bool // it stands for no moment of its group
 
 	// What is known beside the meter, of the time since the reading before.
 	Off       bool // the device was off, or the place vacant: nothing may have been used
 	Exchanged bool // the register was reset or another meter hangs here, as was declared
 }
 
+func (r Reading) readMS() lamppost.TimeMS {
+	if r.ReadMS != 0 {
+		return r.ReadMS
+	}
+	return r.AtMS
+}
+
 func (r Reading) check() error {
 	switch {
 	case r.Register < 0 || r.Register > MaxRegister:
 		return ErrRegister
-	case r.AtMS < 0 || r.AtMS > maxTimeMS:
+	case r.AtMS < 0 || r.AtMS > maxTimeMS || r.ReadMS < 0 || r.ReadMS > maxTimeMS:
 		return ErrTime
 	}
 	return nil
@@ -65,7 +73,7 @@ type Code uint8
 const (
 	RolledBack   Code = iota + 1 // the register fell from Limit to Value
 	TooFast                      // Value was used since FromMS, and the connection lets Limit through
-	Clone                        // for one moment or one sequence there are two registers, Value and Limit
+	Clone                        // for one moment there are two registers, Value and Limit
 	Twin                         // meter Other has used the same as this one in Value steps in a row, of which no two in a row were alike
 	Frozen                       // unchanged for Value steps since FromMS; the longest before was Limit
 	UsedWhileOff                 // Value was used while nothing should, since FromMS; a stand-by may use Limit
@@ -73,10 +81,11 @@ const (
 	LessUsed                     // a day's use was Value and is usually Limit, for some days: since FromMS
 	MoreUsed                     // the same, above
 	NeverZero                    // the least use in an hour of the latest days was Value, and in any day before Limit
+	Late                         // beside another: it came after younger readings; the register was Low at FromMS (0: nothing is known) and Limit at AtMS, and Value between
 )
 
 var codeNames = [...]string{"unknown", "rolled_back", "too_fast", "clone", "twin", "frozen", "used_while_off", "unbalanced", "less_used", "more_used",
-	"never_zero"}
+	"never_zero", "late"}
 
 // String returns the code's name, as the API has it.
 func (c Code) String() string {
@@ -101,5 +110,6 @@ type Finding struct {
 	Meter, Other int // in a group; 0 for a meter alone
 	FromMS, AtMS lamppost.TimeMS
 	Value, Limit float64
+	Low          float64 // of Late
 	Share        float64 // Unbalanced with a meter named: how much of its use the meter probably does not count
 }

@@ -46,7 +46,7 @@ func (s *street) next() [6]plausible.Reading {
 	var all [6]plausible.Reading
 	for i := range all {
 		s.registers[i] += counted[i]
-		all[i] = plausible.Reading{AtMS: lamppost.TimeMS(400_000+s.hour) * hourMS, Sequence: uint64(s.hour + 1), Register: int64(s.registers[i])}
+		all[i] = plausible.Reading{AtMS: lamppost.TimeMS(400_000+s.hour) * hourMS, Register: int64(s.registers[i])}
 	}
 	s.hour++
 	return all
@@ -216,23 +216,26 @@ func TestSizes(t *testing.T) {
 	g := newGroup(t)
 	run(t, g, newStreet(1), 100)
 	state := save(t, g)
-	if n := len(state) / (homes + 1); n > 2700 {
+	if n := len(state) / (homes + 1); n > 3450 {
 		t.Errorf("a meter of a group is saved in %d bytes", n)
 	}
 	meter, _ := plausible.NewMeter(1000)
+	most := 0
 	for i := range lamppost.TimeMS(1000) {
 		if _, err := meter.Observe(plausible.Reading{AtMS: i * hourMS}); err != nil {
 			t.Fatal(err)
 		}
+		alone, _ := meter.AppendBinary(nil)
+		most = max(most, len(alone))
 	}
-	if alone, _ := meter.AppendBinary(nil); len(alone) != 2568 {
-		t.Errorf("a meter is saved in %d bytes", len(alone))
+	if most != 3320 {
+		t.Errorf("a meter is saved in %d bytes", most)
 	}
 	big, err := plausible.NewGroup(1<<40, slices.Repeat([]int64{1 << 30}, plausible.MaxMeters)...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := big.Bytes(); n > 190_000 {
+	if n := big.Bytes(); n > 262_000 {
 		t.Errorf("a group of %d takes %d bytes", plausible.MaxMeters, n)
 	}
 }

@@ -36,3 +36,20 @@ func (m *Meter) Take(from *Meter) {
 	*m = *from
 	m.size, m.grouped = size, false
 }
+
+// Refine makes a meter that has seen nothing go on from where another is, which counts in units that are so many times as large. What was learnt of
+// days and nights it learns anew. A register that is too large then is not gone on from.
+func (m *Meter) Refine(from *Meter, times int64) {
+	most := MaxRegister / times
+	for i := range from.trail.n {
+		if p := from.trail.points[i]; p.register <= most {
+			p.register *= times
+			m.trail.insert(m.trail.n, p)
+		}
+	}
+	if m.last, m.begun = from.last, from.begun && from.last.Register <= most; m.begun {
+		m.last.Register *= times
+	} else {
+		m.last = Reading{}
+	}
+}

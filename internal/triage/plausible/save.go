@@ -9,7 +9,7 @@ import (
 )
 
 // stateMagic opens a saved meter or group: "LPPL" and the version of rules and settings, one for both.
-const stateMagic = 0x32_30_30_30_4c_50_50_4c // "LPPL0002", little-endian
+const stateMagic = 0x33_30_30_30_4c_50_50_4c // "LPPL0003", little-endian
 
 var errOther = errors.New("it is of another version or of other meters")
 
@@ -72,10 +72,7 @@ func (m *Meter) state(s *saved.State) {
 	}
 	s.Flag(&m.begun)
 	readingState(s, &m.last)
-	s.Count(&m.recent.n, 2*recentReadings)
-	for i := range min(m.recent.n, recentReadings) {
-		readingState(s, &m.recent.ring[i])
-	}
+	m.trail.state(s)
 	m.frozen.state(s)
 	m.off.state(s)
 	m.night.state(s)
@@ -97,7 +94,7 @@ func amounts(s *saved.State, all []float64) {
 
 func readingState(s *saved.State, r *Reading) {
 	timeState(s, &r.AtMS)
-	s.U64(&r.Sequence)
+	timeState(s, &r.ReadMS)
 	registerState(s, &r.Register)
 	s.Flag(&r.Off)
 	s.Flag(&r.Exchanged)
