@@ -203,7 +203,7 @@ func (s *Statement) paidBy(id string) string {
 			sums.add(p.Run.Currency, p.Amount, s.evidence.ownsAccount(s.party, p.From, p.Run.Tx.Leaf), s.evidence.ownsAccount(s.party, p.To, p.Run.Tx.Leaf))
 		}
 	}
-	words := fmt.Sprintf("contract %s: all of its first %s are in results that the log commits to", id, plural(s.evidence.ran()[id], "run"))
+	words := fmt.Sprintf("contract %s: its %s up to the last shown, none left out, are in results that the log commits to", id, plural(s.evidence.ran()[id], "run"))
 	if n > 0 {
 		sum := sums.list()[0]
 		words += fmt.Sprintf("; %s of it: %s %s received, %s paid", plural(n, "payment"), sum.Received, first, sum.Paid)

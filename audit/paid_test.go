@@ -137,7 +137,7 @@ func TestPaid(t *testing.T) {
 		t.Errorf("sums %+v", s)
 	}
 	said := strings.Join(f.Summary, "\n")
-	for _, want := range []string{"all of its first 3 runs", "run again from their source", "ran for these invoices once more"} {
+	for _, want := range []string{"its 3 runs up to the last shown", "run again from their source", "ran for these invoices once more"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("it says\n%s\nand not %q", said, want)
 		}

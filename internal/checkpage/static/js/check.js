@@ -127,7 +127,7 @@ const sentence = (kind) => ({ statement: 'Every line holds.', receipt: 'This rec
 function amounts(finding, kind) {
   if (kind !== 'statement') return `${plural(finding.readings, 'reading')}, unchanged since ${finding.readings === 1 ? 'it was' : 'they were'} signed.`;
   const bills = finding.invoices > 0 && `${plural(finding.lines, 'line')} of ${plural(finding.invoices, 'bill')} and every sum were computed again, from ${plural(finding.readings, 'signed register value')}.`;
-  return [bills, finding.payments > 0 && `${plural(finding.payments, 'payment')} of contracts stand so in the log.`].filter(Boolean).join(' ');
+  return [bills, finding.payments > 0 && `${plural(finding.payments, 'payment')} of contracts, as the log has them.`].filter(Boolean).join(' ');
 }
 
 const pinLine = ({ pin: p }) => h('p', { class: 'quiet pinned' }, `Pin of network ${p.network}, fingerprint `, fingerprint(p), `. Must have signed: ${demands(p)}.`);
