@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -196,17 +195,17 @@ func (e *Evidence) ran() map[string]int {
 
 // paidBy sums up what one contract did.
 func (s *Statement) paidBy(id string) string {
-	sums, n, first := paidSums{}, 0, ""
-	for i, p := range s.payments {
-		if p.Run.Contract == id {
-			n, first = n+1, cmp.Or(first, s.Paid.Lines[i].Currency)
-			sums.add(p.Run.Currency, p.Amount, s.evidence.ownsAccount(s.party, p.From, p.Run.Tx.Leaf), s.evidence.ownsAccount(s.party, p.To, p.Run.Tx.Leaf))
+	sums, n, e := paidSums{}, 0, s.evidence
+	for _, p := range s.payments {
+		if at := p.Run.Tx.Leaf; p.Run.Contract == id {
+			n++
+			sums.add(p.Run.Currency, p.Amount, e.ownsAccount(s.party, p.From, at), e.ownsAccount(s.party, p.To, at))
 		}
 	}
-	words := fmt.Sprintf("contract %s: its %s up to the last shown, none left out, are in results that the log commits to", id, plural(s.evidence.ran()[id], "run"))
+	words := fmt.Sprintf("contract %s: its %s up to the last shown, none left out, are in results that the log commits to", id, plural(e.ran()[id], "run"))
 	if n > 0 {
-		sum := sums.list()[0]
-		words += fmt.Sprintf("; %s of it: %s %s received, %s paid", plural(n, "payment"), sum.Received, first, sum.Paid)
+		sum := sums.list()[0] // a contract has one currency
+		words += fmt.Sprintf("; %s of it: %s %s received, %s paid", plural(n, "payment"), sum.Received, sum.Currency, sum.Paid)
 	}
 	return words
 }

@@ -18,7 +18,7 @@ type WantedRun struct {
 
 // addPaid lists what proves the payments of contracts to and from a party and its devices: of each contract that made one all runs, because they
 // are numbered and none can be left out, and the versions that ran. It reports whether there are any.
-func (w *Want) addPaid(r archive.View, party lamppost.PartyID) (any bool, err error) {
+func (w *Want) addPaid(r archive.View, party lamppost.PartyID) (found bool, err error) {
 	v := ledger.View{Reader: r}
 	ids, err := v.ContractsOf(party)
 	if err != nil {
@@ -27,22 +27,22 @@ func (w *Want) addPaid(r archive.View, party lamppost.PartyID) (any bool, err er
 	for _, id := range ids {
 		runs, err := runsOf(v, id)
 		if err != nil {
-			return any, err
+			return found, err
 		}
 		p := payee{v, party, map[lamppost.PartyID]bool{party: true}}
 		paid, err := p.paid(runs)
 		if err != nil {
-			return any, err
+			return found, err
 		}
 		if !paid {
 			continue
 		}
-		any = true
+		found = true
 		if err := w.addRuns(r, &p, runs); err != nil {
-			return any, err
+			return found, err
 		}
 	}
-	return any, nil
+	return found, nil
 }
 
 func runsOf(v ledger.View, id string) (runs []ledger.Run, err error) {
