@@ -32,7 +32,8 @@ type Evidence struct {
 // Empty reports whether a block changes neither state nor log.
 func (b *Block) Empty() bool { return len(b.Txs) == 0 && len(b.Evidence) == 0 }
 
-// A Result is what applying a block gave: one outcome per report of a segment, one for any other transaction.
+// A Result is what applying a block gave: one outcome per report of a segment; one for any other transaction, and after
+// it one for each [Run] that a bill in it led to.
 type Result struct {
 	Height   Height
 	IDs      []TxID      // by transaction

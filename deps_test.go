@@ -117,6 +117,7 @@ var uses = map[string]string{
 
 // testUses is what tests of public packages may import beyond uses.
 var testUses = map[string]string{
+	"audit":             "contract",
 	"contract":          "internal/transcript",
 	"device/c":          ". guard sig",
 	"guard":             "internal/transcript sig",

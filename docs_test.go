@@ -162,7 +162,7 @@ func TestFieldsDocumented(t *testing.T) {
 		"| key | outcome field |": {"decision.go", "DecisionOutcome"}, "### learn\n": {"decision.go", "LearnBody"},
 		"### settle": {"commerce.go", "SettleBody"}, "### convert": {"commerce.go", "ConvertBody"}, "### credit": {"commerce.go", "CreditBody"},
 		"### contract\n": {"contracts.go", "ContractBody"}, "### call\n": {"contracts.go", "CallBody"},
-		"| key | run field |": {"internal/ledger/contracts.go", "Run"}, "| key | event field |": {"contract/contract.go", "Event"},
+		"| key | run field |": {"run.go", "Run"}, "| key | event field |": {"run.go", "RunEvent"},
 	} {
 		if got, want := tableFields(doc, heading), structFields(t, place[0], place[1]); got != want || want == "" {
 			t.Errorf("docs/formats.md, %s: fields\n%s\nthe code has\n%s", heading, got, want)

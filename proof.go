@@ -1,6 +1,7 @@
 package lamppost
 
 import (
+	"errors"
 	"fmt"
 	"math"
 )
@@ -17,9 +18,14 @@ type Proof struct {
 	Nodes       []Hash       // with the leaves of all transactions and blocks they make the checkpoints' root: see [Spans]
 }
 
-const proofVersion = 2
+// Versions of proofs: one in which a transaction has runs of contracts has the second.
+const (
+	proofVersion     = 2
+	proofVersionRuns = 3
+)
 
-// A TxProof shows a transaction in the log: an order, or a segment with some of its reports. They stand in log order.
+// A TxProof shows a transaction in the log: an order, a segment with some of its reports, or only what contracts did for an order. They
+// stand in log order.
 type TxProof struct {
 	Leaf   int64 // index in the log
 	Height Height
@@ -27,6 +33,32 @@ type TxProof struct {
 
 	Order   *OrderProof  // either this
 	Segment *ThinSegment // or this
+	Result  *ResultProof // or this
+
+	Runs []RunProof // of an order all that contracts did for it beside its own outcome; of a result one or more
+}
+
+// A ResultProof hides an order and its outcome, to whose leaf the runs of contracts belong that are shown.
+type ResultProof struct {
+	Type    TxType
+	Body    Hash // digest
+	Outcome Hash // of its own outcome
+	Writes  Hash
+}
+
+// A RunProof shows a [Run], or that there was one.
+type RunProof struct {
+	Salt [SaltBytes]byte
+	Run  []byte // as CBOR; nil: only its hash is shown
+	Hash Hash
+}
+
+// Leaf returns the run's leaf in the tree of outcomes.
+func (r *RunProof) Leaf() Hash {
+	if r.Run == nil {
+		return r.Hash
+	}
+	return OutcomeHash(r.Salt, Outcome{Data: r.Run}.Append(nil))
 }
 
 // An OrderProof shows an order and its outcome.
@@ -44,11 +76,22 @@ type BlockProof struct {
 	Raw  []byte
 }
 
-// Append writes CBOR [2, network, checkpoints, witnesses, transactions, blocks, nodes]: an order is [leaf, height, index, salt,
-// signed, writes, outcome salt, outcome], a segment [leaf, height, index, thin segment], a block [leaf, raw], nodes are
-// digests one after the other.
+// version is the lowest that can say what the proof says.
+func (p *Proof) version() byte {
+	for i := range p.Txs {
+		if len(p.Txs[i].Runs) > 0 {
+			return proofVersionRuns
+		}
+	}
+	return proofVersion
+}
+
+// Append writes CBOR [version, network, checkpoints, witnesses, transactions, blocks, nodes]: an order is [leaf, height, index, salt,
+// signed, writes, outcome salt, outcome], and where contracts ran for it a ninth: runs; a segment is [leaf, height, index, thin segment],
+// a result [leaf, height, index, [type, body, outcome, writes], runs]; a run [salt, run] or [hash], a block [leaf, raw], nodes are digests
+// one after the other.
 func (p *Proof) Append(b []byte) []byte {
-	b = append(b, majArray|7, proofVersion)
+	b = append(b, majArray|7, p.version())
 	b = appendText(b, p.Network)
 	for _, list := range [][]string{p.Checkpoints, p.Witnesses} {
 		b = appendHead(b, majArray, uint64(len(list)))
@@ -72,10 +115,35 @@ func (t *TxProof) append(b []byte) []byte {
 	if t.Segment != nil {
 		return t.Segment.Append(t.appendPlace(append(b, majArray|4)))
 	}
-	b, o := t.appendPlace(append(b, majArray|8)), t.Order
+	if r := t.Result; r != nil {
+		b = appendHead(append(t.appendPlace(append(b, majArray|5)), majArray|4), majUint, uint64(r.Type))
+		b = appendBytes(appendBytes(appendBytes(b, r.Body[:]), r.Outcome[:]), r.Writes[:])
+		return t.appendRuns(b)
+	}
+	fields, o := byte(8), t.Order
+	if len(t.Runs) > 0 {
+		fields = 9
+	}
+	b = t.appendPlace(append(b, majArray|fields))
 	b = appendBytes(appendBytes(b, o.Salt[:]), o.Signed)
 	b = appendBytes(appendBytes(b, o.Writes[:]), o.OutcomeSalt[:])
-	return appendBytes(b, o.Outcome)
+	b = appendBytes(b, o.Outcome)
+	if len(t.Runs) == 0 {
+		return b
+	}
+	return t.appendRuns(b)
+}
+
+func (t *TxProof) appendRuns(b []byte) []byte {
+	b = appendHead(b, majArray, uint64(len(t.Runs)))
+	for i := range t.Runs {
+		if r := &t.Runs[i]; r.Run == nil {
+			b = appendBytes(append(b, majArray|1), r.Hash[:])
+		} else {
+			b = appendBytes(appendBytes(append(b, majArray|2), r.Salt[:]), r.Run)
+		}
+	}
+	return b
 }
 
 func (t *TxProof) appendPlace(b []byte) []byte {
@@ -91,8 +159,9 @@ func ParseProof(raw []byte) (*Proof, error) {
 	p := new(Proof)
 	w := wire{b: raw}
 	w.array(7)
-	if v := w.int(); w.err == nil && v != proofVersion {
-		w.fail(fmt.Errorf("version %d, this program reads version %d", v, proofVersion))
+	version := w.int()
+	if w.err == nil && version != proofVersion && version != proofVersionRuns {
+		w.fail(fmt.Errorf("version %d, this program reads versions %d and %d", version, proofVersion, proofVersionRuns))
 	}
 	p.Network = w.text(MaxNameBytes)
 	p.Checkpoints, p.Witnesses = w.texts(MaxCheckpointBytes), w.texts(MaxCheckpointBytes)
@@ -107,6 +176,9 @@ func ParseProof(raw []byte) (*Proof, error) {
 	if err := w.end("proof"); err != nil {
 		return nil, err
 	}
+	if version != int64(p.version()) {
+		return nil, fmt.Errorf("proof: version %d, what it holds is of version %d", version, p.version())
+	}
 	return p, nil
 }
 
@@ -115,6 +187,7 @@ const (
 	minTextBytes  = 16                            // a note or a key
 	minBlockBytes = 1 + 1 + 1                     // array head, leaf, an empty leaf
 	minTxBytes    = 1 + 3 + minThinBytes          // array head, place
+	minRunBytes   = 1 + 1 + SaltBytes + 2         // array head, salt, a run; a hash is longer
 	minThinBytes  = 1 + 1 + 1 + 1 + SaltBytes + 6 // array head, version, an empty header, salt, the rest empty
 )
 
@@ -147,7 +220,19 @@ func (w *wire) txProof() (t TxProof) {
 		}
 		return t
 	}
-	w.exactly(fields, 8, "fields of an order, or 4 of a segment")
+	if fields == 5 {
+		r := new(ResultProof)
+		w.array(4)
+		r.Type = TxType(w.max(w.uint(), math.MaxUint8))
+		w.hash(&r.Body)
+		w.hash(&r.Outcome)
+		w.hash(&r.Writes)
+		t.Result, t.Runs = r, w.runs()
+		return t
+	}
+	if fields != 9 {
+		w.exactly(fields, 8, "fields of an order, 9 of one with runs, 5 of a result, or 4 of a segment")
+	}
 	o := new(OrderProof)
 	w.salt(&o.Salt)
 	o.Signed = w.bytes()
@@ -155,5 +240,30 @@ func (w *wire) txProof() (t TxProof) {
 	w.salt(&o.OutcomeSalt)
 	o.Outcome = w.bytes()
 	t.Order = o
+	if fields == 9 {
+		t.Runs = w.runs()
+	}
 	return t
+}
+
+// runs reads one or more.
+func (w *wire) runs() (all []RunProof) {
+	n := w.items(minRunBytes)
+	if n == 0 && w.err == nil {
+		w.fail(errors.New("a list of no runs"))
+	}
+	for ; n > 0 && w.err == nil; n-- {
+		var r RunProof
+		if fields := w.arrayLen(); fields == 1 {
+			w.hash(&r.Hash)
+		} else {
+			w.exactly(fields, 2, "fields of a run, or 1 of a hidden one")
+			w.salt(&r.Salt)
+			if r.Run = w.bytes(); len(r.Run) == 0 && w.err == nil {
+				w.fail(errors.New("an empty run"))
+			}
+		}
+		all = append(all, r)
+	}
+	return all
 }

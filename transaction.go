@@ -2,6 +2,7 @@ package lamppost
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"math"
 
@@ -23,6 +24,7 @@ func (s Seed) Salt(what byte) (salt [SaltBytes]byte) {
 const (
 	SaltBody     = 'b' // hides the signed body
 	SaltOutcome  = 'o' // hides the outcome of a transaction that is not a segment
+	SaltRun      = 'r' // with its number, hides what a contract did for one
 	SaltVerdicts = 'v' // hides the verdicts; never handed out
 	SaltWrites   = 'w' // hides the state writes; never handed out
 )
@@ -204,10 +206,20 @@ func BodyDigest(salt [SaltBytes]byte, verdicts Hash, signed []byte) Hash {
 	return sha256.Sum256(b)
 }
 
+// RunSalt is the salt of run i of those that a transaction led to, from 1: each can be shown without the others.
+func (s Seed) RunSalt(i int) (salt [SaltBytes]byte) {
+	sum := sha256.Sum256(binary.BigEndian.AppendUint32(append([]byte{domainSeed, SaltRun}, s[:]...), uint32(i)))
+	copy(salt[:], sum[:])
+	return salt
+}
+
 // OutcomeSalt is the salt of outcome i: the report's own in a segment, a derived one otherwise.
 func (t *Transaction) OutcomeSalt(i int) [SaltBytes]byte {
-	if t.Type == TxSegment {
+	switch {
+	case t.Type == TxSegment:
 		return t.Items[i].Salt
+	case i > 0:
+		return t.Seed.RunSalt(i)
 	}
 	return t.Seed.Salt(SaltOutcome)
 }

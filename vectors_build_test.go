@@ -1130,7 +1130,7 @@ func proofVectors(t testing.TB) (vs []vector) {
 	raw := p.Append(nil)
 	add("of an order, a block, and a segment with two of three reports", "ok", raw)
 	add("of nothing", "ok", cborHex(`87 02 "harbour" 80 80 80 80 40`))
-	add("of version 1", "refused: version 1, this program reads version 2", cborHex(`87 01 "harbour" 80 80 80 80 40`))
+	add("of version 1", "refused: version 1, this program reads versions 2 and 3", cborHex(`87 01 "harbour" 80 80 80 80 40`))
 	add("cut short", "refused: cut short", raw[:len(raw)-1])
 	add("trailing byte", "refused: bytes after the end", append(bytes.Clone(raw), 0))
 	add("a field is missing", "refused: expected 7, got 6", cborHex(`86 02 "harbour" 80 80 80 80`))
@@ -1139,7 +1139,26 @@ func proofVectors(t testing.TB) (vs []vector) {
 	add("null in place of a list", "refused: expected an array", cborHex(`87 02 "harbour" f6 80 80 80 40`))
 	add("list of indefinite length", "refused: deterministic", cborHex(`87 02 "harbour" 9fff 80 80 80 40`))
 	add("a list of single bytes", "refused: a list of 4 items in 6 bytes", cborHex(`87 02 "harbour" 80 80 84 00000000 80 40`))
-	add("a transaction of five fields", "refused: expected 8, got 5", cborHex(`87 02 "harbour" 80 80 81 85 01 07 00 00 00 80 58 20 `+strings.Repeat("00", 32)))
+	add("a transaction of six fields", "refused: expected 8, got 6", cborHex(`87 02 "harbour" 80 80 81 86 01 07 00 00 00 80 58 20 `+strings.Repeat("00", 32)))
+	add("of version 3 without runs", "refused: version 3, what it holds is of version 2", cborHex(`87 03 "harbour" 80 80 80 80 40`))
+	ran := lamppost.Marshal(lamppost.Run{Contract: "split-lamp", Version: 1, N: 3, Currency: "EUR", Note: "30 % to ivy", Payments: []lamppost.Payment{{From: "lamp-17", To: "ivy", Amount: 600_000}},
+		Event: lamppost.RunEvent{Name: "split", Time: 1_800_003_600_000, Bill: &lamppost.RunBill{Number: "works-000001", Seller: "works", Buyer: "bob", To: 1_800_003_600_000,
+			Parts: []lamppost.RunPart{{Device: "lamp-17", Agreement: "a", Earns: "lamp-17", Pays: "bob", Net: 2_000_000, Used: 5_000_000}}}}, Cost: lamppost.RunCost{Steps: 90, Bytes: 700}})
+	runs := []lamppost.RunProof{{Hash: lamppost.Hash{7}}, {Salt: [16]byte{1, 2}, Run: ran}}
+	q := p
+	q.Txs = append(slices.Clone(p.Txs), lamppost.TxProof{Leaf: 90, Height: 40, Runs: runs,
+		Result: &lamppost.ResultProof{Type: lamppost.TxInvoice, Body: lamppost.Hash{1}, Outcome: lamppost.Hash{2}, Writes: lamppost.Hash{3}}})
+	add("with a result: one of two runs of contracts", "ok", q.Append(nil))
+	q.Txs = slices.Clone(p.Txs)
+	for i := range q.Txs {
+		if q.Txs[i].Order != nil {
+			q.Txs[i].Runs = runs
+		}
+	}
+	add("of an order with runs", "ok", q.Append(nil))
+	none := q.Append(nil)
+	none[1] = 2
+	add("of version 2 with runs", "refused: version 2, what it holds is of version 3", none)
 	add("half a hash", "refused: no list of digests", cborHex(`87 02 "harbour" 80 80 80 80 50 `+strings.Repeat("00", 16)))
 	return vs
 }

@@ -469,11 +469,17 @@ func readProof(raw []byte) ([]string, error) {
 		case x.Order != nil:
 			fields = append(fields, fmt.Sprintf("body: %x", lamppost.BodyDigest(x.Order.Salt, lamppost.Hash{}, x.Order.Signed)),
 				fmt.Sprintf("outcome: %x", lamppost.OutcomeHash(x.Order.OutcomeSalt, x.Order.Outcome)))
+		case x.Result != nil:
+			fields = append(fields, fmt.Sprintf("body: %x", x.Result.Body[:]), fmt.Sprintf("outcome: %x", x.Result.Outcome[:]))
 		default:
 			fields = append(fields, fmt.Sprintf("body: %x", x.Segment.BodyDigest()), fmt.Sprintf("outcomes: %x", x.Segment.OutcomesRoot()))
 			for _, k := range x.Segment.Kept {
 				fields = append(fields, fmt.Sprintf("report: %x", k.Report))
 			}
+		}
+		for j := range x.Runs {
+			leaf := x.Runs[j].Leaf()
+			fields = append(fields, fmt.Sprintf("run: %x", leaf[:]))
 		}
 	}
 	return fields, same(nil, raw, p.Append(nil))

@@ -38,8 +38,9 @@ type Finding struct {
 	Cosigned []Cosignature `json:"cosigned,omitempty"`
 	Members  []string      `json:"members"` // keys whose signatures counted, as a pin writes them
 	Invoices int           `json:"invoices"`
-	Lines    int           `json:"lines"`    // of the invoices
-	Readings int           `json:"readings"` // that these or the report rest on
+	Lines    int           `json:"lines"`              // of the invoices
+	Payments int           `json:"payments,omitempty"` // of contracts
+	Readings int           `json:"readings"`           // that these or the report rest on
 	// Assurances counts the accepted reports of the proof by how they are vouched for.
 	Assurances   map[string]int `json:"assurances,omitempty"`
 	Summary      []string       `json:"summary"` // what was proven, in words
@@ -70,7 +71,10 @@ func (e *Evidence) finding(kind string) *Finding {
 
 // Verify checks a file of any kind. The finding of a file that holds says what it proves and whether it was held against
 // a pin; without one that is little, see [CheckProof]. The error of one that does not hold names the line and the link.
-func Verify(data []byte, pin *Pin) (*Finding, error) {
+func Verify(data []byte, pin *Pin) (*Finding, error) { return VerifyRunning(data, pin, nil) }
+
+// VerifyRunning is [Verify], and runs the programs of contracts in the file again. The finding says which of the two it was.
+func VerifyRunning(data []byte, pin *Pin, rerun Rerun) (*Finding, error) {
 	if len(data) > MaxFileBytes {
 		return nil, fmt.Errorf("file: %d bytes are over the limit of %d", len(data), MaxFileBytes)
 	}
@@ -97,7 +101,7 @@ func Verify(data []byte, pin *Pin) (*Finding, error) {
 	}
 	switch file.Lamppost {
 	case KindStatement:
-		return verifyStatement(data, file.Party, p, file.Proof, pin)
+		return verifyStatement(data, file.Party, p, file.Proof, pin, rerun)
 	case KindBooks:
 		return verifyBooks(data, file.Device, p, file.Proof, pin)
 	case KindReceipt:
@@ -109,7 +113,7 @@ func Verify(data []byte, pin *Pin) (*Finding, error) {
 
 // The proof of a file stands as text beside what is made of it: compressors differ, and what counts is what it holds.
 
-func verifyStatement(data, party []byte, p *lamppost.Proof, text string, pin *Pin) (*Finding, error) {
+func verifyStatement(data, party []byte, p *lamppost.Proof, text string, pin *Pin, rerun Rerun) (*Finding, error) {
 	var named Named
 	if err := json.Unmarshal(party, &named); err != nil {
 		return nil, errors.New("party: not an id and a name")
@@ -121,6 +125,11 @@ func verifyStatement(data, party []byte, p *lamppost.Proof, text string, pin *Pi
 	s.Proof = text
 	if err := compareFile(data, compact(s), "statement", s.place); err != nil {
 		return nil, err
+	}
+	if rerun != nil {
+		if err := s.evidence.runAgain(rerun); err != nil {
+			return nil, err
+		}
 	}
 	return s.finding(), nil
 }

@@ -215,7 +215,9 @@ func FuzzVerify(f *testing.F) {
 	h := billed(f, nil)
 	pin := h.pin(1)
 	honest := map[string]bool{}
-	for _, data := range files(f, h) {
+	all := files(f, h)
+	all["statement with contracts"] = paidStatement(f)
+	for _, data := range all {
 		f.Add(data)
 		var compact bytes.Buffer
 		must(f, json.Compact(&compact, data))
@@ -240,6 +242,7 @@ func FuzzProof(f *testing.F) {
 	h := billed(f, nil)
 	f.Add(h.customer().Append(nil))
 	f.Add(h.all().Append(nil))
+	f.Add(shared(f, "north").payments().Append(nil))
 	pin := h.pin(1)
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		p, err := lamppost.ParseProof(raw)

@@ -139,6 +139,9 @@ func text(v any) string {
 
 // place names the invoice and line of a difference, and for what people look at first the link that broke.
 func (s *Statement) place(d difference) error {
+	if len(d.path) > 0 && d.path[0] == "payments" {
+		return s.placePaid(d)
+	}
 	if len(d.path) < 3 || d.path[0] != "invoices" {
 		if d.path != nil && d.path[0] == "checkpoint" {
 			return fmt.Errorf("checkpoint: %s", d)

@@ -21,6 +21,7 @@ type Evidence struct {
 	Cosigned   []Cosignature       // of the checkpoints
 	Txs        []Tx                // in log order
 	Reports    []Report            // in the proof's order
+	Runs       []Run               // of contracts, in log order
 
 	proof     *lamppost.Proof
 	members   *roster // whose checkpoints count; nil without a pin until the transactions are read
@@ -35,6 +36,8 @@ type Evidence struct {
 	numbers   map[billNumber]*Tx              // invoices that were computed again
 	used      map[string]use                  // what they billed, by agreement or session
 	accepted  map[string]*lamppost.AcceptBody // by session: what devices took on themselves
+	again     bool                            // the programs of all runs were run again
+	hidden    int                             // runs of contracts for the invoices that the proof does not show
 }
 
 type billNumber struct {
@@ -53,8 +56,8 @@ type Tx struct {
 	Index   uint32
 	ID      lamppost.TxID
 	Signer  lamppost.MemberID
-	Outcome lamppost.Outcome // of a transaction that is not a segment
-	Order   lamppost.Order   // of a transaction that is not a segment
+	Outcome lamppost.Outcome // of an order that is shown
+	Order   lamppost.Order   // likewise
 	Invoice *Invoice         // of an accepted invoice order: computed again
 	Profit  *Profit          // of an accepted payout: computed again
 
@@ -95,10 +98,13 @@ func (t *Tx) before(u *Tx) bool {
 
 func (e *Evidence) readTx(t *Tx) error {
 	switch p := t.proof; {
-	case (p.Order == nil) == (p.Segment == nil):
-		return errors.New("it is either an order or a segment")
 	case p.Segment != nil:
 		return e.readSegment(t)
+	case p.Result != nil:
+		t.Type = p.Result.Type
+		return t.readRuns()
+	case p.Order == nil:
+		return errors.New("it is an order, a segment or a result")
 	}
 	s, err := lamppost.ParseSigned(t.proof.Order.Signed)
 	if err != nil {
@@ -113,6 +119,9 @@ func (e *Evidence) readTx(t *Tx) error {
 	}
 	t.ID = s.ID(e.Network, lamppost.PurposeTx)
 	if t.Outcome, err = lamppost.DecodeOutcome(t.proof.Order.Outcome); err != nil {
+		return err
+	}
+	if err := t.readRuns(); err != nil {
 		return err
 	}
 	if t.Type == lamppost.TxGenesis {
@@ -179,6 +188,10 @@ func (t *Tx) leaf() []byte {
 		l.Result, _ = seg.ResultDigest()
 		return l.Append(nil)
 	}
+	if r := t.proof.Result; r != nil {
+		l.Body, l.Result = r.Body, lamppost.ResultDigest(t.result(r.Outcome), r.Writes)
+		return l.Append(nil)
+	}
 	outcome := t.proof.Order.Outcome
 	if t.Invoice != nil {
 		outcome = lamppost.Outcome{Code: lamppost.CodeOK, Data: lamppost.Marshal(t.Invoice.Invoice)}.Append(nil)
@@ -187,7 +200,7 @@ func (t *Tx) leaf() []byte {
 		outcome = lamppost.Outcome{Code: lamppost.CodeOK, Data: lamppost.Marshal(t.Profit.Profit)}.Append(nil)
 	}
 	l.Body = lamppost.BodyDigest(t.proof.Order.Salt, lamppost.Hash{}, t.proof.Order.Signed)
-	l.Result = lamppost.ResultDigest(lamppost.OutcomeHash(t.proof.Order.OutcomeSalt, outcome), t.proof.Order.Writes)
+	l.Result = lamppost.ResultDigest(t.result(lamppost.OutcomeHash(t.proof.Order.OutcomeSalt, outcome)), t.proof.Order.Writes)
 	return l.Append(nil)
 }
 
@@ -220,14 +233,14 @@ func (e *Evidence) checkSignatures() error {
 type bodyKey struct {
 	kind    lamppost.TxType
 	id      string
-	version uint32 // of a tariff, or one more than a point's mount; 0 for any
+	version uint32 // of a tariff or contract, or one more than a point's mount; 0 for any
 }
 
 // remember reads the body of a transaction that took effect. One that cannot be read is only missing from the lookups:
 // what the log holds is proven all the same.
 func (e *Evidence) remember(i int) {
 	t := &e.Txs[i]
-	if t.Type == lamppost.TxSegment || t.Outcome.Code != lamppost.CodeOK {
+	if t.proof.Order == nil || t.Outcome.Code != lamppost.CodeOK {
 		return
 	}
 	keep := func(body any, keys ...bodyKey) {
@@ -281,6 +294,10 @@ func (e *Evidence) remember(i int) {
 	case lamppost.TxCentre:
 		if b, ok := decode[lamppost.CentreBody](raw); ok {
 			keep(b, bodyKey{kind: t.Type, id: string(b.Device)})
+		}
+	case lamppost.TxContract:
+		if b, ok := decode[lamppost.ContractBody](raw); ok {
+			keep(b, bodyKey{t.Type, b.ID, b.Version})
 		}
 	case lamppost.TxPayout:
 		if b, ok := decode[lamppost.PayoutBody](raw); ok {
@@ -367,7 +384,7 @@ func (e *Evidence) Time(h lamppost.Height) (lamppost.TimeMS, bool) {
 func (e *Evidence) invoices() []*Tx {
 	var found []*Tx
 	for i := range e.Txs {
-		if t := &e.Txs[i]; (t.Type == lamppost.TxInvoice || t.Type == lamppost.TxCorrect) && t.Outcome.Code == lamppost.CodeOK {
+		if t := &e.Txs[i]; (t.Type == lamppost.TxInvoice || t.Type == lamppost.TxCorrect) && t.proof.Order != nil && t.Outcome.Code == lamppost.CodeOK {
 			found = append(found, t)
 		}
 	}

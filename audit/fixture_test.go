@@ -41,7 +41,8 @@ type world struct {
 	after   []seat                    // the members after the next block, where it changes them
 	changed lamppost.Height           // the block of the last change of the network
 	flags   map[lamppost.DeviceID]uint32
-	logged  tariff.Invoice // the last
+	logged  tariff.Invoice                           // the last
+	hears   func(*tariff.Invoice) []lamppost.Outcome // what contracts do for an invoice; nil: there are none
 	// witnesses cosign every checkpoint, in the order in which their keys stand in a proof.
 	witnesses []*lamppost.Cosigner
 	epochs    map[lamppost.DeviceID]uint32 // of the keys
@@ -167,8 +168,12 @@ func (w *world) block(tx *lamppost.Transaction, outcomes []lamppost.Outcome) {
 		p.Segment = lamppost.Thin(tx, outcomes, writes, func(int) bool { return true })
 		leaf.Result, _ = p.Segment.ResultDigest()
 	} else {
-		out := outcomes[0].Append(nil)
-		leaf.Result = lamppost.ResultDigest(lamppost.OutcomeHash(tx.OutcomeSalt(0), out), writes)
+		leaves := []lamppost.Hash{lamppost.OutcomeHash(tx.OutcomeSalt(0), outcomes[0].Append(nil))}
+		for i, o := range outcomes[1:] {
+			p.Runs = append(p.Runs, lamppost.RunProof{Salt: tx.OutcomeSalt(i + 1), Run: o.Data})
+			leaves = append(leaves, p.Runs[i].Leaf())
+		}
+		leaf.Result = lamppost.ResultDigest(lamppost.MerkleRoot(leaves), writes)
 		p.Order = &lamppost.OrderProof{Salt: tx.Seed.Salt(lamppost.SaltBody), Signed: tx.SignedRaw, Writes: writes, OutcomeSalt: tx.OutcomeSalt(0),
 			Outcome: w.bare(tx, outcomes[0])}
 	}
@@ -198,7 +203,8 @@ func (w *world) bare(tx *lamppost.Transaction, o lamppost.Outcome) []byte {
 
 func (w *world) order(kind lamppost.TxType, body any) { w.decided(kind, body, lamppost.Outcome{}) }
 
-func (w *world) decided(kind lamppost.TxType, body any, out lamppost.Outcome) {
+// decided commits an order with its outcome, and with what contracts did after it.
+func (w *world) decided(kind lamppost.TxType, body any, out lamppost.Outcome, runs ...lamppost.Outcome) {
 	w.t.Helper()
 	o := lamppost.Order{Type: kind, ExpiryTime: w.now + 60_000, Nonce: w.salt(), Body: lamppost.Marshal(body)}
 	by := &w.members[0]
@@ -207,7 +213,7 @@ func (w *world) decided(kind lamppost.TxType, body any, out lamppost.Outcome) {
 	}
 	tx, err := lamppost.NewTx(w.network, o, by.id, by.key, w.salt())
 	must(w.t, err)
-	w.block(tx, []lamppost.Outcome{out})
+	w.block(tx, append([]lamppost.Outcome{out}, runs...))
 }
 
 func (w *world) enrol(id lamppost.DeviceID, suite sig.Suite) {
@@ -303,7 +309,11 @@ func (w *world) billAs(body lamppost.InvoiceBody, number string, supplies []tari
 	if change != nil {
 		change(&inv)
 	}
-	w.decided(lamppost.TxInvoice, body, lamppost.Outcome{Data: lamppost.Marshal(inv)})
+	var runs []lamppost.Outcome
+	if w.hears != nil {
+		runs = w.hears(&inv)
+	}
+	w.decided(lamppost.TxInvoice, body, lamppost.Outcome{Data: lamppost.Marshal(inv)}, runs...)
 	w.logged = inv
 	return inv
 }

@@ -38,7 +38,7 @@ func CheckProof(p *lamppost.Proof, pin *Pin) (*Evidence, error) {
 	steps := [...]func() error{
 		func() error { return e.readWitnesses(pin) }, e.readTxs, e.chooseSigners, func() error { return e.checkCheckpoints(quorum) },
 		e.readBlocks, e.checkConsents, e.checkGateways, e.readReports, e.checkSignatures, e.checkSegments, e.checkWords,
-		e.checkInvoices, e.checkPayouts, e.checkLog,
+		e.checkInvoices, e.checkPayouts, e.checkRuns, e.checkLog,
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -227,7 +227,7 @@ func (e *Evidence) checkLog() error {
 	}
 	if root != e.Checkpoint.Root {
 		return errors.New("log: what the proof shows does not lead to the checkpoint's root: something of it was not logged so or not there, " +
-			"or an invoice was logged with other registers than its reports give")
+			"an invoice was logged with other registers than its reports give, or a contract paid something else")
 	}
 	return nil
 }

@@ -87,7 +87,7 @@ func newReceipt(p *lamppost.Proof, pin *Pin) (*Receipt, error) {
 		r.ofReport(&e.Reports[0])
 	case len(e.Reports) > 1:
 		return nil, fmt.Errorf("receipt: the proof has %d reports, a receipt is for one", len(e.Reports))
-	case len(e.Txs) == 0:
+	case len(e.Txs) == 0 || e.Txs[len(e.Txs)-1].proof.Result != nil:
 		return nil, errors.New("receipt: the proof has no transaction")
 	default:
 		r.ofTransaction(&e.Txs[len(e.Txs)-1])

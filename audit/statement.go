@@ -20,11 +20,14 @@ type Statement struct {
 	Network    string           `json:"network"`
 	Party      Named            `json:"party"`
 	Invoices   []BilledInvoice  `json:"invoices"`
-	Notes      []string         `json:"notes,omitempty"` // who put in the devices' keys, where not the device itself
+	Paid       *Paid            `json:"payments,omitempty"` // by contracts; nil: the file shows none
+	Notes      []string         `json:"notes,omitempty"`    // who put in the devices' keys, where not the device itself
 	Checkpoint SignedCheckpoint `json:"checkpoint"`
 	Proof      string           `json:"proof"` // a [lamppost.Proof], compressed, in base64
 
+	party    lamppost.PartyID
 	invoices []*Invoice
+	payments []Payment
 	evidence *Evidence
 }
 
@@ -140,8 +143,8 @@ type BilledTariff struct {
 	Terms   string `json:"terms"`
 }
 
-// NewStatement checks a proof and writes the statement of a party that all its invoices concern, as buyer or seller. The
-// pin may be nil, see [CheckProof].
+// NewStatement checks a proof and writes the statement of a party that all its invoices concern, as buyer or seller, and all its contracts
+// bind. The pin may be nil, see [CheckProof].
 func NewStatement(p *lamppost.Proof, pin *Pin, party lamppost.PartyID) (*Statement, error) {
 	s, err := newStatement(p, pin, party)
 	if err == nil {
@@ -166,7 +169,8 @@ func newStatement(p *lamppost.Proof, pin *Pin, party lamppost.PartyID) (*Stateme
 	if err != nil {
 		return nil, err
 	}
-	s := &Statement{Lamppost: KindStatement, Network: e.Network, Party: e.party(party, maxLogSize), Checkpoint: e.signed(), evidence: e}
+	s := &Statement{Lamppost: KindStatement, Network: e.Network, Party: e.party(party, maxLogSize), Checkpoint: e.signed(), evidence: e,
+		party: party, Invoices: []BilledInvoice{}}
 	for _, t := range e.invoices() {
 		inv := t.Invoice
 		if inv.Seller != party && inv.Buyer != party {
@@ -175,8 +179,11 @@ func newStatement(p *lamppost.Proof, pin *Pin, party lamppost.PartyID) (*Stateme
 		s.invoices = append(s.invoices, inv)
 		s.Invoices = append(s.Invoices, e.billed(inv))
 	}
-	if len(s.Invoices) == 0 {
-		return nil, errors.New("statement: the proof has no invoice")
+	if err := s.pay(party); err != nil {
+		return nil, err
+	}
+	if len(s.Invoices) == 0 && s.Paid == nil {
+		return nil, errors.New("statement: the proof has no invoice, and no payment of a contract")
 	}
 	s.Notes = e.notes()
 	return s, nil
@@ -380,6 +387,7 @@ func (s *Statement) finding() *Finding {
 	if slices.ContainsFunc(s.invoices, func(inv *Invoice) bool { return plausibility(inv) != "" }) {
 		f.DoesNotProve = append(f.DoesNotProve, "that triage judged what it says to have judged, or found nothing else: that is the ledger's word; the findings that lines name and their answers are proven")
 	}
+	s.addPaid(f)
 	f.DoesNotProve = append(f.DoesNotProve,
 		"that these are all invoices of the party, or that one was paid",
 		"that the log has no later terms or earlier readings: only that the members, who see all of it, agreed on these",

@@ -84,7 +84,7 @@ func pay(r *run, at int32, args []value) (value, *Failure) {
 	if f := r.step(at, len(r.payments)/8); f != nil {
 		return nil, f
 	}
-	return nil, r.pays(at, Payment{lamppost.PartyID(from), lamppost.PartyID(to), lamppost.Micro(amount)})
+	return nil, r.pays(at, Payment{From: lamppost.PartyID(from), To: lamppost.PartyID(to), Amount: lamppost.Micro(amount)})
 }
 
 // pays adds a payment to what goes the same way.

@@ -15,55 +15,17 @@ import (
 	"github.com/lamppost/lamppost"
 )
 
-// An Event is what a program hears of. The zero value of what it does not concern is told as nothing.
-type Event struct {
-	Name     string          `cbor:"1,keyasint" json:"name"`    // of the function that is called
-	Time     lamppost.TimeMS `cbor:"2,keyasint" json:"time_ms"` // the block's
-	By       string          `cbor:"3,keyasint,omitempty" json:"by,omitempty"`
-	Bill     *Bill           `cbor:"4,keyasint,omitempty" json:"bill,omitempty"`
-	Readings []Reading       `cbor:"5,keyasint,omitempty" json:"readings,omitempty"`
-	Args     []lamppost.Arg  `cbor:"6,keyasint,omitempty" json:"args,omitempty"`
-}
-
-// A Bill is what an invoice, or a session that was settled, says of the devices that a contract is about. Of a correction it says the
-// difference: what was billed before stands among the parts with its sign turned.
-type Bill struct {
-	Number   string           `cbor:"1,keyasint,omitempty" json:"number,omitempty"`
-	Corrects string           `cbor:"2,keyasint,omitempty" json:"corrects,omitempty"`
-	Seller   lamppost.PartyID `cbor:"3,keyasint" json:"seller"`
-	Buyer    lamppost.PartyID `cbor:"4,keyasint" json:"buyer"`
-	From     lamppost.TimeMS  `cbor:"5,keyasint" json:"from_ms"`
-	To       lamppost.TimeMS  `cbor:"6,keyasint" json:"to_ms"`
-	Parts    []Part           `cbor:"7,keyasint" json:"parts"`
-}
-
-// A Part is what one device delivered under one agreement or in one session.
-type Part struct {
-	Device    lamppost.DeviceID `cbor:"1,keyasint" json:"device"`
-	Agreement string            `cbor:"2,keyasint,omitempty" json:"agreement,omitempty"`
-	Session   string            `cbor:"3,keyasint,omitempty" json:"session,omitempty"`
-	Earns     lamppost.PartyID  `cbor:"4,keyasint" json:"earns"`                    // the account that it is booked to
-	Pays      lamppost.PartyID  `cbor:"5,keyasint" json:"pays"`                     // and from
-	Net       lamppost.Micro    `cbor:"6,keyasint" json:"net"`                      // before tax
-	Used      lamppost.Micro    `cbor:"7,keyasint" json:"used"`                     // millionths of what the tariff's prices are per, such as kWh; digits beyond are cut
-	Back      bool              `cbor:"8,keyasint,omitempty" json:"back,omitempty"` // it takes back what an earlier bill said
-}
-
-// A Reading is a register's value that the ledger keeps, looked up by itself.
-type Reading struct {
-	Device   lamppost.DeviceID `cbor:"1,keyasint" json:"device"`
-	Register string            `cbor:"2,keyasint" json:"register"`
-	Time     lamppost.TimeMS   `cbor:"3,keyasint" json:"time_ms"`
-	Value    lamppost.Micro    `cbor:"4,keyasint" json:"value"`    // millionths of the register's unit; digits beyond are cut
-	Measured bool              `cbor:"5,keyasint" json:"measured"` // neither estimated nor entered by hand
-}
-
-// A Payment moves money from one party to another. It is more than nothing.
-type Payment struct {
-	From   lamppost.PartyID `cbor:"1,keyasint" json:"from"`
-	To     lamppost.PartyID `cbor:"2,keyasint" json:"to"`
-	Amount lamppost.Micro   `cbor:"3,keyasint" json:"amount"`
-}
+// What a program is told of and gives stands in the log, so the formats are the root package's.
+type (
+	Event   = lamppost.RunEvent
+	Bill    = lamppost.RunBill
+	Part    = lamppost.RunPart
+	Reading = lamppost.RunReading
+	Payment = lamppost.Payment
+	Cost    = lamppost.RunCost
+	Reason  = lamppost.RunReason
+	Failure = lamppost.RunFailure
+)
 
 // A Result is what a run came to.
 type Result struct {
@@ -71,12 +33,6 @@ type Result struct {
 	State    []byte    // JSON, at most [Limits.State] bytes
 	Note     string    // what the function returned, for people
 	Cost     Cost
-}
-
-// A Cost is what a run used.
-type Cost struct {
-	Steps int64 `cbor:"1,keyasint" json:"steps"`
-	Bytes int64 `cbor:"2,keyasint" json:"bytes"` // of all values that were made, gone or not
 }
 
 // Limits bound a run. They and the costs of eval.go are rules.
@@ -102,9 +58,6 @@ const (
 	Expire = "expire" // by order, once, after the contract's end
 )
 
-// A Reason says in a number why a run failed. The numbers are part of the format: words are not what replicas agree on.
-type Reason uint8
-
 // Reasons.
 const (
 	_         Reason = iota
@@ -119,41 +72,6 @@ const (
 	NoFunds          // a party's account does not cover what it takes
 	BlockFull        // the block had no room for another run: run it again
 )
-
-var reasonNames = [...]string{"", "over_steps", "over_bytes", "bad_value", "failed", "bad_state", "bad_source", "not_bound", "over_limit", "no_funds", "block_full"}
-
-// String returns the reason's name.
-func (r Reason) String() string {
-	if int(r) < len(reasonNames) {
-		return reasonNames[r]
-	}
-	return fmt.Sprintf("reason_%d", uint8(r))
-}
-
-// A Failure is why a program was refused, or a run came to nothing.
-type Failure struct {
-	Reason Reason `cbor:"1,keyasint" json:"reason"`
-	Line   int32  `cbor:"2,keyasint,omitempty" json:"line,omitempty"` // of the source
-	Said   string `cbor:"3,keyasint,omitempty" json:"said,omitempty"` // what it called fail with
-	Detail string `cbor:"-" json:"-"`                                 // for people
-}
-
-// Error is "line 12: over_steps: …".
-func (f *Failure) Error() string {
-	s := f.Reason.String()
-	if f.Line > 0 {
-		s = fmt.Sprintf("line %d: %s", f.Line, s)
-	}
-	for _, more := range [...]string{f.Said, f.Detail} {
-		if more != "" {
-			s += ": " + more
-		}
-	}
-	return s
-}
-
-// MarshalText writes the reason's name.
-func (r Reason) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
 // Run calls the function that the event names with what the program sees of event and state, JSON as a run before it left it or empty.
 // It changes nothing it was given. An error is a [*Failure]; cost says what was used in any case.

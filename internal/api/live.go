@@ -95,7 +95,7 @@ func (l *Live) observe(tx *lamppost.Transaction, outcomes []lamppost.Outcome) {
 		l.observeSegment(tx.Items, outcomes)
 		return
 	}
-	if len(outcomes) != 1 {
+	if len(outcomes) == 0 {
 		return
 	}
 	if !outcomes[0].Code.Accepted() {

@@ -210,7 +210,7 @@ func days(n uint32) string {
 
 func invoiceSummary(tx *lamppost.Transaction, outcomes []lamppost.Outcome) string {
 	var inv tariff.Invoice
-	if len(outcomes) == 1 && outcomes[0].Code == lamppost.CodeOK && lamppost.Unmarshal(outcomes[0].Data, &inv) == nil {
+	if len(outcomes) > 0 && outcomes[0].Code == lamppost.CodeOK && lamppost.Unmarshal(outcomes[0].Data, &inv) == nil {
 		return fmt.Sprintf("invoice %s to %s: %s %s", inv.Number, inv.Buyer, inv.Total, inv.Currency)
 	}
 	return words(tx, func(b lamppost.InvoiceBody) string {

@@ -199,5 +199,5 @@ func payoutSummary(tx *lamppost.Transaction, outcomes []lamppost.Outcome) string
 
 // said reads what an accepted order made.
 func said(outcomes []lamppost.Outcome, made any) bool {
-	return len(outcomes) == 1 && outcomes[0].Code == lamppost.CodeOK && len(outcomes[0].Data) > 0 && lamppost.Unmarshal(outcomes[0].Data, made) == nil
+	return len(outcomes) > 0 && outcomes[0].Code == lamppost.CodeOK && len(outcomes[0].Data) > 0 && lamppost.Unmarshal(outcomes[0].Data, made) == nil
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/lamppost/lamppost/tariff"
 )
 
-// getStatement hands out the statement of a party's invoices: the file that proves itself, or with ?format= a copy for people.
+// getStatement hands out the statement of a party's invoices and of what contracts paid to or from it: the file that proves itself, or with ?format= a copy for people.
 func (s *Server) getStatement(w http.ResponseWriter, req *http.Request) error {
 	party, query := lamppost.PartyID(req.PathValue("party")), req.URL.Query()
 	format, o := query.Get("format"), render.Options{Lang: query.Get("lang"), Invoice: query.Get("invoice")}
@@ -79,14 +79,12 @@ func (s *Server) statement(party lamppost.PartyID) (st *audit.Statement, err err
 		if err != nil {
 			return replica.Want{}, err
 		}
-		places, err := view.Invoices(party)
-		if err == nil && len(places) == 0 {
-			return replica.Want{}, notFound("party %q has no invoice yet: POST /api/invoices makes one", party)
+		want, err := replica.WantStatement(r, party)
+		var refusal *lamppost.Refusal
+		if errors.As(err, &refusal) && len(want.Txs) == 0 {
+			return want, notFound("party %q has no invoice yet, and no contract paid to or from it: POST /api/invoices makes an invoice", party)
 		}
-		if err != nil {
-			return replica.Want{}, err
-		}
-		return replica.WantStatement(r, party)
+		return want, err
 	}, func(p *lamppost.Proof, pin *audit.Pin) (err error) {
 		st, err = audit.NewStatement(p, pin, party)
 		return err

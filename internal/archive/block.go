@@ -90,7 +90,7 @@ func (r *Record) Leaf(h lamppost.Height, index uint32) (l lamppost.Leaf, full bo
 		return l, full, nil, nil
 	}
 	tx = lamppost.ReadTransaction(r.Raw)
-	want := 1
+	want := max(len(r.Outcomes), 1) // runs of contracts follow an order's own
 	if tx.Type == lamppost.TxSegment {
 		want = len(tx.Items)
 	}

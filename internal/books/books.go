@@ -201,8 +201,8 @@ func (w *Walker) compare(accounts []ledger.Account) error {
 
 // entry reads a transaction, nil where it moved nothing.
 func (w *Walker) entry(rec *archive.Record) (*Entry, error) {
-	if !rec.Whole() || len(rec.Outcomes) != 1 || rec.Outcomes[0].Code != lamppost.CodeOK {
-		return nil, nil // a segment of one report is none of the types below
+	if !rec.Whole() || len(rec.Outcomes) == 0 || rec.Outcomes[0].Code != lamppost.CodeOK || len(rec.Outcomes) > 1 && len(rec.Outcomes[0].Data) == 0 {
+		return nil, nil // a segment of several reports is told by its outcomes alone, one of a single report by its type
 	}
 	tx := lamppost.ReadTransaction(rec.Raw)
 	switch tx.Type { // all of these are in [replica.Moves]

@@ -64,7 +64,7 @@ func TestInBrowser(t *testing.T) {
 	t.Parallel()
 	ctx := browsertest.Start(t)
 	for name, test := range map[string]func(*testing.T, context.Context){
-		"holds": testHolds, "changed": testChanged, "other network": testOtherNetwork, "changed proof": testChangedProof, "pins": testPins,
+		"holds": testHolds, "payments": testPaid, "changed": testChanged, "other network": testOtherNetwork, "changed proof": testChangedProof, "pins": testPins,
 		"remembered": testRemembered, "hostile": testHostile, "from disk": testFromDisk, "a page in a page": testPageInPage, "receipts": testReceipts,
 		"looks": testLooks, "keyboard": testKeyboard, "handed over": testHandedOver, "no worker": testNoWorker, "print": testPrint,
 		"same answers": testSameAnswers, "speed": testSpeed,

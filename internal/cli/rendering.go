@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/lamppost/lamppost/audit"
+	"github.com/lamppost/lamppost/contract"
 	"github.com/lamppost/lamppost/internal/checkpage"
 	"github.com/lamppost/lamppost/internal/render"
 	"github.com/spf13/cobra"
@@ -104,7 +105,7 @@ func (c *rendering) read(path string) (*audit.Statement, error) {
 	if err != nil {
 		return nil, usage(err)
 	}
-	found, err := audit.Verify(data, pin)
+	found, err := audit.VerifyRunning(data, pin, contract.Again)
 	if err != nil {
 		return nil, fmt.Errorf("%s does not hold, so no copy is made of it: %w", path, err)
 	}

@@ -18,7 +18,8 @@ func statementCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "statement PARTY|FILE [--html|--pdf|--csv|--xml] [--lang TAG] [--invoice NUMBER] [-o FILE] [--self-check FILE]",
 		Short: "Fetch a party's statement: all its invoices, with the proof; or write it for people",
-		Long: `Fetch the statement of a party: all its invoices with the proof that every line of them is true. Whoever gets the file
+		Long: `Fetch the statement of a party: all its invoices, and all that contracts paid to or from it and its devices, with the proof that every
+line of them is true. Whoever gets the file
 checks it offline with ` + "`lamppost verify`" + ` and the network's pin, or in a browser on the page /check/ of any node. It waits a moment
 for what is committed but not published yet.
 

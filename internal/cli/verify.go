@@ -13,6 +13,7 @@ import (
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/audit"
+	"github.com/lamppost/lamppost/contract"
 	"github.com/lamppost/lamppost/internal/checkpage"
 	"github.com/spf13/cobra"
 )
@@ -217,7 +218,7 @@ func (v *verifier) check(file string) verdict {
 		d.Error, d.code = "reading the file: "+err.Error(), ExitUsage
 		return d
 	}
-	d.Finding, err = audit.Verify(data, v.pin)
+	d.Finding, err = audit.VerifyRunning(data, v.pin, contract.Again)
 	if err == nil && v.follower != nil && d.Finding.Kind != audit.KindFork {
 		err = v.compare(d.Finding)
 	}

@@ -76,7 +76,7 @@ type Last struct {
 type Decision struct {
 	Height   lamppost.Height
 	Index    uint32
-	Outcomes []lamppost.Outcome // one per report of a segment, one otherwise
+	Outcomes []lamppost.Outcome // one per report of a segment; otherwise one, and what contracts did after it
 }
 
 // An Engine orders transactions. Its constructor takes the App and its View and calls nothing but Last.

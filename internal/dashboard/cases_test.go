@@ -174,6 +174,8 @@ func testSessions(t *testing.T, ctx context.Context) {
 	p.WaitText("#main", "the cable was never plugged in")
 	p.Visit("#/accounts", ".accounts tbody tr")
 	p.WaitText(".accounts tbody tr:nth-child(3)", "€89.25")
+	p.Run(chromedp.Click(chromedp.CSS(`.accounts button[aria-label^="Statement of"]`)))
+	p.WaitText("#main", "Saved as statement-riverside.json.")
 	p.Clean()
 }
 

@@ -90,6 +90,12 @@ func (s *State) deploy(b lamppost.ContractBody) error {
 	s.putBody(contractKey(b.ID, b.Version), b)
 	if before == nil {
 		s.put(standingKey(b.ID), lamppost.Marshal(standing{}))
+		for _, p := range b.Parties {
+			s.put(boundKey(p.Party, b.ID), nil)
+			if d := s.devices[lamppost.DeviceID(p.Party)]; d != nil && !b.Binds(d.Body.Owner) {
+				s.put(boundKey(d.Body.Owner, b.ID), nil)
+			}
+		}
 	}
 	return nil
 }
@@ -330,22 +336,19 @@ func (v View) standing(c *Contract) error {
 	return nil
 }
 
-// A Run is one call of a contract's program and what came of it. Of a call by order it is the outcome's data.
+// A Run is what a contract did, with what the ledger noted about it later.
 type Run struct {
-	Contract string             `cbor:"1,keyasint" json:"contract"`
-	Version  uint32             `cbor:"2,keyasint" json:"version"`
-	Event    contract.Event     `cbor:"3,keyasint" json:"event"`
-	Payments []contract.Payment `cbor:"4,keyasint,omitempty" json:"payments,omitempty"`
-	Note     string             `cbor:"5,keyasint,omitempty" json:"note,omitempty"`
-	Cost     contract.Cost      `cbor:"6,keyasint" json:"cost"`
-	Failure  *contract.Failure  `cbor:"7,keyasint,omitempty" json:"failure,omitempty"`
-	Currency string             `cbor:"8,keyasint" json:"currency"`
-	Before   []byte             `cbor:"9,keyasint,omitempty" json:"-"` // the program's state that it began with
-	Again    Place              `cbor:"10,keyasint,omitzero" json:"-"` // of what took its place, where it failed: it again, or a correction
-	At       Place              `cbor:"-" json:"-"`
+	lamppost.Run
+	Again Place `cbor:"10,keyasint,omitzero" json:"-"` // of what took its place, where it failed: it again, or a correction
+	At    Place `cbor:"-" json:"-"`
 }
 
 func runKey(at Place, id string) []byte { return append(at.append(key('i')), id...) }
+
+func boundKey(p lamppost.PartyID, id string) []byte { return key('9', string(p), id) }
+func nthRunKey(id string, n uint64) []byte {
+	return binary.BigEndian.AppendUint64(key('7', id, ""), n)
+}
 
 // Runs returns what contracts did in the blocks of [from, to), in their order.
 func (v View) Runs(from, to lamppost.Height) (all []Run, err error) {
@@ -375,6 +378,19 @@ func asRun(k, val []byte) (x Run, err error) {
 	x.At, err = decodePlace(k[2:])
 	return x, err
 }
+
+// ContractsOf returns the ids of the contracts that bind a party or a device of it, ended or not.
+func (v View) ContractsOf(p lamppost.PartyID) (ids []string, err error) {
+	from := boundKey(p, "")
+	err = v.Scan(from, end(from), func(k, _ []byte) error {
+		ids = append(ids, string(k[len(from):]))
+		return nil
+	})
+	return ids, err
+}
+
+// RunsOf returns where a contract's runs stand, from the first on.
+func (v View) RunsOf(id string) ([]Place, error) { return v.places(key('7', id, "")) }
 
 // contract finds a contract that has not ended.
 func (s *State) contract(id string) (b lamppost.ContractBody, st standing, err error) {

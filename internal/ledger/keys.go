@@ -42,6 +42,8 @@ import (
 //
 //	sk <contract> 0 <version>           ContractBody       sj <contract>               standing
 //	si <place> <contract>               Run: what a contract did there
+//	s7 <contract> 0 <n>                 <place> of its nth run
+//	s9 <party> 0 <contract>             that it or a device of it is bound by it
 //	su <device> 0 <number>              CharterBody        sy <device> 0 <restriction>  RestrictBody
 //	s8 <device>                         Desire: the latest command
 //	sp <device> 0 <version>             CentreBody         so <offer>                  OfferBody

@@ -60,8 +60,9 @@ type State struct {
 	height lamppost.Height
 	time   lamppost.TimeMS
 	index  uint32
-	writes []byte // of the current transaction, encoded
-	spent  int64  // steps of contracts
+	writes []byte             // of the current transaction, encoded
+	spent  int64              // steps of contracts
+	ran    []lamppost.Outcome // what contracts did for the current transaction, beside its own outcome
 
 	// Everything applied since the last Committed.
 	round   uint64 // counts them
@@ -135,11 +136,11 @@ func (s *State) Begin(height lamppost.Height, time lamppost.TimeMS) {
 	s.block = &s.own
 }
 
-// Apply decides one transaction and returns one outcome per report of a segment, one otherwise, and the encoded state
-// writes, valid until the next call. checked says that the caller verified the reports' signatures itself. An error
+// Apply decides one transaction and returns one outcome per report of a segment; otherwise one, with what contracts did for it after
+// that; and the encoded state writes, valid until the next call. checked says that the caller verified the reports' signatures itself. An error
 // means that the state could not be read.
 func (s *State) Apply(tx *lamppost.Transaction, id lamppost.TxID, checked bool) ([]lamppost.Outcome, []byte, error) {
-	s.writes = s.writes[:0]
+	s.writes, s.ran = s.writes[:0], nil
 	if v := s.rules(); v > s.newest {
 		return nil, nil, fmt.Errorf("block %d goes by rules version %d, and this program knows versions up to %d: install a newer one", s.height, v, s.newest)
 	}
@@ -167,7 +168,7 @@ func (s *State) apply(tx *lamppost.Transaction, id lamppost.TxID, checked bool) 
 	if err != nil {
 		return nil, err
 	}
-	return []lamppost.Outcome{out}, nil
+	return append([]lamppost.Outcome{out}, s.ran...), nil
 }
 
 // applyOrder checks who signed and when, runs the order once, and remembers its id until it expires. Each case checks

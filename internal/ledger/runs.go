@@ -13,7 +13,7 @@ import (
 
 // An attempt is a run that is decided and not written yet.
 type attempt struct {
-	Run
+	lamppost.Run
 	body     lamppost.ContractBody
 	standing standing
 	postings []posting
@@ -41,7 +41,7 @@ func bring(parts []contract.Part) income {
 // attempt runs a contract for an event. left is what the bill brought and may be taken; covered says that accounts have it still. What
 // goes wrong is the attempt's failure: an error means that the state could not be read.
 func (s *State) attempt(b lamppost.ContractBody, st standing, e contract.Event, left income, covered bool) (*attempt, error) {
-	a := &attempt{Run: Run{Contract: b.ID, Version: b.Version, Event: e, Currency: b.Currency, Before: st.State}, body: b, standing: st}
+	a := &attempt{Run: lamppost.Run{Contract: b.ID, Version: b.Version, Event: e, Currency: b.Currency, Before: st.State}, body: b, standing: st}
 	limits := contract.At(s.rules())
 	if s.spent+limits.Steps+int64(len(b.Source)) > blockSteps {
 		a.Failure = &contract.Failure{Reason: contract.BlockFull}
@@ -163,8 +163,10 @@ func (s *State) finish(a *attempt) error {
 		st.Failed = lastOf(append(st.Failed, at))
 	}
 	st.Runs++
+	a.N = st.Runs
 	st.Recent = lastOf(append(st.Recent, at))
 	s.put(standingKey(a.Contract), lamppost.Marshal(st))
+	s.put(nthRunKey(a.Contract, a.N), at.append(nil))
 	s.put(runKey(at, a.Contract), lamppost.Marshal(a.Run))
 	return nil
 }
@@ -235,7 +237,11 @@ func (s *State) hears(b lamppost.ContractBody, st standing, e contract.Event, le
 	if err != nil || a == nil {
 		return err
 	}
-	return s.finish(a)
+	if err := s.finish(a); err != nil {
+		return err
+	}
+	s.ran = append(s.ran, lamppost.Outcome{Data: lamppost.Marshal(a.Run)})
+	return nil
 }
 
 // open reports whether a run failed, and nothing took its place.
@@ -381,7 +387,7 @@ func (s *State) ordered(c *lamppost.CallBody, b lamppost.ContractBody, st standi
 	}
 	a, err := s.attempt(b, st, e, income{}, true)
 	if err == nil && a == nil { // it ends, and has nothing to do for that
-		a = &attempt{Run: Run{Contract: b.ID, Version: b.Version, Event: e, Currency: b.Currency, Before: st.State}, body: b, standing: st}
+		a = &attempt{Run: lamppost.Run{Contract: b.ID, Version: b.Version, Event: e, Currency: b.Currency, Before: st.State}, body: b, standing: st}
 	}
 	return a, err
 }

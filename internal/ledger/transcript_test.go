@@ -195,6 +195,9 @@ func (d *desk) apply(tx *lamppost.Transaction) []string {
 		d.segments[ledger.Place{Height: d.height, Index: d.index}] = tx
 	}
 	d.index++
+	if tx.Type != lamppost.TxSegment {
+		outcomes = outcomes[:1] // what contracts did is in "show runs"
+	}
 	var out []string
 	for _, o := range outcomes {
 		out = append(out, say(tx.Type, o))

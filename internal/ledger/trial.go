@@ -71,7 +71,7 @@ func (t *Trial) Bill(inv *tariff.Invoice) *Run {
 		bill.Parts = append(bill.Parts, (&billed{Parts: before}).told(-1)...)
 	}
 	bill.Parts = contract.Fold(bill.Parts)
-	a := attempt{Run: Run{Contract: t.body.ID, Version: t.body.Version, Currency: t.body.Currency, Before: t.standing.State,
+	a := attempt{Run: lamppost.Run{Contract: t.body.ID, Version: t.body.Version, Currency: t.body.Currency, Before: t.standing.State,
 		Event: contract.Event{Name: contract.Split, Time: inv.Issued, Bill: &bill}}, body: t.body, standing: t.standing}
 	if a.run(t.program); a.Failure == nil && len(t.body.Parties) > 0 {
 		a.agreed(bring(bill.Parts))
@@ -80,7 +80,7 @@ func (t *Trial) Bill(inv *tariff.Invoice) *Run {
 		t.standing = a.standing
 		t.heard[[2]string{string(inv.Seller), inv.Number}] = now.Parts
 	}
-	return &a.Run
+	return &Run{Run: a.Run}
 }
 
 // State is what the program keeps after all it was told of.

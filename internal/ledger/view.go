@@ -271,7 +271,7 @@ func (v View) Decided(id lamppost.TxID) (Place, error) {
 	return decodePlace(raw)
 }
 
-// Where returns the place of the transaction that registered something: a party, point or agreement by id, a tariff by id
+// Where returns the place of the transaction that registered something: a party, point or agreement by id, a tariff or contract by id
 // and version, a device or gateway by id and key epoch, a charter by device and number. It returns kv.ErrNotFound for what is not registered.
 func (v View) Where(t lamppost.TxType, id string, version uint32) (Place, error) {
 	var k []byte
@@ -294,6 +294,8 @@ func (v View) Where(t lamppost.TxType, id string, version uint32) (Place, error)
 		k = epochKey('D', id, version)
 	case lamppost.TxCharter:
 		k = epochKey('u', id, version)
+	case lamppost.TxContract:
+		k = contractKey(id, version)
 	default:
 		return Place{}, fmt.Errorf("a %s is not registered under an id", t)
 	}

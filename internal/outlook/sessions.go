@@ -35,7 +35,7 @@ func (b *buyer) readSessions(party lamppost.PartyID) error {
 			continue // only old ones, and those of a copy that began later
 		}
 		var lines []tariff.Line
-		if err == nil && len(rec.Outcomes) == 1 {
+		if err == nil && len(rec.Outcomes) > 0 {
 			err = lamppost.Unmarshal(rec.Outcomes[0].Data, &lines)
 		}
 		if err != nil {

@@ -29,7 +29,7 @@ func newRegistry(network string) *registry {
 
 // learn takes what an accepted order says of keys.
 func (g *registry) learn(tx *lamppost.Transaction, outcomes []lamppost.Outcome) {
-	if len(outcomes) != 1 || outcomes[0].Code != lamppost.CodeOK {
+	if tx.Type == lamppost.TxSegment || len(outcomes) == 0 || outcomes[0].Code != lamppost.CodeOK {
 		return
 	}
 	members, _ := lamppost.MembersAfter(tx, &outcomes[0])

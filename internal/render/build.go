@@ -59,6 +59,9 @@ func (p *Page) only(number string) (*Page, error) {
 	}
 	one := *p
 	one.Invoices = p.Invoices[i : i+1]
+	if len(p.Invoices) > 1 {
+		one.Paid = nil
+	}
 	return &one, nil
 }
 
@@ -80,6 +83,7 @@ func (b *builder) page() (*Page, error) {
 		v := b.invoice(inv, b.st.Invoices[i])
 		p.Invoices = append(p.Invoices, v)
 	}
+	p.Paid = b.paid(p)
 	for i := range p.Invoices {
 		if err := p.compare(i); err != nil {
 			return nil, fmt.Errorf("invoice %s: %w", p.Invoices[i].Number, err)

@@ -11,12 +11,13 @@ import (
 	"github.com/lamppost/lamppost/tariff"
 )
 
-// csvColumns are the columns of the CSV, one row per line of an invoice. docs/statements.md says what is in them.
+// csvColumns are the columns of the CSV, one row per line of an invoice and per payment of a contract. docs/statements.md says what is in them.
 var csvColumns = []string{"kind", "invoice", "issued", "seller", "seller_name", "buyer", "buyer_name", "currency", "invoice_from", "invoice_to",
 	"line", "place", "device_name", "item", "band", "from", "to", "quantity", "unit", "price", "amount", "tax_category", "tax_rate", "estimated",
 	"opening", "closing", "agreement", "point", "device", "register", "tariff", "tariff_version", "invoice_net", "invoice_tax", "invoice_total",
 	"session", "block", "replaces", "invoice_due", "tax_reason", "channel",
-	"assurance", "judged", "findings"}
+	"assurance", "judged", "findings",
+	"contract", "contract_version", "run", "event", "payer", "payer_name", "payee", "payee_name", "note"}
 
 // lineItems are the values of the column item.
 var lineItems = [...]string{LineBand: "band", LineSeries: "series", LineStanding: "standing", LineDay: "levy_per_day", LineCapacity: "capacity",
@@ -36,6 +37,11 @@ func writeCSV(p *Page) ([]byte, error) {
 		v.each(func(place *Place, d *Device, l *Line) { rows = append(rows, csvRow(v, place, d, l)) })
 		for _, l := range v.takenBack() {
 			rows = append(rows, csvRow(v, new(Place), new(Device), &l))
+		}
+	}
+	if p.Paid != nil {
+		for i := range p.Paid.Lines {
+			rows = append(rows, p.Paid.row(&p.Paid.Lines[i]))
 		}
 	}
 	err := w.WriteAll(rows)
@@ -72,7 +78,7 @@ func csvRow(v *Invoice, p *Place, d *Device, l *Line) []string {
 		l.Tax.Category, lamppost.Dec(int64(l.Tax.BasisPoints), -2).String(), fmt.Sprint(l.Estimated), opening, closing,
 		l.Meter.Agreement, l.Meter.Point, l.Meter.ID, safe(l.Meter.Register), l.Meter.Tariff, version, money(v.Net), money(tax), money(v.Total),
 		l.Meter.Session, block, replaces, money(v.Due()), safe(v.reason(l.Tax.Category)), l.Meter.Channel,
-		strings.Join(l.Meter.Assurances, " "), fmt.Sprint(l.Meter.Judged), safe(findings(l.Meter))}
+		strings.Join(l.Meter.Assurances, " "), fmt.Sprint(l.Meter.Judged), safe(findings(l.Meter)), "", "", "", "", "", "", "", "", ""}
 }
 
 // findings lists what triage found of a meter: the verdict, its code and the answer of each, as in "v12.0.0 too_fast wrong".

@@ -12,6 +12,7 @@ type Page struct {
 	Network  string
 	Party    Party // whose statement it is
 	Invoices []Invoice
+	Paid     *Paid            // by contracts; nil: nothing, or the page is one invoice of several
 	Outlook  *outlook.Outlook // of the reader; nothing proves it. nil: nobody estimated
 	Proof    Proof
 }

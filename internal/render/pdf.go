@@ -67,6 +67,14 @@ func drawPDF(s *sheet, pages int) *fpdf.Fpdf {
 		}
 		p.invoice(&s.Invoices[i])
 	}
+	if len(s.Invoices) == 0 {
+		p.title(s.Title, "")
+	}
+	if g := s.Paid; g != nil {
+		p.heading(g.Title)
+		p.text(g.Intro)
+		p.grid(g, []float64{26, 24, 46, 26, 26, 26})
+	}
 	if s.Cover == nil {
 		p.ahead(s.Ahead)
 	}

@@ -107,6 +107,9 @@ func fileName(s string) string {
 
 // xml writes the one document, or an archive of all.
 func (d *Document) xml(p *Page, l *locale) error {
+	if len(p.Invoices) == 0 {
+		return &InputError{fmt.Sprintf("the statement of %q has no invoice, and payments of contracts are on none: choose another format", p.Party.ID)}
+	}
 	var b bytes.Buffer
 	z := zip.NewWriter(&b)
 	for i := range p.Invoices {

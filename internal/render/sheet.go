@@ -16,6 +16,7 @@ type sheet struct {
 	Issued   time.Time // of the last invoice: all that a file may say of when it was made
 	Cover    *grid     // of several invoices
 	Invoices []invoiceSheet
+	Paid     *grid         // by contracts; nil: nothing
 	Ahead    *outlookSheet // nil: nothing is said
 	Proof    proofSheet
 	PageOf   string // with {page} and {pages}
@@ -82,11 +83,14 @@ func newSheet(p *Page, l *locale) *sheet {
 		s.Invoices = append(s.Invoices, s.invoice(v))
 		s.Issued = later(s.Issued, local(v.Zone, v.Issued))
 	}
-	if len(p.Invoices) == 1 {
+	switch len(p.Invoices) {
+	case 0: // of a party to whom contracts paid
+	case 1:
 		s.Title = s.Invoices[0].Title
-	} else {
+	default:
 		s.Cover = s.cover(p)
 	}
+	s.Paid = s.paid(p.Paid)
 	s.Ahead, s.Proof = s.ahead(p), s.proof(p)
 	return s
 }

@@ -18,16 +18,25 @@ type Want struct {
 	Txs     []ledger.Place
 	Reports []tariff.Source   // Record is ignored: a report is proven whole
 	Blocks  []lamppost.Height // for their times
+	Runs    []WantedRun       // of contracts, for bills and sessions
 }
 
 // Prove gathers a proof from a consistent reader of the store, against the checkpoints that sign the published tree. A
 // transaction that is not published yet is a not_ready refusal.
 func Prove(r archive.View, network string, checkpoints []string, tree *tilelog.Tree, want Want) (*lamppost.Proof, error) {
-	p := prover{r: r, tree: tree, proof: &lamppost.Proof{Network: network, Checkpoints: checkpoints}}
+	p := prover{r: r, tree: tree, proof: &lamppost.Proof{Network: network, Checkpoints: checkpoints}, runs: map[ledger.Place][]string{}, whole: map[ledger.Place]bool{}}
 	reports := byPlace(want.Reports)
 	places := slices.Clone(want.Txs)
+	for _, at := range want.Txs {
+		p.whole[at] = true
+	}
+	for _, x := range want.Runs {
+		p.runs[x.At] = append(p.runs[x.At], x.Contract)
+		places = append(places, x.At)
+	}
 	for _, list := range reports {
 		places = append(places, placeOf(list[0]))
+		p.whole[placeOf(list[0])] = true
 	}
 	slices.SortFunc(places, comparePlaces)
 	for _, at := range slices.Compact(places) {
@@ -81,6 +90,8 @@ type prover struct {
 	tree   *tilelog.Tree
 	proof  *lamppost.Proof
 	leaves []int64
+	runs   map[ledger.Place][]string // contracts whose runs are shown
+	whole  map[ledger.Place]bool     // transactions of which more than that is
 }
 
 // addTx shows an order with its outcome, or a segment with the wanted ones of its reports.
@@ -99,7 +110,15 @@ func (p *prover) addTx(at ledger.Place, wanted []tariff.Source) error {
 	}
 	tp := lamppost.TxProof{Leaf: leaf, Height: at.Height, Index: at.Index}
 	if !rec.IsSegment() { // an order, perhaps wanted for a value that somebody entered in it
-		tp.Order, err = openOrder(lamppost.ReadTransaction(rec.Raw), rec)
+		tx := lamppost.ReadTransaction(rec.Raw)
+		if tp.Runs, err = openRuns(tx, &rec, p.runs[at]); err != nil {
+			return err
+		}
+		if p.whole[at] {
+			tp.Order, err = openOrder(tx, rec)
+		} else {
+			tp.Result = &lamppost.ResultProof{Type: tx.Type, Body: tx.BodyDigest(), Outcome: lamppost.OutcomeHash(tx.OutcomeSalt(0), rec.Outcomes[0].Append(nil)), Writes: rec.Writes}
+		}
 	} else {
 		tp.Segment, err = openSegment(&rec, wanted)
 	}

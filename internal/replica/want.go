@@ -38,7 +38,7 @@ func WantReports(r archive.View, all ...tariff.Source) (Want, error) {
 	return w, w.addSigners(r)
 }
 
-// WantStatement lists what proves all invoices of a buyer down to the signed registers.
+// WantStatement lists what proves all invoices of a buyer down to the signed registers, and all that contracts paid to or from it.
 func WantStatement(r archive.View, buyer lamppost.PartyID) (Want, error) {
 	var w Want
 	if err := w.addMembers(r); err != nil {
@@ -48,8 +48,15 @@ func WantStatement(r archive.View, buyer lamppost.PartyID) (Want, error) {
 	if err != nil {
 		return w, err
 	}
+	paid, err := w.addPaid(r, buyer)
+	if err != nil {
+		return w, err
+	}
+	if len(places) == 0 && !paid {
+		return Want{}, lamppost.Refuse(lamppost.CodeNotReady, "%q has no invoice yet, and no contract paid to or from it", buyer)
+	}
 	if len(places) == 0 {
-		return w, lamppost.Refuse(lamppost.CodeNotReady, "%q has no invoice yet", buyer)
+		return w, w.add(r, lamppost.TxParty, string(buyer), 0)
 	}
 	if err := w.addInvoices(r, places); err != nil {
 		return w, err
@@ -197,7 +204,7 @@ func Invoice(r archive.View, at ledger.Place) (*tariff.Invoice, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(rec.Outcomes) != 1 || rec.Outcomes[0].Code != lamppost.CodeOK {
+	if len(rec.Outcomes) == 0 || rec.Outcomes[0].Code != lamppost.CodeOK {
 		return nil, fmt.Errorf("transaction %d of block %d made no invoice", at.Index, at.Height)
 	}
 	inv := new(tariff.Invoice)

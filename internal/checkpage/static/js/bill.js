@@ -53,7 +53,9 @@ const reasons = (faults) => faults.map((f) => h('p', { class: 'why' }, f.text));
 // paper shows a file of any kind.
 export function paper(file, findings) {
   const kind = text(file.lamppost);
-  if (kind === 'statement/1') return list(file.invoices).map((inv, i) => bill(object(inv), `/invoices/${i}`, findings));
+  if (kind === 'statement/1') {
+    return [...list(file.invoices).map((inv, i) => bill(object(inv), `/invoices/${i}`, findings)), file.payments && paid(object(file.payments), '/payments', findings)].filter(Boolean);
+  }
   if (file.report) return [report(file, findings)];
   return [transaction(file, findings)];
 }
@@ -78,6 +80,34 @@ function bill(b, at, found) {
     h('table', { class: 'totals' }, h('caption', { class: 'sr' }, 'Sum'), h('tbody', null, total('Net', `${at}/net`, sum(b.net), found),
       list(b.taxes).map(object).map((t, k) => total(`Tax ${text(t.rate)} on ${sum(t.base)}`, `${at}/taxes/${k}`, sum(t.amount), found)), total('Total', `${at}/total`, sum(b.total), found, 'grand'))),
     list(b.tariffs).map(object).map((t, k) => h('p', { class: `quiet ${found.wrong(`${at}/tariffs/${k}`) || ''}` }, `Tariff ${text(t.id)}, version ${text(t.version)}: ${text(t.terms)}.`)));
+}
+
+// paid is what contracts paid to and from the party.
+function paid(p, at, found) {
+  const lines = list(p.lines);
+  const col = (name, kind) => h('th', { scope: 'col', class: kind }, name);
+  const own = found.at(at).filter((f) => !f.path.startsWith(`${at}/lines/`));
+  return h('article', { class: 'card paper', 'aria-label': 'Payments by contracts' },
+    h('header', null, h('div', null, h('p', { class: 'quiet' }, 'Beside the bills'), h('h2', null, 'Payments by contracts'))),
+    own.length > 0 && h('div', null, reasons(own)),
+    h('p', { class: 'quiet' }, 'As the log has them. The programs are not run again in this page: lamppost verify does that.'),
+    h('table', { class: 'checked' }, h('caption', { class: 'sr' }, 'Payments by contracts, each with whether it holds'),
+      h('thead', null, h('tr', null, col(h('span', { class: 'sr' }, 'Check')), col('Payment'), col('From'), col('To'), col('Amount', 'num'))),
+      h('tbody', null, lines.slice(0, mostLines).map((l, j) => payment(object(l), `${at}/lines/${j}`, found)))),
+    lines.length > mostLines && h('p', { class: 'note warn' }, `${plural(lines.length - mostLines, 'more payment')} were checked and are not shown.`),
+    h('table', { class: 'totals' }, h('caption', { class: 'sr' }, 'Sums'), h('tbody', null, list(p.sums).map(object).map((x, k) => ['received', 'paid', 'balance'].map((field) => total(
+      { received: 'Received', paid: 'Paid', balance: 'Received less paid' }[field], `${at}/sums/${k}/${field}`, cash(x[field], text(x.currency)), found, field === 'balance' ? 'grand' : undefined))))));
+}
+
+function payment(l, at, found) {
+  const wrong = (field) => found.wrong(`${at}/${field}`);
+  const why = [l.invoice && `bill ${text(l.invoice)}`, l.session && `session ${text(l.session)}`, !l.invoice && !l.session && text(l.event)].filter(Boolean).join(' · ');
+  return h('tr', { class: found.stateOf(at), id: placeId(at) },
+    h('td', { class: 'tick-cell' }, tick(found.stateOf(at))),
+    h('th', { scope: 'row' }, h('span', { class: 'row-name' }, `${text(l.n)}. ${[why, text(l.note)].filter(Boolean).join(': ')}`),
+      h('span', { class: 'quiet where' }, `${text(l.contract)}, version ${text(l.version)}, run ${text(l.run)} · ${text(l.time)}`), reasons(found.at(at))),
+    h('td', { class: wrong('from') }, nameOf(l.from)), h('td', { class: wrong('to') }, nameOf(l.to)),
+    h('td', { class: 'num strong' }, h('span', { class: wrong('amount') }, cash(l.amount, text(l.currency)))));
 }
 
 function total(name, path, amount, found, kind) {

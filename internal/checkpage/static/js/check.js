@@ -126,7 +126,8 @@ const sentence = (kind) => ({ statement: 'Every line holds.', receipt: 'This rec
 
 function amounts(finding, kind) {
   if (kind !== 'statement') return `${plural(finding.readings, 'reading')}, unchanged since ${finding.readings === 1 ? 'it was' : 'they were'} signed.`;
-  return `${plural(finding.lines, 'line')} of ${plural(finding.invoices, 'bill')} and every sum were computed again, from ${plural(finding.readings, 'signed register value')}.`;
+  const bills = finding.invoices > 0 && `${plural(finding.lines, 'line')} of ${plural(finding.invoices, 'bill')} and every sum were computed again, from ${plural(finding.readings, 'signed register value')}.`;
+  return [bills, finding.payments > 0 && `${plural(finding.payments, 'payment')} of contracts, as the log has them.`].filter(Boolean).join(' ');
 }
 
 const pinLine = ({ pin: p }) => h('p', { class: 'quiet pinned' }, `Pin of network ${p.network}, fingerprint `, fingerprint(p), `. Must have signed: ${demands(p)}.`);
@@ -138,6 +139,7 @@ function place(path) {
   const inv = top === 'invoices' ? file.words?.invoices?.[i] : undefined;
   const link = (at, words) => [h('a', { href: `#${placeId(at)}`, onclick: (e) => { e.preventDefault(); document.getElementById(placeId(at))?.scrollIntoView({ block: 'center' }); } }, words), ': '];
   if (inv && part === 'lines' && j !== undefined) return link(`/invoices/${i}/lines/${j}`, `Bill ${inv.number}, line ${inv.lines?.[j]?.n ?? Number(j) + 1}`);
+  if (top === 'payments' && i === 'lines' && part !== undefined) return link(`/payments/lines/${part}`, `Payment ${Number(part) + 1}`);
   if (top === 'report' && i === 'readings' && part !== undefined) return link(`/report/readings/${part}`, `Reading ${Number(part) + 1}`);
   return inv ? [h('strong', null, `Bill ${inv.number}`), ': '] : null;
 }

@@ -1,9 +1,10 @@
 // What goes on around bills: sessions with what is held for them, disputes with who must answer by when, and accounts.
 
-import { get, post } from './api.js';
+import { file, get, post } from './api.js';
 import { fill, h, keyed, say } from './dom.js';
 import { money, plural, quantity, when, whenExactly, zero } from './format.js';
 import { every } from './live.js';
+import { saveAs } from './takehome.js';
 
 const pages = [['bills', 'Bills'], ['sessions', 'Sessions'], ['disputes', 'Disputes'], ['accounts', 'Accounts'], ['profit', 'Profit']];
 
@@ -117,15 +118,26 @@ export function disputeEntry(d, names = new Map()) {
 
 export function accountsPage(app) {
   const problem = h('div');
+  const saved = h('div', { role: 'status' });
   const list = h('tbody');
   const kept = new Map();
+  // A statement has all bills of a party, and all that contracts paid it: who has only the latter has no bill to find it at.
+  const statement = async (party) => {
+    fill(saved, h('p', { class: 'quiet' }, 'Collecting the proofs …'));
+    try {
+      fill(saved, h('p', { class: 'quiet' }, `Saved as ${saveAs(await file(`/api/statements/${encodeURIComponent(party)}`), `statement-${party}.json`)}.`));
+    } catch (err) {
+      fill(saved, h('p', { class: 'note bad' }, err.status ? err.message : 'The node cannot be reached just now.'));
+    }
+  };
   const load = every(3000, () => app.guard(async () => {
     const [{ accounts = [] }, names] = await Promise.all([get('/accounts'), partyNames()]);
     keyed(list, kept, accounts, (a) => `${a.party} ${a.currency}`, (a) => {
       const balance = h('td', { class: 'num strong' });
       const held = h('td', { class: 'num' });
       return {
-        el: h('tr', null, h('th', { scope: 'row' }, names.get(a.party) || a.party), balance, held),
+        el: h('tr', null, h('th', { scope: 'row' }, names.get(a.party) || a.party), balance, held,
+          h('td', { class: 'num' }, names.has(a.party) && h('button', { type: 'button', class: 'small', 'aria-label': `Statement of ${names.get(a.party) || a.party}`, onclick: () => statement(a.party) }, 'Statement'))),
         update(b) {
           say(balance, money(b.balance, b.currency));
           say(held, b.held && !zero(b.held) ? money(b.held, b.currency) : '–');
@@ -135,8 +147,8 @@ export function accountsPage(app) {
   }, problem));
   const el = h('div', { class: 'page' }, tabs('accounts'), h('h1', null, 'Accounts'),
     h('p', { class: 'lead' }, 'Claims, not money: what others owe somebody, less what they owe. What is held for sessions cannot be spent until they are billed.'),
-    problem, h('div', { class: 'card flush' }, h('table', { class: 'accounts' }, h('thead', null, h('tr', null, h('th', { scope: 'col' }, 'Whose'),
-      h('th', { scope: 'col', class: 'num' }, 'Balance'), h('th', { scope: 'col', class: 'num' }, 'Held'))), list)));
+    problem, saved, h('div', { class: 'card flush' }, h('table', { class: 'accounts' }, h('thead', null, h('tr', null, h('th', { scope: 'col' }, 'Whose'),
+      h('th', { scope: 'col', class: 'num' }, 'Balance'), h('th', { scope: 'col', class: 'num' }, 'Held'), h('th', { scope: 'col' }, h('span', { class: 'sr' }, 'Statement')))), list)));
   return { title: 'Accounts', el, start: load, changed: load };
 }
 
