@@ -52,9 +52,23 @@ func (n *Node) runAgents(ctx context.Context) error {
 	return n.pilot.Run(ctx, n.now, max(50*time.Millisecond, time.Duration(float64(time.Second)/max(1, n.cfg.Speed))))
 }
 
-// Take keeps and orders what agents in their devices' own controllers decided: see [pilot.Pilot.Take].
+// Take keeps and orders what agents in their devices' own controllers decided: see [pilot.Pilot.Take]. A node that ends takes nothing more.
 func (n *Node) Take(ctx context.Context, made []pilot.Made) error {
+	n.taking.RLock()
+	defer n.taking.RUnlock()
+	if n.taken {
+		return errors.New("the node has ended")
+	}
 	return n.pilot.Take(ctx, n.now(), made)
+}
+
+// endTaking waits for ctx, and then for what is being taken.
+func (n *Node) endTaking(ctx context.Context) error {
+	<-ctx.Done()
+	n.taking.Lock()
+	defer n.taking.Unlock()
+	n.taken = true
+	return nil
 }
 
 // agentsHear hears what a block says of agents, or of what they go by.

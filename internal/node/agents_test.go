@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"testing"
@@ -9,9 +10,25 @@ import (
 	"github.com/lamppost/lamppost/internal/agent"
 	"github.com/lamppost/lamppost/internal/api"
 	"github.com/lamppost/lamppost/internal/ledger/ledgertest"
+	"github.com/lamppost/lamppost/internal/node"
 	"github.com/lamppost/lamppost/internal/pilot"
 	"github.com/lamppost/lamppost/tariff"
 )
+
+// TestNothingIsTakenAfterTheEnd: who brings decisions to a node that has ended is refused, and touches no store that is closed.
+func TestNothingIsTakenAfterTheEnd(t *testing.T) {
+	t.Parallel()
+	cfg := config(t.TempDir())
+	cfg.Played = true
+	n, err := node.Open(cfg)
+	must(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	must(t, n.Run(ctx))
+	if err := n.Take(t.Context(), []pilot.Made{{Decision: lamppost.Decision{Device: "lamp"}}}); err == nil {
+		t.Error("a node that has ended took a decision")
+	}
+}
 
 // TestAgents: in a node on a clock that the test moves, a storage's agent decides by what its device reports and by published prices; hours of it are few orders, each
 // with what the one before came to; another member's devices are let alone; an erasure takes decisions, what they were made from, and their evidence.

@@ -89,6 +89,8 @@ type Node struct {
 	behaviour behaviour
 	learning  learning
 	pilot     *pilot.Pilot
+	taking    sync.RWMutex // read while decisions are taken
+	taken     bool         // all that will be taken
 	clocks    clocks
 
 	judging  *judging         // nil: triage is off
@@ -393,6 +395,7 @@ func (n *Node) Run(ctx context.Context) error {
 	if !n.cfg.Played {
 		s.add("running agents", n.runAgents)
 	}
+	s.add("taking decisions", n.endTaking)
 	s.add("ingest", func(ctx context.Context) error {
 		defer context.AfterFunc(ctx, n.halt.open)()
 		return n.in.Run(ctx)
