@@ -291,6 +291,9 @@ func (t *Turn) apply(rep *replica.Replica) (root lamppost.Hash, err error) {
 
 // Commit turns the folder: afterwards its node is the only member of a network under raft.
 func (t *Turn) Commit() error {
+	if t.Done {
+		return nil
+	}
 	for _, s := range []struct {
 		name string
 		do   func() error
