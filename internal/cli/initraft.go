@@ -68,7 +68,7 @@ func turn(cmd *cobra.Command, cfg node.TurnConfig, dry, yes bool) (err error) {
 	defer func() { err = errors.Join(err, t.Close()) }()
 	out := cmd.OutOrStdout()
 	if t.Done {
-		fmt.Fprintf(out, "Network %s orders by raft since block %d already: nothing was done. Addresses change by lamppost member add CARD.\n", t.Network, t.Height)
+		fmt.Fprintf(out, "Network %s orders by raft already: nothing was done. Addresses change by lamppost member add CARD.\n", t.Network)
 		return nil
 	}
 	fmt.Fprintf(out, "Network %s, so far ordered by %s alone, is ordered by raft from block %d on. Others find %s at %s.\n", t.Network, t.Member.ID, t.Height, t.Member.ID, t.Member.Address)

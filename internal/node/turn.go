@@ -59,7 +59,8 @@ type Turn struct {
 	root  lamppost.Hash   // after it, by the rehearsal
 }
 
-// OpenTurn checks that the folder can turn, and prepares it beside what is there. Close the turn in any case.
+// OpenTurn checks that the folder can turn, and prepares it beside what is there. After an error, the next start or turn removes what was
+// prepared. Close a turn in any case.
 func OpenTurn(cfg TurnConfig) (t *Turn, err error) {
 	if _, err := os.Stat(filepath.Join(cfg.Data, folder.DB)); err != nil {
 		return nil, fmt.Errorf("%q holds no network: lamppost init network founds one of several members", cfg.Data)
@@ -80,7 +81,7 @@ func OpenTurn(cfg TurnConfig) (t *Turn, err error) {
 	return t, nil
 }
 
-// Close lets the folder go. What was prepared and not committed goes at the next turn.
+// Close lets the folder go. What was prepared and not committed goes.
 func (t *Turn) Close() error {
 	return errors.Join(os.RemoveAll(t.unready()), t.store.Close())
 }
@@ -100,7 +101,7 @@ func (t *Turn) prepare() error {
 	if err != nil {
 		return err
 	}
-	t.Network, t.Height = is.Network, is.Changed
+	t.Network = is.Network
 	if t.Done = is.Engine == lamppost.Raft && founding.Engine == lamppost.Solo; t.Done {
 		return nil
 	}

@@ -176,6 +176,9 @@ func TestTurnRefused(t *testing.T) {
 	}
 	l := run(t, config(dir))
 	refused("the node runs", "in use", cfg)
+	if status, answer := l.ask("POST", "/api/network", lamppost.NetworkBody{After: 1, Members: l.Members(), Rules: 1, Engine: lamppost.Raft}); status != 400 || !strings.Contains(string(answer), "init raft") {
+		t.Errorf("the order to turn, while the node runs: %d %s", status, answer)
+	}
 	l.stop()
 	without := cfg
 	without.Address = ""
@@ -226,10 +229,11 @@ func TestTurnedIsJoined(t *testing.T) {
 	turnOf(t, turning(dir, newSeat(t, "none").card.Address), "")
 	text, err := os.ReadFile(filepath.Join(dir, folder.Network))
 	must(t, err)
-	first := seat{dir: dir}.run(t, time.Hour)
+	first := seat{dir: dir}.run(t, 200*time.Millisecond)
 	for i := range 3 {
 		first.ordered(lamppost.TxParty, lamppost.PartyBody{ID: lamppost.PartyID(fmt.Sprint("p", i))})
 	}
+	eventually(t, "the log forgets as any other", func() bool { return first.lamp().Forgotten() })
 	all := []*member{first}
 	for _, s := range seats {
 		must(t, os.WriteFile(filepath.Join(s.dir, folder.Network), text, 0o600))
