@@ -84,6 +84,11 @@ type NetworkBody struct {
 	Members []Member `cbor:"2,keyasint" json:"members"`
 	Rules   uint32   `cbor:"3,keyasint" json:"rules"`
 	From    Height   `cbor:"4,keyasint,omitempty" json:"from,omitempty"` // the block that Rules begin with, where they change
+
+	// Engine, Trust and Reason are those of a founding, where a network of one, ordered by solo, turns to raft: 0 and nothing otherwise.
+	Engine Engine     `cbor:"5,keyasint,omitempty" json:"engine,omitempty"`
+	Trust  [][]string `cbor:"6,keyasint,omitempty" json:"trust,omitempty"`
+	Reason string     `cbor:"7,keyasint,omitempty" json:"reason,omitempty"`
 }
 
 // Network is what a network is: its founding with all changes that counted.
@@ -109,10 +114,13 @@ func (n *Network) Next(b *NetworkBody, h Height) (*Network, error) {
 	if b.After != n.Changed || h <= n.Changed {
 		return nil, fmt.Errorf("a change of block %d cannot follow that of block %d, if the last was of block %d", h, b.After, n.Changed)
 	}
-	if err := CheckMembers(n.Engine, b.Members); err != nil {
+	next := *n
+	if err := next.turn(b); err != nil {
 		return nil, err
 	}
-	next := *n
+	if err := CheckMembers(next.Engine, b.Members); err != nil {
+		return nil, err
+	}
 	next.Members, next.Changed, next.Former = b.Members, h, slices.Clone(n.Former)
 	find := func(list []Member, id MemberID) int {
 		return slices.IndexFunc(list, func(m Member) bool { return m.ID == id })
@@ -147,6 +155,24 @@ func (n *Network) Next(b *NetworkBody, h Height) (*Network, error) {
 	}
 	next.Before, next.Rules, next.From = n.Rules, b.Rules, b.From
 	return &next, nil
+}
+
+// turn changes the engine, if that is what a change is for.
+func (n *Network) turn(b *NetworkBody) error {
+	switch {
+	case b.Engine == Solo && len(b.Trust) == 0 && b.Reason == "":
+		return nil
+	case b.Engine == Solo:
+		return fmt.Errorf("who trusts whom is said with the engine, and stays")
+	case n.Engine != Solo || b.Engine != Raft:
+		return fmt.Errorf("a network turns from solo to raft, and not from %s to %s", n.Engine, b.Engine)
+	case len(b.Members) != 1 || b.Rules != n.Rules:
+		return fmt.Errorf("a network that turns to raft changes nothing else: members come after it")
+	case b.Members[0].Address == "":
+		return fmt.Errorf("member %q has no address, where the others' engines would find it", b.Members[0].ID)
+	}
+	n.Engine, n.Trust, n.Reason = b.Engine, b.Trust, b.Reason
+	return nil
 }
 
 // CheckTrust says what forbids these members to order by this engine: under raft a single member can make everybody's ledger

@@ -54,7 +54,14 @@ func (s *Server) getNetwork(w http.ResponseWriter, _ *http.Request) error {
 }
 
 func (s *Server) postNetwork(w http.ResponseWriter, r *http.Request) error {
-	return post[lamppost.NetworkBody](s, w, r, lamppost.TxNetwork)
+	var b lamppost.NetworkBody
+	if err := readJSON(r, &b); err != nil {
+		return err
+	}
+	if b.Engine != lamppost.Solo { // the engine's log must be there before
+		return badRequest("the engine is changed in the folder of a stopped node: lamppost init raft")
+	}
+	return s.order(w, r, lamppost.TxNetwork, b)
 }
 
 // getCheckpoint is for the other members, who need this one's signature on the checkpoint that they publish. It tells nothing that

@@ -61,9 +61,13 @@ func recentEvents(r archive.View, last lamppost.Height, blocks int) (recent []*r
 	return recent, nil
 }
 
-// rebuildBilled counts every invoice, also those before the blocks that were read.
+// rebuildBilled counts every invoice that this copy has, also those before the blocks that were read.
 func (l *Live) rebuildBilled(r archive.View, view ledger.View) error {
 	places, err := view.AllInvoices()
+	if err != nil {
+		return err
+	}
+	began, _, err := replica.Began(r)
 	if err != nil {
 		return err
 	}
@@ -71,6 +75,9 @@ func (l *Live) rebuildBilled(r archive.View, view ledger.View) error {
 	defer l.mu.Unlock()
 	clear(l.totals.billed)
 	for _, at := range places {
+		if at.Height <= began {
+			continue // its order is not here
+		}
 		inv, err := replica.Invoice(r, at)
 		if err != nil {
 			return err

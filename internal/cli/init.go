@@ -24,14 +24,15 @@ func initCmd() *cobra.Command {
 		Long: `Found a network of several members. A node on its own needs none of this: lamppost serve founds its network.
 
 Each member makes its key and its card; one of them founds the network with everybody's cards; all start with the file that comes
-of it. See docs/cluster.md.`,
+of it. A node that is alone and shall not stay so: lamppost init raft. See docs/cluster.md.`,
 		Example: `  lamppost init member north --org utility --address north.example:7650 --url https://north.example:8443 --data ./node > north.yaml
   lamppost init network house-7 --engine raft --members north.yaml,south.yaml,west.yaml --trust utility,coop --data ./node
-  cp network.yaml ./node/ && lamppost serve --data ./node      # the other members`,
+  cp network.yaml ./node/ && lamppost serve --data ./node      # the other members
+  lamppost init raft --address north.example:7650 --url https://north.example:8443 --data ./node                            # from one node`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(initMemberCmd(), initNetworkCmd())
+	cmd.AddCommand(initMemberCmd(), initNetworkCmd(), initRaftCmd())
 	return cmd
 }
 

@@ -33,6 +33,7 @@ const (
 	Network   = "network.yaml"  // the founding, of several members
 	Card      = "member.yaml"   // which of them this folder is
 	Staging   = "backup.tmp"    // while a backup is made
+	Turning   = "turning"       // what is needed to turn to raft, until it is in its place
 	Arrived   = "arrived.state" // another member's state, until this node has it: replica.State
 )
 

@@ -24,6 +24,11 @@ type changed struct {
 	Before  uint32              `cbor:"4,keyasint"`
 	Changed lamppost.Height     `cbor:"5,keyasint"`
 	Former  []lamppost.MemberID `cbor:"6,keyasint"`
+
+	// Where it turned.
+	Engine lamppost.Engine `cbor:"7,keyasint,omitempty"`
+	Trust  [][]string      `cbor:"8,keyasint,omitempty"`
+	Reason string          `cbor:"9,keyasint,omitempty"`
 }
 
 func voteKey(change lamppost.Hash, by lamppost.MemberID) []byte {
@@ -122,7 +127,15 @@ func (s *State) changeNetwork(b lamppost.NetworkBody, signer lamppost.MemberID) 
 		s.del(k)
 	}
 	s.net, s.members = *next, members
-	s.putBody(key('m'), changed{next.Members, next.Rules, next.From, next.Before, next.Changed, next.Former})
+	c := changed{Members: next.Members, Rules: next.Rules, From: next.From, Before: next.Before, Changed: next.Changed, Former: next.Former}
+	founding, err := s.view().Founding()
+	if err != nil {
+		return nil, err
+	}
+	if next.Engine != founding.Engine {
+		c.Engine, c.Trust, c.Reason = next.Engine, next.Trust, next.Reason
+	}
+	s.putBody(key('m'), c)
 	return []byte{byte(have), byte(need)}, nil
 }
 
@@ -167,6 +180,9 @@ func (v View) Network() (lamppost.Network, error) {
 		return n, nil
 	}
 	n.Members, n.Rules, n.From, n.Before, n.Changed, n.Former = c.Members, c.Rules, c.From, c.Before, c.Changed, c.Former
+	if c.Engine != lamppost.Solo {
+		n.Engine, n.Trust, n.Reason = c.Engine, c.Trust, c.Reason
+	}
 	return n, err
 }
 

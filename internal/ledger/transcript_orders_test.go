@@ -41,8 +41,11 @@ func (d *desk) body(w words) (lamppost.TxType, any) {
 	case "genesis":
 		return lamppost.TxGenesis, d.genesis(w)
 	case "network":
-		return lamppost.TxNetwork, lamppost.NetworkBody{After: lamppost.Height(number(w.arg(0))), Members: membersOf(w.arg(1)),
-			Rules: uint32(number(w.or("rules", "1"))), From: lamppost.Height(number(w.or("from", "0")))}
+		g := d.genesis(w)
+		b := lamppost.NetworkBody{After: lamppost.Height(number(w.arg(0))), Members: membersOf(w.arg(1)),
+			Rules: g.Rules, From: lamppost.Height(number(w.or("from", "0"))), Engine: g.Engine, Trust: g.Trust, Reason: g.Reason}
+		b.Members[0].Address = w.or("address", "")
+		return lamppost.TxNetwork, b
 	case "party":
 		return lamppost.TxParty, lamppost.PartyBody{ID: party(0), Name: w.or("name", ""), CreditLimit: money(w.or("limit", "0"))}
 	case "credit":

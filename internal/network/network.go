@@ -45,6 +45,10 @@ type File struct {
 	// Founded and Founding are written by `lamppost init network`: when it was founded, and the signed order in base64.
 	Founded  time.Time `yaml:"founded"`
 	Founding string    `yaml:"founding"`
+
+	// Turned is written by `lamppost init raft`, where a network of one turned to this engine: the signed order, in base64. The founding
+	// has another engine then, and says less of the member.
+	Turned string `yaml:"turned,omitempty"`
 }
 
 // A Member is a seat in the network.
@@ -154,6 +158,8 @@ func (f *File) Found(key *sig.PrivateKey, now time.Time) error {
 	return errors.New("the key that signs the founding is no member's in this network")
 }
 
+var errNotSigned = errors.New("what stands above the founding is not what was signed: take the file as it was made, or make it anew by lamppost init network")
+
 // First is the first block, the same for all members.
 func (f *File) First() (*lamppost.Block, error) {
 	raw, err := base64.StdEncoding.DecodeString(f.Founding)
@@ -169,10 +175,52 @@ func (f *File) First() (*lamppost.Block, error) {
 		return nil, err
 	}
 	var signed lamppost.GenesisBody
-	if tx.Type != lamppost.TxGenesis || lamppost.Unmarshal(tx.Order.Body, &signed) != nil || !reflect.DeepEqual(&signed, want) {
-		return nil, errors.New("what stands above the founding is not what was signed: take the file as it was made, or make it anew by lamppost init network")
+	if tx.Type != lamppost.TxGenesis || lamppost.Unmarshal(tx.Order.Body, &signed) != nil {
+		return nil, errNotSigned
+	}
+	if f.Turned != "" {
+		if err := f.turn(&signed); err != nil {
+			return nil, err
+		}
+	}
+	if !reflect.DeepEqual(&signed, want) {
+		return nil, errNotSigned
 	}
 	return &lamppost.Block{Height: 1, Time: lamppost.TimeMS(f.Founded.UnixMilli()), Proposer: tx.Signed.Key, Txs: [][]byte{raw}}, nil
+}
+
+// turn makes of a founding what the order to turn makes of the network.
+func (f *File) turn(g *lamppost.GenesisBody) error {
+	raw, err := base64.StdEncoding.DecodeString(f.Turned)
+	if err != nil {
+		return errNotSigned
+	}
+	tx, err := lamppost.ParseTransaction(raw)
+	if err != nil {
+		return fmt.Errorf("the order to turn: %w", err)
+	}
+	var b lamppost.NetworkBody
+	if tx.Type != lamppost.TxNetwork || lamppost.Unmarshal(tx.Order.Body, &b) != nil || !signedBy(tx, g) {
+		return errNotSigned
+	}
+	before := lamppost.Network{GenesisBody: *g, Changed: b.After}
+	before.Rules = b.Rules // of that time; those of the founding are in the file
+	next, err := before.Next(&b, b.After+1)
+	if err != nil {
+		return fmt.Errorf("the order to turn: %w", err)
+	}
+	g.Engine, g.Members, g.Trust, g.Reason = next.Engine, next.Members, next.Trust, next.Reason
+	return nil
+}
+
+func signedBy(tx *lamppost.Transaction, g *lamppost.GenesisBody) bool {
+	for _, m := range g.Members {
+		key, err := sig.ParsePublicKey(sig.EdDSA, m.Key)
+		if m.ID == tx.Signed.Key && err == nil {
+			return tx.Signed.Verify(g.Network, lamppost.PurposeTx, key)
+		}
+	}
+	return false
 }
 
 // Read reads a file, or returns nil if it is not there.

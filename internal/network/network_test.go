@@ -100,3 +100,61 @@ func TestRefused(t *testing.T) {
 		t.Error("a stranger founded the network")
 	}
 }
+
+// turned is the file of a network of one that turned to raft.
+func turned(t *testing.T) *network.File {
+	t.Helper()
+	key := ledgertest.Key("north", sig.EdDSA)
+	pub := key.Public().Bytes()
+	f := &network.File{Network: "house-7", Engine: "solo", Verify: "full", Members: []network.Member{{ID: "north", Key: base64.StdEncoding.EncodeToString(pub)}}}
+	if err := f.Found(key, now); err != nil {
+		t.Fatal(err)
+	}
+	f.Engine, f.Trust = "raft", [][]string{{"utility", "coop"}}
+	f.Members[0].Org, f.Members[0].Address = "utility", "north.example:7650"
+	f.Turned = turnedBy(t, key, lamppost.NetworkBody{After: 1, Rules: 1, Engine: lamppost.Raft, Trust: f.Trust,
+		Members: []lamppost.Member{{ID: "north", Key: pub, Org: "utility", Address: "north.example:7650"}}})
+	return f
+}
+
+func turnedBy(t *testing.T, key *sig.PrivateKey, b lamppost.NetworkBody) string {
+	t.Helper()
+	o := lamppost.Order{Type: lamppost.TxNetwork, ExpiryTime: 1, Body: lamppost.Marshal(b)}
+	tx, err := lamppost.NewTx("house-7", o, "north", key, lamppost.Seed{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return base64.StdEncoding.EncodeToString(tx.Append(nil))
+}
+
+// The file of a network that turned says what it is now, and is refused where that is not what the member signed.
+func TestTurned(t *testing.T) {
+	t.Parallel()
+	if b, err := turned(t).First(); err != nil || b.Proposer != "north" {
+		t.Errorf("First = %+v, %v", b, err)
+	}
+	for name, c := range map[string]struct {
+		change func(*network.File)
+		want   string
+	}{
+		"another address": {func(f *network.File) { f.Members[0].Address = "elsewhere.example:7650" }, "not what was signed"},
+		"more trust":      {func(f *network.File) { f.Trust = append(f.Trust, []string{"coop", "other"}) }, "not what was signed"},
+		"another engine":  {func(f *network.File) { f.Engine = "solo" }, "not what was signed"},
+		"no order":        {func(f *network.File) { f.Turned = "" }, "not what was signed"},
+		"no base64":       {func(f *network.File) { f.Turned = "-" }, "not what was signed"},
+		"no transaction":  {func(f *network.File) { f.Turned = "AAAA" }, "the order to turn"},
+		"the founding":    {func(f *network.File) { f.Turned = f.Founding }, "not what was signed"},
+		"a stranger's": {func(f *network.File) {
+			f.Turned = turnedBy(t, ledgertest.Key("stranger", sig.EdDSA), lamppost.NetworkBody{After: 1, Rules: 1, Engine: lamppost.Raft})
+		}, "not what was signed"},
+		"an order that the ledger refuses": {func(f *network.File) {
+			f.Turned = turnedBy(t, ledgertest.Key("north", sig.EdDSA), lamppost.NetworkBody{After: 1, Rules: 1, Engine: lamppost.Comet})
+		}, "from solo to raft"},
+	} {
+		f := turned(t)
+		c.change(f)
+		if _, err := f.First(); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: First = %v, want %q", name, err, c.want)
+		}
+	}
+}

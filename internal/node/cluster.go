@@ -31,6 +31,9 @@ const patience = 1500 * time.Millisecond
 
 // openNetwork reads the founding of several members, and which of them this folder is, if there is one.
 func (n *Node) openNetwork() (err error) {
+	if err := settleTurn(n.cfg.Data, n.store); err != nil {
+		return fmt.Errorf("ending the turn to raft: %w", err)
+	}
 	if n.file, err = network.Read(filepath.Join(n.cfg.Data, folder.Network)); err != nil {
 		return err
 	}
@@ -91,6 +94,9 @@ func (n *Node) openEngine() (consensus.Engine, error) {
 	}
 	if err := is.CheckTrust(); err != nil {
 		return nil, err
+	}
+	if n.file != nil && n.file.Turned != "" {
+		is.Engine = lamppost.Raft // here the ledger says so too, once the state of the others has come
 	}
 	n.liars = is.Engine == lamppost.Comet
 	n.openLinks()

@@ -121,3 +121,21 @@ func (n *Node) Tallied() (devices int) {
 func (n *Node) Latest(id lamppost.DeviceID, name string) (lamppost.Reading, bool) {
 	return n.live.Latest(id, name)
 }
+
+// Interrupted returns a config whose turn ends before a step, as a crash would end it there.
+func (c TurnConfig) Interrupted(step func(name string) error) TurnConfig {
+	c.step = step
+	return c
+}
+
+// Crash lets the folder go as the end of a process does.
+func (t *Turn) Crash() error { return t.store.Close() }
+
+// Is returns what the network is.
+func (n *Node) Is() lamppost.Network {
+	is, err := n.net()
+	if err != nil {
+		panic(err)
+	}
+	return is
+}

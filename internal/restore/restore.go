@@ -19,6 +19,7 @@ import (
 
 	"github.com/lamppost/lamppost"
 	"github.com/lamppost/lamppost/audit"
+	"github.com/lamppost/lamppost/internal/folder"
 	"github.com/lamppost/lamppost/internal/kv"
 	"github.com/lamppost/lamppost/internal/kv/pebble"
 	"github.com/lamppost/lamppost/internal/replica"
@@ -186,7 +187,7 @@ func into(data string, build func(work string) error) error {
 	}
 	err := build(work)
 	if err == nil {
-		err = syncAll(work)
+		err = folder.Sync(work)
 	}
 	if err == nil {
 		if err = os.Remove(data); errors.Is(err, fs.ErrNotExist) {
@@ -194,12 +195,12 @@ func into(data string, build func(work string) error) error {
 		}
 	}
 	if err == nil {
-		err = os.Rename(work, data)
+		err = folder.Rename(work, filepath.Clean(data))
 	}
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(work))
 	}
-	return syncOne(filepath.Dir(filepath.Clean(data)))
+	return nil
 }
 
 // Empty refuses a folder with something in it.
@@ -212,21 +213,4 @@ func Empty(data string) error {
 		err = fmt.Errorf("%q is not empty (%q is in it): name a folder that is not there yet", data, entries[0].Name())
 	}
 	return err
-}
-
-func syncAll(root string) error {
-	return filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		return syncOne(path)
-	})
-}
-
-func syncOne(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
 }

@@ -63,6 +63,9 @@ func (e *Engine) changeSeats(want []lamppost.MemberID, leaving map[lamppost.Memb
 	have := e.seats()
 	for _, id := range want {
 		if !slices.Contains(have, id) && (id == e.cfg.Member || e.cfg.Address(id) != "") { // who cannot be reached would only count
+			if len(have) == 1 && id != e.cfg.Member && !e.answers(id) {
+				return true
+			}
 			e.cfg.Log.Info("a member joins", "member", id)
 			e.raft.AddVoter(raft.ServerID(id), raft.ServerAddress(id), 0, e.cfg.Timeout)
 			return true
@@ -89,6 +92,18 @@ func (e *Engine) changeSeats(want []lamppost.MemberID, leaving map[lamppost.Memb
 		}
 	}
 	return false
+}
+
+// answers reports whether a member can be reached. Of two members both must be there for anything to be committed, even that one of them
+// leaves again: so one that is alone lets the second take part only when it is there.
+func (e *Engine) answers(id lamppost.MemberID) bool {
+	conn, err := e.net.dial(kindRaft, id, e.cfg.Timeout)
+	if err != nil {
+		e.cfg.Log.Debug("the second member does not answer yet", "member", id, "error", err)
+		pause(e.net.done, e.cfg.Timeout)
+		return false
+	}
+	return conn.Close() == nil
 }
 
 // letGo reports whether the others have let this member go: it is out of the configuration, or hears nothing more.
