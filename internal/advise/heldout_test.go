@@ -33,8 +33,8 @@ func shipped(t *testing.T) *explore.Set {
 	return set
 }
 
-// In cells that were held out, choosing breaks no need, is near the best, and nearer than simple rules, which all break some need; and intervals
-// hold nine of ten rows, or nearly.
+// In cells that were held out, choosing breaks no need, is near the best, and nearer than simple rules, which all break some need or choose where
+// nothing meets it; and intervals hold nine of ten rows, or nearly. By cost nearly all is within a thousandth of the best: there a rule may be as near.
 func TestChoosesWellWhereNothingWasMeasured(t *testing.T) {
 	t.Parallel()
 	for _, h := range evaluate(t, shipped(t)) {
@@ -42,7 +42,7 @@ func TestChoosesWellWhereNothingWasMeasured(t *testing.T) {
 			t.Errorf("by %s: %+v", h.Objective, h.Score)
 		}
 		for _, b := range h.Baselines {
-			if b.Violations == 0 || h.AllMean >= b.AllMean || h.AllMedian > b.AllMedian {
+			if b.Violations+b.Hopeless == 0 || h.AllMean >= max(b.AllMean, 0.001) || h.AllMedian > b.AllMedian {
 				t.Errorf("by %s: regret of %+v, of advise %+v", h.Objective, b, h.Score)
 			}
 		}
