@@ -28,6 +28,7 @@ var uses = map[string]string{
 	"contract":             ".",
 	"guard":                ".",
 	"device":               ". audit guard sig",
+	"device/c/ctest":       "",
 	"device/devicemqtt":    ". device",
 	"audit":                ". ocmf sig tariff",
 	"voucher":              ". device sig",
@@ -119,8 +120,8 @@ var uses = map[string]string{
 var testUses = map[string]string{
 	"audit":             "contract",
 	"contract":          "internal/transcript",
-	"device/c":          ". guard sig",
-	"guard":             "internal/transcript sig",
+	"device/c":          ". device/c/ctest guard sig",
+	"guard":             "device/c/ctest internal/transcript sig",
 	"device/devicemqtt": "sig",
 	"tariff":            "internal/transcript",
 }

@@ -20,7 +20,7 @@ import (
 // TestExamplesInC runs testdata/*.txt through the guard in C. It decides, and says which charter it does not take and why; the words are Go's.
 func TestExamplesInC(t *testing.T) {
 	t.Parallel()
-	path := sanitized(t)
+	path := program.Path(t)
 	transcript.Run(t, func(t *testing.T) func(string) string {
 		c := open(t, path)
 		m := &machine{now: time.UnixMilli(1_780_000_000_000)}

@@ -4,20 +4,18 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
-	"context"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/device/c/ctest"
 	"github.com/lamppost/lamppost/guard"
 )
 
@@ -26,50 +24,17 @@ import (
 
 const inC = "../device/c"
 
-// program is the C, compiled once with the sanitizers, into a folder that TestMain removes.
-var program struct {
-	once sync.Once
-	dir  string
-	path string
+// inSource is what gcc is told of the driver, with the sources in a folder.
+func inSource(src string) []string {
+	return []string{"-O1", "-include", inC + "/testdata/limits.h", "-I" + src, inC + "/testdata/guard.c", src + "/lamppost_guard.c", src + "/lamppost_command.c"}
 }
+
+var program = ctest.Program{Args: inSource(inC + "/src")}
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if dir := program.dir; dir != "" {
-		os.RemoveAll(dir)
-	}
+	program.Remove()
 	os.Exit(code)
-}
-
-// compile compiles guard.c with the sources in a folder, or skips the test where there is no compiler.
-func compile(t testing.TB, src, to string, more ...string) {
-	t.Helper()
-	if _, err := exec.LookPath("gcc"); err != nil {
-		t.Skip("gcc is not installed (Debian: gcc libc6-dev): the C is not looked at")
-	}
-	args := append([]string{"-std=c99", "-Wall", "-Wextra", "-Werror", "-include", inC + "/testdata/limits.h", "-I" + src, inC + "/testdata/guard.c",
-		src + "/lamppost_guard.c", src + "/lamppost_command.c", "-o", to}, more...)
-	if out, err := exec.CommandContext(t.Context(), "gcc", args...).CombinedOutput(); err != nil {
-		t.Fatalf("gcc %s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-}
-
-func sanitized(t testing.TB) string {
-	t.Helper()
-	program.once.Do(func() {
-		dir, err := os.MkdirTemp("", "lamppost-guard")
-		if err != nil {
-			t.Fatal(err)
-		}
-		program.dir = dir
-		path := filepath.Join(dir, "guard")
-		compile(t, inC+"/src", path, "-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-		program.path = path
-	})
-	if program.path == "" {
-		t.Skip("the guard in C was not compiled: see the first test that tried")
-	}
-	return program.path
 }
 
 // A mirror is the guard in C, told what was done to the one in Go. A nil one does nothing. Questions are sent together, see flush.
@@ -88,29 +53,8 @@ type told struct{ what, text string }
 
 func open(t testing.TB, path string) *mirror {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, path)
-	var complaints bytes.Buffer
-	cmd.Stderr = &complaints
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		defer cancel()
-		in.Close()
-		if err := cmd.Wait(); err != nil || complaints.Len() > 0 {
-			t.Errorf("the guard in C ended with %v and said:\n%s", err, complaints.String())
-		}
-	})
-	return &mirror{t: t, in: in, out: bufio.NewReaderSize(out, 1<<16)}
+	in, out := ctest.Start(t, path)
+	return &mirror{t: t, in: in, out: out}
 }
 
 func (m *mirror) lines(all []string) {
@@ -269,7 +213,7 @@ func TestModelInC(t *testing.T) {
 	if testing.Short() {
 		n = min(n, 5)
 	}
-	m := open(t, sanitized(t))
+	m := open(t, program.Path(t))
 	states, broken, _ := search(0, n, m)
 	if broken != "" || m.differs != "" {
 		t.Errorf("%s %s", broken, m.differs)
@@ -285,7 +229,7 @@ func TestWalksInC(t *testing.T) {
 		n = min(n, 3)
 	}
 	for seed := range uint64(n) {
-		m := open(t, sanitized(t))
+		m := open(t, program.Path(t))
 		_, broken := walk(seed, 5000, m)
 		if m.flush(); broken != "" || m.differs != "" {
 			t.Fatalf("seed %d: %s %s", seed, broken, m.differs)
@@ -301,7 +245,7 @@ func TestSameAsInC(t *testing.T) {
 	if testing.Short() {
 		n = 3
 	}
-	m := open(t, sanitized(t))
+	m := open(t, program.Path(t))
 	for seed := range uint64(n) {
 		if differs := wild(m, seed, 3000, false); differs != "" {
 			t.Fatalf("seed %d: %s", seed, differs)
@@ -313,7 +257,7 @@ func TestSameAsInC(t *testing.T) {
 func TestFactoryCharterInC(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "guard")
-	compile(t, inC+"/src", path, "-DLAMPPOST_CHARTERS=0", "-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+	ctest.Compile(t, slices.Concat(ctest.Strict, inSource(inC+"/src"), []string{"-DLAMPPOST_CHARTERS=0", "-o", path})...)
 	m := open(t, path)
 	for seed := range uint64(10) {
 		if differs := wild(m, seed, 2000, true); differs != "" {
@@ -472,7 +416,7 @@ func TestRulesInC(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(dir, "lamppost_guard.c"), []byte(strings.Replace(string(text), r.is, r.becomes, 1)), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			compile(t, dir, filepath.Join(dir, "guard"), "-Wno-unused")
+			ctest.Compile(t, slices.Concat([]string{"-std=c99"}, inSource(dir), []string{"-o", filepath.Join(dir, "guard")})...)
 			for seed := range uint64(12) {
 				m := open(t, filepath.Join(dir, "guard"))
 				walk(seed, 2000, m)

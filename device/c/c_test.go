@@ -5,7 +5,6 @@ package c_test
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/sha256"
@@ -24,10 +23,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/device/c/ctest"
 	"github.com/lamppost/lamppost/sig"
 )
 
@@ -51,86 +50,18 @@ const (
 	slotMagic = "lpn1"
 )
 
-var gccFlags = []string{"-std=c99", "-Wall", "-Wextra", "-Werror", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-Isrc"}
-
-// gcc compiles, or skips the test where there is no compiler.
-func gcc(t testing.TB, args ...string) {
-	t.Helper()
-	if _, err := exec.LookPath("gcc"); err != nil {
-		t.Skip("gcc is not installed (Debian: gcc libc6-dev): the C is not looked at")
-	}
-	if out, err := exec.CommandContext(t.Context(), "gcc", args...).CombinedOutput(); err != nil {
-		t.Fatalf("gcc %s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-}
-
-// A program is one of testdata that is compiled once, into a folder that TestMain removes.
-type program struct {
-	args []string // of gcc
-	once sync.Once
-	dir  string
-	path string
-}
+var gccFlags = append(slices.Clip(ctest.Strict), "-Isrc")
 
 var (
-	harnessProgram = program{args: []string{"testdata/harness.c", "src/lamppost.c"}}
-	guardProgram   = program{args: []string{"-include", "testdata/limits.h", "-O1", "testdata/guard.c", "src/lamppost_guard.c", "src/lamppost_command.c"}}
+	harnessProgram = ctest.Program{Args: []string{"-Isrc", "testdata/harness.c", "src/lamppost.c"}}
+	guardProgram   = ctest.Program{Args: []string{"-Isrc", "-include", "testdata/limits.h", "-O1", "testdata/guard.c", "src/lamppost_guard.c", "src/lamppost_command.c"}}
 )
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	for _, p := range []*program{&harnessProgram, &guardProgram} {
-		if p.dir != "" {
-			os.RemoveAll(p.dir)
-		}
-	}
+	harnessProgram.Remove()
+	guardProgram.Remove()
 	os.Exit(code)
-}
-
-func (p *program) compile(t testing.TB) string {
-	t.Helper()
-	p.once.Do(func() {
-		dir, err := os.MkdirTemp("", "lamppost-c")
-		if err != nil {
-			t.Fatal(err)
-		}
-		p.dir = dir
-		path := filepath.Join(dir, "program")
-		gcc(t, slices.Concat(gccFlags, p.args, []string{"-o", path})...)
-		p.path = path
-	})
-	if p.path == "" {
-		t.Skip("the harness was not compiled: see the first test that tried")
-	}
-	return p.path
-}
-
-// start starts it; when the test ends it must have nothing to complain about.
-func (p *program) start(t testing.TB) (io.Writer, *bufio.Reader) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, p.compile(t))
-	var complaints bytes.Buffer
-	cmd.Stderr = &complaints
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		defer cancel()
-		in.Close()
-		if err := cmd.Wait(); err != nil || complaints.Len() > 0 {
-			t.Errorf("the harness ended with %v and said:\n%s", err, complaints.String())
-		}
-	})
-	return in, bufio.NewReaderSize(out, 1<<16)
 }
 
 // A harness is testdata/harness.c running: lamppost.c with two slots in memory, driven by lines.
@@ -144,7 +75,7 @@ type harness struct {
 
 func start(t *testing.T) *harness {
 	t.Helper()
-	in, out := harnessProgram.start(t)
+	in, out := ctest.Start(t, harnessProgram.Path(t))
 	h := &harness{t: t, in: in, out: out}
 	h.sign = rawSigner(t, testScalar)
 	h.device("net", "lamp-17", 1, 1)
@@ -860,7 +791,7 @@ func TestSize(t *testing.T) {
 		{"lamppost_command.c", nil, 6400},
 	} {
 		object := filepath.Join(t.TempDir(), "lamppost.o")
-		gcc(t, slices.Concat([]string{"-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror", "-ffreestanding", "-Os", "-fno-pic",
+		ctest.Compile(t, slices.Concat([]string{"-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror", "-ffreestanding", "-Os", "-fno-pic",
 			"-fno-asynchronous-unwind-tables", "-c", "src/" + c.file, "-o", object}, c.flags)...)
 		sizes(t, c.file, object, c.limit)
 	}
@@ -902,7 +833,7 @@ func TestExample(t *testing.T) {
 		t.Skip("the headers of Mbed TLS are not installed (Debian: libmbedtls-dev): the example is not compiled")
 	}
 	program, folder := filepath.Join(t.TempDir(), "example"), t.TempDir()
-	gcc(t, append(gccFlags, "src/example_mbedtls.c", "src/example_lamp.c", "src/lamppost.c", "src/lamppost_guard.c", "src/lamppost_command.c", "-lmbedcrypto", "-o", program)...)
+	ctest.Compile(t, append(gccFlags, "src/example_mbedtls.c", "src/example_lamp.c", "src/lamppost.c", "src/lamppost_guard.c", "src/lamppost_command.c", "-lmbedcrypto", "-o", program)...)
 	keyLine, next := "", uint64(1)
 	for boot := range 3 {
 		out, err := exec.CommandContext(t.Context(), program, folder, "harbour", "meter-1", "70").CombinedOutput()

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/lamppost/lamppost"
+	"github.com/lamppost/lamppost/device/c/ctest"
 	"github.com/lamppost/lamppost/guard"
 )
 
@@ -34,7 +35,7 @@ type machine struct {
 
 func startGuard(t testing.TB) *machine {
 	t.Helper()
-	in, out := guardProgram.start(t)
+	in, out := ctest.Start(t, guardProgram.Path(t))
 	m := &machine{t, in, out}
 	m.do("new 0 900000")
 	return m
