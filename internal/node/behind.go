@@ -12,6 +12,7 @@ import (
 // behind is what came by one gateway of its devices, in the minutes that are not over by its clock.
 type behind struct {
 	latest  lamppost.TimeMS // end of the latest minute of which something came
+	closed  lamppost.TimeMS // what latest was when minutes were last ended
 	devices map[lamppost.DeviceID]*behindDevice
 }
 
@@ -114,8 +115,12 @@ func (d *behindDevice) take(id lamppost.DeviceID, over *[]pastMinute) {
 	}
 }
 
-// close ends minutes that the gateway is well past: what it sends is nearly in order.
+// close ends minutes that the gateway is well past, whenever it comes to a later one: what it sends is nearly in order.
 func (g *behind) close(over *[]pastMinute) {
+	if g.closed == g.latest {
+		return
+	}
+	g.closed = g.latest
 	for id, d := range g.devices {
 		if d.end+behaviourMinuteMS < g.latest {
 			d.take(id, over)
