@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -35,10 +36,9 @@ func (f *firmware) Write(b []byte) (int, error) {
 // says waits for the last line that begins with a word.
 func (f *firmware) says(t *testing.T, word, want string) {
 	t.Helper()
-	text := ""
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	eventually(t, fmt.Sprintf("the lamp says %q", word+" "+want), func() bool {
 		f.mu.Lock()
-		text = f.said.String()
+		text := f.said.String()
 		f.mu.Unlock()
 		last := ""
 		for line := range strings.Lines(text) {
@@ -46,11 +46,8 @@ func (f *firmware) says(t *testing.T, word, want string) {
 				last = strings.TrimSpace(line)
 			}
 		}
-		if last == word+" "+want {
-			return
-		}
-	}
-	t.Fatalf("the lamp does not come to %q, but says:\n%s", word+" "+want, text)
+		return last == word+" "+want
+	})
 }
 
 // firmwareLamp compiles the example of device/c, or skips the test where that cannot be.
@@ -151,16 +148,13 @@ func TestLampInC(t *testing.T) {
 // guardSays waits until a device's own guard says something of one function.
 func (l *lamp) guardSays(id lamppost.DeviceID, want string) {
 	l.t.Helper()
-	var state api.GuardState
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	eventually(l.t, fmt.Sprintf("the guard of %s says %q", id, want), func() bool {
+		var state api.GuardState
 		status, answer := l.ask("GET", "/api/devices/"+string(id)+"/guard", nil)
 		if status != http.StatusOK {
 			l.t.Fatalf("the guard of %s: %d %s", id, status, answer)
 		}
 		must(l.t, json.Unmarshal(answer, &state))
-		if len(state.Words) == 1 && len(state.Words[0].Decisions) == 1 && state.Words[0].Decisions[0].Text == want {
-			return
-		}
-	}
-	l.t.Fatalf("the guard of %s says %+v, want %q", id, state.Words, want)
+		return len(state.Words) == 1 && len(state.Words[0].Decisions) == 1 && state.Words[0].Decisions[0].Text == want
+	})
 }
