@@ -169,8 +169,9 @@ func (s *Statement) addPaid(f *Finding) {
 		f.DoesNotProve = append(f.DoesNotProve, open)
 		return
 	}
-	for _, id := range slices.Sorted(maps.Keys(e.ran())) {
-		f.add("%s", s.paidBy(id))
+	ran := e.ran()
+	for _, id := range slices.Sorted(maps.Keys(ran)) {
+		f.add("%s", s.paidBy(id, ran[id]))
 	}
 	if e.hidden > 0 {
 		f.add("contracts ran for these invoices %s more, which the file does not show", times(e.hidden))
@@ -193,8 +194,8 @@ func (e *Evidence) ran() map[string]int {
 	return n
 }
 
-// paidBy sums up what one contract did.
-func (s *Statement) paidBy(id string) string {
+// paidBy sums up what one contract did in its runs.
+func (s *Statement) paidBy(id string, runs int) string {
 	sums, n, e := paidSums{}, 0, s.evidence
 	for _, p := range s.payments {
 		if at := p.Run.Tx.Leaf; p.Run.Contract == id {
@@ -202,7 +203,7 @@ func (s *Statement) paidBy(id string) string {
 			sums.add(p.Run.Currency, p.Amount, e.ownsAccount(s.party, p.From, at), e.ownsAccount(s.party, p.To, at))
 		}
 	}
-	words := fmt.Sprintf("contract %s: its %s up to the last shown, none left out, are in results that the log commits to", id, plural(e.ran()[id], "run"))
+	words := fmt.Sprintf("contract %s: its %s up to the last shown, none left out, are in results that the log commits to", id, plural(runs, "run"))
 	if n > 0 {
 		sum := sums.list()[0] // a contract has one currency
 		words += fmt.Sprintf("; %s of it: %s %s received, %s paid", plural(n, "payment"), sum.Received, sum.Currency, sum.Paid)
