@@ -41,6 +41,7 @@ type carPark struct {
 	buyers     []lamppost.PartyID
 	terms      *tariff.Tariff
 	controller *controller
+	charged    charging // as its agents decided
 }
 
 func newCarPark(sets string) (*carPark, error) {
@@ -77,7 +78,8 @@ func carParkOf(stays []stay, source string) (*carPark, error) {
 	}
 	p.addBuyers()
 	p.controller = newController(p)
-	cars, _ := p.charge(p.controller.decide)
+	cars, peak := p.charge(p.controller.decide)
+	p.charged = p.sum(cars, peak)
 	for i := range cars {
 		p.stays[i].marks = cars[i].marks
 	}

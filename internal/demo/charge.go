@@ -176,8 +176,10 @@ type charging struct {
 	wanted int64 // Wh that drivers did not have when they left, where the charger did not fail
 }
 
-func (p *carPark) compare(w way) (x charging) {
-	cars, peak := p.charge(w)
+func (p *carPark) compare(w way) charging { return p.sum(p.charge(w)) }
+
+// sum adds up what cars took.
+func (p *carPark) sum(cars []car, peak int64) (x charging) {
 	x.peak = peak
 	for i := range cars {
 		c := &cars[i]
@@ -198,7 +200,7 @@ func (x *charging) perKWh() lamppost.Micro {
 
 // worth compares how the agents charged with two ways that need none. All are of the whole two days.
 func (p *carPark) worth() *worth {
-	agents := p.compare(newController(p).decide)
+	agents := p.charged
 	x := &worth{title: fmt.Sprintf("the %d chargers were worth, on the same cars and prices under the same %d kW", chargers, limitW/1000),
 		more: "Wanted: what cars left without that their drivers had asked for, but for those at a charger that failed."}
 	row := func(name string, c charging) {
